@@ -1,0 +1,104 @@
+"""Sphinx settings of the manual, and the listing of the public names that api.md shows."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.config import Config
+from sphinx.transforms import SphinxTransform
+from sphinx.util import logging
+
+import samdyn
+
+logger = logging.getLogger(__name__)
+
+project = "samdyn"
+author = "the samdyn developers"
+copyright = f"2026, {author}"
+version = release = samdyn.__version__
+
+extensions = ["sphinx.ext.autodoc", "sphinx.ext.autosummary", "sphinx.ext.mathjax", "numpydoc", "myst_parser"]
+myst_enable_extensions = ["colon_fence", "dollarmath"]
+myst_heading_anchors = 3
+exclude_patterns = ["_build"]
+templates_path = ["_templates"]
+# a reference that stands at the end of a docstring to be read is not cited in its text
+suppress_warnings = ["ref.citation"]
+
+html_theme = "furo"
+html_title = f"samdyn {release}"
+
+autodoc_typehints = "none"  # numpydoc's Parameters give the types in words
+# the page of a class documents its members itself: _templates/autosummary/class.rst
+numpydoc_show_class_members = False
+
+
+def public_objects(holder: ModuleType, seen: set[ModuleType] | None = None) -> Iterator[tuple[str, Any]]:
+    """The classes and functions in `__all__` of a module and of the modules named there."""
+    seen = {holder} if seen is None else seen | {holder}
+    values = {name: getattr(holder, name) for name in getattr(holder, "__all__", ())}
+    for name, value in values.items():
+        if inspect.isclass(value) or inspect.isroutine(value):
+            yield f"{holder.__name__}.{name}", value
+    for value in values.values():
+        if inspect.ismodule(value) and value.__name__.startswith("samdyn.") and value not in seen:
+            yield from public_objects(value, seen)
+
+
+def write_listings(app: Sphinx, config: Config) -> None:
+    """Write a table for each group that api.md includes; autosummary reads it and makes a page of each name.
+
+    A group is a folder of samdyn; a public name belongs to the one that defines it.
+    """
+    source = Path(app.srcdir)
+    groups = re.findall(
+        r"^\.\. include:: api-(\w+)\.inc$", (source / "api.md").read_text(encoding="utf-8"), re.MULTILINE
+    )
+    names: dict[str, dict[int, str]] = {group: {} for group in groups}
+    for name, value in public_objects(samdyn):
+        group = value.__module__.split(".")[1]
+        if group not in names:
+            logger.warning("%s is public, but api.md has no group for samdyn.%s", name, group)
+            continue
+        names[group].setdefault(id(value), name)
+    shutil.rmtree(
+        source / "generated", ignore_errors=True
+    )  # a page of a name that is gone would stand outside the manual
+    config.autosummary_generate = [str(source / f"api-{group}.inc") for group in groups]
+    for group, found in names.items():
+        entries = sorted(found.values(), key=lambda name: name.rpartition(".")[2].lower())
+        table = [
+            ".. autosummary::",
+            "   :toctree: generated",
+            "   :nosignatures:",
+            "",
+            *(f"   {name}" for name in entries),
+        ]
+        text = "\n".join(table if entries else ["Nothing public yet."])
+        (source / f"api-{group}.inc").write_text(text + "\n", encoding="utf-8")
+
+
+class KeepVerticalBars(SphinxTransform):
+    """Leave |g| as it is: a norm in our docstrings, where reStructuredText sees the name of a substitution."""
+
+    default_priority = 215  # after Sphinx fills in |version| and the like, before docutils reports the rest
+
+    def apply(self, **kwargs: Any) -> None:
+        """Turn what has no definition back into text."""
+        for reference in list(self.document.findall(nodes.substitution_reference)):
+            if reference["refname"] not in self.document.substitution_defs:
+                reference.replace_self(nodes.Text(f"|{reference.astext()}|"))
+
+
+def setup(app: Sphinx) -> None:
+    """Have the listings written before Sphinx looks for its sources."""
+    app.connect("config-inited", write_listings)
+    app.add_transform(KeepVerticalBars)

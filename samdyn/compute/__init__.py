@@ -1,0 +1,1 @@
+"""The machinery under everything else: argument checks, batching, tracing, randomness."""

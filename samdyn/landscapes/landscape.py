@@ -1,0 +1,146 @@
+"""A loss as a landscape: one torch function of one point, batched and differentiated.
+
+Value, gradient and Hessian come from torch.func (reverse mode for the gradient, forward over reverse for the Hessian) and are mapped over
+any leading shape by vmap. They are exact to rounding; there are no finite differences anywhere.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from samdyn.compute import batch, checks
+from samdyn.compute.checks import Array
+
+
+class CriticalPoint(NamedTuple):
+    """A point where the gradient vanishes, with its kind.
+
+    Attributes
+    ----------
+    x : tuple of float
+        Position.
+    kind : str
+        "minimum", "saddle", "maximum" or "degenerate" (a Hessian eigenvalue is zero).
+    """
+
+    x: tuple[float, ...]
+    kind: str
+
+
+class Landscape:
+    """A differentiable loss on R^dim.
+
+    Parameters
+    ----------
+    function : callable
+        Takes ONE point `w`, a torch tensor of shape (dim,), and returns a scalar tensor. Written with torch operations; samdyn batches and differentiates it.
+    dim : int
+        Number of coordinates.
+    box : sequence of (lower, upper), optional
+        The part of space that is looked at when an analysis is given no box of its own.
+    name : str, optional
+        For titles and `repr`; the function's name by default.
+    parameters : dict of str to number, optional
+        Keyword arguments of `function`, kept apart so that they can be varied (`with_parameters`).
+    critical_points : sequence of CriticalPoint, optional
+        The isolated critical points that are known in the box.
+
+    Raises
+    ------
+    TypeError, ValueError
+        `function` does not return a differentiable scalar, or an argument has the wrong shape. Both before any work.
+
+    Examples
+    --------
+    >>> import samdyn as sd
+    >>> loss = sd.Landscape(lambda w: (w[0]**2 - 1)**2/4 + w[1]**2/2, dim=2, box=[(-2, 2), (-1, 1)])
+    >>> loss.value([[1.0, 0.0], [0.0, 0.0]])
+    array([0.  , 0.25])
+    >>> loss.gradient([2.0, 1.0])
+    array([6., 1.])
+    >>> loss.hessian([0.0, 0.0])
+    array([[-1.,  0.],
+           [ 0.,  1.]])
+    """
+
+    def __init__(
+        self,
+        function: Callable[..., Tensor],
+        dim: int,
+        box: Sequence[Sequence[float]] | npt.ArrayLike | None = None,
+        name: str | None = None,
+        *,
+        parameters: Mapping[str, Any] | None = None,
+        critical_points: Sequence[CriticalPoint] = (),
+    ) -> None:
+        if not callable(function):
+            raise TypeError(f"function must be callable, got {type(function).__name__}")
+        if name is not None and not isinstance(name, str):
+            raise TypeError(f"name must be a string, got {type(name).__name__}")
+        self.function = function
+        self.dim = checks.integer("dim", dim, at_least=1)
+        self.box: Array | None = None if box is None else checks.box("box", box, self.dim)
+        self.name = name if name is not None else _name_of(function)
+        self.parameters = dict(parameters or {})
+        self.critical_points = tuple(critical_points)
+        batch.check_scalar_loss(self.one_point, self.dim, self._trial_point())
+
+    @property
+    def one_point(self) -> Callable[[Tensor], Tensor]:
+        """The loss as a function of `w` alone, with its parameters filled in."""
+        return functools.partial(self.function, **self.parameters) if self.parameters else self.function
+
+    def _trial_point(self) -> Array:
+        # irrational fractions of the box: not on an axis or a symmetry line, where a kink could hide
+        fractions = np.modf((1 + np.arange(self.dim)) * 0.6180339887498949)[0]
+        low, high = (np.zeros(self.dim), np.ones(self.dim)) if self.box is None else self.box.T
+        return np.asarray(low + (high - low) * fractions)
+
+    def value(self, x: npt.ArrayLike) -> Array:
+        """The loss at points (..., dim): an array of shape (...)."""
+        return batch.evaluate(self.one_point, checks.points("x", x, self.dim, finite=False))
+
+    def gradient(self, x: npt.ArrayLike) -> Array:
+        """The gradient at points (..., dim): an array of shape (..., dim)."""
+        return batch.evaluate(torch.func.grad(self.one_point), checks.points("x", x, self.dim, finite=False))
+
+    def hessian(self, x: npt.ArrayLike) -> Array:
+        """The Hessian at points (..., dim): an array of shape (..., dim, dim)."""
+        return batch.evaluate(torch.func.hessian(self.one_point), checks.points("x", x, self.dim, finite=False))
+
+    def with_parameters(self, **parameters: Any) -> Landscape:
+        """A copy with some parameters changed (its known critical points are dropped: they may have moved).
+
+        Examples
+        --------
+        >>> import samdyn as sd
+        >>> loss = sd.Landscape(lambda w, a: a * w @ w, dim=2, parameters={"a": 1.0})
+        >>> float(loss.with_parameters(a=3.0).value([1.0, 0.0]))
+        3.0
+        """
+        unknown = sorted(set(parameters) - set(self.parameters))
+        if unknown:
+            known = ", ".join(self.parameters) or "none"
+            raise ValueError(f"unknown parameter {unknown[0]!r} of {self.name}; it has: {known}")
+        merged = {**self.parameters, **parameters}
+        return Landscape(self.function, self.dim, self.box, self.name, parameters=merged)
+
+    def __repr__(self) -> str:
+        parts = [f"Landscape({self.name!r}, dim={self.dim}"]
+        if self.box is not None:
+            parts.append("box=[" + ", ".join(f"({a:g}, {b:g})" for a, b in self.box) + "]")
+        if self.parameters:
+            parts.append("parameters={" + ", ".join(map(str, self.parameters)) + "}")
+        return ", ".join(parts) + ")"
+
+
+def _name_of(function: Callable[..., Tensor]) -> str:
+    name = getattr(function, "__name__", type(function).__name__)
+    return "loss" if name == "<lambda>" else name

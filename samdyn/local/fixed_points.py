@@ -1,0 +1,377 @@
+"""Fixed points of a map, a flow or a drift in a box, found, classified and counted once.
+
+Algorithm
+---------
+1. Critical points of the loss: batched Newton on the gradient (`newton_zeros`). They are fixed points of every rule, since e = 0 where g = 0.
+2. Hallucinated points: batched Newton on grad f(x + e(x)); zeros with a vanishing gradient belong to step 1 and are dropped.
+3. Kind, from the Hessian's eigenvalues at a critical point: "minimum", "saddle", "maximum", or "degenerate" if one is below 1e-6 of the largest in modulus.
+4. Stability, from the Jacobian where there is one; at a critical point under a normalised rule from the capture set (`samdyn.local.trapping`).
+5. Degenerate points that hang together within 2 % of the box's diagonal, ten or more, are a curve or surface: one entry, with its dimension and sample points.
+Systems given by a function skip 1 and 3. With period k > 1: zeros of the k-fold map that are not of a lower period, one entry a cycle.
+
+The search is by multi-start: complete with high probability, not certainly. More starts (`n_starts`) find points with small Newton basins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, overload
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from scipy.cluster.hierarchy import fcluster, linkage
+from torch import Tensor
+
+from samdyn.compute import batch, checks
+from samdyn.compute.checks import Array
+from samdyn.local.linearization import stability_of
+from samdyn.local.newton import newton_zeros
+from samdyn.local.trapping import capture_radius, chatter_radius, directions, jump_length
+from samdyn.systems.map import Map
+from samdyn.systems.system import System
+
+FLAT = 1e-6
+FAMILY_SIZE = 10
+
+
+@dataclass(frozen=True)
+class FixedPoint:
+    """A fixed point or a cycle.
+
+    Attributes
+    ----------
+    x : ndarray, shape (dim,)
+        Position (of one point of a cycle).
+    kind : str
+        What the loss has there: "minimum", "saddle", "maximum", "degenerate", or "hallucinated" (the gradient at x is not zero, the one at x + e(x)
+        is); "fixed point" for systems without a loss, "cycle" for period > 1.
+    stability : str
+        What the dynamics does there: "attracting", "repelling", "saddle", "marginal", or "trapping" (the field jumps; see `capture_radius`).
+    eigenvalues : ndarray
+        Of the Jacobian; nan where there is none. For a cycle the multipliers of one period.
+    residual : float
+        |x' - x| for a map, |velocity| for a flow or a drift.
+    period : int
+        1 for a fixed point.
+    capture_radius : float
+        Trapping points: from a ball of this radius the flow is drawn onto the point (inf-like values are cut at the box's diagonal). nan otherwise.
+    chatter_radius : float
+        Trapping points of a map: the map hovers within this distance instead of stopping. 0 for a flow, nan where not trapping.
+    dimension : int
+        Dimension of the set of fixed points that this entry stands for: 0 for an isolated one.
+    points : ndarray, shape (n, dim)
+        The points of the cycle, or sample points of the set.
+    """
+
+    x: Array
+    kind: str
+    stability: str
+    eigenvalues: npt.NDArray[Any]
+    residual: float
+    period: int = 1
+    capture_radius: float = float("nan")
+    chatter_radius: float = float("nan")
+    dimension: int = 0
+    points: Array = field(default_factory=lambda: np.empty((0, 0)), repr=False)
+
+    def __repr__(self) -> str:
+        position = ", ".join(f"{v:.6g}" for v in self.x)
+        return f"FixedPoint(({position}), {self.kind}, {self.stability}{_remark(self)})"
+
+
+def _remark(point: FixedPoint) -> str:
+    if point.stability == "trapping":
+        return f", captures within {point.capture_radius:.3g}"
+    if point.dimension:
+        return f", a set of dimension {point.dimension}"
+    return f", period {point.period}" if point.period > 1 else ""
+
+
+@dataclass(frozen=True)
+class FixedPoints(Sequence[FixedPoint]):
+    """The fixed points of a system in a box, as a sequence of `FixedPoint`.
+
+    Attributes
+    ----------
+    points : tuple of FixedPoint
+    system : Map, Flow or Diffusion
+    box : ndarray, shape (dim, 2)
+    """
+
+    points: tuple[FixedPoint, ...]
+    system: System
+    box: Array
+
+    @overload
+    def __getitem__(self, index: int) -> FixedPoint: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[FixedPoint]: ...
+    def __getitem__(self, index: int | slice) -> FixedPoint | Sequence[FixedPoint]:
+        return self.points[index]
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+    def __iter__(self) -> Iterator[FixedPoint]:
+        return iter(self.points)
+
+    @property
+    def x(self) -> Array:
+        """All positions, shape (n, dim)."""
+        return np.array([p.x for p in self.points]).reshape(-1, self.system.dim)
+
+    def select(self, kind: str | None = None, stability: str | None = None) -> FixedPoints:
+        """Those of a kind, of a stability, or both."""
+        keep = tuple(p for p in self if kind in (None, p.kind) and stability in (None, p.stability))
+        return FixedPoints(keep, self.system, self.box)
+
+    def _rows(self) -> list[tuple[str, str, str, str, str]]:
+        rows = []
+        for p in self.points:
+            position = "(" + ", ".join(f"{v:.6g}" for v in p.x) + ")"
+            values = ", ".join(f"{v:.4g}" for v in p.eigenvalues[:4]) if not np.isnan(p.eigenvalues).any() else "none: the field jumps"
+            rows.append((position, p.kind, p.stability, values, _remark(p).lstrip(", ")))
+        return rows
+
+    def __repr__(self) -> str:
+        head = f"FixedPoints of {self.system!r}: {len(self)} in the box"
+        table = [("x", "kind", "stability", "eigenvalues", ""), *self._rows()]
+        widths = [max(len(row[i]) for row in table) for i in range(5)]
+        return "\n".join([head] + ["  " + "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in table])
+
+    def _repr_html_(self) -> str:
+        cells = "".join("<tr>" + "".join(f"<td>{c}</td>" for c in row) + "</tr>" for row in self._rows())
+        names = "".join(f"<th>{n}</th>" for n in ("x", "kind", "stability", "eigenvalues", ""))
+        return f"<p>Fixed points of <code>{self.system!r}</code></p><table><tr>{names}</tr>{cells}</table>"
+
+    def plot(self, ax: Any = None) -> Any:
+        """Phase portrait with these points; returns the matplotlib Axes."""
+        from samdyn.plot import phase_portrait
+
+        return phase_portrait(self.system, box=self.box, ax=ax, fixed_points=self)
+
+
+def fixed_points(
+    system: System,
+    box: Sequence[Sequence[float]] | npt.ArrayLike | None = None,
+    period: int = 1,
+    *,
+    n_starts: int = 2048,
+    tolerance: float = 1e-12,
+) -> FixedPoints:
+    """All fixed points (or cycles) of a system that a multi-start search finds in a box.
+
+    Parameters
+    ----------
+    system : Map, Flow or Diffusion
+        Of a Diffusion the zeros of the drift. The coefficients must be constant: a schedule has no fixed points.
+    box : sequence of (lower, upper), optional
+        Where to look; the system's own box by default.
+    period : int
+        1 for fixed points; k > 1 for the cycles of a map of least period k.
+    n_starts : int
+        Newton starts, rounded up to a power of two.
+    tolerance : float
+        Largest residual accepted, relative to one plus the median size of the gradient (or field) in the box.
+
+    Returns
+    -------
+    FixedPoints
+
+    Raises
+    ------
+    TypeError, ValueError
+        No box, bounds reversed, a scheduled coefficient, period > 1 for a flow.
+
+    Notes
+    -----
+    The algorithm is in the module's documentation (`samdyn.local.fixed_points`).
+
+    Examples
+    --------
+    >>> import samdyn as sd
+    >>> points = sd.fixed_points(sd.Flow(sd.landscapes.double_well(), sd.SAM(0.2)))
+    >>> [(round(float(p.x[0]), 6), p.kind, p.stability) for p in points if p.kind != "hallucinated"]
+    [(-1.0, 'minimum', 'trapping'), (0.0, 'maximum', 'trapping'), (1.0, 'minimum', 'trapping')]
+    """
+    if not isinstance(system, System):
+        raise TypeError(f"system must be a Map, a Flow or a Diffusion, got {system!r}")
+    if box is None and system.box is None:
+        raise ValueError(f"box must be given: {system.name} has none of its own")
+    region = checks.box("box", system.box if box is None else box, system.dim)
+    period = checks.integer("period", period, at_least=1)
+    n_starts = checks.integer("n_starts", n_starts, at_least=1)
+    tolerance = checks.number("tolerance", tolerance, above=0)
+    if getattr(system, "scheduled", False):
+        raise ValueError(f"system must have constant coefficients to have fixed points, got {system!r}")
+    if period > 1:
+        if not isinstance(system, Map):
+            raise ValueError(f"period must be 1 for a {type(system).__name__}: only maps have cycles of a given period")
+        return FixedPoints(_cycles(system, region, period, n_starts, tolerance), system, region)
+    if system.landscape is None:
+        zeros = newton_zeros(_displacement(system), region, n_starts=n_starts, tolerance=tolerance)
+        return FixedPoints(tuple(_describe(system, z, "fixed point") for z in zeros), system, region)
+    loss = system.landscape
+    critical = newton_zeros(torch.func.grad(loss.one_point), region, n_starts=n_starts, tolerance=tolerance)
+    found = [_critical(system, z, region) for z in critical]
+    if system.rule is not None and any(system.rule.coefficients().values()):
+        zeros = newton_zeros(_displacement(system), region, n_starts=n_starts, tolerance=tolerance)
+        gradient = np.linalg.norm(loss.gradient(zeros), axis=-1)
+        scale = float(np.abs(loss.hessian(zeros)).max()) if len(zeros) else 1.0
+        away = np.array([np.linalg.norm(critical - z, axis=1).min(initial=np.inf) for z in zeros])
+        diagonal = float(np.linalg.norm(region[:, 1] - region[:, 0]))
+        genuine = (gradient <= 1e-9 * max(scale, 1.0)) | (away <= 1e-7 * diagonal)
+        found += [_describe(system, z, "hallucinated") for z in zeros[~genuine]]
+    return FixedPoints(tuple(_gather_families(found, region)), system, region)
+
+
+def _displacement(system: System) -> Callable[[Tensor], Tensor]:
+    """A torch function of one POINT whose zeros are the fixed points."""
+    function = system.point_function()
+    if not isinstance(system, Map):
+        return function
+    if system.landscape is not None:  # independent of lr and momentum, and better scaled than x' - x
+        from samdyn.systems.flow import velocity
+
+        assert system.rule is not None
+        return velocity(system.landscape.one_point, system.rule, "perturbed", **system.rule.coefficients())
+    return lambda x: function(x) - x
+
+
+def kind_of(hessian: Array) -> str:
+    """The kind of a critical point from its Hessian."""
+    eigenvalues = np.linalg.eigvalsh(hessian)
+    if (np.abs(eigenvalues) <= FLAT * max(np.abs(eigenvalues).max(), 1e-300)).any():
+        return "degenerate"
+    if (eigenvalues > 0).all():
+        return "minimum"
+    return "maximum" if (eigenvalues < 0).all() else "saddle"
+
+
+def _describe(system: System, z: Array, kind: str) -> FixedPoint:
+    discrete = isinstance(system, Map)
+    eigenvalues = np.linalg.eigvals(system.jacobian(z))
+    order = np.argsort(-(np.abs(eigenvalues) if discrete else eigenvalues.real), kind="stable")
+    return FixedPoint(z, kind, stability_of(eigenvalues, discrete), eigenvalues[order], _residual(system, z))
+
+
+def _residual(system: System, z: Array) -> float:
+    image = system(z) - z if isinstance(system, Map) else system.evaluate(z)
+    return float(np.linalg.norm(image))
+
+
+def _critical(system: System, z: Array, box: Array) -> FixedPoint:
+    assert system.landscape is not None and system.rule is not None
+    kind = kind_of(system.landscape.hessian(z))
+    if not system.rule.jumps:
+        return _describe(system, z, kind)
+    stability, capture, chatter = jump_stability(system, z, reach=float(np.linalg.norm(box[:, 1] - box[:, 0])))
+    none = np.full(system.state_dim, np.nan)
+    return FixedPoint(z, kind, stability, none, _residual(system, z), capture_radius=capture, chatter_radius=chatter)
+
+
+def jump_stability(system: System, z: Array, reach: float | None = None) -> tuple[str, float, float]:
+    """Stability of a critical point under a rule that jumps there, its capture radius and its chatter radius."""
+    loss, rule = system.landscape, system.rule
+    assert loss is not None and rule is not None
+    length = jump_length(rule)
+    if reach is None:
+        box = system.box
+        reach = 10 * length if box is None else float(np.linalg.norm(box[:, 1] - box[:, 0]))
+    capture = capture_radius(loss, rule, z, reach)
+    chatter = 0.0
+    if isinstance(system, Map) and capture > 0:
+        coefficients = rule.coefficients()
+        smooth = coefficients.get("rho", 0.0) * (1 - coefficients.get("lam", 1.0))
+        lr = system.coefficients()["lr"]
+        chatter = chatter_radius(loss.hessian(z), length, lr, smooth_rho=smooth, momentum=system.momentum)
+    if capture > 0 and chatter < max(capture, 1e-300):
+        return "trapping", capture, chatter
+    probe = z + 1e-6 * length * directions(system.dim)
+    velocity = -rule_field(system, probe)
+    outward = np.einsum("ni,ni->n", velocity, probe - z) > 0
+    nan = float("nan")
+    return ("repelling" if outward.all() or capture > 0 else "saddle"), nan, nan
+
+
+def rule_field(system: System, x: Array) -> Array:
+    """grad f(x + e(x)) of a system made from a loss, at points (..., dim)."""
+    return -batch.evaluate(_displacement(system), x)
+
+
+def _gather_families(found: list[FixedPoint], box: Array) -> list[FixedPoint]:
+    """Replace ten or more marginal points that hang together by one entry for the set."""
+    flat = [p for p in found if p.kind == "degenerate" or (p.kind == "hallucinated" and p.stability == "marginal")]
+    if len(flat) < FAMILY_SIZE:
+        return found
+    rest = [p for p in found if not any(p is q for q in flat)]
+    positions = np.array([p.x for p in flat])
+    diagonal = float(np.linalg.norm(box[:, 1] - box[:, 0]))
+    labels = fcluster(linkage(positions, "single"), 0.02 * diagonal, criterion="distance")
+    for label in np.unique(labels):
+        members = [p for p, own in zip(flat, labels, strict=True) if own == label]
+        if len(members) < FAMILY_SIZE:
+            rest += members
+            continue
+        cloud = np.array([p.x for p in members])
+        centre = members[int(np.argmin(np.linalg.norm(cloud - cloud.mean(axis=0), axis=1)))]
+        # the local dimension of the cloud: directions in which neighbours spread comparably to their distance
+        nearest = cloud[np.argsort(np.linalg.norm(cloud - centre.x, axis=1))[: max(6, len(cloud) // 20)]]
+        spread = np.linalg.svd(nearest - nearest.mean(axis=0), compute_uv=False)
+        dimension = int((spread > 0.1 * spread[0]).sum())
+        rest.append(
+            FixedPoint(
+                centre.x, centre.kind, centre.stability, centre.eigenvalues, centre.residual, dimension=dimension, points=cloud
+            )
+        )
+    return rest
+
+
+def _cycles(system: Map, box: Array, period: int, n_starts: int, tolerance: float) -> tuple[FixedPoint, ...]:
+    function = system.point_function()
+    if system.momentum:
+        raise ValueError("period must be 1 for a Map with momentum: cycles in (x, v) are not searched yet")
+
+    def repeated(x: Tensor) -> Tensor:
+        y = x
+        for _ in range(period):
+            y = function(y)
+        return y - x
+
+    starts = None
+    if system.landscape is not None and system.rule is not None and system.rule.jumps:
+        starts = _cycle_starts(system, box, n_starts)
+    zeros = newton_zeros(repeated, box, n_starts=n_starts, tolerance=tolerance, starts=starts, separation=1e-8)
+    diagonal = float(np.linalg.norm(box[:, 1] - box[:, 0]))
+    result: list[FixedPoint] = []
+    for z in zeros:
+        orbit = [z]
+        for _ in range(period - 1):
+            orbit.append(system(orbit[-1]))
+        cycle = np.array(orbit)
+        distances = np.linalg.norm(cycle[1:] - z, axis=1)
+        seen = any(np.linalg.norm(other.points - z, axis=1).min() < 1e-7 * diagonal for other in result)
+        if seen or distances.min() < 1e-9 * diagonal:
+            continue
+        product = np.linalg.multi_dot(list(system.jacobian(cycle))[::-1]) if period > 1 else system.jacobian(z)
+        eigenvalues = np.linalg.eigvals(product)
+        eigenvalues = eigenvalues[np.argsort(-np.abs(eigenvalues), kind="stable")]
+        residual = float(np.linalg.norm(system(cycle[-1]) - z))
+        result.append(FixedPoint(z, "cycle", stability_of(eigenvalues, True), eigenvalues, residual, period, points=cycle))
+    return tuple(result)
+
+
+def _cycle_starts(system: Map, box: Array, n_starts: int) -> Array:
+    """Starts on the scale of the cycles that a normalised rule has around critical points: lr r |lambda| / 2 along each eigenvector."""
+    assert system.landscape is not None and system.rule is not None
+    critical = newton_zeros(torch.func.grad(system.landscape.one_point), box, n_starts=n_starts)
+    length, lr = jump_length(system.rule), system.coefficients()["lr"]
+    starts = []
+    for z in critical:
+        eigenvalues, vectors = np.linalg.eigh(system.landscape.hessian(z))
+        for value, vector in zip(eigenvalues, vectors.T, strict=True):
+            amplitude = lr * length * abs(value) / max(2 - lr * value, 1e-3)
+            starts += [z + amplitude * vector * (1 + shift) for shift in (0.0, 1e-3, -1e-3)]
+    return np.array(starts).reshape(-1, system.dim)

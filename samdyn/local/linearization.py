@@ -1,0 +1,233 @@
+"""Linear stability of a fixed point, and the radius at which a saddle becomes an attractor.
+
+A fixed point of a map is attracting when every eigenvalue (multiplier) of the Jacobian lies inside the unit circle, of a flow when every
+eigenvalue has a negative real part. Eigenvalues within `MARGIN` (relative to the largest) of the border make it "marginal": there the linear test is silent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from samdyn.compute import checks
+from samdyn.compute.checks import Array
+from samdyn.landscapes.landscape import Landscape
+from samdyn.rules.family import USAM, UnifiedSAM
+from samdyn.rules.rule import Rule
+from samdyn.systems.map import Map
+from samdyn.systems.system import System
+
+MARGIN = 1e-9
+
+
+@dataclass(frozen=True)
+class Linearization:
+    """A system linearised at a point.
+
+    Attributes
+    ----------
+    x : ndarray, shape (dim,)
+        The point.
+    jacobian : ndarray, shape (dim, dim)
+        Of the map, of the flow's field or of the drift; (2 dim, 2 dim) for a map with momentum.
+    eigenvalues : ndarray of complex or float
+        Sorted from the most to the least unstable.
+    eigenvectors : ndarray
+        Column i belongs to eigenvalue i.
+    stability : str
+        "attracting", "repelling", "saddle", "marginal", or "trapping" where the field jumps and the Jacobian does not exist (its entries are nan).
+    discrete : bool
+        Whether the system is a map (eigenvalues are multipliers of one step) or continuous in time (eigenvalues are rates, 1/time).
+    residual : float
+        How far the point is from being fixed: |x' - x| of a map, |velocity| otherwise.
+    """
+
+    x: Array
+    jacobian: Array
+    eigenvalues: npt.NDArray[np.complex128] | Array
+    eigenvectors: npt.NDArray[np.complex128] | Array
+    stability: str
+    discrete: bool
+    residual: float
+
+    @property
+    def spectral_radius(self) -> float:
+        """Largest modulus of the eigenvalues."""
+        return float(np.abs(self.eigenvalues).max())
+
+    @property
+    def spectral_abscissa(self) -> float:
+        """Largest real part of the eigenvalues."""
+        return float(np.real(self.eigenvalues).max())
+
+    def __repr__(self) -> str:
+        what = "multipliers" if self.discrete else "rates"
+        return (
+            f"Linearization at {_format(self.x)}: {self.stability}\n"
+            f"  {what}: {_format(self.eigenvalues)}\n"
+            f"  residual: {self.residual:.2g}"
+        )
+
+
+def _format(values: npt.NDArray[np.generic]) -> str:
+    return "(" + ", ".join(f"{v:.6g}" for v in np.ravel(values)) + ")"
+
+
+def stability_of(eigenvalues: npt.ArrayLike, discrete: bool) -> str:
+    """Classify from eigenvalues.
+
+    Examples
+    --------
+    >>> stability_of([0.5, 1.2], discrete=True), stability_of([-1.0, -2.0], discrete=False)
+    ('saddle', 'attracting')
+    """
+    values = np.asarray(eigenvalues)
+    if np.isnan(values).any():
+        return "trapping"
+    growth = np.abs(values) - 1 if discrete else np.real(values)
+    margin = MARGIN * max(1.0 if discrete else 0.0, float(np.abs(values).max()))
+    # a rate of exactly zero in a field that is zero everywhere has no scale of its own
+    if (np.abs(growth) <= margin).any():
+        return "marginal"
+    if (growth < 0).all():
+        return "attracting"
+    return "repelling" if (growth > 0).all() else "saddle"
+
+
+def linearize(system: System, x: npt.ArrayLike) -> Linearization:
+    """Linearise a system at a point.
+
+    Parameters
+    ----------
+    system : Map, Flow or Diffusion
+        Of a Diffusion the drift is linearised; of a Map the noiseless step.
+    x : array_like, shape (dim,)
+        The point, usually a fixed point (the residual in the result says how far it is from one).
+
+    Returns
+    -------
+    Linearization
+
+    Raises
+    ------
+    TypeError, ValueError
+        `x` is not one finite point of the right dimension.
+
+    Notes
+    -----
+    The Jacobian is exact (forward-mode automatic differentiation, through g/|g| too). For USAM at a critical point it is -H (I + rho H) for the flow. At a
+    critical point under a normalised rule there is none: the stability is "trapping" if the field points inwards on all sides, and "repelling" or "saddle" as the one-sided
+    fields say otherwise; `fixed_points` says how far the trap reaches.
+
+    Examples
+    --------
+    >>> import samdyn as sd
+    >>> flow = sd.Flow(sd.landscapes.beale(), sd.USAM(0.04))
+    >>> sd.linearize(flow, [0.0, 1.0]).stability
+    'attracting'
+    """
+    point = checks.points("x", getattr(x, "x", x), system.dim)
+    if point.ndim != 1:
+        raise ValueError(f"x must be one point of shape ({system.dim},), got shape {point.shape}")
+    discrete = isinstance(system, Map)
+    jacobian = system.jacobian(point)
+    image = system(point) - point if isinstance(system, Map) else system.evaluate(point)
+    residual = float(np.linalg.norm(image))
+    if np.isnan(jacobian).any():
+        from samdyn.local.fixed_points import jump_stability
+
+        n = len(jacobian)
+        nothing = np.full(n, np.nan)
+        return Linearization(
+            point, jacobian, nothing, np.full((n, n), np.nan), jump_stability(system, point)[0], discrete, residual
+        )
+    eigenvalues, eigenvectors = np.linalg.eig(jacobian)
+    order = np.argsort(-(np.abs(eigenvalues) if discrete else eigenvalues.real), kind="stable")
+    eigenvalues, eigenvectors = eigenvalues[order], eigenvectors[:, order]
+    return Linearization(
+        point, jacobian, eigenvalues, eigenvectors, stability_of(eigenvalues, discrete), discrete, residual
+    )
+
+
+def critical_rho(loss: Landscape, x: npt.ArrayLike, rule: Callable[..., Rule] | Rule = USAM) -> float:
+    """The perturbation radius at which the saddle or maximum `x` becomes an attractor of the flow.
+
+    Parameters
+    ----------
+    loss : Landscape
+        The loss.
+    x : array_like, shape (dim,)
+        A critical point of the loss.
+    rule : rule class, or a rule
+        `USAM` by default; its radius, if it has one, is ignored. For `UnifiedSAM` pass a rule with the lam wanted.
+
+    Returns
+    -------
+    float
+        For USAM 1 / min |lambda_j| over the negative Hessian eigenvalues. 0 for rules with a normalised part, which trap every nondegenerate saddle
+        at any radius, and 0 at a minimum. inf where no radius does it: GD at a saddle, or a zero eigenvalue.
+
+    Raises
+    ------
+    ValueError
+        `x` is not a critical point (its gradient is reported).
+
+    Notes
+    -----
+    The USAM flow has rates -lambda_j (1 + rho lambda_j) at a critical point, negative for a negative lambda_j iff rho > 1/|lambda_j|; the negative eigenvalue closest to
+    zero decides. Maxima obey the same rule. At equality the linear test is silent.
+
+    References
+    ----------
+    Kim et al. (arXiv 2301.06308), Theorem 1 [second-hand: read in a summary; derived and checked here].
+
+    Examples
+    --------
+    >>> import samdyn as sd
+    >>> round(sd.critical_rho(sd.landscapes.beale(), [0, 1]), 6)
+    0.036036
+    """
+    if not isinstance(loss, Landscape):
+        raise TypeError(f"loss must be a samdyn Landscape, got {loss!r}")
+    point = checks.points("x", getattr(x, "x", x), loss.dim)
+    if point.ndim != 1:
+        raise ValueError(f"x must be one point of shape ({loss.dim},), got shape {point.shape}")
+    hessian = loss.hessian(point)
+    gradient = float(np.linalg.norm(loss.gradient(point)))
+    scale = float(np.abs(hessian).max())
+    if gradient > 1e-6 * max(1.0, scale):
+        raise ValueError(f"x must be a critical point of {loss.name}, got |gradient| = {gradient:.3g} at {point}")
+    eigenvalues = np.linalg.eigvalsh(hessian)
+    negative = eigenvalues[eigenvalues < -1e-12 * scale]
+    flat = bool((np.abs(eigenvalues) <= 1e-12 * scale).any())
+    example = rule if isinstance(rule, Rule) else _with_unit_radius(rule)
+    if flat:
+        return float("inf")
+    if len(negative) == 0:
+        return 0.0
+    if example.jumps:
+        return 0.0
+    # rules whose perturbation is rho c g near a critical point: c from the rule itself
+    factor = _linear_coefficient(example)
+    return float("inf") if factor == 0 else 1 / (factor * float(np.abs(negative).min()))
+
+
+def _with_unit_radius(rule: Callable[..., Rule]) -> Rule:
+    if rule is UnifiedSAM:
+        raise ValueError("rule must be a UnifiedSAM(rho, lam) with the lam wanted, got the class UnifiedSAM")
+    try:
+        return rule(1.0)
+    except TypeError:
+        return rule()
+
+
+def _linear_coefficient(rule: Rule) -> float:
+    if "rho" not in rule.coefficient_names:
+        return 0.0
+    g = torch.full((1,), 1e-6, dtype=torch.float64)
+    coefficients = {**rule.coefficients(), "rho": 1.0}
+    return float(rule.perturbation(torch.zeros_like(g), g, **coefficients) / g)

@@ -1,0 +1,131 @@
+"""What a rule is: how the weights are perturbed before the descent gradient is taken.
+
+Every member of the family takes one step of the form ::
+
+    g = ascent gradient at x            (which batch it sees is the noise model's business)
+    e = perturbation(x, g)              direction, metric and normalisation
+    P = descent gradient at x + e
+    d = combine(g, P)                   what the base optimiser is given; P for SAM
+
+A new member is a frozen dataclass whose fields are its coefficients (numbers or schedules) and which overrides `perturbation`, and `combine` where it mixes the
+two gradients. Adaptive SAM, for example, is ::
+
+    @dataclass(frozen=True)
+    class ASAM(Rule):
+        rho: Coefficient
+        def perturbation(self, x, gradient, rho):
+            scale = x.abs() + 0.01
+            return rho * scale * unit(scale * gradient)
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from samdyn.rules.schedules import Delayed, check_coefficient, value_at
+
+GradientFunction = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Base of all rules; on its own it perturbs nothing (gradient descent).
+
+    Every dataclass field of a subclass is a coefficient: a number >= 0 or a schedule of the step index. Coefficients reach `perturbation` and `combine` by name.
+
+    Examples
+    --------
+    >>> from dataclasses import dataclass
+    >>> import samdyn as sd
+    >>> @dataclass(frozen=True)
+    ... class Lookahead(sd.Rule):
+    ...     rho: float
+    ...     def perturbation(self, x, gradient, rho):
+    ...         return -rho * gradient
+    >>> float(sd.Map(sd.landscapes.quadratic([[2.0]]), Lookahead(0.1), lr=0.1)([1.0])[0])
+    0.84
+    """
+
+    def __post_init__(self) -> None:
+        for name in self.coefficient_names:
+            check_coefficient(name, getattr(self, name), at_least=0)
+
+    @property
+    def coefficient_names(self) -> tuple[str, ...]:
+        """Names of the coefficients, in order."""
+        return tuple(field.name for field in dataclasses.fields(self))
+
+    def coefficients(self, step: int = 0) -> dict[str, float]:
+        """The coefficients' values at a step."""
+        return {name: value_at(getattr(self, name), step) for name in self.coefficient_names}
+
+    @property
+    def scheduled(self) -> bool:
+        """Whether any coefficient depends on the step."""
+        return any(callable(getattr(self, name)) for name in self.coefficient_names)
+
+    @property
+    def jumps(self) -> bool:
+        """Whether the perturbation is discontinuous where the gradient vanishes."""
+        return False
+
+    def perturbation(self, x: Tensor, gradient: Tensor, **coefficients: Any) -> Tensor:
+        """e(x) from the ascent gradient; stacked tensors of shape (..., dim)."""
+        return gradient * 0.0
+
+    def combine(self, gradient: Tensor, perturbed: Tensor, **coefficients: Any) -> Tensor:
+        """The direction given to the base step, from the gradients at x and at x + e."""
+        return perturbed
+
+    def descent(self, x: Tensor, ascent: GradientFunction, gradient: GradientFunction, **coefficients: Any) -> Tensor:
+        """The vector that the base step subtracts.
+
+        Parameters
+        ----------
+        x : Tensor, shape (dim,)
+            Current weights.
+        ascent, gradient : callable
+            The gradients used for the perturbation (at x) and for the descent (at x + e). They differ when the two see different noise.
+        **coefficients
+            Values of the rule's coefficients: numbers, or tensors for per-path values.
+        """
+        g = ascent(x)
+        return self.combine(g, gradient(x + self.perturbation(x, g, **coefficients)), **coefficients)
+
+
+def WarmStart(rule: Rule, steps: int) -> Rule:
+    """The rule with its radius held at 0 for the first `steps` steps: gradient descent first, then SAM.
+
+    Parameters
+    ----------
+    rule : Rule
+        Any rule with a coefficient `rho`.
+    steps : int
+        Number of steps taken by plain gradient descent.
+
+    Returns
+    -------
+    Rule
+        The same rule with `rho` on a schedule.
+
+    References
+    ----------
+    The remedy against hallucinated minimisers of Park et al. (arXiv 2509.21818).
+
+    Examples
+    --------
+    >>> import samdyn as sd
+    >>> sd.WarmStart(sd.SAM(0.5), 100).coefficients(99), sd.WarmStart(sd.SAM(0.5), 100).coefficients(100)
+    ({'rho': 0.0}, {'rho': 0.5})
+    """
+    if not isinstance(rule, Rule):
+        raise TypeError(f"rule must be a samdyn rule, got {rule!r}")
+    if "rho" not in rule.coefficient_names:
+        raise ValueError(f"rule must have a perturbation radius rho to delay, got {rule!r}")
+    delayed: Rule = dataclasses.replace(rule, rho=Delayed(rule.rho, steps))  # type: ignore[attr-defined, call-arg]
+    return delayed

@@ -1,0 +1,174 @@
+"""Schedules: coefficients that depend on the step index t = 0, 1, 2, ...
+
+A schedule is any callable of the step index; those here are frozen dataclasses, so that systems built on them can be compared, printed and
+sent to other processes. A plain number is the constant schedule.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from samdyn.compute import checks
+
+Schedule: TypeAlias = Callable[[int], float]
+Coefficient: TypeAlias = float | Schedule
+
+
+@dataclass(frozen=True)
+class PowerDecay:
+    """initial / (t + 1)^power; power = 1/2 is the radius schedule under which SAM converges to critical points.
+
+    Parameters
+    ----------
+    initial : float
+        Value at step 0.
+    power : float
+        Exponent, 0.5 by default.
+
+    References
+    ----------
+    The 1/sqrt(t+1) radius: the convergence proofs of SAM that precede the study of constant radii by Si & Yun (NeurIPS 2023), e.g. Zhuang et al. (ICLR 2022).
+
+    Examples
+    --------
+    >>> PowerDecay(0.1)(3)
+    0.05
+    """
+
+    initial: float
+    power: float = 0.5
+
+    def __post_init__(self) -> None:
+        checks.number("initial", self.initial, at_least=0)
+        checks.number("power", self.power)
+
+    def __call__(self, step: int) -> float:
+        """The value at a step."""
+        return self.initial / (step + 1.0) ** self.power
+
+
+@dataclass(frozen=True)
+class ExponentialDecay:
+    """initial * factor^t.
+
+    Examples
+    --------
+    >>> ExponentialDecay(1.0, 0.5)(2)
+    0.25
+    """
+
+    initial: float
+    factor: float
+
+    def __post_init__(self) -> None:
+        checks.number("initial", self.initial, at_least=0)
+        checks.number("factor", self.factor, above=0)
+
+    def __call__(self, step: int) -> float:
+        """The value at a step."""
+        return self.initial * self.factor**step
+
+
+@dataclass(frozen=True)
+class CosineDecay:
+    """From `initial` to `final` along half a cosine over `steps` steps, `final` from then on.
+
+    Examples
+    --------
+    >>> CosineDecay(1.0, 0.0, steps=10)(5)
+    0.5
+    """
+
+    initial: float
+    final: float
+    steps: int
+
+    def __post_init__(self) -> None:
+        checks.number("initial", self.initial, at_least=0)
+        checks.number("final", self.final, at_least=0)
+        checks.integer("steps", self.steps, at_least=1)
+
+    def __call__(self, step: int) -> float:
+        """The value at a step."""
+        fraction = min(step / self.steps, 1.0)
+        return round(self.final + (self.initial - self.final) * (1 + math.cos(math.pi * fraction)) / 2, 15)
+
+
+@dataclass(frozen=True)
+class StepDecay:
+    """initial * factor^(number of milestones passed).
+
+    Examples
+    --------
+    >>> [StepDecay(1.0, 0.1, milestones=(100, 200))(t) for t in (99, 100)]
+    [1.0, 0.1]
+    """
+
+    initial: float
+    factor: float
+    milestones: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        checks.number("initial", self.initial, at_least=0)
+        checks.number("factor", self.factor, above=0)
+        if not all(checks.integer("milestones", m, at_least=0) >= 0 for m in self.milestones):
+            raise ValueError(f"milestones must be steps >= 0, got {self.milestones!r}")
+
+    def __call__(self, step: int) -> float:
+        """The value at a step."""
+        return float(self.initial * self.factor ** sum(step >= milestone for milestone in self.milestones))
+
+
+@dataclass(frozen=True)
+class Delayed:
+    """0 for the first `steps` steps, then `coefficient` (a number or a schedule that keeps its own clock).
+
+    Examples
+    --------
+    >>> [Delayed(0.5, steps=10)(t) for t in (9, 10)]
+    [0.0, 0.5]
+    """
+
+    coefficient: Coefficient
+    steps: int
+
+    def __post_init__(self) -> None:
+        checks.integer("steps", self.steps, at_least=0)
+
+    def __call__(self, step: int) -> float:
+        """The value at a step."""
+        return 0.0 if step < self.steps else value_at(self.coefficient, step)
+
+
+def value_at(coefficient: Coefficient, step: int) -> float:
+    """A number, or a schedule's value at a step.
+
+    Raises
+    ------
+    ValueError
+        The schedule returns a negative or non-finite number.
+
+    Examples
+    --------
+    >>> value_at(0.5, 7), value_at(PowerDecay(1.0), 3)
+    (0.5, 0.5)
+    """
+    if not callable(coefficient):
+        return float(coefficient)
+    value = coefficient(step)
+    return checks.number(f"the schedule {coefficient!r} at step {step}", value, at_least=0)
+
+
+def check_coefficient(
+    name: str, coefficient: Coefficient, *, at_least: float | None = None, above: float | None = None
+) -> None:
+    """Refuse a coefficient that is neither a number in range nor a schedule."""
+    if callable(coefficient):
+        value_at(coefficient, 0)
+        return
+    if not isinstance(coefficient, int | float) and not hasattr(coefficient, "__float__"):
+        raise TypeError(f"{name} must be a number or a schedule (a callable of the step), got {coefficient!r}")
+    checks.number(name, coefficient, at_least=at_least, above=above)

@@ -1,0 +1,238 @@
+"""The algorithm itself: x' = x - lr * P, with P the gradient at the perturbed point, heavy-ball momentum, and optional noise."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from samdyn.compute import checks
+from samdyn.compute.checks import Array
+from samdyn.landscapes.landscape import Landscape
+from samdyn.rules.rule import Rule
+from samdyn.rules.schedules import Coefficient, check_coefficient, value_at
+from samdyn.systems.noise import Noise
+from samdyn.systems.system import FromFunction, System, check_ingredients, split_parameters
+
+
+class Map(System):
+    """A discrete-time optimiser as a map on R^dim.
+
+    One step is ``x' = x - lr * grad f(x + e(x))``; with heavy-ball momentum ``v' = momentum * v + grad f(x + e(x))``, ``x' = x - lr * v'``. With a noise model each
+    gradient that the rule sees carries its draw (see the model's `probe`).
+
+    Parameters
+    ----------
+    loss : Landscape
+        What is minimised.
+    rule : Rule
+        How the weights are perturbed.
+    lr : float or schedule
+        Learning rate, > 0.
+    momentum : float
+        Heavy-ball coefficient in [0, 1).
+    noise : Noise, optional
+        Gradient noise. `Map(x)` and `jacobian` are those of the noiseless step; `trajectory` and `exit_times` draw the noise.
+
+    Notes
+    -----
+    Time is the integer step. With momentum the state is (x, v), of length 2 dim: called on points of shape (..., dim) the map steps from rest and returns
+    points; called on states (..., 2 dim) it returns states, and `jacobian` is that of the state map.
+
+    Examples
+    --------
+    >>> import samdyn as sd
+    >>> step = sd.Map(sd.landscapes.saddle(2.0, 2.0), sd.SAM(0.5), lr=0.01)
+    >>> step([-3.0, 0.0])
+    array([-2.93,  0.  ])
+    """
+
+    def __init__(
+        self,
+        loss: Landscape,
+        rule: Rule,
+        lr: Coefficient,
+        momentum: float = 0.0,
+        noise: Noise | None = None,
+    ) -> None:
+        check_ingredients(loss, rule)
+        check_coefficient("lr", lr, above=0)
+        if checks.number("momentum", momentum, at_least=0) >= 1:
+            raise ValueError(f"momentum must be a number in [0, 1), got {momentum!r}")
+        if noise is not None:
+            if not isinstance(noise, Noise):
+                raise TypeError(f"noise must be a noise model such as sd.GaussianNoise(std=1.0), got {noise!r}")
+            noise.check_dim(loss.dim)
+        self.landscape: Landscape | None = loss
+        self.rule: Rule | None = rule
+        self.lr = lr
+        self.momentum = float(momentum)
+        self.noise = noise
+        self.dim, self.box = loss.dim, loss.box
+        self.name = f"{type(rule).__name__} on {loss.name}"
+        self._function: FromFunction | None = None
+
+    @classmethod
+    def from_function(
+        cls,
+        step: Callable[..., Tensor],
+        dim: int,
+        parameters: Mapping[str, Any] | None = None,
+        box: Sequence[Sequence[float]] | None = None,
+        name: str | None = None,
+    ) -> Map:
+        """Any other map x -> x'.
+
+        Parameters
+        ----------
+        step : callable
+            ``step(w, **parameters)`` takes one point, a torch tensor of shape (dim,), and returns the next one.
+        dim : int
+            Number of coordinates.
+        parameters : dict, optional
+            Keyword arguments of `step`, kept apart so that they can be varied.
+        box : sequence of (lower, upper), optional
+            Where analyses look by default.
+        name : str, optional
+            For titles.
+
+        Examples
+        --------
+        >>> import torch
+        >>> import samdyn as sd
+        >>> henon = sd.Map.from_function(
+        ...     lambda w, a, b: torch.stack([1 - a * w[0]**2 + w[1], b * w[0]]), dim=2, parameters={"a": 1.4, "b": 0.3})
+        >>> henon([0.0, 0.0])
+        array([1., 0.])
+        """
+        self = cls.__new__(cls)
+        self.dim = checks.integer("dim", dim, at_least=1)
+        self.box = None if box is None else checks.box("box", box, self.dim)
+        self._function = FromFunction(step, self.dim, parameters)
+        self.name = name or getattr(step, "__name__", "map")
+        self.landscape, self.rule, self.noise, self.lr, self.momentum = None, None, None, 1.0, 0.0
+        return self
+
+    @property
+    def state_dim(self) -> int:
+        """`dim`, or 2 dim with momentum."""
+        return 2 * self.dim if self.momentum else self.dim
+
+    @property
+    def n_normals(self) -> int:
+        """Standard normals that one step uses."""
+        return self.noise.n_normals(self.dim) if self.noise is not None else 0
+
+    @property
+    def scheduled(self) -> bool:
+        """Whether any coefficient depends on the step."""
+        return callable(self.lr) or (self.rule is not None and self.rule.scheduled)
+
+    def coefficients(self, step: int = 0) -> dict[str, float]:
+        """Values at a step of the rule's coefficients and of lr."""
+        if self.rule is None:
+            return {}
+        return {**self.rule.coefficients(step), "lr": value_at(self.lr, step)}
+
+    def advance(self, state: Tensor, normals: Tensor | None = None, *, lr: Any = None, **coefficients: Any) -> Tensor:
+        """One step of one state, in torch, with given coefficients and standard normals.
+
+        Parameters
+        ----------
+        state : Tensor, shape (state_dim,)
+        normals : Tensor, shape (n_normals,), optional
+            Without them the step is noiseless.
+        lr : float or Tensor
+            Learning rate of this step.
+        **coefficients
+            The rule's coefficients.
+        """
+        if self._function is not None:
+            return self._function.point_function(0)(state)
+        assert self.landscape is not None and self.rule is not None
+        loss, dim = self.landscape.one_point, self.dim
+        gradient = torch.func.grad(loss)
+        ascent: Callable[[Tensor], Tensor] = gradient
+        descent: Callable[[Tensor], Tensor] = gradient
+        if self.noise is not None and normals is not None:
+            noise, hessian = self.noise, torch.func.hessian(loss)
+            draw, other = normals[:dim], normals[-dim:]
+
+            def descent(y: Tensor) -> Tensor:
+                return gradient(y) + noise.root(hessian, y, draw)
+
+            if noise.probe != "full":  # type: ignore[attr-defined]
+
+                def ascent(x: Tensor) -> Tensor:
+                    return gradient(x) + noise.root(hessian, x, other)
+
+        x = state[:dim]
+        direction = self.rule.descent(x, ascent, descent, **coefficients)
+        if not self.momentum:
+            return x - lr * direction
+        velocity = self.momentum * state[dim:] + direction
+        return torch.cat([x - lr * velocity, velocity])
+
+    def point_function(self, step: int = 0) -> Callable[[Tensor], Tensor]:
+        """The noiseless step as a torch function of one state."""
+        if self._function is not None:
+            return self._function.point_function(step)
+        coefficients = self.coefficients(step)
+        return lambda state: self.advance(state, **coefficients)
+
+    def __call__(self, x: npt.ArrayLike, step: int = 0) -> Array:
+        """One noiseless step from points (..., dim), or from states (..., 2 dim) with momentum."""
+        if self.momentum and np.shape(x)[-1:] == (self.dim,):
+            at_rest = checks.points("x", x, self.dim, finite=False)
+            return self.evaluate(np.concatenate([at_rest, np.zeros_like(at_rest)], axis=-1), step)[..., : self.dim]
+        return self.evaluate(x, step)
+
+    def jacobian(self, x: npt.ArrayLike) -> Array:
+        """Jacobian of one noiseless step; with momentum that of the state map, (2 dim, 2 dim), taken at rest where `x` holds points."""
+        if self.momentum and np.shape(x)[-1:] == (self.dim,):
+            at_rest = checks.points("x", x, self.dim, finite=False)
+            x = np.concatenate([at_rest, np.zeros_like(at_rest)], axis=-1)
+        return super().jacobian(x)
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """Parameters of the loss and the rule, lr, momentum and the noise's; or those of the function."""
+        if self._function is not None:
+            return dict(self._function.parameters)
+        assert self.landscape is not None and self.rule is not None
+        rule = {name: getattr(self.rule, name) for name in self.rule.coefficient_names}
+        return {**self.landscape.parameters, **rule, "lr": self.lr, "momentum": self.momentum}
+
+    def with_parameters(self, **parameters: Any) -> Self:
+        """A copy with some parameters changed.
+
+        Examples
+        --------
+        >>> import samdyn as sd
+        >>> sd.Map(sd.landscapes.beale(), sd.SAM(0.5), lr=0.01).with_parameters(rho=0.1).rule
+        SAM(rho=0.1)
+        """
+        of_loss, of_rule, rest = split_parameters(self, parameters)
+        if self._function is not None:
+            result = type(self).__new__(type(self))
+            result.__dict__.update(self.__dict__)
+            result._function = self._function.with_parameters(**parameters)
+            return result
+        assert self.landscape is not None and self.rule is not None
+        loss = self.landscape.with_parameters(**of_loss) if of_loss else self.landscape
+        rule = dataclasses.replace(self.rule, **of_rule) if of_rule else self.rule
+        view: dict[str, Any] = {"lr": self.lr, "momentum": self.momentum, "noise": self.noise, **rest}
+        return type(self)(loss, rule, **view)
+
+    def __repr__(self) -> str:
+        if self._function is not None:
+            return f"Map.from_function({self.name}, dim={self.dim})"
+        assert self.landscape is not None
+        extra = f", momentum={self.momentum:g}" if self.momentum else ""
+        extra += f", noise={self.noise}" if self.noise is not None else ""
+        return f"Map({self.landscape.name}, {self.rule}, lr={self.lr}{extra})"

@@ -1,0 +1,152 @@
+"""What the three views share: a function of one state, batched and differentiated, and named parameters.
+
+A system is a torch function of ONE state: the next state for a map, the velocity for a flow, the drift for a diffusion. Everything else (evaluation on
+batches, Jacobians, traced and compiled steps) is derived from that function.
+"""
+
+from __future__ import annotations
+
+import copy
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from samdyn.compute import batch, checks
+from samdyn.compute.checks import Array
+from samdyn.landscapes.landscape import Landscape
+from samdyn.rules.rule import Rule
+from samdyn.rules.schedules import value_at
+
+
+class System(ABC):
+    """A dynamical system on R^dim.
+
+    Attributes
+    ----------
+    dim : int
+        Number of coordinates of a point.
+    box : ndarray, shape (dim, 2), or None
+        The part of space that analyses look at by default.
+    name : str
+        For titles.
+    landscape : Landscape or None
+        The loss, for systems made from one.
+    rule : Rule or None
+        The perturbation rule, likewise.
+    """
+
+    dim: int
+    box: Array | None
+    name: str
+    landscape: Landscape | None
+    rule: Rule | None
+
+    @abstractmethod
+    def point_function(self, step: int = 0) -> Callable[[Tensor], Tensor]:
+        """The system as a torch function of one state, with its coefficients at `step`."""
+
+    @property
+    @abstractmethod
+    def parameters(self) -> dict[str, Any]:
+        """The parameters by name: of the loss, of the rule, and of the view."""
+
+    @abstractmethod
+    def with_parameters(self, **parameters: Any) -> Self:
+        """A copy with some parameters changed."""
+
+    @property
+    def state_dim(self) -> int:
+        """Length of a state: dim, or more where the system carries memory (momentum)."""
+        return self.dim
+
+    def evaluate(self, x: npt.ArrayLike, step: int = 0) -> Array:
+        """The system's function at points (..., dim)."""
+        return batch.evaluate(self.point_function(step), checks.points("x", x, self.state_dim, finite=False))
+
+    def jacobian(self, x: npt.ArrayLike) -> Array:
+        """Jacobian of the map, the velocity or the drift at points (..., dim): shape (..., dim, dim).
+
+        Notes
+        -----
+        Forward-mode automatic differentiation, exact to rounding. It includes the derivative of g/|g|. Where the perturbation jumps (g = 0 under a
+        normalised rule) no Jacobian exists and the entries are nan.
+        """
+        states = checks.points("x", x, self.state_dim, finite=False)
+        result = batch.evaluate(torch.func.jacfwd(self.point_function()), states)
+        result[self._on_jump(states)] = np.nan
+        return result
+
+    def _on_jump(self, states: Array) -> npt.NDArray[np.bool_]:
+        if self.landscape is None or self.rule is None or not self.rule.jumps:
+            return np.zeros(states.shape[:-1], dtype=bool)
+        return ~self.landscape.gradient(states[..., : self.dim]).any(axis=-1)
+
+
+class FromFunction:
+    """Mixin data of a system given by a plain torch function instead of a loss and a rule."""
+
+    def __init__(self, function: Callable[..., Tensor], dim: int, parameters: Mapping[str, Any] | None) -> None:
+        if not callable(function):
+            raise TypeError(f"the function must be callable, got {type(function).__name__}")
+        self.function = function
+        self.parameters = dict(parameters or {})
+        trial = torch.linspace(0.1, 0.7, dim, dtype=torch.float64)
+        try:
+            value = torch.func.vmap(torch.func.jacfwd(self.point_function(0)))(trial[None])
+        except Exception as error:
+            raise TypeError(
+                f"the function must take one point, a torch tensor of shape ({dim},), and return a differentiable tensor "
+                f"of the same shape; on {trial.tolist()} it raised {type(error).__name__}: {error}"
+            ) from error
+        if value.shape != (1, dim, dim):
+            got = tuple(self.point_function(0)(trial).shape)
+            raise ValueError(f"the function must return a tensor of shape ({dim},), got shape {got}")
+
+    def point_function(self, step: int) -> Callable[[Tensor], Tensor]:
+        values = {
+            name: value_at(value, step) if callable(value) else value for name, value in self.parameters.items()
+        }
+        function = self.function
+
+        def at(x: Tensor) -> Tensor:
+            return function(x, **values)
+
+        return at
+
+    def with_parameters(self, **parameters: Any) -> FromFunction:
+        result = copy.copy(self)
+        result.parameters = {**self.parameters, **parameters}
+        return result
+
+
+def check_ingredients(loss: Any, rule: Any) -> None:
+    """Refuse anything that is not a loss and a rule, with the likely slip named."""
+    if not isinstance(loss, Landscape):
+        raise TypeError(f"loss must be a samdyn Landscape, got {loss!r}: wrap a function as sd.Landscape(f, dim)")
+    if isinstance(rule, type) and issubclass(rule, Rule):
+        raise TypeError(f"rule must be a rule, got the class {rule.__name__}: write {rule.__name__}(...)")
+    if not isinstance(rule, Rule):
+        raise TypeError(f"rule must be a samdyn rule such as sd.GD() or sd.SAM(0.1), got {rule!r}")
+
+
+def split_parameters(system: System, parameters: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+    """Sort new parameter values into those of the loss, of the rule, and of the view.
+
+    Raises
+    ------
+    ValueError
+        A name that the system does not have.
+    """
+    known = system.parameters
+    for name in parameters:
+        if name not in known:
+            raise ValueError(f"{system!r} has no parameter {name!r}; it has: {', '.join(known) or 'none'}")
+    of_loss = {k: v for k, v in parameters.items() if system.landscape and k in system.landscape.parameters}
+    of_rule = {k: v for k, v in parameters.items() if system.rule and k in system.rule.coefficient_names}
+    rest = {k: v for k, v in parameters.items() if k not in of_loss and k not in of_rule}
+    return of_loss, of_rule, rest
