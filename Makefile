@@ -55,6 +55,6 @@ bench: $(BENCH_READY)  ## timings against other software
 	@set -e; for script in benchmarks/[a-z]*.py; do echo "$$script"; $(BIN)/python "$$script"; done
 
 clean:  ## remove what was built, but not .venv
-	rm -rf build dist *.egg-info docs/_build docs/generated docs/api-*.inc
+	rm -rf build dist *.egg-info docs/_build docs/generated docs/api-*.rst
 	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find samdyn tests docs demos benchmarks -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true

@@ -28,7 +28,7 @@ version = release = samdyn.__version__
 extensions = ["sphinx.ext.autodoc", "sphinx.ext.autosummary", "sphinx.ext.mathjax", "numpydoc", "myst_parser"]
 myst_enable_extensions = ["colon_fence", "dollarmath"]
 myst_heading_anchors = 3
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "api-*.rst"]
 templates_path = ["_templates"]
 # a reference that stands at the end of a docstring to be read is not cited in its text
 suppress_warnings = ["ref.citation"]
@@ -60,7 +60,7 @@ def write_listings(app: Sphinx, config: Config) -> None:
     """
     source = Path(app.srcdir)
     groups = re.findall(
-        r"^\.\. include:: api-(\w+)\.inc$", (source / "api.md").read_text(encoding="utf-8"), re.MULTILINE
+        r"^\.\. include:: api-(\w+)\.rst$", (source / "api.md").read_text(encoding="utf-8"), re.MULTILINE
     )
     names: dict[str, dict[int, str]] = {group: {} for group in groups}
     for name, value in public_objects(samdyn):
@@ -72,7 +72,7 @@ def write_listings(app: Sphinx, config: Config) -> None:
     shutil.rmtree(
         source / "generated", ignore_errors=True
     )  # a page of a name that is gone would stand outside the manual
-    config.autosummary_generate = [str(source / f"api-{group}.inc") for group in groups]
+    config.autosummary_generate = [f"api-{group}.rst" for group in groups]
     for group, found in names.items():
         entries = sorted(found.values(), key=lambda name: name.rpartition(".")[2].lower())
         table = [
@@ -83,11 +83,11 @@ def write_listings(app: Sphinx, config: Config) -> None:
             *(f"   {name}" for name in entries),
         ]
         text = "\n".join(table if entries else ["Nothing public yet."])
-        (source / f"api-{group}.inc").write_text(text + "\n", encoding="utf-8")
+        (source / f"api-{group}.rst").write_text(text + "\n", encoding="utf-8")
 
 
 class KeepVerticalBars(SphinxTransform):
-    """Leave |g| as it is: a norm in our docstrings, where reStructuredText sees the name of a substitution."""
+    """Leave |g| as it is: a norm in our docstrings, the name of a substitution to reStructuredText."""
 
     default_priority = 215  # after Sphinx fills in |version| and the like, before docutils reports the rest
 

@@ -5,7 +5,8 @@ node, a Python float (a constant) or a Python bool. Each method returns a scalar
 
 1. Constants fold: an operation on constants alone is evaluated at once, in float64.
 2. Zeros and ones are structural: ``0 + t`` is t, ``1 * t`` is t, ``0 * t`` is 0 (even where t is infinite), ``t / 1`` is t.
-3. Powers with small integer or half-integer exponents become products and square roots; ``t - c`` becomes ``t + (-c)``; constant factors merge.
+3. Powers with small integer or half-integer exponents become products and square roots; ``t - c`` becomes ``t + (-c)``;
+   constant factors move outwards and merge, ``c * t + c * u`` becomes ``c * (t + u)``.
 4. The same operation on the same operands is the same node (common-subexpression elimination; commutative operands are ordered first).
 
 The functions that may occur in a finished graph are `OPERATORS`. Of the operands of a node at least one is a node; constants stand where torch
@@ -134,6 +135,9 @@ class ScalarGraph:
             return self._sub(a, _negated(b))
         if _negated(a) is not None:
             return self._sub(b, _negated(a))
+        (t, c), (u, d) = _factored(a), _factored(b)
+        if c != 1 and abs(c) == abs(d):
+            return self.mul(self.add(t, u) if c == d else self._sub(t, u), c)
         return self.call(torch.add, a, b)
 
     def sub(self, a: Scalar, b: Scalar, *, alpha: float = 1) -> Scalar:
@@ -152,8 +156,9 @@ class ScalarGraph:
             return self.call(torch.sub, a.args[1], a.args[0])
         if a.target is torch.rsub:
             return self.add(a.args[0], -a.args[1])  # type: ignore[operator]
-        if a.target is torch.mul and isinstance(a.args[1], float):
-            return self.mul(a.args[0], -a.args[1])
+        t, c = _factored(a)
+        if c != 1:
+            return self.mul(t, -c)
         return self.call(torch.neg, a)
 
     def mul(self, a: Scalar, b: Scalar) -> Scalar:
@@ -164,16 +169,16 @@ class ScalarGraph:
             return self.call(torch.mul, a, b)
         if _is(b, 0):
             return 0.0
-        if abs(b) == 1 if not isinstance(b, fx.Node) else False:
+        if _is(b, 1) or _is(b, -1):
             return a if b == 1 else self.neg(a)
         if _negated(a) is not None:
             return self.mul(_negated(a), -b) if not isinstance(b, fx.Node) else self.neg(self.mul(_negated(a), b))
         if _negated(b) is not None:
             return self.neg(self.mul(a, _negated(b)))
-        if not isinstance(b, fx.Node) and a.target is torch.mul and isinstance(a.args[1], float):
-            product = a.args[1] * b
-            if math.isfinite(product) and abs(product) > 1e-30:  # within the range of float32
-                return self.mul(a.args[0], product)
+        (t, c), (u, d) = _factored(a), (_factored(b) if isinstance(b, fx.Node) else (1.0, b))
+        if c != 1 or (d != 1 and u != 1.0):  # constant factors move outwards, within the range of float32
+            if 1e-30 < abs(c * d) < 1e30:
+                return self.mul(self.mul(t, u), c * d)
         return self.call(torch.mul, a, b)
 
     def div(self, a: Scalar, b: Scalar, *, rounding_mode: str | None = None) -> Scalar:
@@ -272,3 +277,10 @@ def _is(a: Scalar, value: float) -> bool:
 def _negated(a: Scalar) -> Scalar:
     """t if the scalar is -t, else None."""
     return a.args[0] if isinstance(a, fx.Node) and a.target is torch.neg else None
+
+
+def _factored(a: Scalar) -> tuple[Scalar, float]:
+    """(t, c) if the scalar is ``t * c`` with a constant c, else (a, 1)."""
+    if isinstance(a, fx.Node) and a.target is torch.mul and isinstance(a.args[1], float):
+        return a.args[0], a.args[1]
+    return a, 1.0

@@ -16,21 +16,20 @@ Anything else, and anything random, raises `NotTraceable` with the operation's n
 from __future__ import annotations
 
 import functools
-import itertools
-import math
 import operator
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, fx
+from torch._decomp import core_aten_decompositions, decomposition_table
 from torch.utils import _pytree as pytree
 
+from samdyn.compute import scalar_arrays as arrays
+from samdyn.compute.scalar_arrays import Scalars, as_array, broadcast
 from samdyn.compute.scalar_graph import NotTraceable, Scalar, ScalarGraph
 
-Scalars = npt.NDArray[np.object_]
 aten = torch.ops.aten
 
 
@@ -53,41 +52,6 @@ INDEX_ARGUMENTS = frozenset({"index", "indices", "mask"})
 VALUE_ARGUMENTS = frozenset({"value", "fill_value"})
 
 
-def broadcast(function: Callable[..., Scalar], *args: Any) -> Scalars:
-    """A function of scalars on arrays of scalars, with numpy's broadcasting."""
-    result = np.empty(np.broadcast_shapes(*(a.shape for a in args if isinstance(a, np.ndarray))), dtype=object)
-    np.frompyfunc(function, len(args), 1)(*args, out=result)
-    return result
-
-
-def fold(function: Callable[[Scalar, Scalar], Scalar], a: Scalars, dim: Any = None, keepdim: bool = False) -> Scalars:
-    """A balanced fold over the axes `dim` (all, if None or empty)."""
-    axes = [dim] if isinstance(dim, int) else list(dim or range(a.ndim))
-    axes = sorted({axis % max(a.ndim, 1) for axis in axes}) if a.ndim else []
-    kept = [axis for axis in range(a.ndim) if axis not in axes]
-    terms = list(np.moveaxis(a, axes, range(len(axes))).reshape(-1, *(a.shape[axis] for axis in kept)))
-    if not terms:
-        raise NotTraceable("a reduction over no elements has no scalar form")
-    terms = [_as_array(term) for term in terms]
-    while len(terms) > 1:
-        pairs = [broadcast(function, *terms[i : i + 2]) for i in range(0, len(terms) - 1, 2)]
-        terms = pairs + terms[2 * len(pairs) :]
-    return np.expand_dims(terms[0], axes) if keepdim else terms[0]
-
-
-def _as_array(value: Any) -> Scalars:
-    """A constant tensor, a number or a scalar as an array of scalars."""
-    if isinstance(value, np.ndarray):
-        return value
-    if isinstance(value, Tensor):
-        value = value.detach().cpu().numpy().astype(object)  # Python numbers
-        if isinstance(value, np.ndarray):
-            return value
-    result = np.empty((), dtype=object)
-    result[()] = value
-    return result
-
-
 def _as_constant(a: Scalars) -> Scalars | Tensor:
     """The tensor, if no element depends on the point, so that structure (masks, zeros) is seen by what follows."""
     elements = a.ravel().tolist()
@@ -103,47 +67,190 @@ def _move(op: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
     def label(leaf: Any) -> Any:
         if not isinstance(leaf, np.ndarray | Tensor):
             return leaf
-        array = _as_array(leaf)
+        array = as_array(leaf)
         pool.extend(array.ravel().tolist())
         return torch.arange(len(pool) - array.size, len(pool)).reshape(array.shape)
 
     names = [argument.name for argument in op._schema.arguments]
     named: dict[str, Any] = dict(zip(names, args, strict=False)) | kwargs
-    if named.get("accumulate") or named.get("reduce") is not None:
-        raise NotTraceable(f"{op} that accumulates has no scalar form")
-    is_put = op.overloadpacket is getattr(aten, "index_put", None)
+    if named.get("reduce") is not None:
+        raise NotTraceable(f"{op} with reduce= has no scalar form")
     for name, value in named.items():
         if name in INDEX_ARGUMENTS:
-            if any(isinstance(leaf, np.ndarray) for leaf in pytree.tree_leaves(value)):
-                raise NotTraceable(f"{op} with an index that depends on the point has no scalar form")
-        elif name in VALUE_ARGUMENTS and isinstance(value, int | float | bool):
+            continue
+        if name in VALUE_ARGUMENTS and isinstance(value, int | float | bool):
             pool.append(value)
             named[name] = len(pool) - 1
         elif name != "memory_format":
             named[name] = pytree.tree_map(label, value)
-    del is_put
     labels = op(*(named[name] for name in names[: len(args)]), **{name: named[name] for name in kwargs})
     elements = np.empty(len(pool), dtype=object)
     elements[:] = pool
-    return pytree.tree_map(lambda tensor: _as_array(elements[tensor.numpy()]), labels)
+    return pytree.tree_map(lambda tensor: as_array(elements[tensor.numpy()]), labels)
 
 
-def _gather(g: ScalarGraph, a: Scalars, dim: int, index: Scalars) -> Scalars:
-    """`gather` with an index that depends on the point: a chain of selections."""
-    result = np.empty(index.shape, dtype=object)
-    for position in np.ndindex(*index.shape):
-        along = [a[(*position[:dim], k, *position[dim + 1 :])] for k in range(a.shape[dim])]
-        chosen = along[-1]
-        for k in range(len(along) - 1):
-            chosen = g.where(g.compare(torch.eq, index[position], float(k)), along[k], chosen)
-        result[position] = chosen
-    return result
+def _table() -> dict[Any, Callable[..., Any]]:
+    """The handlers of kinds 4 and 5 by ATen operation: functions of the graph and of the operation's arguments."""
+    table: dict[str, Callable[..., Any]] = {}
+
+    def pointwise(names: str, method: Callable[..., Scalar]) -> None:
+        def handler(g: ScalarGraph, *args: Any, **kwargs: Any) -> Scalars:
+            return broadcast(functools.partial(method, g, **kwargs), *(as_array(a) for a in args))
+
+        table.update(dict.fromkeys(names.split(), handler))
+
+    for name in (
+        "sqrt exp expm1 log log1p sin cos tan sinh cosh tanh asin acos atan asinh acosh atanh abs sign floor sigmoid erf erfc "
+        "neg reciprocal"
+    ).split():
+        function = getattr(torch, name)
+        pointwise(name, lambda g, a, function=function: g.unary(function, a))
+    for name in ("eq", "ne", "lt", "le", "gt", "ge"):
+        function = getattr(torch, name)
+        pointwise(name, lambda g, a, b, function=function: g.compare(function, a, b))
+    for name in ("maximum", "minimum"):
+        function = getattr(torch, name)
+        pointwise(name, lambda g, a, b, function=function: g.extremum(function, a, b))
+    pointwise("neg", ScalarGraph.neg)
+    pointwise("sgn", lambda g, a: g.unary(torch.sign, a))
+    pointwise("add", ScalarGraph.add)
+    pointwise("sub", ScalarGraph.sub)
+    pointwise("rsub", lambda g, a, b, alpha=1: g.sub(b, g.mul(a, alpha)))
+    pointwise("mul", ScalarGraph.mul)
+    pointwise("div", ScalarGraph.div)
+    pointwise("pow", ScalarGraph.pow)
+    pointwise("remainder", ScalarGraph.remainder)
+    pointwise("atan2", ScalarGraph.atan2)
+    pointwise("clamp clamp_min", arrays.clamp)
+    pointwise("clamp_max", lambda g, a, high: arrays.clamp(g, a, None, high))
+    pointwise("relu", lambda g, a: g.extremum(torch.maximum, a, 0.0))
+    pointwise("reciprocal", lambda g, a: g.div(1.0, a))
+    pointwise("rsqrt", lambda g, a: g.pow(a, -0.5))
+    pointwise("square", lambda g, a: g.mul(a, a))
+    pointwise("exp2", lambda g, a: g.pow(2.0, a))
+    pointwise("log2", lambda g, a: g.mul(g.unary(torch.log, a), 1 / np.log(2.0)))
+    pointwise("log10", lambda g, a: g.mul(g.unary(torch.log, a), 1 / np.log(10.0)))
+    pointwise("ceil", lambda g, a: g.neg(g.unary(torch.floor, g.neg(a))))
+    pointwise("isnan", lambda g, a: g.compare(torch.ne, a, a))
+    pointwise("isinf", lambda g, a: g.compare(torch.eq, g.unary(torch.abs, a), float("inf")))
+    pointwise("where", ScalarGraph.where)
+    pointwise("logical_not bitwise_not", ScalarGraph.logical_not)
+    pointwise("logical_and bitwise_and", lambda g, a, b: g.logical(torch.logical_and, a, b))
+    pointwise("logical_or bitwise_or", lambda g, a, b: g.logical(torch.logical_or, a, b))
+
+    table["sum"] = lambda g, a, dim=None, keepdim=False, **_: arrays.fold(g.add, a, dim, keepdim)
+    table["prod"] = lambda g, a, dim=None, keepdim=False, **_: arrays.fold(g.mul, a, dim, keepdim)
+    for name, function in (("any", torch.logical_or), ("all", torch.logical_and)):
+        table[name] = lambda g, a, dim=None, keepdim=False, function=function: arrays.fold(
+            functools.partial(g.logical, function), broadcast(g.boolean, a), dim, keepdim
+        )
+    for name, function in (("max", torch.maximum), ("amax", torch.maximum), ("min", torch.minimum), ("amin", torch.minimum)):
+        table[name] = lambda g, *args, function=function, **kw: arrays.extremum(g, function, *args, **kw)
+    for name, function in (("argmax", torch.maximum), ("argmin", torch.minimum)):
+        table[name] = lambda g, *args, function=function, **kw: arrays.argument(g, function, *args, **kw)
+    table["mean"] = arrays.mean
+    table["var"] = arrays.var
+    table["linalg_vector_norm"] = arrays.norm
+    table["cumsum"] = lambda g, a, dim, **_: arrays.cumulate(g, g.add, a, dim)
+    table["cumprod"] = lambda g, a, dim, **_: arrays.cumulate(g, g.mul, a, dim)
+    table.update(dict.fromkeys("mm mv dot vdot bmm matmul".split(), arrays.matmul))
+    table["_to_copy"] = arrays.cast
+    table["addmm"] = table["addmv"] = lambda g, a, b, c, *, beta=1, alpha=1: broadcast(
+        lambda x, y: g.add(g.mul(x, beta), g.mul(y, alpha)), a, arrays.matmul(g, b, c)
+    )
+    # the elements moved by an index that depends on the point; with a constant index, these are movements
+    table["gather"] = lambda g, a, dim, index, **_: arrays.gather(g, a, dim, index)
+    table["scatter"] = lambda g, a, dim, index, source: arrays.scatter(g, a, dim, index, source)
+    table["index_put"] = lambda g, a, index, values, accumulate=False: arrays.accumulate(g, a, lambda p: aten.index(p, index), values)
+    table["scatter_add"] = lambda g, a, dim, index, values: arrays.accumulate(g, a, lambda p: p.gather(dim, index), values)
+    table["index_add"] = lambda g, a, dim, index, values, *, alpha=1: arrays.accumulate(
+        g, a, lambda p: p.index_select(dim, index), broadcast(lambda v: g.mul(v, alpha), values)
+    )
+    return {getattr(aten, name): handler for name, handler in table.items() if hasattr(aten, name)}
 
 
-def _scatter(g: ScalarGraph, a: Scalars, dim: int, index: Scalars, source: Scalars) -> Scalars:
-    result, source = a.copy(), np.broadcast_to(source, index.shape) if source.ndim == 0 else source
-    for position in np.ndindex(*index.shape):
-        for k in range(a.shape[dim]):
-            target = (*position[:dim], k, *position[dim + 1 :])
-            result[target] = g.where(g.compare(torch.eq, index[position], float(k)), source[position], result[target])
-    return result
+HANDLERS = _table()
+
+DECOMPOSED_TOO = _packets("var")  # the handler takes one overload, and the decomposition leads the others to it
+
+
+@functools.cache
+def decompositions() -> dict[Any, Callable[..., Any]]:
+    """The decompositions of all operations that `scalarise` does not take as they are."""
+    known = MOVEMENT | FILLING | frozenset(HANDLERS) - DECOMPOSED_TOO
+    table = {**decomposition_table, **core_aten_decompositions()}
+    return {op: rule for op, rule in table.items() if getattr(op, "overloadpacket", None) not in known}
+
+
+def apply(g: ScalarGraph, op: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+    """One ATen operation on constants and arrays of scalars."""
+    if torch.Tag.nondeterministic_seeded in op.tags:
+        raise NotTraceable(f"{op} is random: it has no scalar form")
+    if op._schema.is_mutable:
+        raise NotTraceable(f"{op} writes into a tensor: it has no scalar form")
+    leaves = pytree.tree_leaves((args, kwargs))
+    varies = [leaf for leaf in leaves if isinstance(leaf, np.ndarray)]
+    if not varies:
+        return op(*args, **kwargs)
+    packet = op.overloadpacket
+    if packet not in HANDLERS and op.namespace == "prims":  # the same operations under another name
+        packet = getattr(aten, packet.__name__, packet)
+    named = dict(zip((argument.name for argument in op._schema.arguments), args, strict=False)) | kwargs
+    if packet in FILLING:
+        if isinstance(named.get("value"), np.ndarray):
+            return np.broadcast_to(named["value"], args[0].shape)
+        zeros = [torch.zeros(a.shape, dtype=torch.float64) if isinstance(a, np.ndarray) else a for a in args]
+        return op(*zeros, **kwargs)
+    index = pytree.tree_leaves([named.get(name) for name in INDEX_ARGUMENTS])
+    if packet in MOVEMENT and not named.get("accumulate") and not any(isinstance(i, np.ndarray) for i in index):
+        return pytree.tree_map(_as_constant, _move(op, args, kwargs))
+    if packet not in HANDLERS:
+        raise NotTraceable(f"{op} has no scalar form")
+    # constant indices stay tensors
+    converted = pytree.tree_map(
+        lambda leaf: as_array(leaf) if isinstance(leaf, Tensor) and not any(leaf is i for i in index) else leaf, list(args)
+    )
+    return pytree.tree_map(_as_constant, HANDLERS[packet](g, *converted, **kwargs))
+
+
+def scalarise(traced: fx.GraphModule, g: ScalarGraph) -> Scalars:
+    """The output of a traced function of one tensor (dim,) as an array of scalars of `g`.
+
+    Parameters
+    ----------
+    traced : torch.fx.GraphModule
+        An ATen graph without mutation, with one placeholder.
+    g : ScalarGraph
+        Its inputs are the elements of the placeholder.
+
+    Returns
+    -------
+    ndarray of scalars
+        Of the shape of the traced function's result.
+
+    Raises
+    ------
+    NotTraceable
+        An operation has no handler, or there are too many.
+    """
+    values: dict[fx.Node, Any] = {}
+    for node in traced.graph.nodes:
+        args, kwargs = fx.node.map_arg((node.args, node.kwargs), values.__getitem__)
+        if node.op == "placeholder":
+            point = np.empty(len(g.inputs), dtype=object)
+            point[:] = g.inputs
+            values[node] = point
+        elif node.op == "get_attr":
+            values[node] = functools.reduce(getattr, node.target.split("."), traced)
+        elif node.op == "output":
+            return as_array(args[0])
+        elif node.target is operator.getitem:
+            values[node] = args[0][args[1]]
+        elif isinstance(node.target, torch._ops.OpOverload):
+            size = getattr(node.meta.get("val"), "numel", lambda: 0)()
+            if size > g.max_nodes:
+                raise NotTraceable(f"{node.target} returns {size} numbers: too many for a scalar form")
+            values[node] = apply(g, node.target, args, dict(kwargs))
+        else:
+            raise NotTraceable(f"{node.target} has no scalar form")
+    raise NotTraceable("the traced graph has no output")

@@ -1,17 +1,23 @@
 """Regions: the open set in which a path lives, and the faces through which it can leave.
 
-A region is an intersection of open sets {x : s_i(x) < 0}. Each s_i is a signed distance, negative inside, and the surface s_i = 0 is a *face*. The
-first-exit test of a step looks at one face at a time, through the distance to it and the outward unit normal there (see `crossing`).
+A region is an intersection of open sets {x : s_i(x) < 0}. Each s_i is a signed distance, negative inside,
+and the surface s_i = 0 is a *face*. The first-exit test of a step looks at one face at a time, through the
+distance to it and the outward unit normal there (see `crossing`).
 
-1. `Box` gives up to 2 dim plane faces, `HalfSpace` one, `Ball` one sphere (in one dimension the two ends of the interval).
-2. ``a & b`` has the faces of both, less those that another face implies: a face counted twice would be crossed twice. Where two faces (or a ball and a
-   box) leave nothing between them the intersection is empty, which is an error.
-3. ``a | b`` is one face, at the minimum over the operands of the maximum over their faces; ``~a`` is one face, at minus the maximum. By De Morgan's laws
-   ``~(a & b) = ~a | ~b`` and ``~(a | b) = ~a & ~b``, and the complement of a half-space is a half-space.
+1. `Box` gives up to 2 dim plane faces, `HalfSpace` one, `Ball` one sphere (in one dimension the two ends of
+   the interval).
+2. ``a & b`` has the faces of both, less those that another face implies: a face counted twice would be
+   crossed twice. Where two faces (or a ball and a box) leave nothing between them the intersection is
+   empty, which is an error.
+3. ``a | b`` is one face, at the minimum over the operands of the maximum over their faces; ``~a`` is one
+   face, at minus the maximum. By De Morgan's laws ``~(a & b) = ~a | ~b`` and ``~(a | b) = ~a & ~b``, and
+   the complement of a half-space is a half-space.
 
-Plane faces keep their normals as Python numbers, so that a traced step does no arithmetic with a coordinate that is 0.
+Plane faces keep their normals as Python numbers, so that a traced step does no arithmetic with a coordinate
+that is 0.
 
-The combination of signed distances by minimum and maximum is that of constructive solid geometry: A. Ricci, The Computer Journal 16, 157 (1973).
+The combination of signed distances by minimum and maximum is that of constructive solid geometry: A. Ricci,
+The Computer Journal 16, 157 (1973).
 """
 
 from __future__ import annotations
@@ -39,9 +45,9 @@ OnePoint = Callable[[Tensor], Tensor]
 
 
 def project(normal: Sequence[Any], vector: Sequence[Any]) -> Any:
-    """Inner product that does no arithmetic for Python numbers 0 in either argument, and none for 1 and -1 in `normal`.
+    """Inner product without arithmetic for the number 0 in either argument, or for 1 and -1 in `normal`.
 
-    A tensor (n,), or a number where every entry that counts is one.
+    The result is a tensor (n,), or a number where every entry that counts is one.
 
     Examples
     --------
@@ -52,16 +58,14 @@ def project(normal: Sequence[Any], vector: Sequence[Any]) -> Any:
     for n, v in zip(normal, vector, strict=True):
         if (isinstance(n, float) and n == 0.0) or (isinstance(v, float) and v == 0.0):
             continue
-        if isinstance(n, float) and abs(n) == 1.0:
-            term = v if n > 0 else -v
-        else:
-            term = n * v
+        signed = isinstance(n, float) and abs(n) == 1.0
+        term = (v if n > 0 else -v) if signed else n * v
         total = term if total is None else total + term
     return 0.0 if total is None else total
 
 
 def _select(condition: Tensor, a: Any, b: Any, like: Tensor) -> Any:
-    """`a` where `condition`, else `b`; two equal numbers stay a number, and numbers take the precision of `like`."""
+    """`a` where `condition`, else `b`; two equal numbers stay one, others take the dtype of `like`."""
     if isinstance(a, float) and isinstance(b, float):
         return a if a == b else torch.where(condition, like.new_full((), a), b)
     return torch.where(condition, a, b)
@@ -80,7 +84,8 @@ def _extreme(parts: Sequence[tuple[Tensor, Coordinates]], sign: float) -> tuple[
 class Face:
     """One smooth or piecewise smooth piece of the boundary, as the surface where `distance` is 0.
 
-    Every method takes `Coordinates` of tensors (n,) and consists of plain torch operations with no branch on values.
+    Every method takes `Coordinates` of tensors (n,) and consists of plain torch operations with no branch
+    on values.
     """
 
     name: str
@@ -231,7 +236,8 @@ def _largest(faces: Sequence[Face], x: Coordinates) -> Tensor:
     return reduce(torch.maximum, (f.distance(x) for f in faces))
 
 
-# What is known about two faces, for intersections. Undecided cases answer False: a redundant face or an empty region is then not noticed.
+# What is known about two faces, for intersections. Undecided cases answer False: a redundant face or an
+# empty region is then not noticed.
 
 
 def _implies(f: Face, g: Face) -> bool:
@@ -264,13 +270,12 @@ def _empty(faces: Sequence[Face]) -> bool:
     if any(_disjoint(f, g) for f, g in itertools.permutations(faces, 2)):
         return True
     for face in faces:
-        if isinstance(
-            face, SphereFace
-        ):  # a ball off the corner of a box: the gaps along separate axes add up
+        if isinstance(face, SphereFace):
+            # a ball off the corner of a box: the gaps along separate axes add up
             gaps = [0.0] * len(face.center)
             for plane in faces:
                 if isinstance(plane, PlaneFace) and sum(map(abs, plane.normal)) == 1.0:
-                    axis = max(range(len(gaps)), key=lambda i, n=plane.normal: abs(n[i]))  # type: ignore[misc]
+                    axis = int(np.argmax(np.abs(plane.normal)))
                     gaps[axis] = max(gaps[axis], project(plane.normal, face.center) - plane.offset)
             if math.hypot(*gaps) >= face.radius:
                 return True
@@ -347,8 +352,9 @@ class OpenSet:
 
         Notes
         -----
-        The maximum over the faces: for balls, boxes, half-spaces and their intersections it is the Euclidean distance inside, and outside at most that
-        (less off a corner). For unions and complements the sign is right and the size is at most the distance.
+        The maximum over the faces: for balls, boxes, half-spaces and their intersections it is the
+        Euclidean distance inside, and outside at most that (less off a corner). For unions and complements
+        the sign is right and the size is at most the distance.
 
         Examples
         --------
@@ -586,20 +592,23 @@ class Region(OpenSet):
     Parameters
     ----------
     signed_distance : callable
-        Takes one point, a torch tensor of shape (dim,), and returns a scalar tensor: the distance to the boundary, negative inside. Its gradient has length
-        about 1 near the boundary (divide a level function by the length of its gradient there). A function that can be pickled makes the region picklable.
+        Takes one point, a torch tensor of shape (dim,), and returns a scalar tensor: the distance to the
+        boundary, negative inside. Its gradient has length about 1 near the boundary (divide a level
+        function by the length of its gradient there). A function that can be pickled makes the region
+        picklable.
     dim : int, optional
         The number of coordinates, if known.
 
     Raises
     ------
     TypeError, ValueError
-        `signed_distance` is not callable or, where dim is given, does not give one differentiable number for a point.
+        `signed_distance` is not callable or, where dim is given, does not give one differentiable number
+        for a point.
 
     Notes
     -----
-    The first-exit test takes the value as the distance and the normalised gradient as the normal: a gradient of length other than 1 at the boundary biases
-    crossing probabilities.
+    The first-exit test takes the value as the distance and the normalised gradient as the normal: a
+    gradient of length other than 1 at the boundary biases crossing probabilities.
 
     Examples
     --------
@@ -645,7 +654,8 @@ def _check_function(function: OnePoint, dim: int) -> None:
         torch.func.vmap(torch.func.grad(function))(torch.zeros(1, dim, dtype=torch.float64))
     except Exception as error:
         raise TypeError(
-            f"signed_distance cannot be differentiated and batched by torch.func ({type(error).__name__}: {error}): "
+            "signed_distance cannot be differentiated and batched by torch.func "
+            f"({type(error).__name__}: {error}): "
             "write it with torch operations, without .item(), numpy calls or Python branches on values"
         ) from error
 

@@ -6,7 +6,7 @@ Algorithm
 2. Hallucinated points: batched Newton on grad f(x + e(x)); zeros with a vanishing gradient belong to step 1 and are dropped.
 3. Kind, from the Hessian's eigenvalues at a critical point: "minimum", "saddle", "maximum", or "degenerate" if one is below 1e-6 of the largest in modulus.
 4. Stability, from the Jacobian where there is one; at a critical point under a normalised rule from the capture set (`samdyn.local.trapping`).
-5. Degenerate points that hang together within 2 % of the box's diagonal, ten or more, are a curve or surface: one entry, with its dimension and sample points.
+5. Degenerate points that hang together within 5 % of the box's diagonal, ten or more, are a curve or surface: one entry, with its dimension and sample points.
 Systems given by a function skip 1 and 3. With period k > 1: zeros of the k-fold map that are not of a lower period, one entry a cycle.
 
 The search is by multi-start: complete with high probability, not certainly. More starts (`n_starts`) find points with small Newton basins.
@@ -22,13 +22,14 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from scipy.cluster.hierarchy import fcluster, linkage
+from scipy.spatial import cKDTree
 from torch import Tensor
 
 from samdyn.compute import batch, checks
 from samdyn.compute.checks import Array
 from samdyn.local.linearization import stability_of
 from samdyn.local.newton import newton_zeros
-from samdyn.local.trapping import capture_radius, chatter_radius, directions, jump_length
+from samdyn.local.trapping import capture_radius, chatter_radii, directions, jump_length
 from samdyn.systems.map import Map
 from samdyn.systems.system import System
 
@@ -215,16 +216,18 @@ def fixed_points(
         return FixedPoints(tuple(_describe(system, z, "fixed point") for z in zeros), system, region)
     loss = system.landscape
     critical = newton_zeros(torch.func.grad(loss.one_point), region, n_starts=n_starts, tolerance=tolerance)
-    found = [_critical(system, z, region) for z in critical]
+    kinds = [kind_of(hessian) for hessian in loss.hessian(critical)]
+    isolated, families = _gather_families(critical, np.array([kind == "degenerate" for kind in kinds]), region)
+    found = _describe_critical(system, critical[isolated], [kinds[i] for i in isolated], region)
+    found += [_family(system, points, "degenerate") for points in families]
     if system.rule is not None and any(system.rule.coefficients().values()):
         zeros = newton_zeros(_displacement(system), region, n_starts=n_starts, tolerance=tolerance)
-        gradient = np.linalg.norm(loss.gradient(zeros), axis=-1)
-        scale = float(np.abs(loss.hessian(zeros)).max()) if len(zeros) else 1.0
-        away = np.array([np.linalg.norm(critical - z, axis=1).min(initial=np.inf) for z in zeros])
-        diagonal = float(np.linalg.norm(region[:, 1] - region[:, 0]))
-        genuine = (gradient <= 1e-9 * max(scale, 1.0)) | (away <= 1e-7 * diagonal)
-        found += [_describe(system, z, "hallucinated") for z in zeros[~genuine]]
-    return FixedPoints(tuple(_gather_families(found, region)), system, region)
+        zeros = zeros[_hallucinated(system, zeros, critical, region)]
+        flat = np.array([stability_of(v, False) == "marginal" for v in np.linalg.eigvals(_field_jacobian(system, zeros))])
+        isolated, families = _gather_families(zeros, flat, region)
+        found += [_describe(system, z, "hallucinated") for z in zeros[isolated]]
+        found += [_family(system, points, "hallucinated") for points in families]
+    return FixedPoints(tuple(found), system, region)
 
 
 def _displacement(system: System) -> Callable[[Tensor], Tensor]:
@@ -262,38 +265,53 @@ def _residual(system: System, z: Array) -> float:
     return float(np.linalg.norm(image))
 
 
-def _critical(system: System, z: Array, box: Array) -> FixedPoint:
+def _hallucinated(system: System, zeros: Array, critical: Array, box: Array) -> npt.NDArray[np.bool_]:
+    """Which zeros of the field are not critical points of the loss."""
+    assert system.landscape is not None
+    if len(zeros) == 0:
+        return np.zeros(0, dtype=bool)
+    gradient = np.linalg.norm(system.landscape.gradient(zeros), axis=-1)
+    scale = np.abs(system.landscape.hessian(zeros)).max(axis=(-1, -2))
+    diagonal = float(np.linalg.norm(box[:, 1] - box[:, 0]))
+    away = np.full(len(zeros), np.inf) if len(critical) == 0 else cKDTree(critical).query(zeros)[0]
+    return np.asarray((gradient > 1e-7 * scale * diagonal) & (away > 1e-7 * diagonal))
+
+
+def _field_jacobian(system: System, x: Array) -> Array:
+    return batch.evaluate(torch.func.jacfwd(_displacement(system)), x)
+
+
+def _describe_critical(system: System, z: Array, kinds: list[str], box: Array) -> list[FixedPoint]:
     assert system.landscape is not None and system.rule is not None
-    kind = kind_of(system.landscape.hessian(z))
-    if not system.rule.jumps:
-        return _describe(system, z, kind)
-    stability, capture, chatter = jump_stability(system, z, reach=float(np.linalg.norm(box[:, 1] - box[:, 0])))
+    if not system.rule.jumps or len(z) == 0:
+        return [_describe(system, point, kind) for point, kind in zip(z, kinds, strict=True)]
+    stabilities = jump_stability(system, z, reach=float(np.linalg.norm(box[:, 1] - box[:, 0])))
     none = np.full(system.state_dim, np.nan)
-    return FixedPoint(z, kind, stability, none, _residual(system, z), capture_radius=capture, chatter_radius=chatter)
+    return [
+        FixedPoint(point, kind, stability, none, _residual(system, point), capture_radius=capture, chatter_radius=chatter)
+        for point, kind, (stability, capture, chatter) in zip(z, kinds, stabilities, strict=True)
+    ]
 
 
-def jump_stability(system: System, z: Array, reach: float | None = None) -> tuple[str, float, float]:
-    """Stability of a critical point under a rule that jumps there, its capture radius and its chatter radius."""
+def jump_stability(system: System, z: Array, reach: float | None = None) -> list[tuple[str, float, float]]:
+    """Stability of critical points (n, dim) under a rule that jumps there, with their capture and chatter radii."""
     loss, rule = system.landscape, system.rule
     assert loss is not None and rule is not None
     length = jump_length(rule)
     if reach is None:
-        box = system.box
-        reach = 10 * length if box is None else float(np.linalg.norm(box[:, 1] - box[:, 0]))
-    capture = capture_radius(loss, rule, z, reach)
-    chatter = 0.0
-    if isinstance(system, Map) and capture > 0:
-        coefficients = rule.coefficients()
-        smooth = coefficients.get("rho", 0.0) * (1 - coefficients.get("lam", 1.0))
-        lr = system.coefficients()["lr"]
-        chatter = chatter_radius(loss.hessian(z), length, lr, smooth_rho=smooth, momentum=system.momentum)
-    if capture > 0 and chatter < max(capture, 1e-300):
-        return "trapping", capture, chatter
-    probe = z + 1e-6 * length * directions(system.dim)
-    velocity = -rule_field(system, probe)
-    outward = np.einsum("ni,ni->n", velocity, probe - z) > 0
-    nan = float("nan")
-    return ("repelling" if outward.all() or capture > 0 else "saddle"), nan, nan
+        reach = 10 * length if system.box is None else float(np.linalg.norm(system.box[:, 1] - system.box[:, 0]))
+    capture = np.array([capture_radius(loss, rule, point, reach) for point in z])
+    chatter = chatter_radii(system, z) if isinstance(system, Map) else np.zeros(len(z))
+    probe = z[:, None] + 1e-6 * length * directions(system.dim)
+    outward = np.einsum("nki,nki->nk", -rule_field(system, probe), probe - z[:, None]) > 0
+    result = []
+    for i in range(len(z)):
+        if capture[i] > 0 and np.isfinite(chatter[i]):
+            result.append(("trapping", float(capture[i]), float(chatter[i])))
+        else:
+            stability = "repelling" if outward[i].all() or capture[i] > 0 else "saddle"
+            result.append((stability, float("nan"), float("nan")))
+    return result
 
 
 def rule_field(system: System, x: Array) -> Array:
@@ -301,32 +319,37 @@ def rule_field(system: System, x: Array) -> Array:
     return -batch.evaluate(_displacement(system), x)
 
 
-def _gather_families(found: list[FixedPoint], box: Array) -> list[FixedPoint]:
-    """Replace ten or more marginal points that hang together by one entry for the set."""
-    flat = [p for p in found if p.kind == "degenerate" or (p.kind == "hallucinated" and p.stability == "marginal")]
-    if len(flat) < FAMILY_SIZE:
-        return found
-    rest = [p for p in found if not any(p is q for q in flat)]
-    positions = np.array([p.x for p in flat])
+def _gather_families(x: Array, flat: npt.NDArray[np.bool_], box: Array) -> tuple[list[int], list[Array]]:
+    """Split points into isolated ones (indices) and clouds of ten or more flat points that hang together."""
+    isolated = np.flatnonzero(~flat).tolist()
+    flat_index = np.flatnonzero(flat)
+    if len(flat_index) < FAMILY_SIZE:
+        return sorted([*isolated, *flat_index.tolist()]), []
     diagonal = float(np.linalg.norm(box[:, 1] - box[:, 0]))
-    labels = fcluster(linkage(positions, "single"), 0.02 * diagonal, criterion="distance")
+    labels = fcluster(linkage(x[flat_index], "single"), 0.05 * diagonal, criterion="distance")
+    families = []
     for label in np.unique(labels):
-        members = [p for p, own in zip(flat, labels, strict=True) if own == label]
+        members = flat_index[labels == label]
         if len(members) < FAMILY_SIZE:
-            rest += members
-            continue
-        cloud = np.array([p.x for p in members])
-        centre = members[int(np.argmin(np.linalg.norm(cloud - cloud.mean(axis=0), axis=1)))]
-        # the local dimension of the cloud: directions in which neighbours spread comparably to their distance
-        nearest = cloud[np.argsort(np.linalg.norm(cloud - centre.x, axis=1))[: max(6, len(cloud) // 20)]]
-        spread = np.linalg.svd(nearest - nearest.mean(axis=0), compute_uv=False)
-        dimension = int((spread > 0.1 * spread[0]).sum())
-        rest.append(
-            FixedPoint(
-                centre.x, centre.kind, centre.stability, centre.eigenvalues, centre.residual, dimension=dimension, points=cloud
-            )
-        )
-    return rest
+            isolated += members.tolist()
+        else:
+            families.append(x[members])
+    return sorted(isolated), families
+
+
+def _family(system: System, cloud: Array, kind: str) -> FixedPoint:
+    """One entry for a curve or surface of fixed points, at the sample nearest to the cloud's centre."""
+    centre = cloud[int(np.argmin(np.linalg.norm(cloud - cloud.mean(axis=0), axis=1)))]
+    # directions in which the nearest samples spread comparably to their distance
+    nearest = cloud[np.argsort(np.linalg.norm(cloud - centre, axis=1))[: max(6, len(cloud) // 20)]]
+    spread = np.linalg.svd(nearest - nearest.mean(axis=0), compute_uv=False)
+    dimension = int((spread > 0.1 * spread[0]).sum())
+    jumps = kind == "degenerate" and system.rule is not None and system.rule.jumps
+    if jumps:
+        none = np.full(system.state_dim, np.nan)
+        return FixedPoint(centre, kind, "marginal", none, _residual(system, centre), dimension=dimension, points=cloud)
+    one = _describe(system, centre, kind)
+    return FixedPoint(one.x, kind, one.stability, one.eigenvalues, one.residual, dimension=dimension, points=cloud)
 
 
 def _cycles(system: Map, box: Array, period: int, n_starts: int, tolerance: float) -> tuple[FixedPoint, ...]:

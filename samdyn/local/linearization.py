@@ -143,7 +143,7 @@ def linearize(system: System, x: npt.ArrayLike) -> Linearization:
         n = len(jacobian)
         nothing = np.full(n, np.nan)
         return Linearization(
-            point, jacobian, nothing, np.full((n, n), np.nan), jump_stability(system, point)[0], discrete, residual
+            point, jacobian, nothing, np.full((n, n), np.nan), jump_stability(system, point[None])[0][0], discrete, residual
         )
     eigenvalues, eigenvectors = np.linalg.eig(jacobian)
     order = np.argsort(-(np.abs(eigenvalues) if discrete else eigenvalues.real), kind="stable")

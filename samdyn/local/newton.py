@@ -3,11 +3,13 @@
 Algorithm
 ---------
 1. Starts: a scrambled Sobol sequence over the box, so that they fill it evenly and are the same every time.
-2. Every start takes Newton steps with a minimum-norm least-squares solve (the Jacobian may be singular along a curve of zeros). A step is cut to a tenth of the
-   box's diagonal, which keeps iterates near their start, and is halved up to `HALVINGS` times while it would raise |F|; if no cut lowers |F| the
-   shortest is taken, since Newton paths to saddles may climb first.
-3. After `n_steps` steps, iterates with |F| below `KEEP` times the scale of F over the starts are polished by full steps until |F| stops falling.
-4. Kept: those that end in the box (a margin of 1e-9 of its width is allowed) with residual |F| <= tolerance * (1 + scale).
+2. Every start takes Newton steps with a minimum-norm least-squares solve (the Jacobian may be singular along a curve of zeros). A step is cut
+   to a tenth of the box's diagonal, which keeps iterates near their start, and is halved up to `HALVINGS` times while it would raise |F|; if
+   no cut lowers |F| the shortest is taken, since Newton paths to saddles may climb first. A start is done when its step falls below 1e-13 of
+   the diagonal, and is given up when it is half a diagonal outside the box.
+3. Iterates whose last step is below 1e-4 of the diagonal are polished by full steps while |F| falls.
+4. Kept: those in the box (a margin of 1e-9 of its width is allowed) whose Newton correction is at most 1e-8 of the diagonal and whose residual is at most
+   tolerance * (1 + |J| (1 + |x|)): what rounding x to the nearest float can leave.
 5. Duplicates, closer than `separation` times the diagonal, are merged; the one with the smallest residual stays.
 
 Cost: n_starts * (n_steps + polish) Jacobians, in one batch each; no Python loop over starts.
@@ -31,7 +33,6 @@ from samdyn.compute import batch
 from samdyn.compute.checks import Array
 
 HALVINGS = 4
-KEEP = 1e-3
 SEPARATION = 1e-6
 
 
@@ -66,7 +67,7 @@ def newton_zeros(
     n_steps : int
         Newton steps before the polish.
     tolerance : float
-        Largest accepted residual, relative to one plus the median of |F| over the starts.
+        Largest accepted residual, relative to 1 + |J| (1 + |x|).
     starts : ndarray, shape (n, dim), optional
         Further starts, after the Sobol ones.
     separation : float
@@ -94,48 +95,53 @@ def newton_zeros(
     x = sobol_starts(box, n_starts)
     if starts is not None:
         x = np.concatenate([x, starts])
-    scale = float(np.nanmedian(size_of(x)))
     margin = 1e-9 * (box[:, 1] - box[:, 0])
 
-    def newton_step(points: Array) -> tuple[Array, Array]:
+    def newton_step(points: Array) -> tuple[Array, Array, Array]:
         value, jacobian = evaluate(points)
         usable = np.isfinite(jacobian).all(axis=(1, 2)) & np.isfinite(value).all(axis=1)
-        step = np.zeros_like(points)
+        step = np.full_like(points, np.nan)
         # a relative cut-off of singular values: on curves of zeros the Jacobian has a null direction, along which Newton must not run off
         step[usable] = -np.einsum("nij,nj->ni", np.linalg.pinv(jacobian[usable], rcond=1e-10), value[usable])
-        return step, np.linalg.norm(value, axis=1)
+        return step, np.linalg.norm(value, axis=1), np.linalg.norm(jacobian, axis=(1, 2))
 
     with np.errstate(all="ignore"):
+        settled = [np.empty((0, len(box)))]
         for _ in range(n_steps):
-            step, size = newton_step(x)
+            step, size, _ = newton_step(x)
             length = np.linalg.norm(step, axis=1, keepdims=True)
             step *= np.minimum(1.0, 0.1 * diagonal / np.where(length > 0, length, 1.0))
             trial = x + step
+            worse = np.arange(len(x))
             for _ in range(HALVINGS):
-                worse = ~(size_of(trial) <= size)
-                if not worse.any():
+                worse = worse[~(size_of(trial[worse]) <= size[worse])]
+                if len(worse) == 0:
                     break
                 step[worse] /= 2
                 trial[worse] = x[worse] + step[worse]
-            x = trial
-            near = ((x >= box[:, 0] - 0.5 * diagonal) & (x <= box[:, 1] + 0.5 * diagonal)).all(axis=1)
-            x = x[near & np.isfinite(x).all(axis=1)]
+            near = ((trial >= box[:, 0] - 0.5 * diagonal) & (trial <= box[:, 1] + 0.5 * diagonal)).all(axis=1)
+            done = length[:, 0] <= 1e-13 * diagonal
+            settled.append(trial[near & done])
+            x = trial[near & ~done]
             if len(x) == 0:
-                return np.empty((0, len(box)))
-            if float(np.max(np.linalg.norm(step, axis=1))) <= 1e-14 * diagonal:
                 break
-        x = x[size_of(x) <= KEEP * (1 + scale)]
+        x = np.concatenate([*settled, x])
+        if len(x) == 0:
+            return x
+        step, size, steepness = newton_step(x)
+        x = x[np.linalg.norm(step, axis=1) <= 1e-4 * diagonal]
         for _ in range(8):
             if len(x) == 0:
-                return np.empty((0, len(box)))
-            step, size = newton_step(x)
+                return x
+            step, size, steepness = newton_step(x)
             better = size_of(x + step) < size
             if not better.any():
                 break
             x[better] += step[better]
-        size = size_of(x)
+        step, size, steepness = newton_step(x)
     inside = ((x >= box[:, 0] - margin) & (x <= box[:, 1] + margin)).all(axis=1)
-    good = inside & (size <= tolerance * (1 + scale))
+    precise = size <= tolerance * (1 + steepness * (1 + np.linalg.norm(x, axis=1)))
+    good = inside & precise & (np.linalg.norm(step, axis=1) <= 1e-8 * diagonal)
     return merge(x[good], size[good], separation * diagonal)
 
 

@@ -11,11 +11,12 @@ Algorithm (`capture_radius`)
 2. The part of {V < min_(|w| = R) V} around z is then forward invariant and shrinks onto z. The capture radius is the largest ball in it.
 It is 0 when V rises on the smallest shell: such a point does not trap (a degenerate point, or a loss that bends over within r). The test is by sampling, not a proof.
 
-Algorithm (`chatter_radius`)
-----------------------------
-A map cannot stop at a jump: it hovers within O(lr r). On the quadratic model the map is simulated from a few dozen points around z; the radius is the
-largest distance over the second half of the run, and infinite if the orbits leave. That is the attracting 2-cycle of the top mode or, where only negative
-modes exist, bounded chaos.
+Algorithm (`chatter_radii`)
+---------------------------
+A map cannot stop at a jump: it hovers within O(lr r): on the attracting 2-cycle of the top mode or, where only negative modes exist, in bounded chaos. How far is read off a
+simulation of the map itself from `N_ORBITS` points around z, at the scale lr r |lambda|_max, over `CHATTER_STEPS` steps. The radius is the largest distance over
+the last quarter. It is infinite, and the point does not trap the map, if that exceeds 1.2 times the largest distance over the second quarter (the
+orbits are leaving) or ten times the scale (they have left).
 
 References
 ----------
@@ -32,10 +33,12 @@ from samdyn.compute.checks import Array
 from samdyn.landscapes.landscape import Landscape
 from samdyn.rules.rule import Rule
 from samdyn.systems.flow import Flow
+from samdyn.systems.map import Map
 
 N_SHELLS = 48
 N_DIRECTIONS = 256
-CHATTER_STEPS = 2000
+N_ORBITS = 32
+CHATTER_STEPS = 800
 
 
 def directions(dim: int) -> Array:
@@ -97,46 +100,39 @@ def capture_radius(landscape: Landscape, rule: Rule, z: Array, reach: float) -> 
     return float(min(radii[last], radii[at] * np.sqrt(level / max(steepness[at].max(), 1e-300))))
 
 
-def chatter_radius(
-    hessian: Array, length: float, lr: float, *, smooth_rho: float = 0.0, momentum: float = 0.0
-) -> float:
-    """How far from a critical point the map hovers, on the quadratic model.
+def chatter_radii(system: Map, z: Array) -> Array:
+    """How far from each critical point the map hovers.
 
     Parameters
     ----------
-    hessian : ndarray, shape (dim, dim)
-    length : float
-        The perturbation's length beside the point (`jump_length`).
-    lr : float
-        Learning rate.
-    smooth_rho : float
-        Coefficient of the unnormalised part, rho (1 - lam).
-    momentum : float
-        Heavy-ball coefficient.
+    system : Map
+        Made from a loss and a rule that jumps.
+    z : ndarray, shape (n, dim)
+        Critical points of the loss.
 
     Returns
     -------
-    float
-        Largest distance over the last 1000 of 2000 steps; inf if the orbits leave.
+    ndarray, shape (n,)
+        Largest distance over the last quarter of the run; inf where the orbits leave.
     """
-    eigenvalues = np.linalg.eigvalsh(hessian)
-    scale = lr * length * np.abs(eigenvalues).max()
-    # in the eigenbasis; starts on the scale of the chatter, in all directions
-    start = directions(len(eigenvalues))[:: max(1, len(directions(len(eigenvalues))) // 64)]
-    w = scale * start * np.linspace(0.1, 0.9, len(start))[:, None]
-    velocity = np.zeros_like(w)
-    limit = 1e3 * length
-    farthest = 0.0
-    with np.errstate(all="ignore"):
-        for step in range(CHATTER_STEPS):
-            g = eigenvalues * w
-            size = np.linalg.norm(g, axis=1, keepdims=True)
-            e = smooth_rho * g + length * np.divide(g, size, out=np.zeros_like(g), where=size > 0)
-            velocity = momentum * velocity + eigenvalues * (w + e)
-            w = w - lr * velocity
-            distance = float(np.linalg.norm(w, axis=1).max())
-            if not distance < limit:
-                return float("inf")
-            if step >= CHATTER_STEPS // 2:
-                farthest = max(farthest, distance)
-    return farthest
+    assert system.landscape is not None and system.rule is not None
+    eigenvalues = np.abs(np.linalg.eigvalsh(system.landscape.hessian(z))).max(axis=-1)
+    scale = system.coefficients()["lr"] * jump_length(system.rule) * eigenvalues / (1 - system.momentum)
+    around = directions(system.dim)
+    around = around[:: max(1, len(around) // N_ORBITS)]
+    around = around * np.linspace(0.1, 0.9, len(around))[:, None]
+    start = z[:, None] + scale[:, None, None] * around
+    if system.momentum:
+        start = np.concatenate([start, np.zeros_like(start)], axis=-1)
+    step = torch.func.vmap(system.point_function())
+    state = torch.from_numpy(start.reshape(-1, system.state_dim))
+    centre = torch.from_numpy(np.repeat(z, len(around), axis=0))
+    farthest = torch.zeros(4, len(state), dtype=state.dtype)
+    for k in range(CHATTER_STEPS):
+        state = step(state)
+        quarter = 4 * k // CHATTER_STEPS
+        distance = torch.linalg.vector_norm(state[:, : system.dim] - centre, dim=1)
+        farthest[quarter] = torch.maximum(farthest[quarter], distance.nan_to_num(nan=torch.inf))
+    second, last = farthest[[1, 3]].reshape(2, len(z), -1).amax(dim=2).numpy()
+    stays = (last <= 1.2 * second) & (last <= 10 * scale)
+    return np.asarray(np.where(stays, last, np.inf))
