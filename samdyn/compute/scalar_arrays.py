@@ -24,12 +24,16 @@ Scalars = npt.NDArray[np.object_]
 
 def broadcast(function: Callable[..., Scalar], *args: Any) -> Scalars:
     """A function of scalars on arrays of scalars, with numpy's broadcasting."""
-    result = np.empty(np.broadcast_shapes(*(a.shape for a in args if isinstance(a, np.ndarray))), dtype=object)
+    result = np.empty(
+        np.broadcast_shapes(*(a.shape for a in args if isinstance(a, np.ndarray))), dtype=object
+    )
     np.frompyfunc(function, len(args), 1)(*args, out=result)
     return result
 
 
-def fold(function: Callable[[Scalar, Scalar], Scalar], a: Scalars, dim: Any = None, keepdim: bool = False) -> Scalars:
+def fold(
+    function: Callable[[Scalar, Scalar], Scalar], a: Scalars, dim: Any = None, keepdim: bool = False
+) -> Scalars:
     """A balanced fold over the axes `dim` (all, if None or empty)."""
     axes = [dim] if isinstance(dim, int) else list(dim or range(a.ndim))
     axes = sorted({axis % max(a.ndim, 1) for axis in axes}) if a.ndim else []
@@ -62,7 +66,9 @@ def matmul(g: ScalarGraph, a: Scalars, b: Scalars) -> Scalars:
     left = a[None, :] if a.ndim == 1 else a
     right = b[:, None] if b.ndim == 1 else b
     if left.size * right.shape[-1] > 4 * g.max_nodes:
-        raise NotTraceable(f"a matrix product of {left.size * right.shape[-1]} scalar multiplications is too large")
+        raise NotTraceable(
+            f"a matrix product of {left.size * right.shape[-1]} scalar multiplications is too large"
+        )
     product = fold(g.add, broadcast(g.mul, left[..., :, :, None], right[..., None, :, :]), -2)
     return product.reshape(product.shape[:-2] + a.shape[-2:-1] + (b.shape[-1:] if b.ndim > 1 else ()))
 
@@ -86,7 +92,9 @@ def first_index(g: ScalarGraph, best: Scalars, a: Scalars, dim: int, keepdim: bo
     return np.expand_dims(index, dim) if keepdim else index
 
 
-def argument(g: ScalarGraph, function: Callable[..., Any], a: Scalars, dim: int | None = None, keepdim: bool = False) -> Scalars:
+def argument(
+    g: ScalarGraph, function: Callable[..., Any], a: Scalars, dim: int | None = None, keepdim: bool = False
+) -> Scalars:
     """argmax and argmin; without `dim`, the index into the flattened array."""
     if dim is None:
         a, dim, keepdim = a.ravel(), 0, False
@@ -111,7 +119,9 @@ def scatter(g: ScalarGraph, a: Scalars, dim: int, index: Scalars, source: Scalar
     for position in np.ndindex(*index.shape):
         for k in range(a.shape[dim]):
             target = (*position[:dim], k, *position[dim + 1 :])
-            result[target] = g.where(g.compare(torch.eq, index[position], float(k)), source[position], result[target])
+            result[target] = g.where(
+                g.compare(torch.eq, index[position], float(k)), source[position], result[target]
+            )
     return result
 
 
@@ -134,26 +144,38 @@ def mean(g: ScalarGraph, a: Scalars, dim: Any = None, keepdim: bool = False, **_
     return broadcast(g.div, total, as_array(a.size / total.size))
 
 
-def var(g: ScalarGraph, a: Scalars, dim: Any = None, *, correction: float | None = None, keepdim: bool = False) -> Scalars:
+def var(
+    g: ScalarGraph, a: Scalars, dim: Any = None, *, correction: float | None = None, keepdim: bool = False
+) -> Scalars:
     centred = broadcast(g.sub, a, mean(g, a, dim, True))
     total = fold(g.add, broadcast(g.mul, centred, centred), dim, keepdim)
     return broadcast(g.div, total, as_array(a.size / total.size - (1 if correction is None else correction)))
 
 
-def norm(g: ScalarGraph, a: Scalars, ord: float = 2, dim: Any = None, keepdim: bool = False, **_: Any) -> Scalars:
+def norm(
+    g: ScalarGraph, a: Scalars, ord: float = 2, dim: Any = None, keepdim: bool = False, **_: Any
+) -> Scalars:
     size = broadcast(functools.partial(g.unary, torch.abs), a)
     if ord == 2:
-        return broadcast(functools.partial(g.unary, torch.sqrt), fold(g.add, broadcast(g.mul, a, a), dim, keepdim))
+        return broadcast(
+            functools.partial(g.unary, torch.sqrt), fold(g.add, broadcast(g.mul, a, a), dim, keepdim)
+        )
     if ord == 1:
         return fold(g.add, size, dim, keepdim)
     if math.isinf(ord):
-        return fold(functools.partial(g.extremum, torch.maximum if ord > 0 else torch.minimum), size, dim, keepdim)
+        return fold(
+            functools.partial(g.extremum, torch.maximum if ord > 0 else torch.minimum), size, dim, keepdim
+        )
     if ord == 0:
         return fold(g.add, broadcast(functools.partial(g.compare, torch.ne), a, as_array(0.0)), dim, keepdim)
-    return broadcast(g.pow, fold(g.add, broadcast(g.pow, size, as_array(ord)), dim, keepdim), as_array(1 / ord))
+    return broadcast(
+        g.pow, fold(g.add, broadcast(g.pow, size, as_array(ord)), dim, keepdim), as_array(1 / ord)
+    )
 
 
-def cumulate(g: ScalarGraph, function: Callable[[Scalar, Scalar], Scalar], a: Scalars, dim: int, **_: Any) -> Scalars:
+def cumulate(
+    g: ScalarGraph, function: Callable[[Scalar, Scalar], Scalar], a: Scalars, dim: int, **_: Any
+) -> Scalars:
     result = np.moveaxis(a.copy(), dim, 0) if a.ndim else a
     for k in range(1, len(result) if a.ndim else 0):
         result[k] = broadcast(function, as_array(result[k - 1]), as_array(result[k]))

@@ -37,7 +37,17 @@ UNARY = frozenset(
 COMPARISONS = frozenset({torch.eq, torch.ne, torch.lt, torch.le, torch.gt, torch.ge})
 LOGICAL = frozenset({torch.logical_and, torch.logical_or, torch.logical_not})
 ARITHMETIC = frozenset(
-    {torch.add, torch.sub, torch.rsub, torch.mul, torch.div, torch.pow, torch.atan2, torch.maximum, torch.minimum}
+    {
+        torch.add,
+        torch.sub,
+        torch.rsub,
+        torch.mul,
+        torch.div,
+        torch.pow,
+        torch.atan2,
+        torch.maximum,
+        torch.minimum,
+    }
 )
 OPERATORS: frozenset[Callable[..., Any]] = (
     UNARY | COMPARISONS | LOGICAL | ARITHMETIC | {torch.where, torch.remainder, torch.full_like}
@@ -52,7 +62,16 @@ where take.
 
 _MIRRORED = {torch.lt: torch.gt, torch.gt: torch.lt, torch.le: torch.ge, torch.ge: torch.le}
 _COMMUTATIVE = frozenset(
-    {torch.add, torch.mul, torch.maximum, torch.minimum, torch.eq, torch.ne, torch.logical_and, torch.logical_or}
+    {
+        torch.add,
+        torch.mul,
+        torch.maximum,
+        torch.minimum,
+        torch.eq,
+        torch.ne,
+        torch.logical_and,
+        torch.logical_or,
+    }
 )
 
 
@@ -90,10 +109,16 @@ class ScalarGraph:
     def call(self, function: Callable[..., Any], *args: Scalar) -> Scalar:
         """`function` of scalars, without algebra: folded if all are constants, else the node for it."""
         if not any(isinstance(a, fx.Node) for a in args):
-            constants = [torch.tensor(a, dtype=torch.bool if isinstance(a, bool) else torch.float64) for a in args]
+            constants = [
+                torch.tensor(a, dtype=torch.bool if isinstance(a, bool) else torch.float64) for a in args
+            ]
             return function(*constants).item()
         if function in _COMMUTATIVE:
-            args = tuple(sorted(args, key=lambda a: self._order.get(a, math.inf) if isinstance(a, fx.Node) else math.inf))
+            args = tuple(
+                sorted(
+                    args, key=lambda a: self._order.get(a, math.inf) if isinstance(a, fx.Node) else math.inf
+                )
+            )
         # repr tells 0.0 from -0.0 and finds nan again
         key = (function, *(a if isinstance(a, fx.Node) else repr(a) for a in args))
         if key not in self._known:
@@ -172,7 +197,11 @@ class ScalarGraph:
         if _is(b, 1) or _is(b, -1):
             return a if b == 1 else self.neg(a)
         if _negated(a) is not None:
-            return self.mul(_negated(a), -b) if not isinstance(b, fx.Node) else self.neg(self.mul(_negated(a), b))
+            return (
+                self.mul(_negated(a), -b)
+                if not isinstance(b, fx.Node)
+                else self.neg(self.mul(_negated(a), b))
+            )
         if _negated(b) is not None:
             return self.neg(self.mul(a, _negated(b)))
         (t, c), (u, d) = _factored(a), (_factored(b) if isinstance(b, fx.Node) else (1.0, b))
@@ -222,7 +251,9 @@ class ScalarGraph:
     def atan2(self, a: Scalar, b: Scalar) -> Scalar:
         a, b = self.number(a), self.number(b)
         constant = not isinstance(a, fx.Node) and not isinstance(b, fx.Node)
-        return self.call(torch.atan2, a, b) if constant else self.call(torch.atan2, self.full(a), self.full(b))
+        return (
+            self.call(torch.atan2, a, b) if constant else self.call(torch.atan2, self.full(a), self.full(b))
+        )
 
     def extremum(self, function: Callable[..., Any], a: Scalar, b: Scalar) -> Scalar:
         """torch.maximum or torch.minimum."""
@@ -261,7 +292,9 @@ class ScalarGraph:
             return a if condition else b
         if self.is_bool(a) and self.is_bool(b):
             yes = self.logical(torch.logical_and, condition, a)
-            return self.logical(torch.logical_or, yes, self.logical(torch.logical_and, self.logical_not(condition), b))
+            return self.logical(
+                torch.logical_or, yes, self.logical(torch.logical_and, self.logical_not(condition), b)
+            )
         a, b = self.number(a), self.number(b)
         if a is b or (not isinstance(a, fx.Node) and not isinstance(b, fx.Node) and repr(a) == repr(b)):
             return a

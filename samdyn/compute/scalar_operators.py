@@ -57,7 +57,9 @@ def _as_constant(a: Scalars) -> Scalars | Tensor:
     elements = a.ravel().tolist()
     if any(isinstance(element, fx.Node) for element in elements):
         return a
-    dtype = torch.bool if elements and all(isinstance(element, bool) for element in elements) else torch.float64
+    dtype = (
+        torch.bool if elements and all(isinstance(element, bool) for element in elements) else torch.float64
+    )
     return torch.tensor(elements, dtype=dtype).reshape(a.shape)
 
 
@@ -144,7 +146,12 @@ def _table() -> dict[Any, Callable[..., Any]]:
         table[name] = lambda g, a, dim=None, keepdim=False, function=function: arrays.fold(
             functools.partial(g.logical, function), broadcast(g.boolean, a), dim, keepdim
         )
-    for name, function in (("max", torch.maximum), ("amax", torch.maximum), ("min", torch.minimum), ("amin", torch.minimum)):
+    for name, function in (
+        ("max", torch.maximum),
+        ("amax", torch.maximum),
+        ("min", torch.minimum),
+        ("amin", torch.minimum),
+    ):
         table[name] = lambda g, *args, function=function, **kw: arrays.extremum(g, function, *args, **kw)
     for name, function in (("argmax", torch.maximum), ("argmin", torch.minimum)):
         table[name] = lambda g, *args, function=function, **kw: arrays.argument(g, function, *args, **kw)
@@ -161,8 +168,12 @@ def _table() -> dict[Any, Callable[..., Any]]:
     # the elements moved by an index that depends on the point; with a constant index, these are movements
     table["gather"] = lambda g, a, dim, index, **_: arrays.gather(g, a, dim, index)
     table["scatter"] = lambda g, a, dim, index, source: arrays.scatter(g, a, dim, index, source)
-    table["index_put"] = lambda g, a, index, values, accumulate=False: arrays.accumulate(g, a, lambda p: aten.index(p, index), values)
-    table["scatter_add"] = lambda g, a, dim, index, values: arrays.accumulate(g, a, lambda p: p.gather(dim, index), values)
+    table["index_put"] = lambda g, a, index, values, accumulate=False: arrays.accumulate(
+        g, a, lambda p: aten.index(p, index), values
+    )
+    table["scatter_add"] = lambda g, a, dim, index, values: arrays.accumulate(
+        g, a, lambda p: p.gather(dim, index), values
+    )
     table["index_add"] = lambda g, a, dim, index, values, *, alpha=1: arrays.accumulate(
         g, a, lambda p: p.index_select(dim, index), broadcast(lambda v: g.mul(v, alpha), values)
     )
@@ -171,7 +182,9 @@ def _table() -> dict[Any, Callable[..., Any]]:
 
 HANDLERS = _table()
 
-DECOMPOSED_TOO = _packets("var")  # the handler takes one overload, and the decomposition leads the others to it
+DECOMPOSED_TOO = _packets(
+    "var"
+)  # the handler takes one overload, and the decomposition leads the others to it
 
 
 @functools.cache
@@ -202,13 +215,20 @@ def apply(g: ScalarGraph, op: Any, args: Sequence[Any], kwargs: dict[str, Any]) 
         zeros = [torch.zeros(a.shape, dtype=torch.float64) if isinstance(a, np.ndarray) else a for a in args]
         return op(*zeros, **kwargs)
     index = pytree.tree_leaves([named.get(name) for name in INDEX_ARGUMENTS])
-    if packet in MOVEMENT and not named.get("accumulate") and not any(isinstance(i, np.ndarray) for i in index):
+    if (
+        packet in MOVEMENT
+        and not named.get("accumulate")
+        and not any(isinstance(i, np.ndarray) for i in index)
+    ):
         return pytree.tree_map(_as_constant, _move(op, args, kwargs))
     if packet not in HANDLERS:
         raise NotTraceable(f"{op} has no scalar form")
     # constant indices stay tensors
     converted = pytree.tree_map(
-        lambda leaf: as_array(leaf) if isinstance(leaf, Tensor) and not any(leaf is i for i in index) else leaf, list(args)
+        lambda leaf: (
+            as_array(leaf) if isinstance(leaf, Tensor) and not any(leaf is i for i in index) else leaf
+        ),
+        list(args),
     )
     return pytree.tree_map(_as_constant, HANDLERS[packet](g, *converted, **kwargs))
 
@@ -243,6 +263,8 @@ def scalarise(traced: fx.GraphModule, g: ScalarGraph) -> Scalars:
         elif node.op == "get_attr":
             values[node] = functools.reduce(getattr, node.target.split("."), traced)
         elif node.op == "output":
+            if not isinstance(args[0], np.ndarray | Tensor):
+                raise NotTraceable(f"the function returns a {type(args[0]).__name__}: a tensor is wanted")
             return as_array(args[0])
         elif node.target is operator.getitem:
             values[node] = args[0][args[1]]

@@ -183,7 +183,9 @@ def coordinate_hessian(function: OnePoint, dim: int) -> CoordinateForm:
 
     def symmetric(w: Tensor) -> Tensor:
         h = torch.func.hessian(function)(w)
-        return torch.triu(h) + torch.triu(h, 1).T  # the lower half repeats the upper, and is dead code in a trace
+        return (
+            torch.triu(h) + torch.triu(h, 1).T
+        )  # the lower half repeats the upper, and is dead code in a trace
 
     return _traced_or_batched(symmetric, dim)
 
@@ -197,7 +199,9 @@ def _traced_or_batched(function: OnePoint, dim: int) -> CoordinateForm:
 
 def _points(dim: int) -> Tensor:
     """Three points without special values, the same every time: fractional parts of multiples of the golden ratio, shifted and scaled."""
-    fractions = torch.frac(torch.arange(1, 3 * dim + 1, dtype=torch.float64) * 0.6180339887498949).reshape(3, dim)
+    fractions = torch.frac(torch.arange(1, 3 * dim + 1, dtype=torch.float64) * 0.6180339887498949).reshape(
+        3, dim
+    )
     return (fractions - torch.tensor([[0.0], [0.5], [0.4]])) * torch.tensor([[0.9], [2.0], [-5.0]])
 
 
