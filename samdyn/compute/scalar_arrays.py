@@ -1,8 +1,9 @@
 """Reductions, products and selections on arrays of scalars.
 
-An array of scalars is a numpy object array whose elements are scalars of a `ScalarGraph`. Functions of scalars are broadcast over such arrays by
-numpy; a reduction is a balanced binary fold over pointwise operations, so that rounding errors grow with the logarithm of the number of terms.
-The functions take the arguments of the ATen operations that they stand for, after the graph.
+An array of scalars is a numpy object array whose elements are scalars of a `ScalarGraph`. Functions of
+scalars are broadcast over such arrays by numpy; a reduction is a balanced binary fold over pointwise
+operations, so that rounding errors grow with the logarithm of the number of terms. The functions take the
+arguments of the ATen operations that they stand for, after the graph.
 """
 
 from __future__ import annotations
@@ -74,7 +75,7 @@ def matmul(g: ScalarGraph, a: Scalars, b: Scalars) -> Scalars:
 
 
 def extremum(g: ScalarGraph, function: Callable[..., Any], a: Scalars, *args: Any, **kwargs: Any) -> Any:
-    """max, min, amax and amin: elementwise with another tensor, over all, or over one axis with the index of the first extremum."""
+    """max, min, amax, amin: with another tensor, over axes, or over one with the index of the extremum."""
     best = functools.partial(g.extremum, function)
     if args and isinstance(args[0], np.ndarray):
         return broadcast(best, a, args[0])
@@ -99,7 +100,7 @@ def argument(
     if dim is None:
         a, dim, keepdim = a.ravel(), 0, False
     best = fold(functools.partial(g.extremum, function), a, dim, True)
-    return _first_index(g, best, a, dim, keepdim)
+    return first_index(g, best, a, dim, keepdim)
 
 
 def gather(g: ScalarGraph, a: Scalars, dim: int, index: Scalars) -> Scalars:
@@ -114,14 +115,16 @@ def gather(g: ScalarGraph, a: Scalars, dim: int, index: Scalars) -> Scalars:
     return result
 
 
-def scatter(g: ScalarGraph, a: Scalars, dim: int, index: Scalars, source: Scalars) -> Scalars:
+def scatter(
+    g: ScalarGraph, a: Scalars, dim: int, index: Scalars, source: Scalars, add: bool = False
+) -> Scalars:
+    """`scatter` or `scatter_add` with an index that depends on the point."""
     result, source = a.copy(), np.broadcast_to(source, index.shape) if source.ndim == 0 else source
     for position in np.ndindex(*index.shape):
         for k in range(a.shape[dim]):
             target = (*position[:dim], k, *position[dim + 1 :])
-            result[target] = g.where(
-                g.compare(torch.eq, index[position], float(k)), source[position], result[target]
-            )
+            put = g.add(result[target], source[position]) if add else source[position]
+            result[target] = g.where(g.compare(torch.eq, index[position], float(k)), put, result[target])
     return result
 
 
@@ -178,7 +181,7 @@ def cumulate(
 ) -> Scalars:
     result = np.moveaxis(a.copy(), dim, 0) if a.ndim else a
     for k in range(1, len(result) if a.ndim else 0):
-        result[k] = broadcast(function, as_array(result[k - 1]), as_array(result[k]))
+        result[k, ...] = broadcast(function, as_array(result[k - 1]), as_array(result[k]))
     return np.moveaxis(result, 0, dim) if a.ndim else a
 
 

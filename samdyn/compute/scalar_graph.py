@@ -1,16 +1,20 @@
 """A graph of scalar operations that simplifies itself while it is built.
 
-`ScalarGraph` holds a torch.fx graph in which every node stands for one number per path (at run time a tensor of shape (n,)). A scalar is such a
-node, a Python float (a constant) or a Python bool. Each method returns a scalar and adds at most a few nodes:
+`ScalarGraph` holds a torch.fx graph in which every node stands for one number per path (at run time a tensor
+of shape (n,)). A scalar is such a node, a Python float (a constant) or a Python bool. Each method returns a
+scalar and adds at most a few nodes:
 
 1. Constants fold: an operation on constants alone is evaluated at once, in float64.
-2. Zeros and ones are structural: ``0 + t`` is t, ``1 * t`` is t, ``0 * t`` is 0 (even where t is infinite), ``t / 1`` is t.
-3. Powers with small integer or half-integer exponents become products and square roots; ``t - c`` becomes ``t + (-c)``;
-   constant factors move outwards and merge, ``c * t + c * u`` becomes ``c * (t + u)``.
-4. The same operation on the same operands is the same node (common-subexpression elimination; commutative operands are ordered first).
+2. Zeros and ones are structural: ``0 + t`` is t, ``1 * t`` is t, ``0 * t`` is 0 (even where t is infinite),
+   ``t / 1`` is t.
+3. Powers with small integer or half-integer exponents become products and square roots; ``t - c`` becomes ``t
+   + (-c)``; constant factors move outwards and merge, ``c * t + c * u`` becomes ``c * (t + u)``.
+4. The same operation on the same operands is the same node (common-subexpression elimination; commutative
+   operands are ordered first).
 
-The functions that may occur in a finished graph are `OPERATORS`. Of the operands of a node at least one is a node; constants stand where torch
-accepts a number, so that a graph has no dtype of its own: float32 inputs stay float32.
+The functions that may occur in a finished graph are `OPERATORS`. Of the operands of a node at least one is a
+node; constants stand where torch accepts a number, so that a graph has no dtype of its own: float32 inputs
+stay float32.
 """
 
 from __future__ import annotations
@@ -23,20 +27,22 @@ import torch
 from torch import fx
 
 Scalar: TypeAlias = Any  # fx.Node | float | bool
+Operator: TypeAlias = Callable[..., Any]
 
 MAX_NODES = 20_000
 MAX_POWER = 16
 
-UNARY = frozenset(
+UNARY: frozenset[Operator] = frozenset(
     {
-        torch.neg, torch.reciprocal, torch.sqrt, torch.exp, torch.expm1, torch.log, torch.log1p, torch.sin, torch.cos, torch.tan,
-        torch.sinh, torch.cosh, torch.tanh, torch.asin, torch.acos, torch.atan, torch.asinh, torch.acosh, torch.atanh, torch.abs,
-        torch.sign, torch.floor, torch.sigmoid, torch.erf, torch.erfc,
+        torch.neg, torch.reciprocal, torch.sqrt, torch.exp, torch.expm1, torch.log, torch.log1p, torch.sin,
+        torch.cos, torch.tan, torch.sinh, torch.cosh, torch.tanh, torch.asin, torch.acos, torch.atan,
+        torch.asinh, torch.acosh, torch.atanh, torch.abs, torch.sign, torch.floor, torch.sigmoid, torch.erf,
+        torch.erfc,
     }
 )  # fmt: skip
-COMPARISONS = frozenset({torch.eq, torch.ne, torch.lt, torch.le, torch.gt, torch.ge})
-LOGICAL = frozenset({torch.logical_and, torch.logical_or, torch.logical_not})
-ARITHMETIC = frozenset(
+COMPARISONS: frozenset[Operator] = frozenset({torch.eq, torch.ne, torch.lt, torch.le, torch.gt, torch.ge})
+LOGICAL: frozenset[Operator] = frozenset({torch.logical_and, torch.logical_or, torch.logical_not})
+ARITHMETIC: frozenset[Operator] = frozenset(
     {
         torch.add,
         torch.sub,
@@ -49,19 +55,24 @@ ARITHMETIC = frozenset(
         torch.minimum,
     }
 )
-OPERATORS: frozenset[Callable[..., Any]] = (
+OPERATORS: frozenset[Operator] = (
     UNARY | COMPARISONS | LOGICAL | ARITHMETIC | {torch.where, torch.remainder, torch.full_like}
 )
 """Every function that a node of a finished graph may call.
 
-The second operand of add, rsub (``c - t``), mul, div, pow, remainder and the comparisons may be a Python float, the first operand of pow
-(``c ** t``), and one branch of where; all other operands are nodes. `full_like(x0, c)` is a constant where torch wants a tensor. A square is
-``mul(t, t)`` with the same node twice. Comparisons and logical functions give booleans, which only logical functions and the condition of
-where take.
+The second operand of add, rsub (``c - t``), mul, div, pow, remainder and the comparisons may be a Python float,
+so may the first operand of pow (``c ** t``) and one branch of where; all other operands are nodes.
+`full_like(x0, c)` is a constant where torch wants a tensor. A square is ``mul(t, t)`` with the same node twice.
+Comparisons and logical functions give booleans, which only logical functions and the condition of where take.
 """
 
-_MIRRORED = {torch.lt: torch.gt, torch.gt: torch.lt, torch.le: torch.ge, torch.ge: torch.le}
-_COMMUTATIVE = frozenset(
+_MIRRORED: dict[Operator, Operator] = {
+    torch.lt: torch.gt,
+    torch.gt: torch.lt,
+    torch.le: torch.ge,
+    torch.ge: torch.le,
+}
+_COMMUTATIVE: frozenset[Operator] = frozenset(
     {
         torch.add,
         torch.mul,
@@ -76,7 +87,7 @@ _COMMUTATIVE = frozenset(
 
 
 class NotTraceable(ValueError):
-    """The function has no scalar form: an operation is not known, depends on values in Python, or the graph would be too large."""
+    """There is no scalar form: an unknown operation, a decision in Python on values, or too large a graph."""
 
 
 class ScalarGraph:
@@ -106,7 +117,7 @@ class ScalarGraph:
         self._order = {node: i for i, node in enumerate(self.inputs)}
         self._known: dict[Any, fx.Node] = {}
 
-    def call(self, function: Callable[..., Any], *args: Scalar) -> Scalar:
+    def call(self, function: Operator, *args: Scalar) -> Scalar:
         """`function` of scalars, without algebra: folded if all are constants, else the node for it."""
         if not any(isinstance(a, fx.Node) for a in args):
             constants = [
@@ -149,7 +160,7 @@ class ScalarGraph:
 
     # arithmetic
 
-    def unary(self, function: Callable[..., Any], a: Scalar) -> Scalar:
+    def unary(self, function: Operator, a: Scalar) -> Scalar:
         return self.call(function, self.number(a))
 
     def add(self, a: Scalar, b: Scalar, *, alpha: float = 1) -> Scalar:
@@ -205,9 +216,9 @@ class ScalarGraph:
         if _negated(b) is not None:
             return self.neg(self.mul(a, _negated(b)))
         (t, c), (u, d) = _factored(a), (_factored(b) if isinstance(b, fx.Node) else (1.0, b))
-        if c != 1 or (d != 1 and u != 1.0):  # constant factors move outwards, within the range of float32
-            if 1e-30 < abs(c * d) < 1e30:
-                return self.mul(self.mul(t, u), c * d)
+        movable = c != 1 or (d != 1 and u != 1.0)
+        if movable and 1e-30 < abs(c * d) < 1e30:  # the range of float32
+            return self.mul(self.mul(t, u), c * d)
         return self.call(torch.mul, a, b)
 
     def div(self, a: Scalar, b: Scalar, *, rounding_mode: str | None = None) -> Scalar:
@@ -255,7 +266,7 @@ class ScalarGraph:
             self.call(torch.atan2, a, b) if constant else self.call(torch.atan2, self.full(a), self.full(b))
         )
 
-    def extremum(self, function: Callable[..., Any], a: Scalar, b: Scalar) -> Scalar:
+    def extremum(self, function: Operator, a: Scalar, b: Scalar) -> Scalar:
         """torch.maximum or torch.minimum."""
         a, b = self.number(a), self.number(b)
         if not isinstance(a, fx.Node) and not isinstance(b, fx.Node):
@@ -264,7 +275,7 @@ class ScalarGraph:
 
     # decisions
 
-    def compare(self, function: Callable[..., Any], a: Scalar, b: Scalar) -> Scalar:
+    def compare(self, function: Operator, a: Scalar, b: Scalar) -> Scalar:
         a, b = self.number(a), self.number(b)
         if isinstance(b, fx.Node) and not isinstance(a, fx.Node):
             a, b, function = b, a, _MIRRORED.get(function, function)
@@ -276,7 +287,7 @@ class ScalarGraph:
             return a.args[0]
         return self.call(torch.logical_not, a)
 
-    def logical(self, function: Callable[..., Any], a: Scalar, b: Scalar) -> Scalar:
+    def logical(self, function: Operator, a: Scalar, b: Scalar) -> Scalar:
         """torch.logical_and or torch.logical_or."""
         absorbing = function is torch.logical_or
         a, b = self.boolean(a), self.boolean(b)

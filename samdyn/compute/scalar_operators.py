@@ -1,11 +1,13 @@
 """ATen operations on arrays of scalars.
 
-`scalarise` walks through a traced ATen graph. The value of a node is a constant (a torch tensor, if it does not depend on the point) or a
-numpy array of scalars of a `ScalarGraph`, of the tensor's shape. There are five kinds of operations:
+`scalarise` walks through a traced ATen graph. The value of a node is a constant (a torch tensor, if it does
+not depend on the point) or a numpy array of scalars of a `ScalarGraph`, of the tensor's shape. There are five
+kinds of operations:
 
 1. On constants alone: the operation itself is called.
-2. Movement (select, view, cat, scatter, ...: elements are moved, none is computed): the operation itself is called on integer labels in place
-   of the elements, and the labels that come out say where each element went. Label 0 is the zero that such operations fill in.
+2. Movement (select, view, cat, scatter, ...: elements are moved, none is computed): the operation itself is
+   called on integer labels in place of the elements, and the labels that come out say where each element
+   went. Label 0 is the zero that such operations fill in.
 3. Filling (zeros_like, new_full, ...): only shapes matter, so it is called on zeros.
 4. Pointwise: the method of `ScalarGraph`, broadcast by numpy.
 5. Reductions and products: balanced folds over pointwise operations.
@@ -28,7 +30,7 @@ from torch.utils import _pytree as pytree
 
 from samdyn.compute import scalar_arrays as arrays
 from samdyn.compute.scalar_arrays import Scalars, as_array, broadcast
-from samdyn.compute.scalar_graph import NotTraceable, Scalar, ScalarGraph
+from samdyn.compute.scalar_graph import COMPARISONS, UNARY, NotTraceable, Scalar, ScalarGraph
 
 aten = torch.ops.aten
 
@@ -39,21 +41,24 @@ def _packets(names: str) -> frozenset[Any]:
 
 
 MOVEMENT = _packets(
-    "select slice view _unsafe_view reshape permute transpose t movedim unsqueeze squeeze expand expand_as repeat clone alias detach lift "
-    "lift_fresh lift_fresh_copy contiguous flatten cat stack hstack unbind split split_with_sizes chunk unfold as_strided flip roll diagonal "
-    "diag_embed tril triu index index_select gather scatter index_put select_scatter slice_scatter diagonal_scatter as_strided_scatter "
-    "constant_pad_nd copy select_backward slice_backward diagonal_backward view_copy select_copy slice_copy permute_copy expand_copy "
-    "unsqueeze_copy squeeze_copy t_copy transpose_copy alias_copy detach_copy diagonal_copy unbind_copy split_copy"
+    "select slice view _unsafe_view reshape permute transpose t movedim unsqueeze squeeze expand "
+    "expand_as repeat clone alias detach lift lift_fresh lift_fresh_copy contiguous flatten cat stack "
+    "hstack unbind split split_with_sizes chunk unfold as_strided flip roll diagonal diag_embed tril triu "
+    "index index_select gather scatter index_put select_scatter slice_scatter diagonal_scatter "
+    "as_strided_scatter constant_pad_nd copy select_backward slice_backward diagonal_backward view_copy "
+    "select_copy slice_copy permute_copy expand_copy unsqueeze_copy squeeze_copy t_copy transpose_copy "
+    "alias_copy detach_copy diagonal_copy unbind_copy split_copy"
 )
 FILLING = _packets(
-    "zeros_like ones_like full_like empty_like new_zeros new_ones new_full new_empty new_empty_strided fill zero _efficientzerotensor"
+    "zeros_like ones_like full_like empty_like new_zeros new_ones new_full new_empty new_empty_strided "
+    "fill zero _efficientzerotensor _new_zeros_with_same_feature_meta"
 )
 INDEX_ARGUMENTS = frozenset({"index", "indices", "mask"})
 VALUE_ARGUMENTS = frozenset({"value", "fill_value"})
 
 
 def _as_constant(a: Scalars) -> Scalars | Tensor:
-    """The tensor, if no element depends on the point, so that structure (masks, zeros) is seen by what follows."""
+    """The tensor, if no element depends on the point: what follows sees its structure (masks, zeros)."""
     elements = a.ravel().tolist()
     if any(isinstance(element, fx.Node) for element in elements):
         return a
@@ -92,7 +97,7 @@ def _move(op: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
 
 
 def _table() -> dict[Any, Callable[..., Any]]:
-    """The handlers of kinds 4 and 5 by ATen operation: functions of the graph and of the operation's arguments."""
+    """The handlers of kinds 4 and 5: functions of the graph and the ATen operation's arguments."""
     table: dict[str, Callable[..., Any]] = {}
 
     def pointwise(names: str, method: Callable[..., Scalar]) -> None:
@@ -101,18 +106,12 @@ def _table() -> dict[Any, Callable[..., Any]]:
 
         table.update(dict.fromkeys(names.split(), handler))
 
-    for name in (
-        "sqrt exp expm1 log log1p sin cos tan sinh cosh tanh asin acos atan asinh acosh atanh abs sign floor sigmoid erf erfc "
-        "neg reciprocal"
-    ).split():
-        function = getattr(torch, name)
-        pointwise(name, lambda g, a, function=function: g.unary(function, a))
-    for name in ("eq", "ne", "lt", "le", "gt", "ge"):
-        function = getattr(torch, name)
-        pointwise(name, lambda g, a, b, function=function: g.compare(function, a, b))
-    for name in ("maximum", "minimum"):
-        function = getattr(torch, name)
-        pointwise(name, lambda g, a, b, function=function: g.extremum(function, a, b))
+    for function in UNARY - {torch.neg, torch.reciprocal}:
+        pointwise(function.__name__, lambda g, a, function=function: g.unary(function, a))
+    for function in COMPARISONS:
+        pointwise(function.__name__, lambda g, a, b, function=function: g.compare(function, a, b))
+    for function in (torch.maximum, torch.minimum):
+        pointwise(function.__name__, lambda g, a, b, function=function: g.extremum(function, a, b))
     pointwise("neg", ScalarGraph.neg)
     pointwise("sgn", lambda g, a: g.unary(torch.sign, a))
     pointwise("add", ScalarGraph.add)
@@ -128,6 +127,7 @@ def _table() -> dict[Any, Callable[..., Any]]:
     pointwise("relu", lambda g, a: g.extremum(torch.maximum, a, 0.0))
     pointwise("reciprocal", lambda g, a: g.div(1.0, a))
     pointwise("rsqrt", lambda g, a: g.pow(a, -0.5))
+    pointwise("hypot", lambda g, a, b: g.unary(torch.sqrt, g.add(g.mul(a, a), g.mul(b, b))))
     pointwise("square", lambda g, a: g.mul(a, a))
     pointwise("exp2", lambda g, a: g.pow(2.0, a))
     pointwise("log2", lambda g, a: g.mul(g.unary(torch.log, a), 1 / np.log(2.0)))
@@ -160,7 +160,7 @@ def _table() -> dict[Any, Callable[..., Any]]:
     table["linalg_vector_norm"] = arrays.norm
     table["cumsum"] = lambda g, a, dim, **_: arrays.cumulate(g, g.add, a, dim)
     table["cumprod"] = lambda g, a, dim, **_: arrays.cumulate(g, g.mul, a, dim)
-    table.update(dict.fromkeys("mm mv dot vdot bmm matmul".split(), arrays.matmul))
+    table.update(dict.fromkeys(["mm", "mv", "dot", "vdot", "bmm", "matmul"], arrays.matmul))
     table["_to_copy"] = arrays.cast
     table["addmm"] = table["addmv"] = lambda g, a, b, c, *, beta=1, alpha=1: broadcast(
         lambda x, y: g.add(g.mul(x, beta), g.mul(y, alpha)), a, arrays.matmul(g, b, c)
@@ -171,8 +171,10 @@ def _table() -> dict[Any, Callable[..., Any]]:
     table["index_put"] = lambda g, a, index, values, accumulate=False: arrays.accumulate(
         g, a, lambda p: aten.index(p, index), values
     )
-    table["scatter_add"] = lambda g, a, dim, index, values: arrays.accumulate(
-        g, a, lambda p: p.gather(dim, index), values
+    table["scatter_add"] = lambda g, a, dim, index, values: (
+        arrays.scatter(g, a, dim, index, values, add=True)
+        if isinstance(index, np.ndarray)
+        else arrays.accumulate(g, a, lambda p: p.gather(dim, index), values)
     )
     table["index_add"] = lambda g, a, dim, index, values, *, alpha=1: arrays.accumulate(
         g, a, lambda p: p.index_select(dim, index), broadcast(lambda v: g.mul(v, alpha), values)
@@ -182,17 +184,24 @@ def _table() -> dict[Any, Callable[..., Any]]:
 
 HANDLERS = _table()
 
-DECOMPOSED_TOO = _packets(
-    "var"
-)  # the handler takes one overload, and the decomposition leads the others to it
-
 
 @functools.cache
 def decompositions() -> dict[Any, Callable[..., Any]]:
     """The decompositions of all operations that `scalarise` does not take as they are."""
-    known = MOVEMENT | FILLING | frozenset(HANDLERS) - DECOMPOSED_TOO
+    known = MOVEMENT | FILLING | frozenset(HANDLERS)
     table = {**decomposition_table, **core_aten_decompositions()}
-    return {op: rule for op, rule in table.items() if getattr(op, "overloadpacket", None) not in known}
+    kept = {op: rule for op, rule in table.items() if getattr(op, "overloadpacket", None) not in known}
+    # the handler takes the overload with `correction`, to which the decompositions of the others lead
+    return kept | {op: table[op] for op in (aten.var.default, aten.var.dim)}
+
+
+def _functional(op: Any) -> Any:
+    """add for add_, which a decomposition may bring in again; the trace goes on with what it returns."""
+    packet = getattr(aten, op.overloadpacket.__name__.removesuffix("_"), None)
+    functional = getattr(packet, op._overloadname, None)
+    if functional is None or functional._schema.is_mutable:
+        raise NotTraceable(f"{op} writes into a tensor: it has no scalar form")
+    return functional
 
 
 def apply(g: ScalarGraph, op: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
@@ -200,7 +209,7 @@ def apply(g: ScalarGraph, op: Any, args: Sequence[Any], kwargs: dict[str, Any]) 
     if torch.Tag.nondeterministic_seeded in op.tags:
         raise NotTraceable(f"{op} is random: it has no scalar form")
     if op._schema.is_mutable:
-        raise NotTraceable(f"{op} writes into a tensor: it has no scalar form")
+        op = _functional(op)
     leaves = pytree.tree_leaves((args, kwargs))
     varies = [leaf for leaf in leaves if isinstance(leaf, np.ndarray)]
     if not varies:

@@ -1,17 +1,20 @@
 """One-point torch functions on separate coordinates.
 
-The compiled step of the ensemble keeps every coordinate in its own 1-D tensor: a `torch.stack` of them inside the step would be written to memory
-and split the compiler's loop. A user, however, writes a loss of one stacked point, ``w[0]``, ``w @ w``, ``w.sum()``. `coordinate_form` turns the
-second into the first:
+The compiled step of the ensemble keeps every coordinate in its own 1-D tensor: a `torch.stack` of them inside
+the step would be written to memory and split the compiler's loop. A user, however, writes a loss of one
+stacked point, ``w[0]``, ``w @ w``, ``w.sum()``. `coordinate_form` turns the second into the first:
 
-1. The function is traced at an example point into an ATen graph (make_fx), with mutations removed and composite operations decomposed.
-2. The graph is evaluated on arrays of scalars (see `scalar_operators`): every small tensor becomes an array of symbols, each of which stands for
-   a tensor (n,) at run time. Indexing, stacking and reshaping only move symbols and leave no trace; sums and products become folds; constants
-   fold, zeros vanish, common subexpressions are shared (see `scalar_graph`).
+1. The function is traced at an example point into an ATen graph (make_fx), with mutations removed and
+   composite operations decomposed.
+2. The graph is evaluated on arrays of scalars (see `scalar_operators`): every small tensor becomes an array
+   of symbols, each of which stands for a tensor (n,) at run time. Indexing, stacking and reshaping only move
+   symbols and leave no trace; sums and products become folds; constants fold, zeros vanish, common
+   subexpressions are shared (see `scalar_graph`).
 3. Dead code is removed, and the result is compared with the function itself at a few points.
 
-Functions that branch on values in Python, use an operation without a scalar form, or would need more than `MAX_NODES` scalar operations raise
-`NotTraceable`; `batched_form` serves them through `torch.vmap`. What the function captures (tensors, globals) is read once, when it is traced.
+Functions that branch on values in Python, use an operation without a scalar form, or would need more than
+`MAX_NODES` scalar operations raise `NotTraceable`; `batched_form` serves them through `torch.vmap`. What the
+function captures (tensors, globals) is read once, when it is traced.
 """
 
 from __future__ import annotations
@@ -41,7 +44,7 @@ __all__ = [
 
 
 class CoordinateForm(Protocol):
-    """A function of `dim` tensors (n,) that returns a tuple of tensors (n,), one per element of the output in C order.
+    """A function of `dim` tensors (n,) to a tuple of tensors (n,): the elements of its output in C order.
 
     Attributes
     ----------
@@ -55,7 +58,7 @@ class CoordinateForm(Protocol):
 
 
 # equal code is the same module, so that what was compiled for one trace serves the next
-_modules: weakref.WeakValueDictionary[str, fx.GraphModule] = weakref.WeakValueDictionary()
+_modules: weakref.WeakValueDictionary[str, _Traced] = weakref.WeakValueDictionary()
 
 
 def coordinate_form(function: OnePoint, dim: int, *, max_nodes: int = MAX_NODES) -> CoordinateForm:
@@ -64,7 +67,8 @@ def coordinate_form(function: OnePoint, dim: int, *, max_nodes: int = MAX_NODES)
     Parameters
     ----------
     function : callable
-        Takes a tensor of shape (dim,), returns a tensor of any (small) shape; `torch.func.grad(f)` and the like are welcome.
+        Takes a tensor of shape (dim,), returns a tensor of any (small) shape: `torch.func.grad(f)` and the
+        like are welcome.
     dim : int
         The number of coordinates.
     max_nodes : int
@@ -73,8 +77,9 @@ def coordinate_form(function: OnePoint, dim: int, *, max_nodes: int = MAX_NODES)
     Returns
     -------
     torch.fx.GraphModule
-        Called with `dim` tensors (n,), returns a tuple of tensors (n,), one per element of the output in C order. Its graph has only placeholders,
-        calls of functions in `OPERATORS`, and the output. The dtype and device follow the inputs. `.traced` is True.
+        Called with `dim` tensors (n,), returns a tuple of tensors (n,), the elements of the output in C order.
+        Its graph has only placeholders, calls of functions in `OPERATORS`, and the output. The dtype and the
+        device follow the inputs. `.traced` is True.
 
     Raises
     ------
@@ -83,8 +88,9 @@ def coordinate_form(function: OnePoint, dim: int, *, max_nodes: int = MAX_NODES)
 
     Notes
     -----
-    Zeros are structural: a coefficient of 0 removes its term even where the other factor is infinite. The result agrees with the function up to
-    rounding, except there.
+    Zeros are structural: a coefficient of 0 removes its term even where the other factor is infinite. Except
+    there, the result agrees with the function up to rounding. Equal traces are one module, as long as it is
+    held: what was compiled for one serves the other.
 
     Examples
     --------
@@ -107,11 +113,14 @@ def coordinate_form(function: OnePoint, dim: int, *, max_nodes: int = MAX_NODES)
         outputs = tuple(g.full(g.number(scalar)) for scalar in scalarise(traced, g).ravel())
     g.graph.output(outputs)
     g.graph.eliminate_dead_code()
-    module = fx.GraphModule(torch.nn.Module(), g.graph, class_name="CoordinateForm")
-    module.traced = True
+    module = _Traced(torch.nn.Module(), g.graph, class_name="CoordinateForm")
     module = _modules.setdefault(module.code, module)
     _check(module, function, example)
     return module
+
+
+class _Traced(fx.GraphModule):
+    traced: bool = True
 
 
 class _Batched:
@@ -131,7 +140,7 @@ class _Batched:
 def batched_form(function: OnePoint, dim: int) -> CoordinateForm:
     """`function` on separate coordinates, through stack and `torch.vmap`.
 
-    It has the calling convention of `coordinate_form` and takes every function that `torch.vmap` takes; `.traced` is False.
+    It is called like `coordinate_form` and takes every function that `torch.vmap` takes; `.traced` is False.
 
     Examples
     --------
@@ -172,7 +181,7 @@ def coordinate_hessian(function: OnePoint, dim: int) -> CoordinateForm:
     Returns
     -------
     callable
-        `dim` tensors (n,) to a tuple of ``dim * dim`` tensors (n,), row by row; symmetric elements are equal to the last bit.
+        `dim` tensors (n,) to a tuple of ``dim * dim`` tensors (n,), row by row, symmetric to the last bit.
 
     Examples
     --------
@@ -182,7 +191,9 @@ def coordinate_hessian(function: OnePoint, dim: int) -> CoordinateForm:
     """
 
     def symmetric(w: Tensor) -> Tensor:
-        h = torch.func.hessian(function)(w)
+        # reverse over reverse: under vmap, torch.func.hessian (forward over reverse) of a determinant comes
+        # out wrong in torch 2.13
+        h = torch.func.jacrev(torch.func.grad(function))(w)
         return (
             torch.triu(h) + torch.triu(h, 1).T
         )  # the lower half repeats the upper, and is dead code in a trace
@@ -198,7 +209,7 @@ def _traced_or_batched(function: OnePoint, dim: int) -> CoordinateForm:
 
 
 def _points(dim: int) -> Tensor:
-    """Three points without special values, the same every time: fractional parts of multiples of the golden ratio, shifted and scaled."""
+    """Three points without special values, the same every time, from multiples of the golden ratio."""
     fractions = torch.frac(torch.arange(1, 3 * dim + 1, dtype=torch.float64) * 0.6180339887498949).reshape(
         3, dim
     )
@@ -206,7 +217,7 @@ def _points(dim: int) -> Tensor:
 
 
 def _check(module: Callable[..., Sequence[Tensor]], function: Callable[..., Any], points: Tensor) -> None:
-    """Refuse a trace that disagrees with its function: one that is not a function of the point alone, or a fault here."""
+    """Refuse a trace that disagrees with its function, which depends on more than the point."""
     for point in points:
         expected = function(point).detach().reshape(-1).to(torch.float64)
         got = torch.cat([element.reshape(-1) for element in module(*point.reshape(-1, 1))])

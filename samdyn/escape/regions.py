@@ -36,7 +36,8 @@ from torch import Tensor
 
 from samdyn.compute.batch import CHUNK_VALUES
 from samdyn.compute.checks import Array, integer, number, points
-from samdyn.compute.vector import Coordinates, dot, unit
+from samdyn.compute.tracing import CoordinateForm, NotTraceable, coordinate_form
+from samdyn.compute.vector import Coordinates, dot
 
 OnePoint = Callable[[Tensor], Tensor]
 
@@ -79,6 +80,12 @@ def _extreme(parts: Sequence[tuple[Tensor, Coordinates]], sign: float) -> tuple[
         normal = Coordinates(_select(other, q, p, d) for p, q in zip(normal, n, strict=True))
         distance = torch.maximum(distance, d) if sign > 0 else torch.minimum(distance, d)
     return distance, normal
+
+
+def _unit(g: Coordinates, square: Tensor) -> Coordinates:
+    """g / |g| with |g|^2 given, 0 where g = 0: `samdyn.compute.vector.unit` as torch.compile traces it."""
+    inverse = torch.rsqrt(torch.where(square > 0, square, 1.0))
+    return Coordinates(u * inverse for u in g)
 
 
 class Face:
@@ -142,7 +149,7 @@ class SphereFace(Face):
     def distance_and_normal(self, x: Coordinates) -> tuple[Tensor, Coordinates]:
         g = self._from_center(x)
         square = dot(g, g)
-        n = g * torch.rsqrt(torch.where(square > 0, square, 1.0))
+        n = _unit(g, square)
         first = torch.where(square > 0, n[0], 1.0)
         return torch.sqrt(square) - self.radius, Coordinates((first, *n[1:]))
 
@@ -153,53 +160,40 @@ class FunctionFace(Face):
 
     function: OnePoint
     dim: int | None
-    # the function on separate coordinates, found once and outside any trace; None where that cannot be done
-    form: Callable[[Coordinates], Tensor] | None = field(default=None, init=False, compare=False, repr=False)
+    # the value, and the value followed by the gradient, on separate coordinates; found outside any trace
+    form: CoordinateForm | None = field(default=None, init=False, compare=False, repr=False)
+    gradient_form: CoordinateForm | None = field(default=None, init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         if self.dim is not None:
-            object.__setattr__(self, "form", _coordinate_form(self.function, self.dim))
+            try:
+                value = coordinate_form(self.function, self.dim)
+                both = coordinate_form(self._value_and_gradient, self.dim)
+            except NotTraceable:  # the mapped one-point function works all the same
+                return
+            object.__setattr__(self, "form", value)
+            object.__setattr__(self, "gradient_form", both)
+
+    def _value_and_gradient(self, w: Tensor) -> Tensor:
+        gradient, value = torch.func.grad_and_value(self.function)(w)
+        return torch.cat([value.reshape(1), gradient])
 
     @property
     def name(self) -> str:  # type: ignore[override]
         return f"{getattr(self.function, '__name__', type(self.function).__name__)}(x) = 0"
 
     def distance(self, x: Coordinates) -> Tensor:
-        if self.form is not None:
-            return self.form(x)
-        return torch.func.vmap(self.function)(torch.stack(tuple(x), -1))
+        if self.form is None:
+            return torch.func.vmap(self.function)(torch.stack(tuple(x), -1))
+        return self.form(*x)[0]
 
     def distance_and_normal(self, x: Coordinates) -> tuple[Tensor, Coordinates]:
-        form = self.form
-        if form is None:
-            gradient, value = torch.func.vmap(torch.func.grad_and_value(self.function))(
-                torch.stack(tuple(x), -1)
-            )
-            return value, _unit(gradient.unbind(-1))
-
-        def total(w: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
-            value = form(Coordinates(w))
-            return value.sum(), value
-
-        # paths are independent: the gradient of the sum holds the gradient of each term
-        gradients, value = torch.func.grad(total, has_aux=True)(tuple(x))
-        return value, _unit(gradients)
-
-
-def _unit(gradient: Sequence[Tensor]) -> Coordinates:
-    normal = unit(Coordinates(gradient))
-    assert isinstance(normal, Coordinates)
-    return normal
-
-
-def _coordinate_form(function: OnePoint, dim: int) -> Callable[[Coordinates], Tensor] | None:
-    try:
-        from samdyn.compute.tracing import coordinate_form
-
-        form: Callable[[Coordinates], Tensor] = coordinate_form(function, dim)
-    except Exception:  # whatever stops the trace, the mapped one-point function still works
-        return None
-    return form
+        if self.gradient_form is None:
+            both = torch.func.vmap(self._value_and_gradient)(torch.stack(tuple(x), -1)).unbind(-1)
+        else:
+            both = self.gradient_form(*x)
+        gradient = Coordinates(both[1:])
+        return both[0], _unit(gradient, dot(gradient, gradient))
 
 
 @dataclass(frozen=True)
@@ -299,7 +293,8 @@ class OpenSet:
     dim : int or None
         The number of coordinates; None when it is not known (a `Region` without dim).
     faces : tuple of Face
-        The region is where the distance to every face is negative.
+        The region is where the distance to every face is negative. Made at the first use, which must not be
+        inside a torch.compile trace.
     """
 
     dim: int | None

@@ -1,0 +1,1 @@
+"""Many copies of a system at once: the step on separate coordinates, and the loops that advance it."""
