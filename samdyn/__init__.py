@@ -6,27 +6,52 @@ is the whole interface: landscapes, rules, the three views, and one verb for eac
 """
 
 from samdyn import landscapes, rules
+from samdyn.ensemble.trajectory import trajectory
+from samdyn.escape import Ball, Box, ExitTimes, HalfSpace, Region, Survival, exit_times, ratio_of_means
 from samdyn.landscapes.landscape import CriticalPoint, Landscape
+from samdyn.local import (
+    FixedPoint,
+    FixedPoints,
+    Linearization,
+    critical_rho,
+    fixed_points,
+    linearize,
+)
 from samdyn.rules import GD, SAM, USAM, Rule, UnifiedSAM, WarmStart, schedules
 from samdyn.systems import CurvatureNoise, Diffusion, Flow, GaussianNoise, Map
 
 __version__ = "0.1.0"
 
 __all__ = [
-    "GD",
-    "SAM",
-    "USAM",
+    "Ball",
+    "Box",
     "CriticalPoint",
     "CurvatureNoise",
     "Diffusion",
+    "ExitTimes",
+    "FixedPoint",
+    "FixedPoints",
     "Flow",
+    "GD",
     "GaussianNoise",
+    "HalfSpace",
     "Landscape",
+    "Linearization",
     "Map",
+    "Region",
     "Rule",
+    "SAM",
+    "Survival",
+    "USAM",
     "UnifiedSAM",
     "WarmStart",
+    "critical_rho",
+    "exit_times",
+    "fixed_points",
     "landscapes",
+    "linearize",
+    "ratio_of_means",
     "rules",
     "schedules",
+    "trajectory",
 ]

@@ -1,9 +1,11 @@
 """One orbit of a traced map, in a loop of Python floats.
 
-An orbit of one point leaves nothing to vectorise, and a step of eager torch costs a microsecond an operation. `iterate_scalar` writes the loop
-around the printed body of the map (see `printing`), with the state re-assigned in place and the constants as local names, and compiles that; a step
-then costs some tens of nanoseconds an operation. A step that raises (a division by zero, an overflow, a root of a negative number) is taken again
-by the guarded form, which follows IEEE 754: an orbit that diverges goes on to infinities and nans.
+An orbit of one point leaves nothing to vectorise, and a step of eager torch costs more than a microsecond
+an operation. `iterate_scalar` writes the loop around the printed body of the map (see `printing`), with the
+state re-assigned in place and the constants as local names, and compiles that; an operation then costs some
+ten nanoseconds. A step that raises (a division by zero, an overflow, a root of a negative number) is taken
+again by the guarded form, which follows IEEE 754: an orbit that diverges goes on to infinities and nans. It
+stops after `n_steps` steps and never before.
 """
 
 from __future__ import annotations
@@ -18,7 +20,8 @@ import numpy as np
 from torch import fx
 
 from samdyn.compute import checks
-from samdyn.compute.printing import SCALAR, SCALAR_NAMES, compiled, listing, printed_form, tuple_of
+from samdyn.compute.printed_operators import SCALAR, SCALAR_NAMES
+from samdyn.compute.printing import compiled, listing, printed_form, tuple_of
 
 __all__ = ["iterate_scalar"]
 
@@ -33,7 +36,8 @@ def iterate_scalar(
     Parameters
     ----------
     module : torch.fx.GraphModule
-        What `coordinate_form` returns for a map; its inputs are the state, then the constants, its outputs the next state.
+        What `coordinate_form` returns for a map; its inputs are the state, then the constants, its
+        outputs the next state.
     state : sequence of float, length state_dim
         The first state.
     constants : sequence of float
@@ -70,8 +74,8 @@ def iterate_scalar(
     n_inputs, n_outputs = sum(node.op == "placeholder" for node in nodes), len(nodes[-1].args[0])
     if (n_inputs, n_outputs) != (len(first) + len(fixed), len(first)):
         raise ValueError(
-            f"module must take state and constants ({len(first)} + {len(fixed)} numbers) and return the next state "
-            f"({len(first)}), got one of {n_inputs} inputs and {n_outputs} outputs"
+            f"module must take state and constants ({len(first)} + {len(fixed)} numbers) and return the next "
+            f"state ({len(first)}), got one of {n_inputs} inputs and {n_outputs} outputs"
         )
     if module not in _loops:
         _loops[module] = compiled("loop", _source(module, len(first)), SCALAR_NAMES | {"rescue": rescue})

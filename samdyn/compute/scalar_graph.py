@@ -60,10 +60,11 @@ OPERATORS: frozenset[Operator] = (
 )
 """Every function that a node of a finished graph may call.
 
-The second operand of add, rsub (``c - t``), mul, div, pow, remainder and the comparisons may be a Python float,
-so may the first operand of pow (``c ** t``) and one branch of where; all other operands are nodes.
-`full_like(x0, c)` is a constant where torch wants a tensor. A square is ``mul(t, t)`` with the same node twice.
-Comparisons and logical functions give booleans, which only logical functions and the condition of where take.
+The second operand of add, rsub (``c - t``), mul, div, pow, remainder and the comparisons may be a Python
+float, so may the first operand of pow (``c ** t``) and one branch of where; all other operands are nodes.
+`full_like(x0, c)` is a constant where torch wants a tensor. A square is ``mul(t, t)`` with the same node
+twice. Comparisons and logical functions give booleans, which only logical functions and the condition of
+where take.
 """
 
 _MIRRORED: dict[Operator, Operator] = {

@@ -77,9 +77,9 @@ def coordinate_form(function: OnePoint, dim: int, *, max_nodes: int = MAX_NODES)
     Returns
     -------
     torch.fx.GraphModule
-        Called with `dim` tensors (n,), returns a tuple of tensors (n,), the elements of the output in C order.
-        Its graph has only placeholders, calls of functions in `OPERATORS`, and the output. The dtype and the
-        device follow the inputs. `.traced` is True.
+        Called with `dim` tensors (n,), returns a tuple of tensors (n,), the elements of the output in C order
+        (its dtype and device follow the inputs). The graph has only placeholders, calls of functions in
+        `OPERATORS`, and the output. `.traced` is True.
 
     Raises
     ------

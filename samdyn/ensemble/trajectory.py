@@ -1,17 +1,18 @@
 """Trajectories of maps, flows and diffusions, stored at regular steps.
 
-- Map: iterated; with a noise model the draws are those of (seed, path, step), the same as in `exit_times`.
+- Map: iterated in float64. With a noise model the draws are those of (seed, path, step), the same as in `exit_times`.
 - Diffusion: Euler-Maruyama with step dt.
-- Flow of a smooth rule (and of a function): torchdiffeq's Dormand-Prince 5(4) with relative tolerance 1e-9 and absolute tolerance 1e-11, stored every dt.
-- Flow of a normalised rule: its field jumps where g = 0, and the flow runs into such points in finite time; there an adaptive solver would shrink its step without
-  end. It is integrated by the classical Runge-Kutta method with the fixed step dt (or a tenth of it, whichever resolves the field), and a path that reaches a critical point which traps
-  it (within `samdyn.local.trapping`'s sense, tested by the field pointing inwards on all sides) is held there: that is the Filippov solution, for which
-  the critical point is an equilibrium.
+- Flow of a smooth rule, or of a function: torchdiffeq's Dormand-Prince 5(4), relative tolerance 1e-9, absolute tolerance 1e-11.
+- Flow of a normalised rule: its field jumps where g = 0 and the flow runs into such points in finite time, where an adaptive solver would
+  shrink its step without end. The classical Runge-Kutta method takes `SUBSTEPS` fixed steps per dt instead, and a path that runs over a critical point which
+  traps it (the field points inwards on all sides) is held there: that is the Filippov solution, of which such a point is an equilibrium. The time of arrival is resolved to one substep.
+
+Where the step has a pointwise form it is printed as Python and numpy code (`samdyn.compute.printing`): some microseconds a step for one path.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -20,10 +21,304 @@ from torch import Tensor
 
 from samdyn.compute import batch, checks
 from samdyn.compute.checks import Array
-from samdyn.compute.random import STEPS_PER_BLOCK, normal_block, split_seed
-from samdyn.compute.vector import Coordinates
-from samdyn.ensemble.step import build_stepper
+from samdyn.compute.iterate import iterate_scalar
+from samdyn.compute.printing import printed_form
+from samdyn.compute.random import split_seed, standard_normal
+from samdyn.compute.tracing import NotTraceable, coordinate_form
+from samdyn.ensemble.step import Stepper, build_stepper
 from samdyn.systems.diffusion import Diffusion
 from samdyn.systems.flow import Flow
 from samdyn.systems.map import Map
 from samdyn.systems.system import System
+
+SUBSTEPS = 10
+FEW = 12  # below so many starts a loop over floats beats numpy
+NOISE_CHUNK = 1 << 20
+DIVERGED = 1e12
+
+
+def trajectory(
+    system: System,
+    x0: npt.ArrayLike,
+    n_steps: int | None = None,
+    every: int = 1,
+    seed: int = 0,
+    *,
+    t_max: float | None = None,
+    dt: float | None = None,
+) -> Array:
+    """Follow one or many starts.
+
+    Parameters
+    ----------
+    system : Map, Flow or Diffusion
+        What moves.
+    x0 : array_like, shape (..., dim)
+        Starts; (n, dim) is n paths. With momentum the paths start from rest.
+    n_steps : int
+        Number of steps, for a Map (for a Flow or a Diffusion give t_max).
+    every : int
+        How many steps lie between two stored points.
+    seed : int
+        Seed of the noise.
+    t_max : float
+        Time to follow a Flow or a Diffusion for.
+    dt : float, optional
+        Step of a Diffusion (its lr by default), or storage step of a Flow (t_max / 1000 by default).
+
+    Returns
+    -------
+    ndarray, shape (n_stored, ..., dim)
+        The points after 0, every, 2 every, ... steps, and always after the last step. A path that diverges goes on as inf or nan.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A start that is not finite or of the wrong dimension, or the wrong kind of length for the system.
+
+    Notes
+    -----
+    The solvers, and what they do where the field of a normalised rule jumps, are described in `samdyn.ensemble.trajectory`.
+
+    Examples
+    --------
+    >>> import samdyn as sd
+    >>> gd = sd.Map(sd.landscapes.quadratic([[1.0]]), sd.GD(), lr=0.5)
+    >>> sd.trajectory(gd, [1.0], n_steps=3)[:, 0]
+    array([1.   , 0.5  , 0.25 , 0.125])
+    """
+    if not isinstance(system, System):
+        raise TypeError(f"system must be a Map, a Flow or a Diffusion, got {system!r}")
+    x = checks.points("x0", x0, system.dim)
+    every = checks.integer("every", every, at_least=1)
+    split_seed(seed)
+    flat = x.reshape(-1, system.dim)
+    if isinstance(system, Map):
+        if n_steps is None or t_max is not None or dt is not None:
+            raise ValueError("n_steps must be given for a Map, and neither t_max nor dt: its time is its step")
+        n_steps = checks.integer("n_steps", n_steps, at_least=0)
+        stored = _map(system, flat, n_steps, every, seed)
+    else:
+        if t_max is None or n_steps is not None:
+            raise ValueError(f"t_max must be given for a {type(system).__name__}, and not n_steps: its time is continuous")
+        t_max = checks.number("t_max", t_max, above=0)
+        if dt is not None:
+            dt = checks.number("dt", dt, above=0)
+            if dt > t_max:
+                raise ValueError(f"dt must be at most t_max, got dt={dt!r} and t_max={t_max!r}")
+        if isinstance(system, Diffusion):
+            stored = _diffusion(system, flat, t_max, dt, every, seed)
+        else:
+            assert isinstance(system, Flow)
+            stored = _flow(system, flat, t_max, t_max / 1000 if dt is None else dt, every)
+    return stored.reshape(len(stored), *x.shape)
+
+
+def _map(system: Map, x: Array, n_steps: int, every: int, seed: int) -> Array:
+    rest = np.zeros((len(x), system.state_dim - system.dim))
+    state = np.concatenate([x, rest], axis=1)
+    if system.landscape is None:
+        return _iterate_function(system, state, n_steps, every)
+    stepper = build_stepper(system)
+    if not system.scheduled and not stepper.n_normals and stepper.traced and len(x) <= FEW:
+        constants = tuple(system.coefficients().values())
+        orbits = [iterate_scalar(stepper.step, s, constants, n_steps=n_steps, every=every) for s in state]
+        return np.stack(orbits, axis=1)[..., : system.dim]
+    fixed = tuple(system.coefficients().values())
+    values = (lambda step: tuple(system.coefficients(step).values())) if system.scheduled else (lambda step: fixed)
+    assert stepper.step is not None
+    advance = _numpy_form(stepper.step)
+    return _loop(
+        lambda s, z, step: advance(*s, *z, *_full(values(step), s)), stepper, state, n_steps, every, seed
+    )[..., : system.dim]
+
+
+def _diffusion(system: Diffusion, x: Array, t_max: float, dt: float | None, every: int, seed: int) -> Array:
+    lr = system.coefficients()["lr"]
+    dt = lr if dt is None else dt
+    stepper = build_stepper(system)
+    assert stepper.drift is not None and stepper.noise is not None
+    drift, noise = _numpy_form(stepper.drift), _numpy_form(stepper.noise)
+    root = dt**0.5
+    fixed = tuple(system.coefficients().values())
+    values = (
+        (lambda step: tuple(system.coefficients(int(step * dt / lr + 1e-9)).values()))
+        if system.scheduled
+        else (lambda step: fixed)
+    )
+
+    def advance(s: Sequence[Array], z: Sequence[Array], step: int) -> Sequence[Array]:
+        coefficients = _full(values(step), s)
+        b, n = drift(*s, *coefficients), noise(*s, *z, *coefficients)
+        return [u + dt * v + root * w for u, v, w in zip(s, b, n, strict=True)]
+
+    return _loop(advance, stepper, x, int(np.ceil(t_max / dt * (1 - 1e-12))), every, seed)
+
+
+def _full(values: Sequence[float], state: Sequence[Array]) -> list[Array]:
+    return [np.full_like(state[0], value) for value in values]
+
+
+def _numpy_form(form: Callable[..., tuple[Tensor, ...]]) -> Callable[..., Sequence[Array]]:
+    if getattr(form, "traced", False):
+        return printed_form(form).arrays
+
+    def through_torch(*x: Array) -> Sequence[Array]:
+        return [y.detach().numpy() for y in form(*(torch.from_numpy(np.ascontiguousarray(v)) for v in x))]
+
+    return through_torch
+
+
+def _loop(
+    advance: Callable[[Sequence[Array], Sequence[Array], int], Sequence[Array]],
+    stepper: Stepper,
+    state: Array,
+    n_steps: int,
+    every: int,
+    seed: int,
+) -> Array:
+    """Iterate separate coordinates, drawing the noise of many steps at a time."""
+    n, k = len(state), stepper.n_normals
+    stored = np.empty((1 + -(-n_steps // every), *state.shape))
+    stored[0] = state
+    current: Sequence[Array] = list(np.ascontiguousarray(state.T))
+    chunk = max(1, NOISE_CHUNK // max(1, n * k))
+    noise = np.empty((0, n, 0))
+    with np.errstate(all="ignore"):
+        for step in range(n_steps):
+            if k and step % chunk == 0:
+                steps = np.arange(step, min(step + chunk, n_steps))
+                noise = standard_normal(seed, np.arange(n), steps[:, None], k)
+            normals = list(noise[step % chunk].T) if k else []
+            current = advance(current, normals, step)
+            if (step + 1) % every == 0 or step + 1 == n_steps:
+                stored[-(-(step + 1) // every)] = np.stack(current, axis=1)
+    return stored
+
+
+def _iterate_function(system: Map, state: Array, n_steps: int, every: int) -> Array:
+    function = system.point_function()
+    try:
+        module = coordinate_form(function, system.dim)
+    except NotTraceable:
+        module = None
+    if module is not None and len(state) <= FEW and not any(callable(v) for v in system.parameters.values()):
+        return np.stack([iterate_scalar(module, s, (), n_steps=n_steps, every=every) for s in state], axis=1)
+    stored = np.empty((1 + -(-n_steps // every), *state.shape))
+    stored[0] = current = state
+    for step in range(n_steps):
+        current = system(current, step)
+        if (step + 1) % every == 0 or step + 1 == n_steps:
+            stored[-(-(step + 1) // every)] = current
+    return stored
+
+
+def _flow(system: Flow, x: Array, t_max: float, dt: float, every: int) -> Array:
+    n_steps = int(np.ceil(t_max / dt * (1 - 1e-12)))
+    keep = np.unique(np.append(np.arange(0, n_steps, every), n_steps))
+    times = np.minimum(np.arange(n_steps + 1) * dt, t_max)
+    if system.rule is None or not system.rule.jumps:
+        return _smooth_flow(system, x, times[keep])
+    return _jumping_flow(system, x, times)[keep]
+
+
+def _smooth_flow(system: Flow, x: Array, times: Array) -> Array:
+    from torchdiffeq import odeint
+
+    field = torch.func.vmap(system.point_function())
+
+    def bounded(t: Tensor, y: Tensor) -> Tensor:
+        # a path on its way to infinity would stop the whole batch: it is frozen far out, and reported as inf below
+        inside = (y.abs().amax(dim=1, keepdim=True) < DIVERGED).to(y.dtype)
+        return (field(y.clamp(-DIVERGED, DIVERGED)) * inside).nan_to_num(0.0, 0.0, 0.0)
+
+    with torch.no_grad():
+        path: Tensor = odeint(
+            bounded, torch.from_numpy(np.array(x)), torch.from_numpy(times), rtol=1e-9, atol=1e-11, method="dopri5"
+        )
+    result: Array = path.numpy()
+    result[(np.abs(result) >= 0.99 * DIVERGED).any(axis=-1)] = np.inf
+    return result
+
+
+def _jumping_flow(system: Flow, x: Array, times: Array) -> Array:
+    """Classical Runge-Kutta with fixed steps; paths that run over a trapping critical point are held there."""
+    form = _numpy_form(_form_of(system))
+
+    def field(y: Array) -> Array:
+        return np.stack(form(*np.ascontiguousarray(y.T)), axis=1)
+
+    stored = np.empty((len(times), *x.shape))
+    stored[0] = current = np.array(x)
+    moving = np.ones(len(x), dtype=bool)
+    with np.errstate(all="ignore"):
+        for k in range(1, len(times)):
+            h = (times[k] - times[k - 1]) / SUBSTEPS
+            for _ in range(SUBSTEPS):
+                at = np.flatnonzero(moving)
+                if len(at) == 0:
+                    break
+                y = current[at]
+                k1 = field(y)
+                k2 = field(y + h / 2 * k1)
+                k3 = field(y + h / 2 * k2)
+                k4 = field(y + h * k3)
+                new = y + h / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
+                speed = np.linalg.norm(np.stack([k1, k2, k3, k4]), axis=-1).max(axis=0)
+                # next to a critical point the stages, taken on different sides of it, disagree by more than a smooth field allows
+                turned = np.linalg.norm(k4 - k1, axis=1) > 0.5 * speed
+                if turned.any():
+                    z, held = _trapped(system, y[turned], 2 * h * speed[turned])
+                    new[np.flatnonzero(turned)[held]] = z[held]
+                    moving[at[np.flatnonzero(turned)[held]]] = False
+                current[at] = new
+            stored[k] = current
+    return stored
+
+
+def _form_of(system: Flow) -> Callable[..., tuple[Tensor, ...]]:
+    from samdyn.compute.tracing import batched_form
+
+    try:
+        return coordinate_form(system.point_function(), system.dim)
+    except NotTraceable:
+        return batched_form(system.point_function(), system.dim)
+
+
+def _trapped(system: Flow, y: Array, reach: Array) -> tuple[Array, npt.NDArray[np.bool_]]:
+    """The critical points next to `y`, and whether each lies within `reach` and has the field pointing inwards on all sides."""
+    loss = system.landscape
+    assert loss is not None and system.rule is not None
+    z = y.copy()
+    for _ in range(20):
+        z = z - np.einsum("nij,nj->ni", np.linalg.pinv(loss.hessian(z), rcond=1e-10), loss.gradient(z))
+    hessian, gradient = loss.hessian(z), loss.gradient(z)
+    steepness = np.linalg.norm(hessian, axis=(1, 2))
+    near = (np.linalg.norm(z - y, axis=1) <= reach) & (np.linalg.norm(gradient, axis=1) <= 1e-9 * steepness)
+    held = np.zeros(len(z), dtype=bool)
+    for i in np.flatnonzero(near):
+        held[i] = points_inwards(system, z[i], hessian[i])
+    return z, held
+
+
+def points_inwards(system: Flow, z: Array, hessian: Array) -> bool:
+    """Whether |grad f|^2 falls along the flow in every direction just beside the critical point z."""
+    return bool((inward_rates(system, z, hessian) > 0).all())
+
+
+def inward_rates(system: Flow, z: Array, hessian: Array) -> Array:
+    """Minus the derivative of |grad f|^2 / 2 along the flow per unit of |grad f|, just beside a critical point, by direction of the gradient."""
+    from samdyn.compute.sphere import directions
+
+    u = directions(len(z))
+    rule, loss = system.rule, system.landscape
+    assert rule is not None and loss is not None
+    gradient = torch.func.grad(loss.one_point)
+
+    def beside(direction: Tensor) -> Tensor:
+        point = torch.from_numpy(z)
+        tiny = 1e-100 * direction
+        return rule.descent(point, lambda _: tiny, gradient, **rule.coefficients())
+
+    descent = batch.evaluate(beside, u)
+    return np.asarray(np.einsum("ni,ij,nj->n", u, hessian, descent))

@@ -154,6 +154,16 @@ class SphereFace(Face):
         return torch.sqrt(square) - self.radius, Coordinates((first, *n[1:]))
 
 
+def _value_and_gradient(function: OnePoint) -> OnePoint:
+    """The function of one point that returns value and gradient as one tensor (1 + dim,)."""
+
+    def both(w: Tensor) -> Tensor:
+        gradient, value = torch.func.grad_and_value(function)(w)
+        return torch.cat([value.reshape(1), gradient])
+
+    return both
+
+
 @dataclass(frozen=True)
 class FunctionFace(Face):
     """signed_distance(x) = 0 for a function of one point; its gradient, normalised, is the normal."""
@@ -168,15 +178,11 @@ class FunctionFace(Face):
         if self.dim is not None:
             try:
                 value = coordinate_form(self.function, self.dim)
-                both = coordinate_form(self._value_and_gradient, self.dim)
+                both = coordinate_form(_value_and_gradient(self.function), self.dim)
             except NotTraceable:  # the mapped one-point function works all the same
                 return
             object.__setattr__(self, "form", value)
             object.__setattr__(self, "gradient_form", both)
-
-    def _value_and_gradient(self, w: Tensor) -> Tensor:
-        gradient, value = torch.func.grad_and_value(self.function)(w)
-        return torch.cat([value.reshape(1), gradient])
 
     @property
     def name(self) -> str:  # type: ignore[override]
@@ -189,7 +195,7 @@ class FunctionFace(Face):
 
     def distance_and_normal(self, x: Coordinates) -> tuple[Tensor, Coordinates]:
         if self.gradient_form is None:
-            both = torch.func.vmap(self._value_and_gradient)(torch.stack(tuple(x), -1)).unbind(-1)
+            both = torch.func.vmap(_value_and_gradient(self.function))(torch.stack(tuple(x), -1)).unbind(-1)
         else:
             both = self.gradient_form(*x)
         gradient = Coordinates(both[1:])

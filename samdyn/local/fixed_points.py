@@ -27,9 +27,10 @@ from torch import Tensor
 
 from samdyn.compute import batch, checks
 from samdyn.compute.checks import Array
+from samdyn.compute.sphere import directions
 from samdyn.local.linearization import stability_of
 from samdyn.local.newton import newton_zeros
-from samdyn.local.trapping import capture_radius, chatter_radii, directions, jump_length
+from samdyn.local.trapping import capture_radius, chatter_radii, jump_length
 from samdyn.systems.map import Map
 from samdyn.systems.system import System
 

@@ -27,30 +27,17 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from scipy.stats import qmc
 
 from samdyn.compute.checks import Array
+from samdyn.compute.sphere import N_DIRECTIONS, directions
 from samdyn.landscapes.landscape import Landscape
 from samdyn.rules.rule import Rule
 from samdyn.systems.flow import Flow
 from samdyn.systems.map import Map
 
 N_SHELLS = 48
-N_DIRECTIONS = 256
 N_ORBITS = 32
 CHATTER_STEPS = 800
-
-
-def directions(dim: int) -> Array:
-    """Unit vectors (n, dim) that cover the sphere evenly: both signs in 1-D, a circle in 2-D, normalised quasi-random normals above."""
-    if dim == 1:
-        return np.array([[1.0], [-1.0]])
-    if dim == 2:
-        angle = 2 * np.pi * (np.arange(N_DIRECTIONS) + 0.5) / N_DIRECTIONS
-        return np.stack([np.cos(angle), np.sin(angle)], axis=1)
-    normals = qmc.MultivariateNormalQMC(np.zeros(dim), rng=0).random(8 * N_DIRECTIONS)
-    axes = np.concatenate([np.eye(dim), -np.eye(dim)])
-    return np.concatenate([axes, normals / np.linalg.norm(normals, axis=1, keepdims=True)])
 
 
 def jump_length(rule: Rule) -> float:

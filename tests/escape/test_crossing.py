@@ -348,6 +348,16 @@ def test_first_exit_picks_faces_in_proportion_and_never_an_impossible_one() -> N
     assert ((fraction > 0) & (fraction < 1)).all()
 
 
+def test_first_exit_treats_equal_faces_alike() -> None:
+    """Three independent faces that are crossed as often: a bias towards the first or the last would show."""
+    n = 100_000
+    a = [torch.full((n,), 0.5, dtype=torch.float64)] * 3
+    normal, uniform = draws(18, 3, n)[0], draws(19, 6, n)[1]
+    face, _ = first_exit(a, a, [1.0, 1.0, 1.0], list(uniform[:3]), list(normal), list(uniform[3:]))
+    for i in range(3):
+        assert z_score((face == i).double().numpy(), 1 / 3) < 4
+
+
 def test_first_exit_survives_a_choice_that_rounds_up_to_one() -> None:
     inside, one = torch.tensor([1.0, 9.0]), torch.ones(2)
     distances = [inside, inside.flip(0)]

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -143,14 +143,19 @@ def test_normals_are_the_gradients_of_the_distances(region: OpenSet, dtype: torc
         torch.testing.assert_close(n.norm(dim=-1), torch.ones_like(length), rtol=1e-5, atol=0)
 
 
-@given(balls, boxes, half_spaces)
-def test_distance_inside_an_intersection_is_the_distance_to_the_outside(*parts: OpenSet) -> None:
+around_zero = st.tuples(
+    st.builds(lambda c, more: Ball(c, math.hypot(*c) + more / 4), vector, st.integers(1, 8)),
+    st.builds(Box, st.tuples(*[st.integers(-5, -1)] * 2), st.tuples(*[st.integers(1, 5)] * 2)),
+    st.builds(HalfSpace, vector.filter(any), st.integers(1, 20)),
+)
+
+
+@given(around_zero)
+def test_distance_inside_an_intersection_is_the_distance_to_the_outside(parts: tuple[OpenSet, ...]) -> None:
     """No point of the ball of radius |s(x)| around x is outside, and one a little further off is."""
-    try:
-        region = parts[0] & parts[1] & parts[2]
-    except ValueError:
-        assume(False)
-    x = GRID[region.contains(GRID)][:5]
+    region = parts[0] & parts[1] & parts[2]
+    assert region.contains([0, 0])
+    x = np.concatenate([[[0.0, 0.0]], GRID[region.contains(GRID)][::40]])
     angles = np.linspace(0, 2 * np.pi, 720, endpoint=False)
     ring = np.stack([np.cos(angles), np.sin(angles)], -1)
     for point, distance in zip(x, -region.signed_distance(x), strict=True):
@@ -251,7 +256,7 @@ def test_implied_faces_are_left_out() -> None:
     ],
 )
 def test_empty_intersections_are_refused(parts: tuple[OpenSet, ...]) -> None:
-    with pytest.raises(ValueError, match="region must not be empty, got .* & .*, whose operands"):
+    with pytest.raises(ValueError, match=r"region must not be empty, got .* & .*, whose operands"):
         _ = parts[0] & parts[1] if len(parts) == 2 else parts[0] & parts[1] & parts[2]
     with pytest.raises(ValueError, match="region must not be empty"):
         _ = parts[-1] & parts[0]
@@ -272,7 +277,9 @@ def test_empty_intersections_are_refused(parts: tuple[OpenSet, ...]) -> None:
     ids=repr,
 )
 def test_pickling_equality_and_hash(region: OpenSet) -> None:
-    _ = region.faces  # what was made on the way must not get in the way
+    size = len(pickle.dumps(copy.deepcopy(region)))
+    _ = region.faces  # made on the way, and not part of the region
+    assert len(pickle.dumps(region)) == size
     for other in (pickle.loads(pickle.dumps(region)), copy.deepcopy(region)):
         assert other == region
         assert hash(other) == hash(region)
@@ -306,10 +313,10 @@ def test_functions_give_the_faces_of_the_ball_that_they_describe(function: Any) 
     (exact,) = Ball([0, 0], 1).faces
     for region in (Region(function), Region(function, dim=2)):
         (face,) = region.faces
-        for got, wanted in zip(face.distance_and_normal(x), exact.distance_and_normal(x), strict=True):
-            for u, v in zip(Coordinates((got,)) if isinstance(got, Tensor) else got,
-                            Coordinates((wanted,)) if isinstance(wanted, Tensor) else wanted, strict=True):  # fmt: skip
-                torch.testing.assert_close(u, v, rtol=1e-7, atol=1e-7)
+        distance, normal = face.distance_and_normal(x)
+        exact_distance, exact_normal = exact.distance_and_normal(x)
+        for got, wanted in zip((distance, *normal), (exact_distance, *exact_normal), strict=True):
+            torch.testing.assert_close(got, wanted, rtol=1e-7, atol=1e-7)
         torch.testing.assert_close(face.distance(x), exact.distance(x), rtol=1e-7, atol=1e-7)
         single = face.distance_and_normal(Coordinates(u.float() for u in x))
         assert {single[0].dtype, *(n.dtype for n in single[1])} == {torch.float32}
@@ -404,16 +411,16 @@ def branch(w: Tensor) -> Tensor:
         (lambda: Region(lambda w: 1.0, 2), TypeError, "floating-point type, got float"),
         (lambda: Region(lambda w: w.sum() < 0, 2), TypeError, "floating-point type, got dtype torch.bool"),
         (lambda: Region(lambda w: w[5], 2), TypeError, r"shape \(2,\), .*; it raised IndexError"),
-        (lambda: Region(branch, 2), TypeError, "signed_distance cannot be differentiated and batched"),
-        (lambda: Region(branch).with_dim(1), TypeError, "signed_distance cannot be differentiated and batched"),
-        (lambda: Ball([0, 0], 1) & Ball(0, 1), ValueError, "operands of & must have the same dim, got .*dim 1"),
+        (lambda: Region(branch, 2), TypeError, "cannot be differentiated and batched"),
+        (lambda: Region(branch).with_dim(1), TypeError, "cannot be differentiated and batched"),
+        (lambda: Ball([0, 0], 1) & Ball(0, 1), ValueError, "operands of & must have the same dim"),
         (lambda: Ball([0, 0], 1) | Ball(0, 1), ValueError, "operands of | must have the same dim"),
         (lambda: Ball(0, 1) & 3, TypeError, "unsupported operand"),
-        (lambda: Ball(0, 1) | np.ones(2), TypeError, "unsupported operand"),
-        (lambda: np.ones(2) & Ball(0, 1), TypeError, "unsupported operand"),
+        (lambda: Ball(0, 1) | np.ones(2), TypeError, "operand"),
+        (lambda: np.ones(2) & Ball(0, 1), TypeError, "operand"),
         (lambda: Ball([0, 0], 1).contains([1, 2, 3]), ValueError, r"x must have shape \(..., 2\), got shape"),
         (lambda: Ball([0, 0], 1).contains("ab"), TypeError, "x must be an array of points"),
-        (lambda: Region(disc).signed_distance(3.0), ValueError, r"x must have shape \(..., dim\), got shape \(\)"),
+        (lambda: Region(disc).signed_distance(3.0), ValueError, r"x must have shape \(..., dim\), got"),
     ],
 )  # fmt: skip
 def test_bad_input_is_refused(make: Any, error: type[Exception], message: str) -> None:

@@ -1,0 +1,253 @@
+"""The look that all pictures share: colours, markers, axes, legends.
+
+Colours are those of Okabe and Ito, which readers with any of the common forms of colour blindness can
+tell apart. Nothing depends on colour alone: a fixed point's
+kind is its shape, its stability is its filling, and no two kinds of line share a style.
+
+References
+----------
+Okabe & Ito, Color Universal Design (2008).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from samdyn.compute.checks import Array
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from samdyn.local.fixed_points import FixedPoint
+
+OKABE_ITO = {
+    "black": "#000000",
+    "orange": "#E69F00",
+    "sky blue": "#56B4E9",
+    "green": "#009E73",
+    "yellow": "#F0E442",
+    "blue": "#0072B2",
+    "vermilion": "#D55E00",
+    "purple": "#CC79A7",
+}
+FIELD = "#66717c"
+LOSS = "#8a8a8a"
+TRAJECTORY = OKABE_ITO["black"]
+NULLCLINES = ((OKABE_ITO["sky blue"], (0, (5, 1.5))), (OKABE_ITO["orange"], (0, (4, 1.2, 1, 1.2))))
+
+# shape, colour, size in points (shapes of equal size differ in area)
+KINDS: dict[str, tuple[str, str, float]] = {
+    "minimum": ("o", OKABE_ITO["green"], 8.0),
+    "saddle": ("X", OKABE_ITO["vermilion"], 9.0),
+    "maximum": ("^", OKABE_ITO["purple"], 9.0),
+    "degenerate": ("D", OKABE_ITO["yellow"], 7.0),
+    "hallucinated": ("*", OKABE_ITO["blue"], 12.0),
+    "fixed point": ("s", OKABE_ITO["green"], 7.0),
+    "cycle": ("h", OKABE_ITO["orange"], 8.0),
+}
+FILLED = ("attracting", "trapping")
+HALF_FILLED = ("marginal",)
+CORNERS = {"upper right": (1, 1), "upper left": (0, 1), "lower right": (1, 0), "lower left": (0, 0)}
+
+
+def fixed_point_style(kind: str, stability: str) -> dict[str, Any]:
+    """Keywords of `Axes.plot` for a fixed point: shape and colour by kind, filling by stability.
+
+    Filled: attracting or trapping. Half filled: marginal. Open: a saddle, or repelling.
+
+    Examples
+    --------
+    >>> style = fixed_point_style("saddle", "repelling")
+    >>> style["marker"], style["markerfacecolor"]
+    ('X', 'white')
+    """
+    marker, color, size = KINDS.get(kind, KINDS["fixed point"])
+    filled, half = stability in FILLED, stability in HALF_FILLED
+    return {
+        "linestyle": "none",
+        "marker": marker,
+        "markersize": size,
+        "markerfacecolor": color if filled or half else "white",
+        "markerfacecoloralt": "white",
+        "fillstyle": "left" if half else "full",
+        # an open marker is known by its coloured rim, a filled one is set off by a black rim
+        "markeredgecolor": OKABE_ITO["black"] if filled or half else color,
+        "markeredgewidth": 0.9 if filled or half else 1.7,
+    }
+
+
+def axes(ax: Axes | None = None, *, size: tuple[float, float] = (5.6, 4.2)) -> Axes:
+    """`ax` itself, checked, or the axes of a new figure of `size` (width, height) in inches.
+
+    Raises
+    ------
+    TypeError
+        `ax` is not a matplotlib Axes.
+    """
+    from matplotlib.axes import Axes
+
+    if ax is None:
+        import matplotlib.pyplot as plt
+
+        return plt.subplots(figsize=size, layout="compressed")[1]
+    if not isinstance(ax, Axes):
+        raise TypeError(f"ax must be a matplotlib Axes or None, got {ax!r} of type {type(ax).__name__}")
+    return ax
+
+
+def draw_fixed_points(
+    ax: Axes, points: Iterable[FixedPoint], coordinates: Sequence[int], base: Array
+) -> list[Any]:
+    """Fixed points, cycles and sets of them as markers, and the capture sets of trapping ones.
+
+    Parameters
+    ----------
+    ax : Axes
+    points : iterable of FixedPoint
+    coordinates : sequence of one or two int
+        Those that the axes show. With one, the points lie on the line y = 0.
+    base : ndarray, shape (dim,)
+        A point of the plane that is shown. Points beside the plane are projected onto it, faded, and the
+        legend says so.
+
+    Returns
+    -------
+    list of artists
+        Legend entries: one for each kind and stability that occurs, and one for capture sets.
+    """
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Circle, Patch
+
+    shown = list(coordinates)
+    others = [i for i in range(len(base)) if i not in shown]
+    entries: dict[str, Any] = {}
+    discs = False
+    for point in points:
+        look = fixed_point_style(point.kind, point.stability)
+        name = point.kind if point.kind == point.stability else f"{point.kind}, {point.stability}"
+        color = KINDS.get(point.kind, KINDS["fixed point"])[1]
+        cloud = point.points if point.dimension or point.period > 1 else point.x[None]
+        if point.dimension:
+            look |= {
+                "marker": "o",
+                "markersize": 3.2,
+                "fillstyle": "full",
+                "markerfacecolor": color,
+                "markeredgewidth": 0.0,
+            }
+        if point.period > 1:
+            name = f"{point.period}-cycle, {point.stability}"
+        beside = np.linalg.norm(cloud[:, others] - base[others], axis=1)
+        near = beside <= 1e-6 * (1 + np.linalg.norm(base))
+        for part, note, alpha in ((cloud[near], "", 1.0), (cloud[~near], ", off the plane", 0.35)):
+            if len(part) == 0:
+                continue
+            label = name + (" (set)" if point.dimension else "") + note
+            x, y = on_axes(part, shown).T
+            if point.dimension:  # a rim around the whole set, not around each of its samples
+                ax.plot(x, y, "ko", markersize=4.6, alpha=alpha, zorder=7, gid="rim of a set")
+            ax.plot(x, y, **look, alpha=alpha, zorder=8, gid=f"fixed point: {label}")
+            of_legend = look | ({"markersize": 5.5, "markeredgewidth": 0.9} if point.dimension else {})
+            entries.setdefault(label, Line2D([], [], **of_legend, alpha=alpha, label=label))
+        square = float(
+            np.nan_to_num(point.capture_radius) ** 2 - beside[0] ** 2
+        )  # of the ball's cut by the plane
+        if point.stability == "trapping" and square > 0:
+            discs = True
+            x, y = on_axes(point.x, shown)
+            reach = square**0.5
+            if len(shown) == 1:
+                (band,) = ax.plot(
+                    (x - reach, x + reach), (y, y), color=color, alpha=0.35, linewidth=9, zorder=3
+                )
+                band.set(solid_capstyle="butt", gid="capture set")
+            else:
+                disc = Circle((x, y), reach, facecolor=color, edgecolor=color, alpha=0.25, zorder=4)
+                disc.set_gid("capture set")
+                ax.add_patch(disc)
+    result = [entries[label] for label in sorted(entries, key=_legend_order)]
+    return [*result, Patch(facecolor="#777777", alpha=0.4, label="capture set")] if discs else result
+
+
+def on_axes(x: Array, coordinates: Sequence[int]) -> Array:
+    """The shown coordinates of points (..., dim), with y = 0 where only one is shown."""
+    shown = x[..., list(coordinates)]
+    return shown if len(coordinates) == 2 else np.concatenate([shown, np.zeros_like(shown)], axis=-1)
+
+
+def _legend_order(label: str) -> tuple[int, str]:
+    kinds = list(KINDS)
+    kind = label.split(",")[0]
+    return (kinds.index(kind) if kind in kinds else len(kinds), label)
+
+
+def axis_labels(ax: Axes, x: str, y: str) -> None:
+    """Labels and round ticks, few and large enough to be read at half size."""
+    from matplotlib.ticker import MaxNLocator
+
+    for axis, text in ((ax.xaxis, x), (ax.yaxis, y)):
+        axis.set_label_text(text, fontsize=13)
+        axis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 5, 10]))
+    ax.tick_params(labelsize=11)
+
+
+def legend(ax: Axes, handles: Sequence[Any], where: str, busy: Array | None = None) -> None:
+    """A compact legend on an opaque ground.
+
+    Parameters
+    ----------
+    ax : Axes
+    handles : sequence of artists
+        One for each entry; their labels must be set.
+    where : str
+        "outside" (to the right of the axes), "inside" (the corner that holds the fewest points of `busy`),
+        or any location that `Axes.legend` knows.
+    busy : ndarray, shape (n, 2), optional
+        Points in data coordinates that the legend should not hide.
+    """
+    from matplotlib.transforms import ScaledTranslation
+
+    if not handles:
+        return
+    place: dict[str, Any] = {"loc": where}
+    if where == "outside":
+        second_axis = any(twin is not ax for twin in twins_of(ax))
+        gap = ScaledTranslation(0.72 if second_axis else 0.1, 0.0, ax.figure.dpi_scale_trans)  # inches
+        place = {
+            "loc": "upper left",
+            "bbox_to_anchor": (1.0, 1.0),
+            "bbox_transform": ax.transAxes + gap,
+            "borderaxespad": 0.0,
+        }
+    elif where == "inside":
+        place = {"loc": emptiest_corner(ax, np.empty((0, 2)) if busy is None else busy)}
+    box = ax.legend(
+        handles=handles,
+        fontsize=10,
+        frameon=True,
+        framealpha=1.0,
+        fancybox=False,
+        edgecolor="#bbbbbb",
+        handlelength=2.0,
+        labelspacing=0.45,
+        borderpad=0.5,
+        **place,
+    )
+    box.set_zorder(20)
+
+
+def twins_of(ax: Axes) -> list[Axes]:
+    """The axes that share the x axis and the place of `ax`, itself included."""
+    siblings = ax.get_shared_x_axes().get_siblings(ax)
+    return [other for other in siblings if other.get_subplotspec() is ax.get_subplotspec()]
+
+
+def emptiest_corner(ax: Axes, points: Array) -> str:
+    """The corner, as a legend location, whose quarter of the axes holds the fewest of the points (n, 2)."""
+    scaled = ax.transAxes.inverted().transform(ax.transData.transform(points)) if len(points) else points
+    shown = scaled[((scaled >= 0) & (scaled <= 1)).all(axis=1)] if len(points) else scaled
+    crowd = {name: int((np.abs(shown - corner) < 0.5).all(axis=1).sum()) for name, corner in CORNERS.items()}
+    return min(crowd, key=lambda name: crowd[name])
