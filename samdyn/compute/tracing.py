@@ -40,6 +40,7 @@ __all__ = [
     "coordinate_form",
     "coordinate_gradient",
     "coordinate_hessian",
+    "traced_or_batched",
 ]
 
 
@@ -172,7 +173,7 @@ def coordinate_gradient(function: OnePoint, dim: int) -> CoordinateForm:
     >>> gradient(torch.tensor([1.0, 2.0]), torch.tensor([3.0, 4.0]))
     (tensor([ 6., 16.]), tensor([1., 4.]))
     """
-    return _traced_or_batched(torch.func.grad(function), dim)
+    return traced_or_batched(torch.func.grad(function), dim)
 
 
 def coordinate_hessian(function: OnePoint, dim: int) -> CoordinateForm:
@@ -198,10 +199,11 @@ def coordinate_hessian(function: OnePoint, dim: int) -> CoordinateForm:
             torch.triu(h) + torch.triu(h, 1).T
         )  # the lower half repeats the upper, and is dead code in a trace
 
-    return _traced_or_batched(symmetric, dim)
+    return traced_or_batched(symmetric, dim)
 
 
-def _traced_or_batched(function: OnePoint, dim: int) -> CoordinateForm:
+def traced_or_batched(function: OnePoint, dim: int) -> CoordinateForm:
+    """`coordinate_form` where there is one, else `batched_form`."""
     try:
         return coordinate_form(function, dim)
     except NotTraceable:

@@ -7,23 +7,16 @@ path to path or from step to step. A loss that cannot be traced goes through tor
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from samdyn.compute.tracing import CoordinateForm, NotTraceable, batched_form, coordinate_form
+from samdyn.compute.tracing import CoordinateForm, traced_or_batched
 from samdyn.compute.vector import Coordinates
 from samdyn.systems.diffusion import Diffusion
 from samdyn.systems.map import Map
-
-
-def _form(function: Callable[[Tensor], Tensor], n_inputs: int) -> CoordinateForm:
-    try:
-        return coordinate_form(function, n_inputs)
-    except NotTraceable:
-        return batched_form(function, n_inputs)
 
 
 @dataclass(frozen=True)
@@ -123,7 +116,7 @@ def build_stepper(system: Map | Diffusion) -> Stepper:
             normals = v[state_dim : state_dim + n_normals] if n_normals else None
             return system.advance(v[:state_dim], normals, **values)
 
-        traced = _form(step, state_dim + n_normals + n)
+        traced = traced_or_batched(step, state_dim + n_normals + n)
         return Stepper(dim, state_dim, n_normals, names, False, None, None, None, traced)
 
     def drift(v: Tensor) -> Tensor:
@@ -145,8 +138,8 @@ def build_stepper(system: Map | Diffusion) -> Stepper:
         n_normals,
         names,
         True,
-        _form(drift, dim + n),
-        _form(noise, dim + n_normals + n),
-        _form(back, 2 * dim + n),
+        traced_or_batched(drift, dim + n),
+        traced_or_batched(noise, dim + n_normals + n),
+        traced_or_batched(back, 2 * dim + n),
         None,
     )

@@ -24,8 +24,10 @@ from samdyn.compute.checks import Array
 from samdyn.compute.iterate import iterate_scalar
 from samdyn.compute.printing import printed_form
 from samdyn.compute.random import split_seed, standard_normal
-from samdyn.compute.tracing import NotTraceable, coordinate_form
+from samdyn.compute.sphere import directions
+from samdyn.compute.tracing import NotTraceable, coordinate_form, traced_or_batched
 from samdyn.ensemble.step import Stepper, build_stepper
+from samdyn.landscapes.landscape import hessian_of
 from samdyn.systems.diffusion import Diffusion
 from samdyn.systems.flow import Flow
 from samdyn.systems.map import Map
@@ -243,11 +245,10 @@ def _smooth_flow(system: Flow, x: Array, times: Array) -> Array:
 
 def _jumping_flow(system: Flow, x: Array, times: Array) -> Array:
     """Classical Runge-Kutta with fixed steps; paths that run over a trapping critical point are held there."""
-    form = _numpy_form(_form_of(system))
-
-    def field(y: Array) -> Array:
-        return np.stack(form(*np.ascontiguousarray(y.T)), axis=1)
-
+    field = _stacked(system.point_function(), system.dim)
+    assert system.landscape is not None
+    gradient = _stacked(torch.func.grad(system.landscape.one_point), system.dim)
+    hessian = _stacked(hessian_of(system.landscape.one_point), system.dim)
     stored = np.empty((len(times), *x.shape))
     stored[0] = current = np.array(x)
     moving = np.ones(len(x), dtype=bool)
@@ -266,38 +267,40 @@ def _jumping_flow(system: Flow, x: Array, times: Array) -> Array:
                 new = y + h / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
                 speed = np.linalg.norm(np.stack([k1, k2, k3, k4]), axis=-1).max(axis=0)
                 # next to a critical point the stages, taken on different sides of it, disagree by more than a smooth field allows
-                turned = np.linalg.norm(k4 - k1, axis=1) > 0.5 * speed
-                if turned.any():
-                    z, held = _trapped(system, y[turned], 2 * h * speed[turned])
-                    new[np.flatnonzero(turned)[held]] = z[held]
-                    moving[at[np.flatnonzero(turned)[held]]] = False
+                turned = np.flatnonzero(np.linalg.norm(k4 - k1, axis=1) > 0.5 * speed)
+                if len(turned):
+                    z, held = _trapped(system, gradient, hessian, y[turned], 2 * h * speed[turned])
+                    new[turned[held]] = z[held]
+                    moving[at[turned[held]]] = False
                 current[at] = new
             stored[k] = current
     return stored
 
 
-def _form_of(system: Flow) -> Callable[..., tuple[Tensor, ...]]:
-    from samdyn.compute.tracing import batched_form
-
-    try:
-        return coordinate_form(system.point_function(), system.dim)
-    except NotTraceable:
-        return batched_form(system.point_function(), system.dim)
+def _stacked(function: Callable[[Tensor], Tensor], dim: int) -> Callable[[Array], Array]:
+    """A one-point torch function as numpy (n, dim) -> (n, size of the output)."""
+    form = _numpy_form(traced_or_batched(function, dim))
+    return lambda y: np.stack([np.broadcast_to(v, len(y)) for v in form(*np.ascontiguousarray(y.T))], axis=1)
 
 
-def _trapped(system: Flow, y: Array, reach: Array) -> tuple[Array, npt.NDArray[np.bool_]]:
+def _trapped(
+    system: Flow, gradient: Callable[[Array], Array], hessian: Callable[[Array], Array], y: Array, reach: Array
+) -> tuple[Array, npt.NDArray[np.bool_]]:
     """The critical points next to `y`, and whether each lies within `reach` and has the field pointing inwards on all sides."""
-    loss = system.landscape
-    assert loss is not None and system.rule is not None
+    n, dim = y.shape
     z = y.copy()
-    for _ in range(20):
-        z = z - np.einsum("nij,nj->ni", np.linalg.pinv(loss.hessian(z), rcond=1e-10), loss.gradient(z))
-    hessian, gradient = loss.hessian(z), loss.gradient(z)
-    steepness = np.linalg.norm(hessian, axis=(1, 2))
-    near = (np.linalg.norm(z - y, axis=1) <= reach) & (np.linalg.norm(gradient, axis=1) <= 1e-9 * steepness)
-    held = np.zeros(len(z), dtype=bool)
+    near = np.ones(n, dtype=bool)
+    for _ in range(8):
+        curvature = np.linalg.pinv(hessian(z[near]).reshape(-1, dim, dim), rcond=1e-10)
+        z[near] -= np.einsum("nij,nj->ni", curvature, gradient(z[near]))
+        near &= np.linalg.norm(z - y, axis=1) <= reach
+        if not near.any():
+            return z, near
+    at_z = hessian(z).reshape(-1, dim, dim)
+    near &= np.linalg.norm(gradient(z), axis=1) <= 1e-9 * np.linalg.norm(at_z, axis=(1, 2))
+    held = np.zeros(n, dtype=bool)
     for i in np.flatnonzero(near):
-        held[i] = points_inwards(system, z[i], hessian[i])
+        held[i] = points_inwards(system, z[i], at_z[i])
     return z, held
 
 
@@ -308,8 +311,6 @@ def points_inwards(system: Flow, z: Array, hessian: Array) -> bool:
 
 def inward_rates(system: Flow, z: Array, hessian: Array) -> Array:
     """Minus the derivative of |grad f|^2 / 2 along the flow per unit of |grad f|, just beside a critical point, by direction of the gradient."""
-    from samdyn.compute.sphere import directions
-
     u = directions(len(z))
     rule, loss = system.rule, system.landscape
     assert rule is not None and loss is not None

@@ -1,6 +1,6 @@
 """A loss as a landscape: one torch function of one point, batched and differentiated.
 
-Value, gradient and Hessian come from torch.func (reverse mode for the gradient, forward over reverse for the Hessian) and are mapped over
+Value, gradient and Hessian come from torch.func (reverse mode) and are mapped over
 any leading shape by vmap. They are exact to rounding; there are no finite differences anywhere.
 """
 
@@ -17,6 +17,14 @@ from torch import Tensor
 
 from samdyn.compute import batch, checks
 from samdyn.compute.checks import Array
+
+
+def hessian_of(loss: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    """The Hessian of a one-point loss as a one-point function.
+
+    Reverse over reverse mode: torch.func.hessian (forward over reverse) is wrong for some losses under vmap in torch 2.13.
+    """
+    return torch.func.jacrev(torch.func.grad(loss))
 
 
 class CriticalPoint(NamedTuple):
@@ -113,7 +121,7 @@ class Landscape:
 
     def hessian(self, x: npt.ArrayLike) -> Array:
         """The Hessian at points (..., dim): an array of shape (..., dim, dim)."""
-        return batch.evaluate(torch.func.hessian(self.one_point), checks.points("x", x, self.dim, finite=False))
+        return batch.evaluate(hessian_of(self.one_point), checks.points("x", x, self.dim, finite=False))
 
     def with_parameters(self, **parameters: Any) -> Landscape:
         """A copy with some parameters changed (its known critical points are dropped: they may have moved).

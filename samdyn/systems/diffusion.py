@@ -12,7 +12,7 @@ from torch import Tensor
 
 from samdyn.compute import batch, checks
 from samdyn.compute.checks import Array
-from samdyn.landscapes.landscape import Landscape
+from samdyn.landscapes.landscape import Landscape, hessian_of
 from samdyn.rules.rule import Rule
 from samdyn.rules.schedules import Coefficient, check_coefficient, value_at
 from samdyn.systems.flow import velocity
@@ -94,7 +94,7 @@ class Diffusion(System):
     def point_noise(self, x: Tensor, normals: Tensor, *, lr: Any, **coefficients: Any) -> Tensor:
         """sqrt(lr C) times standard normals at one point, in torch; linear in the normals."""
         loss, dim = self.landscape.one_point, self.dim
-        gradient, hessian = torch.func.grad(loss), torch.func.hessian(loss)
+        gradient, hessian = torch.func.grad(loss), hessian_of(loss)
         root = lr**0.5 if isinstance(lr, float) else torch.sqrt(lr)
         g = gradient(x)
         y = x + self.rule.perturbation(x, g, **coefficients)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from samdyn.compute import checks
 from samdyn.compute.checks import Array
-from samdyn.landscapes.landscape import Landscape
+from samdyn.landscapes.landscape import Landscape, hessian_of
 from samdyn.rules.rule import Rule
 from samdyn.rules.schedules import Coefficient, check_coefficient, value_at
 from samdyn.systems.noise import Noise
@@ -160,7 +160,7 @@ class Map(System):
         ascent: Callable[[Tensor], Tensor] = gradient
         descent: Callable[[Tensor], Tensor] = gradient
         if self.noise is not None and normals is not None:
-            noise, hessian = self.noise, torch.func.hessian(loss)
+            noise, hessian = self.noise, hessian_of(loss)
             draw, other = normals[:dim], normals[-dim:]
 
             def descent(y: Tensor) -> Tensor:

@@ -219,9 +219,11 @@ def test_moments(sample):
     exact = [0, 1, 0, 3, 0, 15]
     second = [1, 3, 15, 105, 945, 10395]
     for z in (*sample, sample.ravel()):
+        power = np.ones_like(z)
         for order in range(1, 7):
+            power = power * z
             se = math.sqrt((second[order - 1] - exact[order - 1] ** 2) / z.size)
-            assert abs((z**order).mean() - exact[order - 1]) < 4 * se, order
+            assert abs(power.mean() - exact[order - 1]) < 4 * se, order
 
 
 def test_kolmogorov_smirnov(sample):
@@ -300,7 +302,7 @@ def block_function(dim, dtype):
 @pytest.mark.slow
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_compiled_equals_eager(dtype):
-    function = block_function(2, dtype)
+    function = block_function(1, dtype)
     fast = compiled(function)
     path = torch.arange(1003) + 2**32 - 500  # not a multiple of any vector length, and across a word boundary
     for seed, block in ((1, 0), (2**40 + 9, 2**32 - 1)):
@@ -330,13 +332,11 @@ def test_tails_of_a_hundred_million_normals():
     p = stats.norm.sf(levels)
     assert n > 1e8
     for count in (above, below):
-        # binomial 4 standard errors, which is 0.6 expected counts wider than a normal bound needs at 5 sigma
         np.testing.assert_array_less(np.abs(count - n * p), 4 * np.sqrt(n * p * (1 - p)))
 
 
 @pytest.mark.gpu
 @pytest.mark.slow
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_same_numbers_on_the_gpu():
     function = block_function(2, torch.float32)
     path = torch.arange(100_003)
