@@ -5,7 +5,7 @@
 is the whole interface: landscapes, rules, the three views, and one verb for each analysis.
 """
 
-from samdyn import landscapes, rules
+from samdyn import landscapes, plot, rules
 from samdyn.ensemble.trajectory import trajectory
 from samdyn.escape import Ball, Box, ExitTimes, HalfSpace, Region, Survival, exit_times, ratio_of_means
 from samdyn.landscapes.landscape import CriticalPoint, Landscape
@@ -23,6 +23,9 @@ from samdyn.systems import CurvatureNoise, Diffusion, Flow, GaussianNoise, Map
 __version__ = "0.1.0"
 
 __all__ = [
+    "GD",
+    "SAM",
+    "USAM",
     "Ball",
     "Box",
     "CriticalPoint",
@@ -32,7 +35,6 @@ __all__ = [
     "FixedPoint",
     "FixedPoints",
     "Flow",
-    "GD",
     "GaussianNoise",
     "HalfSpace",
     "Landscape",
@@ -40,9 +42,7 @@ __all__ = [
     "Map",
     "Region",
     "Rule",
-    "SAM",
     "Survival",
-    "USAM",
     "UnifiedSAM",
     "WarmStart",
     "critical_rho",
@@ -50,6 +50,7 @@ __all__ = [
     "fixed_points",
     "landscapes",
     "linearize",
+    "plot",
     "ratio_of_means",
     "rules",
     "schedules",

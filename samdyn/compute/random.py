@@ -223,9 +223,11 @@ def normals_from_bits(
     sqrt(66 log 2) = 6.76, which a true one exceeds (on either side) with probability 1.3e-11.
 
     float64 uses the library's logarithm, sine and cosine. float32 uses short polynomials, which compile to
-    faster code and consist of operations that IEEE arithmetic rounds correctly: unless a compiler contracts a
-    product and a sum, the result is the same to the last bit everywhere. It differs from float64 by at most
-    2e-6 where r > 0.03, and by at most 2.5e-4 below (one pair in 2200), where u, next to 1, keeps 24 bits.
+    faster code, and all of whose operations IEEE arithmetic rounds in one way. Numbers from different devices
+    therefore differ only where a compiler contracts a product and a sum, or where the square root is a fast
+    one (eager torch on the CPU: off by one unit in the last place in one value of six). float32 differs from
+    float64 by at most 2e-6 where r > 0.03, and by at most 2.5e-4 below (one pair in 2200), where u, next to
+    1, keeps 24 bits.
 
     Examples
     --------

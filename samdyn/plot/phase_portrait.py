@@ -11,8 +11,8 @@ Algorithm
 3. Streamlines follow the field's directions, F/|F| in units of the box. Bilinear interpolation of F itself
    would let the largest of four corners decide, and losses such as Beale's differ by orders of magnitude
    between neighbours. A jump is smeared over one cell. Nothing is masked but values that are not finite.
-4. A nullcline is the zero contour of a component of F. Contours of the loss are evenly spaced, or geometrically
-   above the minimum on the grid if the range is wide.
+4. A nullcline is the zero contour of a component of F. Contours of the loss are evenly spaced, or
+   geometrically above the minimum on the grid if the range is wide.
 5. In more than two dimensions all this is done on a plane; fixed points beside the plane, and trajectories,
    are projected onto it.
 6. In one dimension the field is drawn against x, broken where it jumps, with the loss on a second axis.
@@ -29,6 +29,7 @@ import numpy.typing as npt
 
 from samdyn.compute import checks
 from samdyn.compute.checks import Array
+from samdyn.ensemble.trajectory import trajectory
 from samdyn.local.fixed_points import FixedPoint
 from samdyn.local.fixed_points import fixed_points as find_fixed_points
 from samdyn.plot import style
@@ -46,6 +47,8 @@ N_LEVELS = 14
 PATH_LENGTHS = (
     5.0  # default duration of a trajectory: so many crossings of the box at a slow (10 % quantile) speed
 )
+MOST_POINTS = 4000  # stored along a computed path of a Diffusion
+FAR = 1e3  # sides of the box from its middle, beyond which a path counts as diverged
 
 
 def phase_portrait(
@@ -88,8 +91,9 @@ def phase_portrait(
         Whether to draw the streamlines, the nullclines, and the contours of the loss (in one dimension the
         loss itself).
     legend : bool or str
-        False for none, "outside", "inside" or a location that matplotlib knows. True: outside in a figure of
-        its own, inside in a given `ax`.
+        False for none; "outside" (at the right), "below", "inside", or a location that matplotlib knows.
+        True: outside in a figure of its own; in a given `ax` below where the figure has a layout engine that
+        makes room for it (``plt.subplots(layout="constrained")``), else inside.
     resolution : int
         Cells of the grid along each side, at least.
     density : float
@@ -102,7 +106,9 @@ def phase_portrait(
         Steps of a computed trajectory of a Map.
     t_max, dt : float, optional
         Duration and time step of a computed trajectory of a Flow or Diffusion. By default the time to cross
-        the box five times at a slow speed (the 10 % quantile of |F| in the box), and t_max / 2000.
+        the box five times at a slow speed (the 10 % quantile of |F| in the box), and the step that
+        `trajectory` takes. Trajectories that diverge are drawn as far as they go and counted in the legend:
+        where the field itself does not diverge, a smaller dt is called for.
     seed : int
         Of the noise in computed trajectories.
 
@@ -121,9 +127,9 @@ def phase_portrait(
     -----
     Shapes tell the kind: minimum circle, saddle cross, maximum triangle, degenerate diamond, hallucinated
     star, fixed point of a system without a loss square, cycle hexagon; a curve or surface of fixed points is
-    shown by its samples. Filled points attract or trap, half-filled ones are marginal, open ones are saddles or repel.
-    The disc around a trapping point is its capture set (`FixedPoint.capture_radius`). The algorithm is in the
-    module's documentation.
+    shown by its samples. Filled points attract or trap, half-filled ones are marginal, open ones are saddles
+    or repel. The disc around a trapping point is its capture set (`FixedPoint.capture_radius`). The algorithm
+    is in the module's documentation.
 
     Examples
     --------
@@ -148,7 +154,6 @@ def phase_portrait(
     how = _path_options(system, n_steps, t_max, dt, seed)
     starts, given = _sort_trajectories(trajectories, system.dim)
     points = _fixed_points(system, region, fixed_points)
-    where = legend if isinstance(legend, str) else ("outside" if ax is None else "inside")
     if system.dim == 1:
         if trajectories is not None:
             raise ValueError("trajectories must be left out in one dimension: plot them against time")
@@ -159,11 +164,11 @@ def phase_portrait(
         grid = _Grid(system, region, plane, base, resolution)
         paths = [*given, *_computed_paths(system, starts, grid, how)]
         entries = _draw_plane(drawn, grid, points, paths, field, nullclines, contours, density)
-        marks = [p.x[plane] for p in points] + [q[..., plane] for q in paths]
-        busy = np.concatenate([np.empty((0, 2)), *(m.reshape(-1, 2) for m in marks)])
+        shown, _ = _single_paths(paths, plane, grid.sides)
+        busy = np.concatenate([np.empty((0, 2)), *(point.x[None, plane] for point in points), *shown])
     drawn.set_title(system.name + _slice_note(plane, base), fontsize=13)
     if legend is not False:
-        style.legend(drawn, entries, where, busy)
+        style.legend(drawn, entries, legend if isinstance(legend, str) else style.place_of_legend(ax), busy)
     return drawn
 
 
@@ -277,15 +282,23 @@ class _Grid:
 def _computed_paths(system: System, starts: Array, grid: _Grid, how: dict[str, Any]) -> list[Array]:
     if len(starts) == 0:
         return []
-    from samdyn.systems.trajectory import trajectory
+    if "t_max" in how and how["t_max"] is None:
+        speed = np.linalg.norm(grid.field, axis=-1)
+        slow = np.quantile(speed[np.isfinite(speed) & (speed > 0)], 0.1)
+        how = {**how, "t_max": float(PATH_LENGTHS * np.linalg.norm(np.ptp(grid.sides, axis=1)) / slow)}
+    if isinstance(system, Diffusion):
+        step = system.coefficients()["lr"] if how["dt"] is None else how["dt"]
+        how = {**how, "every": max(1, int(how["t_max"] / step / MOST_POINTS))}
+    return [trajectory(system, starts, **how)]
 
-    if "t_max" in how:
-        if how["t_max"] is None:
-            speed = np.linalg.norm(grid.field, axis=-1)
-            slow = np.quantile(speed[np.isfinite(speed) & (speed > 0)], 0.1)
-            how["t_max"] = float(PATH_LENGTHS * np.linalg.norm(grid.sides[:, 1] - grid.sides[:, 0]) / slow)
-        how["dt"] = how["t_max"] / 2000 if how["dt"] is None else how["dt"]
-    return [np.asarray(trajectory(system, starts, **how))]
+
+def _single_paths(paths: list[Array], plane: list[int], sides: Array) -> tuple[list[Array], int]:
+    """Every path on its own, (n_steps, 2), cut where it diverges; and how many do."""
+    single = [one for path in paths for one in np.moveaxis(path[..., plane].reshape(len(path), -1, 2), 1, 0)]
+    far = FAR * np.ptp(sides, axis=1)
+    lost = [~(np.abs(one - sides.mean(axis=1)) < far).all(axis=1) for one in single]
+    cut = [one[: int(np.argmax(out))] if out.any() else one for one, out in zip(single, lost, strict=True)]
+    return cut, sum(bool(out.any()) for out in lost)
 
 
 def _figure_size(sides: Array) -> tuple[float, float]:
@@ -294,7 +307,7 @@ def _figure_size(sides: Array) -> tuple[float, float]:
     ratio = width / height
     if max(ratio, 1 / ratio) > ELONGATED:
         return 7.2, 4.0
-    return 2.8 + 4.3 * min(1.0, ratio), 0.9 + 4.3 * min(1.0, 1 / ratio)
+    return 3.2 + 4.1 * min(1.0, ratio), 0.8 + 4.1 * min(1.0, 1 / ratio)
 
 
 def _draw_plane(
@@ -329,24 +342,24 @@ def _draw_plane(
         curve.set(linewidths=1.5, zorder=3, gid=f"nullcline {plane[axis]}")
         label = f"${name}' = {name}$" if isinstance(grid.system, Map) else rf"$\dot {name} = 0$"
         entries.append(Line2D([], [], color=color, linestyle=dashes, linewidth=1.5, label=label))
-    entries += _draw_paths(ax, [path[..., plane] for path in paths])
+    entries += _draw_paths(ax, *_single_paths(paths, plane, sides))
     ax.set(xlim=sides[0], ylim=sides[1])
     style.axis_labels(ax, f"$x_{{{plane[0]}}}$", f"$x_{{{plane[1]}}}$")
     ax.set_aspect("equal" if widths.max() <= ELONGATED * widths.min() else "auto")
     return entries
 
 
-def _draw_paths(ax: Axes, paths: list[Array]) -> list[Any]:
-    """Lines for paths of shape (n_steps, ..., 2), each with a dot where it starts."""
+def _draw_paths(ax: Axes, paths: list[Array], diverged: int) -> list[Any]:
+    """Lines for paths of shape (n_steps, 2), each with a dot where it starts."""
     from matplotlib.lines import Line2D
 
     if not paths:
         return []
     look: dict[str, Any] = {"color": style.TRAJECTORY, "linewidth": 1.4, "marker": ".", "markevery": [0]}
     for path in paths:
-        for one in np.moveaxis(path.reshape(len(path), -1, 2), 1, 0):
-            ax.plot(*one.T, **look, zorder=5, gid="trajectory")
-    return [Line2D([], [], **look, label="trajectory")]
+        ax.plot(*path.T, **look, zorder=5, gid="trajectory")
+    note = f" ({diverged} of {len(paths)} diverged)" if diverged else ""
+    return [Line2D([], [], **look, label="trajectory" + note)]
 
 
 def _draw_loss(ax: Axes, grid: _Grid) -> None:

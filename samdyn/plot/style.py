@@ -194,6 +194,14 @@ def axis_labels(ax: Axes, x: str, y: str) -> None:
     ax.tick_params(labelsize=11)
 
 
+def place_of_legend(ax: Axes | None) -> str:
+    """Where the legend goes by default, given the axes that the caller passed (None: a new figure)."""
+    if ax is None:
+        return "outside"
+    # a SubFigure asks the figure that it is part of
+    return "inside" if ax.figure.get_layout_engine() is None else "below"
+
+
 def legend(ax: Axes, handles: Sequence[Any], where: str, busy: Array | None = None) -> None:
     """A compact legend on an opaque ground.
 
@@ -203,8 +211,8 @@ def legend(ax: Axes, handles: Sequence[Any], where: str, busy: Array | None = No
     handles : sequence of artists
         One for each entry; their labels must be set.
     where : str
-        "outside" (to the right of the axes), "inside" (the corner that holds the fewest points of `busy`),
-        or any location that `Axes.legend` knows.
+        "outside" (to the right of the axes), "below" (in two columns), "inside" (the corner that holds the
+        fewest points of `busy`), or any location that `Axes.legend` knows.
     busy : ndarray, shape (n, 2), optional
         Points in data coordinates that the legend should not hide.
     """
@@ -222,6 +230,10 @@ def legend(ax: Axes, handles: Sequence[Any], where: str, busy: Array | None = No
             "bbox_transform": ax.transAxes + gap,
             "borderaxespad": 0.0,
         }
+    elif where == "below":
+        gap = ScaledTranslation(0.0, -0.55, ax.figure.dpi_scale_trans)  # inches: below ticks and label
+        place = {"loc": "upper center", "bbox_to_anchor": (0.5, 0.0), "bbox_transform": ax.transAxes + gap}
+        place |= {"ncols": 2, "columnspacing": 1.2, "borderaxespad": 0.0}
     elif where == "inside":
         place = {"loc": emptiest_corner(ax, np.empty((0, 2)) if busy is None else busy)}
     box = ax.legend(

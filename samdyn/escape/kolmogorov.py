@@ -1,0 +1,286 @@
+"""Exit times, committors and exit rates of a diffusion without sampling: the backward Kolmogorov equation.
+
+For dX = b dt + sigma dW with a = sigma sigma^T the generator is L = b . grad + (1/2) a : hess.
+
+- `mean_exit_time`: L T = -1 in the region and T = 0 where paths leave; moments from L T_k = -k T_(k-1).
+- `committor`: L q = 0, q = 0 in A and 1 in B.
+- `exit_rate`: the smallest eigenvalue of -L with absorbing boundary, the rate at which the survival probability decays.
+
+In one dimension they are integrals (`kolmogorov_1d`: relative accuracy near 1e-10, any size of the result). In two
+dimensions they are solved by exponentially fitted differences on three grids with Richardson extrapolation
+(`kolmogorov_2d`). Which box is solved where the region is unbounded: see `domain`.
+
+References
+----------
+Gardiner, Handbook of Stochastic Methods, chapter 5. Risken, The Fokker-Planck Equation, chapter 8.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import brentq
+
+from samdyn.compute import checks
+from samdyn.compute.checks import Array
+from samdyn.escape import kolmogorov_1d as line
+from samdyn.escape.domain import Absorbed, Exit, coefficients, solve_box
+from samdyn.escape.field import Field, PanelInterpolant
+
+Resolution = int | tuple[int, int]
+
+
+@dataclass(frozen=True)
+class ExitRate:
+    """The slowest rate of escape, in units of 1/time, with an estimate of its error.
+
+    Attributes
+    ----------
+    value, error : float
+        ``float(rate)`` is the value.
+    """
+
+    value: float
+    error: float
+
+    def __float__(self) -> float:
+        return self.value
+
+
+def mean_exit_time(
+    diffusion: Any,
+    region: Any,
+    *,
+    resolution: Resolution = 256,
+    box: npt.ArrayLike | None = None,
+    moment: int = 1,
+) -> Field:
+    """Mean exit time from a region, as a function of the start.
+
+    Parameters
+    ----------
+    diffusion : Diffusion
+        In one or two dimensions, with constant coefficients and noise in every direction.
+    region : region
+        The open set in which a path lives.
+    resolution : int or pair of int
+        Two dimensions: cells along the longer side of the box, or along each side, on the finest of three
+        grids. One dimension adapts itself and ignores it.
+    box : array_like, shape (dim, 2), optional
+        Where the region is unbounded, the box to solve in; its walls reflect. By default one that paths hardly
+        ever leave.
+    moment : int
+        1 for the mean, k for E[tau^k].
+
+    Returns
+    -------
+    Field
+        Time (to the power `moment`); 0 where paths have left.
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument is unusable, or the region is unbounded where the drift does not lead back.
+
+    Notes
+    -----
+    Two dimensions: if the drift is much stronger than the noise over a cell the scheme remains stable but loses
+    accuracy; `Field.error` says so. Times beyond 1e10 of the fastest time scale on the grid drown in rounding
+    there (not in one dimension).
+
+    Examples
+    --------
+    >>> import samdyn as sd
+    >>> from samdyn.escape.kolmogorov import mean_exit_time
+    >>> sde = sd.Diffusion(sd.landscapes.saddle(1.0, 1.0), sd.GD(), lr=0.1, noise=sd.GaussianNoise(std=2.0**0.5))
+    >>> time = mean_exit_time(sde, sd.Box([-1, -1], [1, 1]), resolution=64)
+    >>> time([0.0, 0.0]).round(3)
+    np.float64(1.71)
+    """
+    moment = checks.integer("moment", moment, at_least=1)
+    unit = "units of time" if moment == 1 else f"units of time^{moment}"
+    name = "mean exit time" if moment == 1 else f"moment {moment} of the exit time"
+    exits = (Exit(region, 1.0, 0.0),)
+    coefficients(diffusion)
+    if diffusion.dim == 2:
+        from samdyn.escape import kolmogorov_2d
+
+        return kolmogorov_2d.solve(diffusion, exits, box, resolution, moment, name, unit)
+
+    def solve(inverse: line.Inverse, values: tuple[float, float]) -> Array:
+        return line.moments(inverse, moment)
+
+    return _on_intervals(diffusion, exits, box, solve, name, unit)
+
+
+def committor(
+    diffusion: Any,
+    region_a: Any,
+    region_b: Any,
+    *,
+    resolution: Resolution = 256,
+    box: npt.ArrayLike | None = None,
+) -> Field:
+    """Probability of reaching B before A, as a function of the start.
+
+    Parameters
+    ----------
+    diffusion : Diffusion
+        In one or two dimensions.
+    region_a, region_b : region
+        Disjoint.
+    resolution, box
+        As in `mean_exit_time`; the box is one for the outside of A and B.
+
+    Returns
+    -------
+    Field
+        A probability: 0 in A and 1 in B.
+
+    Examples
+    --------
+    >>> import samdyn as sd
+    >>> from samdyn.escape.kolmogorov import committor
+    >>> sde = sd.Diffusion(sd.landscapes.double_well(), sd.GD(), lr=0.02, noise=sd.GaussianNoise(std=2.0**0.5))
+    >>> q = committor(sde, sd.HalfSpace([1.0], -1.0), sd.HalfSpace([-1.0], 0.0))
+    >>> float(f"{q([-0.9]):.6g}")
+    2.43632e-06
+    """
+    exits = (Exit(region_a, -1.0, 0.0), Exit(region_b, -1.0, 1.0))
+    coefficients(diffusion)
+    if diffusion.dim == 2:
+        from samdyn.escape import kolmogorov_2d
+
+        return kolmogorov_2d.solve(diffusion, exits, box, resolution, 0, "committor", "")
+
+    def solve(inverse: line.Inverse, values: tuple[float, float]) -> Array:
+        if not all(inverse.absorbs) or values[0] == values[1]:
+            value = values[0] if inverse.absorbs[0] else values[1]
+            return np.full_like(inverse.panels.x, value)
+        return np.exp(inverse.probability_right() if values[1] == 1.0 else inverse.probability_left())
+
+    return _on_intervals(diffusion, exits, box, solve, "committor", "")
+
+
+def exit_rate(
+    diffusion: Any,
+    region: Any,
+    *,
+    resolution: Resolution = 256,
+    box: npt.ArrayLike | None = None,
+) -> ExitRate:
+    """Rate at which the probability of still being in the region decays at late times.
+
+    Parameters
+    ----------
+    diffusion, region, resolution, box
+        As in `mean_exit_time`. Where the region falls into parts, the slowest of them.
+
+    Returns
+    -------
+    ExitRate
+        In units of 1/time.
+
+    Examples
+    --------
+    >>> import samdyn as sd
+    >>> from samdyn.escape.kolmogorov import exit_rate
+    >>> sde = sd.Diffusion(sd.landscapes.double_well(), sd.GD(), lr=0.1, noise=sd.GaussianNoise(std=2.0**0.5))
+    >>> round(float(exit_rate(sde, sd.HalfSpace([1.0], 0.0))), 9)
+    0.033545287
+    """
+    exits = (Exit(region, 1.0, 0.0),)
+    coefficients(diffusion)
+    if diffusion.dim == 2:
+        from samdyn.escape import kolmogorov_2d
+
+        return ExitRate(*kolmogorov_2d.slowest_rate(diffusion, exits, box, resolution))
+    rate, log_variance = _one_dimensional(diffusion)
+    found = []
+    for lower, upper, absorbs, _ in _intervals(exits, solve_box(diffusion, exits, box)[0]):
+        coarse = line.panels(rate, log_variance, lower, upper)
+        fine = line.from_edges(rate, log_variance, line.halved(coarse.edges))
+        values = [line.slowest_rate(line.Inverse(p, absorbs)) for p in (coarse, fine)]
+        found.append(ExitRate(values[1], abs(values[1] - values[0]) + 1e-12 * values[1]))
+    return min(found, key=float)
+
+
+# One dimension
+
+
+def _one_dimensional(diffusion: Any) -> tuple[line.Function, line.Function]:
+    """2 b/a and log a as functions of arrays of numbers."""
+
+    def variance(x: Array) -> Array:
+        a: Array = np.asarray(diffusion.covariance(x[..., None]), dtype=np.float64)[..., 0, 0]
+        if not (a > 0).all():
+            raise ValueError(
+                f"covariance must be > 0 everywhere in the region, got {a.min():g} near {x.flat[int(a.argmin())]:g}"
+            )
+        return a
+
+    def rate(x: Array) -> Array:
+        drift: Array = np.asarray(diffusion.drift(x[..., None]), dtype=np.float64)[..., 0]
+        return 2 * drift / variance(x)
+
+    return rate, lambda x: np.log(variance(x))
+
+
+def _intervals(
+    exits: tuple[Exit, ...], window: Array
+) -> list[tuple[float, float, tuple[bool, bool], tuple[float, float]]]:
+    """Free intervals in a window, whether their ends absorb, and the boundary values there."""
+    absorbed = Absorbed(exits)
+    x = np.linspace(window[0], window[1], 4001)
+    scale = max(abs(window[0]), abs(window[1]))
+
+    def distance(point: float) -> float:
+        return float(absorbed.distance_and_value(np.array([[point]]))[0][0])
+
+    s, _ = absorbed.distance_and_value(x[:, None])
+    free = s < -1e-14 * scale
+    change = np.flatnonzero(free[1:] != free[:-1])
+    roots = [
+        brentq(distance, x[i], x[i + 1], xtol=1e-15 * scale, rtol=1e-15) if s[i] * s[i + 1] < 0 else x[i if free[i + 1] else i + 1]
+        for i in change
+    ]
+    ends = [*([window[0]] if free[0] else []), *roots, *([window[1]] if free[-1] else [])]
+    inner = (window[1] - window[0]) * 1e-9
+    result = []
+    for i, (lower, upper) in enumerate(zip(ends[::2], ends[1::2], strict=True)):
+        absorbs = (not (i == 0 and free[0]), not (upper == ends[-1] and free[-1]))
+        # the exit that a path meets just outside each end
+        outside = np.array([[lower - inner], [upper + inner]])
+        result.append((float(lower), float(upper), absorbs, tuple(absorbed.distance_and_value(outside)[1].tolist())))
+    if not result:
+        raise ValueError(f"region must have an inside in {window.tolist()}")
+    if not any(any(r[2]) for r in result):
+        raise ValueError(f"region must have a boundary in {window.tolist()}, or no path exits; give a larger box")
+    return [r for r in result if any(r[2])]
+
+
+def _on_intervals(
+    diffusion: Any,
+    exits: tuple[Exit, ...],
+    box: npt.ArrayLike | None,
+    solve: Callable[[line.Inverse, tuple[float, float]], Array],
+    name: str,
+    unit: str,
+) -> Field:
+    rate, log_variance = _one_dimensional(diffusion)
+    parts = []
+    for lower, upper, absorbs, values in _intervals(exits, solve_box(diffusion, exits, box)[0]):
+        coarse = line.panels(rate, log_variance, lower, upper)
+        fine = line.from_edges(rate, log_variance, line.halved(coarse.edges))
+        rough, exact = (solve(line.Inverse(p, absorbs), values) for p in (coarse, fine))
+        estimate = PanelInterpolant(coarse.edges[:-1], coarse.edges[1:], rough)(fine.x.reshape(-1, 1))
+        error = np.abs(estimate.reshape(exact.shape) - exact) + 1e-13 * np.abs(exact)
+        parts.append((fine.edges[:-1], fine.edges[1:], fine.x, exact, error))
+    low, high, x, exact, error = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return Field(
+        name, unit, (x.ravel(),), exact.ravel(), error.ravel(), PanelInterpolant(low, high, exact), Absorbed(exits)
+    )

@@ -1,0 +1,102 @@
+"""Survival curves of exit times: the Kaplan-Meier estimate with its band, on a logarithmic axis where an exponential law is a straight line."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from samdyn.escape.statistics import ExitTimes
+from samdyn.plot import style
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)), (0, (8, 2)))
+
+
+def survival(
+    results: Sequence[ExitTimes],
+    labels: Sequence[str] | None = None,
+    ax: Axes | None = None,
+    *,
+    level: float = 0.95,
+    **line: Any,
+) -> Axes:
+    """Survival curves of one or several results in one picture.
+
+    Parameters
+    ----------
+    results : sequence of ExitTimes
+    labels : sequence of str, optional
+        One for each result; its mean with a standard error by default.
+    ax : matplotlib Axes, optional
+        Where to draw; a new figure by default.
+    level : float
+        Coverage of the bands.
+    **line
+        Keywords for the curves (`Axes.step`).
+
+    Returns
+    -------
+    matplotlib Axes
+
+    Raises
+    ------
+    TypeError, ValueError
+        Not exit times, none at all, or as many labels as results are missing.
+
+    Notes
+    -----
+    The curve is drawn down to the last exit but one: the estimate's final drop to zero has no place on a logarithmic axis. Paths censored at t_max leave
+    the curve hanging there.
+
+    Examples
+    --------
+    >>> import samdyn as sd
+    >>> sgd = sd.Diffusion(sd.landscapes.saddle(1, 1), sd.GD(), lr=0.01, noise=sd.GaussianNoise(std=1.0))
+    >>> exits = sd.exit_times(sgd, [0.0, 0.0], sd.Ball([0.0, 0.0], 0.5), n_paths=500, t_max=50.0)
+    >>> sd.plot.survival([exits], labels=["SGD"]).get_yscale()
+    'log'
+    """
+    results = [results] if isinstance(results, ExitTimes) else list(results)
+    if not results:
+        raise ValueError("results must hold at least one ExitTimes, got none")
+    for result in results:
+        if not isinstance(result, ExitTimes):
+            raise TypeError(f"results must be ExitTimes, got {type(result).__name__}")
+    if labels is not None and len(labels) != len(results):
+        raise ValueError(f"labels must be one for each of the {len(results)} results, got {len(labels)}")
+    ax = style.axes(ax)
+    colors = list(style.OKABE_ITO.values())
+    colors = [colors[i] for i in (0, 5, 6, 3, 1, 7, 2)]  # dark ones first; yellow is too faint for a line
+    handles = []
+    lowest = 1.0
+    for i, result in enumerate(results):
+        curve = result.survival(level)
+        shown = curve.probability > 0
+        t, p = curve.times[shown], curve.probability[shown]
+        lower, upper = curve.lower[shown], curve.upper[shown]
+        if len(t) > 2000:  # a step every 1/2000 of the curve is finer than a pixel
+            keep = np.unique(np.linspace(0, len(t) - 1, 2000).astype(int))
+            t, p, lower, upper = t[keep], p[keep], lower[keep], upper[keep]
+        mean = f"{result.mean:.3g} ± {result.standard_error:.1g}" if result.n_exited else "no exit"
+        label = labels[i] if labels is not None else f"mean {mean}"
+        look = {"color": colors[i % 7], "linestyle": LINES[i % 7], "linewidth": 1.8, **line}
+        (drawn,) = ax.step(t, p, where="post", label=label, **look)
+        floor = max(float(p.min()) / 3, 1e-12)
+        ax.fill_between(
+            t, np.maximum(lower, floor), upper, step="post", color=drawn.get_color(), alpha=0.2, linewidth=0
+        )
+        handles.append(drawn)
+        lowest = min(lowest, float(p.min()))
+    ax.set_yscale("log")
+    ax.set_ylim(max(lowest / 1.5, 1e-6), 1.15)
+    ax.set_xlim(left=0)
+    unit = "steps" if all(result.discrete for result in results) else "time (learning rate × steps)"
+    ax.set_xlabel(unit, fontsize=13)
+    ax.set_ylabel("probability still inside", fontsize=13)
+    ax.tick_params(labelsize=11)
+    style.legend(ax, handles, "best")
+    return ax
