@@ -39,8 +39,8 @@ from samdyn.compute.random import (
     uniform_from_bits,
 )
 from samdyn.compute.vector import Coordinates
-from samdyn.ensemble.kernel import ExitTest, Kernel, block_function, compiled_kernel
-from samdyn.ensemble.step import Stepper
+from samdyn.ensemble.kernel import ExitTest, Kernel, advance_block, block_function, compiled_kernel
+from samdyn.ensemble.step import Stepper, combine
 
 STREAM_EXIT = 0xFFFF_1000  # and the numbers after it: what an exit draws
 TILE = 1 << 14
@@ -164,6 +164,7 @@ def first_exits(
         n_steps,
     )
     kernel: Kernel = compiled_kernel(stepper, test) if compile else block_function(stepper, test)
+    plain = None if compile or device.type != "cpu" else stepper.eager()
     key_words = split_seed(seed)
     key = (torch.tensor(key_words[0], device=device), torch.tensor(key_words[1], device=device))
     step_length = torch.tensor(dt, dtype=dtype, device=device)
@@ -193,8 +194,12 @@ def first_exits(
                 for a in range(0, pool.shape[1], tile):
                     piece = slice(a, a + tile)
                     state, path, left = tuple(pool[:, piece].unbind(0)), paths[piece], gone[piece]
+                    noise = _sweep_noise(plain, test, key, path, block, sweep, dtype) if plain else None
                     for s in range(sweep):
-                        following, code = kernel(state, path, indices[s], values[s], step_length, key)
+                        if plain and noise:
+                            following, code = advance_block(plain, test, state, *noise(s), values[s], step_length)
+                        else:
+                            following, code = kernel(state, path, indices[s], values[s], step_length, key)
                         new = ((code > 0) & ~left).nonzero()[:, 0]
                         if len(new):
                             notes.add(torch.stack([x[new] for x in state]), path[new], block + s, code[new])
@@ -218,6 +223,21 @@ def first_exits(
     result.step[late], result.face[late], result.point[late], result.diverged[late] = -1, -1, np.nan, False
     result.fraction[late] = 0.0
     return result
+
+
+def _sweep_noise(
+    stepper: Stepper, test: ExitTest, key: tuple[Tensor, Tensor], path: Tensor, block: int, sweep: int, dtype: torch.dtype
+) -> Callable[[int], tuple[Sequence[Sequence[Tensor]], Sequence[Tensor]]]:
+    """The random numbers of a tile for a whole sweep, drawn at once: eager operations cost their overhead, not their size."""
+    blocks = torch.arange(block, block + sweep, device=path.device)[:, None]
+    k = stepper.n_normals
+    normals = normal_block(key, path, blocks, k, dtype) if k else [()] * STEPS_PER_BLOCK
+    uniforms = uniform_block(key, path, blocks, STREAM_BRIDGE, dtype) if test.bridge else ()
+
+    def at(s: int) -> tuple[Sequence[Sequence[Tensor]], Sequence[Tensor]]:
+        return [tuple(z[s] for z in step) for step in normals], [u[s] for u in uniforms]
+
+    return at
 
 
 def _replay(
@@ -270,7 +290,12 @@ def _replay_batch(
     own = values[:, 0]
     for j in range(STEPS_PER_BLOCK):
         at = [values[:, j, k] for k in range(values.shape[2])]
-        following = stepper.advance(current, Coordinates(normals[j]), at, dt)
+        if stepper.continuous:
+            drift, columns = stepper.local(current, at)
+            noise = combine(columns, normals[j])
+            following = Coordinates(x + dt * v + dt**0.5 * s for x, v, s in zip(current, drift, noise, strict=True))
+        else:
+            following = stepper.iterate(current, normals[j], at)
         here = code == j + 1
         start = Coordinates(torch.where(here, u, v) for u, v in zip(current, start, strict=True))
         end = Coordinates(torch.where(here, u, v) for u, v in zip(following, end, strict=True))

@@ -21,8 +21,8 @@ import torch
 from torch import Tensor
 
 from samdyn.compute.random import STEPS_PER_BLOCK, STREAM_BRIDGE, normal_block, uniform_block
-from samdyn.compute.vector import Coordinates, dot
-from samdyn.ensemble.step import Stepper
+from samdyn.compute.vector import Coordinates
+from samdyn.ensemble.step import Stepper, combine
 
 COMPILE_FROM = 2e9
 
@@ -45,28 +45,27 @@ class ExitTest:
         Whether paths may leave and return within a step (Brownian bridge), or are looked at between steps only.
     exit_probability : callable
         (a, c, variance), each a sequence over the faces, to the probability of an exit.
+    projected_variance : callable
+        (normal, columns of B) to |B^T normal|^2.
     """
 
     faces: tuple[Any, ...]
     bridge: bool
     exit_probability: Callable[[Sequence[Tensor], Sequence[Tensor], Sequence[Any]], Tensor]
+    projected_variance: Callable[[Sequence[Any], Sequence[Sequence[Any]]], Any]
 
-    def geometry(
-        self, stepper: Stepper, x: Coordinates, coefficients: Sequence[Tensor], dt: Tensor
-    ) -> tuple[list[Tensor], list[Tensor]]:
+    def geometry(self, x: Coordinates, columns: Sequence[Coordinates], dt: Any) -> tuple[list[Tensor], list[Any]]:
         """Distances of the start of a step to the faces (positive inside), and the variances of the step along their normals."""
         distances, variances = [], []
         for face in self.faces:
             distance, normal = face.distance_and_normal(x)
-            back = stepper.pull_back(x, normal, coefficients, dt)
             distances.append(-distance)
-            variances.append(dot(back, back))
+            variances.append(self.projected_variance(normal, columns) * dt)
         return distances, variances
 
 
 def block_function(stepper: Stepper, test: ExitTest) -> Kernel:
-    """The block of four steps as a torch function, not yet compiled."""
-    dim = stepper.dim
+    """The block of four steps as a torch function, not compiled."""
 
     def block(
         state: tuple[Tensor, ...],
@@ -76,32 +75,50 @@ def block_function(stepper: Stepper, test: ExitTest) -> Kernel:
         dt: Tensor,
         key: tuple[Tensor, Tensor],
     ) -> tuple[tuple[Tensor, ...], Tensor]:
-        dtype = state[0].dtype
-        normals: Sequence[tuple[Tensor, ...]] = [()] * STEPS_PER_BLOCK
-        if stepper.n_normals:
-            normals = normal_block(key, path, index, stepper.n_normals, dtype)
+        dtype, k = state[0].dtype, stepper.n_normals
+        normals = normal_block(key, path, index, k, dtype) if k else [()] * STEPS_PER_BLOCK
         uniforms = uniform_block(key, path, index, STREAM_BRIDGE, dtype) if test.bridge else ()
-        code = torch.zeros_like(state[0])
-        current = Coordinates(state)
-        for j in range(STEPS_PER_BLOCK):
-            start = Coordinates(current[:dim])
-            following = stepper.advance(current, Coordinates(normals[j]), coefficients[j], dt)
-            end = Coordinates(following[:dim])
-            if test.bridge:
-                a, variance = test.geometry(stepper, start, coefficients[j], dt)
-                c = [-face.distance(end) for face in test.faces]
-                # written so that nan, a path that diverged, counts as outside
-                left = ~(uniforms[j] >= test.exit_probability(a, c, variance))
-            else:
-                inside = test.faces[0].distance(end) < 0
-                for face in test.faces[1:]:
-                    inside = inside & (face.distance(end) < 0)
-                left = ~inside
-            code = torch.where((code == 0) & left, j + 1.0, code)
-            current = following
-        return tuple(current), code
+        return advance_block(stepper, test, state, normals, uniforms, coefficients, dt)
 
     return block
+
+
+def advance_block(
+    stepper: Stepper,
+    test: ExitTest,
+    state: tuple[Tensor, ...],
+    normals: Sequence[Sequence[Tensor]],
+    uniforms: Sequence[Tensor],
+    coefficients: Sequence[Sequence[Tensor]],
+    dt: Any,
+) -> tuple[tuple[Tensor, ...], Tensor]:
+    """Four steps with given random numbers: the states after them, and the number (1-4) of the step in which each path left, or 0."""
+    code = torch.zeros_like(state[0])
+    current = Coordinates(state)
+    root = dt**0.5
+    for j in range(STEPS_PER_BLOCK):
+        start = Coordinates(current[: stepper.dim])
+        if stepper.continuous:
+            drift, columns = stepper.local(current, coefficients[j])
+            noise = combine(columns, normals[j])
+            following = Coordinates(x + dt * b + root * s for x, b, s in zip(current, drift, noise, strict=True))
+        else:
+            columns = []
+            following = stepper.iterate(current, normals[j], coefficients[j])
+        end = Coordinates(following[: stepper.dim])
+        if test.bridge:
+            a, variance = test.geometry(start, columns, dt)
+            c = [-face.distance(end) for face in test.faces]
+            # written so that nan, a path that diverged, counts as outside
+            left = ~(uniforms[j] >= test.exit_probability(a, c, variance))
+        else:
+            inside = test.faces[0].distance(end) < 0
+            for face in test.faces[1:]:
+                inside = inside & (face.distance(end) < 0)
+            left = ~inside
+        code = torch.where((code == 0) & left, j + 1.0, code)
+        current = following
+    return tuple(current), code
 
 
 def can_compile(device: torch.device) -> bool:

@@ -124,12 +124,11 @@ def _map(system: Map, x: Array, n_steps: int, every: int, seed: int) -> Array:
     stepper = build_stepper(system)
     if not system.scheduled and not stepper.n_normals and stepper.traced and len(x) <= FEW:
         constants = tuple(system.coefficients().values())
-        orbits = [iterate_scalar(stepper.step, s, constants, n_steps=n_steps, every=every) for s in state]
+        orbits = [iterate_scalar(stepper.form, s, constants, n_steps=n_steps, every=every) for s in state]
         return np.stack(orbits, axis=1)[..., : system.dim]
     fixed = tuple(system.coefficients().values())
     values = (lambda step: tuple(system.coefficients(step).values())) if system.scheduled else (lambda step: fixed)
-    assert stepper.step is not None
-    advance = _numpy_form(stepper.step)
+    advance = _numpy_form(stepper.form)
     return _loop(
         lambda s, z, step: advance(*s, *z, *_full(values(step), s)), stepper, state, n_steps, every, seed
     )[..., : system.dim]
@@ -139,9 +138,8 @@ def _diffusion(system: Diffusion, x: Array, t_max: float, dt: float | None, ever
     lr = system.coefficients()["lr"]
     dt = lr if dt is None else dt
     stepper = build_stepper(system)
-    assert stepper.drift is not None and stepper.noise is not None
-    drift, noise = _numpy_form(stepper.drift), _numpy_form(stepper.noise)
-    root = dt**0.5
+    local = _numpy_form(stepper.form)
+    dim, k, root = system.dim, stepper.n_normals, dt**0.5
     fixed = tuple(system.coefficients().values())
     values = (
         (lambda step: tuple(system.coefficients(int(step * dt / lr + 1e-9)).values()))
@@ -151,8 +149,9 @@ def _diffusion(system: Diffusion, x: Array, t_max: float, dt: float | None, ever
 
     def advance(s: Sequence[Array], z: Sequence[Array], step: int) -> Sequence[Array]:
         coefficients = _full(values(step), s)
-        b, n = drift(*s, *coefficients), noise(*s, *z, *coefficients)
-        return [u + dt * v + root * w for u, v, w in zip(s, b, n, strict=True)]
+        out = local(*s, *coefficients)
+        noise = [sum(out[dim + i * k + j] * z[j] for j in range(k) if dim + i * k + j not in stepper.zeros) for i in range(dim)]
+        return [u + dt * v + root * w for u, v, w in zip(s, out, noise, strict=False)]
 
     return _loop(advance, stepper, x, int(np.ceil(t_max / dt * (1 - 1e-12))), every, seed)
 

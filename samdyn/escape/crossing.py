@@ -126,7 +126,7 @@ def crossing_probability(a: Tensor, c: Tensor, variance: Variance) -> Tensor:
     if isinstance(variance, float):  # a constant that a compiler folds
         exponent = a * c * (-2.0 / variance if variance > 0 else -torch.inf)
     else:
-        exponent = -2.0 * a * c / variance
+        exponent = a * c * (-2.0 / variance)
     return torch.where(torch.minimum(a, c) <= 0, 1.0, torch.exp(exponent))
 
 

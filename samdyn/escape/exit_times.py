@@ -23,8 +23,8 @@ from samdyn.compute.random import split_seed
 from samdyn.compute.vector import Coordinates
 from samdyn.ensemble.exits import Draws, Exits, first_exits
 from samdyn.ensemble.kernel import COMPILE_FROM, ExitTest, can_compile
-from samdyn.ensemble.step import Stepper, build_stepper
-from samdyn.escape.crossing import exit_point, exit_probability, first_exit
+from samdyn.ensemble.step import Stepper, build_stepper, combine
+from samdyn.escape.crossing import conjugate_direction, exit_point, exit_probability, first_exit, projected_variance
 from samdyn.escape.regions import OpenSet
 from samdyn.escape.statistics import ExitTimes
 from samdyn.systems.diffusion import Diffusion
@@ -140,7 +140,7 @@ def exit_times(
             "compile must be False: the loss has no pointwise form (it uses an operation that cannot be traced)"
         )
     dtype = PRECISIONS[precision] if precision else (torch.float32 if compile else torch.float64)
-    test = ExitTest(region.faces, continuous and correction == "bridge", exit_probability)
+    test = ExitTest(region.faces, continuous and correction == "bridge", exit_probability, projected_variance)
     coefficients = _coefficients(system, dt)
     with _bar(progress, n_steps, len(start)) as report:
         exits = first_exits(
@@ -209,17 +209,17 @@ def finisher(stepper: Stepper, test: ExitTest) -> Callable[..., tuple[Tensor, Te
         dt: Tensor,
     ) -> tuple[Tensor, Tensor, Coordinates]:
         normals, uniforms = draws(2 * n_faces + stepper.n_normals)
-        a, variance = test.geometry(stepper, start, coefficients, dt)
+        _, columns = stepper.local(start, coefficients)
+        a, variance = test.geometry(start, columns, dt)
         c = [-face.distance(end) for face in test.faces]
-        probability = test.exit_probability(a, c, variance)
-        choices = [uniform / probability, *uniforms[n_faces : 2 * n_faces - 1]]
+        choices = [uniform / test.exit_probability(a, c, variance), *uniforms[n_faces : 2 * n_faces - 1]]
         face, fraction = first_exit(a, c, variance, choices, normals[:n_faces], uniforms[:n_faces])
-        noise = stepper.increment(start, Coordinates(normals[2 * n_faces :]), coefficients, dt)
+        noise = combine(columns, [z * dt**0.5 for z in normals[2 * n_faces :]])
+        noise = Coordinates(s + torch.zeros_like(uniform) for s in noise)
         point = end
         for i, own in enumerate(test.faces):
             _, normal = own.distance_and_normal(start)
-            back = stepper.pull_back(start, normal, coefficients, dt)
-            direction = stepper.increment(start, back, coefficients, dt)
+            direction = conjugate_direction(normal, columns)
             others = [other for other in test.faces if other is not own]
             here = exit_point(start, end, fraction, own, noise, direction, others)
             point = Coordinates(torch.where(face == i, u, v) for u, v in zip(here, point, strict=True))
