@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.special import ndtr
+from scipy.special import log_ndtr, ndtr
 
 import samdyn as sd
 
@@ -57,6 +57,7 @@ STEPS_TO_LEAVE = {
 }
 
 # Exact means of the Euler-Maruyama chain and of the chain with Brownian-bridge crossings: (case, dt) -> (chain, bridge).
+# The step in which a bridge crosses counts whole here: `exit_times` times the crossing and comes out about dt/2 lower.
 CHAIN = {
     ("DW", 0.1): (35.6691802, 29.3623407),
     ("DW", 0.02): (33.4168508, 30.6108056),
@@ -146,9 +147,14 @@ class ExitCase:
     mean: float
     breakpoints: tuple[float, ...] = ()
 
-    def chain_mean(self, dt: float, bridge: bool) -> float:
-        """Exact mean of what `exit_times` simulates."""
-        return chain_mean(self.drift, self.D, self.x0, self.lower, self.upper, dt, bridge, self.breakpoints)
+    def chain_mean(self, dt: float, bridge: bool, whole_steps: bool = False) -> float:
+        """Exact mean of what `exit_times` simulates (with `whole_steps` of what `CHAIN` holds)."""
+        reach = max(4.0, 8 * self.D**0.5)
+        panel = 1.5 if self.D * dt > 1e-4 else 3.0  # short steps make large matrices
+        ends = self.lower, self.upper
+        return chain_mean(
+            self.drift, self.D, self.x0, *ends, dt, bridge, self.breakpoints, reach, whole_steps, panel
+        )
 
     def drift(self, x: np.ndarray) -> np.ndarray:
         """The drift at points (n,)."""
@@ -199,12 +205,14 @@ def chain_mean(
     bridge: bool,
     breakpoints: Sequence[float] = (),
     reach: float = 4.0,
+    whole_steps: bool = False,
+    panel: float = 1.5,
 ) -> float:
     """Mean exit time of the Euler-Maruyama chain from x0, watched at whole steps or by Brownian bridges.
 
     The mean solves T = (mean time of one step) + K T, with K the transition density on the surviving interval; with bridges K
     carries the probability that the pinned path stays inside, and the mean time of a step that of Brownian motion with
-    constant drift up to its exit. Nystrom's method with 16 Gauss-Legendre nodes a panel of 1.5 standard deviations of a step;
+    constant drift up to its exit. Nystrom's method with 16 Gauss-Legendre nodes a panel of `panel` standard deviations of a step;
     a side without an end is cut `reach` away. Two ends count as independent, which holds if they are many steps apart.
     """
     variance = 2 * D * dt
@@ -214,7 +222,7 @@ def chain_mean(
     inner = [p for p in breakpoints if low < p < high]
     edges: list[float] = []
     for a, b in zip([low, *inner], [*inner, high], strict=True):
-        edges += np.linspace(a, b, int(np.ceil((b - a) / (1.5 * step))) + 1)[:-1].tolist()
+        edges += np.linspace(a, b, int(np.ceil((b - a) / (panel * step))) + 1)[:-1].tolist()
     ends = np.array([*edges, high])
     unit, weight = np.polynomial.legendre.leggauss(16)
     half = np.diff(ends)[:, None] / 2
@@ -230,7 +238,8 @@ def chain_mean(
                 if end is not None:
                     a, c = sign * (end - x), sign * (end - y)
                     kernel *= -np.expm1(-2 * a[:, None] * c / variance)
-                    time -= dt - _time_before_crossing(a, sign * b, D, dt)
+                    if not whole_steps:
+                        time -= dt - _time_before_crossing(a, sign * b, D, dt)
         return kernel * w, time
 
     kernel, time = row(y)
@@ -245,7 +254,8 @@ def _time_before_crossing(a: np.ndarray, drift: np.ndarray, D: float, dt: float)
     root = (1 + unit) / 2 * dt**0.5  # in the square root of time the integrand is smooth
     spread = (2 * D) ** 0.5 * root
     ahead, along = a[:, None], drift[:, None] * root**2
-    above = ndtr((ahead - along) / spread) - np.exp(drift[:, None] * ahead / D) * ndtr((-ahead - along) / spread)
+    reflected = np.exp(np.minimum(drift[:, None] * ahead / D + log_ndtr((-ahead - along) / spread), 0.0))
+    above = ndtr((ahead - along) / spread) - reflected
     return (above * 2 * root * weight / 2 * dt**0.5).sum(axis=1)
 
 

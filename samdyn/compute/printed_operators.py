@@ -1,4 +1,4 @@
-"""The operators of traced graphs as Python expressions: on floats, on floats where anything may happen, on arrays.
+"""The operators of traced graphs as Python expressions: on floats, on floats with special values, on arrays.
 
 Each table has a template for every function in `OPERATORS`, with the operands as ``{0}``, ``{1}``, ``{2}``,
 and goes with the names that its templates use. `math` raises where IEEE 754 has an infinity or a nan: the

@@ -20,7 +20,7 @@ sampler can be tested apart from its time-step bias; a `Map` with Gaussian noise
 3. Nystrom: 16 Gauss-Legendre nodes on panels of at most 1.5 s. Where b or s jumps (normalised SAM) T jumps too, and
    a panel ends there. The kernel is cut at 9.5 standard deviations, so the matrix is banded and sparse LU solves it.
    T at any start is the right-hand side of the equation at that start.
-4. An infinite end is moved to where the stationary weight exp(2 int b dt / s^2) is below exp(-45) of its
+4. An infinite end is moved to 9.5 s beyond where the stationary weight exp(2 int b dt / s^2) is below exp(-45) of its
    maximum. What jumps across it is dropped.
 
 For two ends the bridge treats them as independent, as the sampler does, and the time lost in the last step is the
@@ -286,7 +286,8 @@ def _window(
         beyond = np.flatnonzero(np.maximum.accumulate((phi - np.minimum.accumulate(phi) < RISE)[::-1])[::-1])
         last = int(beyond[-1]) if beyond.size else 0
         if last < 2000 and abs(x[last + 1] - inner) > np.abs(starts - inner).max():
-            end = float(x[last + 1])
+            # one step of the chain reaches further than the diffusion where the drift is stiff
+            end = float(x[last + 1]) + sign * REACH * float(deviation(x[last + 1 : last + 2])[0])
             return (end, upper) if sign < 0 else (lower, end)
         length *= 1.3
     raise ValueError("interval must be finite where the drift does not lead back from an infinite end")

@@ -82,8 +82,14 @@ def panel_nodes(edges: Array) -> Array:
     return nodes
 
 
-def _refine(function: Function, lower: float, upper: float, fixed: Array) -> tuple[Array, Array]:
-    """Panel edges between the points `fixed`, and the places where halving did not help."""
+def _refine(
+    function: Function, lower: float, upper: float, fixed: Array, integral_error: float
+) -> tuple[Array, Array]:
+    """Panel edges between the points `fixed`, and the places where halving did not help.
+
+    A function is resolved on a panel where its last Legendre coefficients are at rounding level, or are worth less
+    than `integral_error` in its integral.
+    """
     scale = max(upper - lower, abs(lower), abs(upper))
     ends = np.concatenate([[lower], fixed, [upper]])
     counts = np.maximum(1, np.ceil(np.diff(ends) / (upper - lower) * 24).astype(int))
@@ -94,14 +100,24 @@ def _refine(function: Function, lower: float, upper: float, fixed: Array) -> tup
     done: list[Array] = []
     stuck: list[Array] = []
     total = 0
+    rounding: Array | None = None
     while left.size:
         half = (right - left) / 2
-        values = function((left + right)[:, None] / 2 + half[:, None] * NODES)  # (k, P, N_NODES)
+        # two more points next to the ends, since no node would see a jump between it and the end
+        near = 1 - np.minimum(1e-12 * scale / half, 4e-3)
+        local = np.concatenate([np.tile(NODES, (half.size, 1)), -near[:, None], near[:, None]], axis=1)
+        values = function((left + right)[:, None] / 2 + half[:, None] * local)  # (k, P, N_NODES + 2)
         if not np.isfinite(values).all():
             raise ValueError(f"drift and covariance must be finite and the covariance > 0 on ({lower:g}, {upper:g})")
+        values, at_ends = values[..., :N_NODES], values[..., N_NODES:]
         coefficients = values @ TO_COEFFICIENTS.T
-        tail = np.abs(coefficients[..., -3:]).max(axis=-1)
-        resolved = ((tail * half <= 1e-14) | (tail <= 1e-12 * np.abs(coefficients).max(axis=-1))).all(axis=0)
+        expected = np.einsum("kpn,pen->kpe", coefficients, legendre.legvander(local[:, N_NODES:], N_NODES - 1))
+        missed = np.abs(expected - at_ends).max(axis=-1)
+        tail = np.maximum(np.abs(coefficients[..., -3:]).max(axis=-1), 0.01 * missed)
+        if rounding is None:
+            rounding = 1e-14 * np.median(np.abs(values), axis=(1, 2))[:, None]
+        known = (tail * half <= integral_error) | (tail <= 1e-12 * np.abs(coefficients).max(axis=-1))
+        resolved = (known | (tail <= rounding)).all(axis=0)
         small = half * (np.abs(values[0]) @ WEIGHTS) <= 3
         tiny = half < 1e-14 * scale
         stop = tiny | (resolved & small)
@@ -149,7 +165,7 @@ def jumps(function: Function, lower: float, upper: float) -> Array:
     scale = max(upper - lower, abs(lower), abs(upper))
     # an irrational cut, so that no jump sits on a panel end by chance and stays unseen
     cut = np.array([lower + (upper - lower) * 0.3819660112501051])
-    found = _merge(_refine(function, lower, upper, cut)[1], 1e-10 * scale)
+    found = _merge(_refine(function, lower, upper, cut, 0.0)[1], 1e-10 * scale)
     return found[(found > lower + 1e-12 * scale) & (found < upper - 1e-12 * scale)]
 
 
@@ -160,7 +176,7 @@ def panels(rate: Function, log_variance: Function, lower: float, upper: float) -
         return np.stack([rate(x), log_variance(x)])
 
     fixed = jumps(both, lower, upper)
-    edges, _ = _refine(both, lower, upper, fixed)
+    edges, _ = _refine(both, lower, upper, fixed, 1e-14)
     return from_edges(rate, log_variance, edges)
 
 

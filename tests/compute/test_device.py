@@ -1,0 +1,31 @@
+"""Choosing a device by name."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from samdyn.compute.device import choose_device
+
+
+def test_default_and_cpu() -> None:
+    assert choose_device().type == ("cuda" if torch.cuda.is_available() else "cpu")
+    assert choose_device("cpu") == torch.device("cpu")
+    assert choose_device(torch.device("cpu")) == torch.device("cpu")
+
+
+@pytest.mark.parametrize("name", ["gpu", "tpu", "", "meta", "mps", 3.5, "cpu:x"])
+def test_unknown_devices(name: object) -> None:
+    with pytest.raises(ValueError, match="device must be"):
+        choose_device(name)  # type: ignore[arg-type]
+
+
+def test_a_gpu_that_is_not_there() -> None:
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    with pytest.raises(ValueError, match=f"device must be present, got 'cuda:{count}'.* {count} GPUs"):
+        choose_device(f"cuda:{count}")
+
+
+@pytest.mark.gpu
+def test_gpu() -> None:
+    assert choose_device("cuda").type == "cuda"
