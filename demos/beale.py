@@ -58,7 +58,7 @@ def escape(loss: sd.Landscape) -> dict[str, sd.ExitTimes]:
     """(3) Exit times from a ball around the saddle."""
     heading("(3) How long does it take to leave the ball of radius 0.1 around the saddle?")
     print(f"diffusions with learning rate {LR:g} and noise |H|/B with batch size B = 1; {N_PATHS} paths each")
-    rules = [sd.GD(), sd.USAM(0.01), sd.USAM(0.02), sd.USAM(0.03), sd.SAM(0.02), sd.SAM(0.04), sd.SAM(0.06)]
+    rules = [sd.GD(), sd.USAM(0.01), sd.USAM(0.02), sd.USAM(0.03), sd.SAM(0.02), sd.SAM(0.035), sd.SAM(0.05)]
     ball, noise = sd.Ball(SADDLE, 0.1), sd.CurvatureNoise(batch_size=1)
     results: dict[str, sd.ExitTimes] = {}
     for seed, rule in enumerate(tqdm(rules, desc="exit times", unit="rule", leave=False)):
@@ -92,7 +92,7 @@ def pictures(
     OUTPUT.mkdir(exist_ok=True)
     box = [(-1.5, 3.5), (-0.5, 2.5)]
     starts = np.array([[1.0, 2.0], [-1.0, 0.2], [2.0, 1.5]])
-    figure, panels = plt.subplots(1, 2, figsize=(12.5, 5.2), layout="constrained")
+    figure, panels = plt.subplots(1, 2, figsize=(12.5, 4.2), layout="constrained")
     for panel, found, place in zip(panels, points, (False, "outside"), strict=True):
         trajectories = sd.trajectory(found.system, starts, t_max=4.0, dt=2e-3)
         sd.plot.phase_portrait(
@@ -103,7 +103,7 @@ def pictures(
     figure.savefig(OUTPUT / "beale_phase_portraits.png", dpi=150)
     labels = [f"{name}: mean {exits.mean:.3g}" for name, exits in results.items()]
     ax = sd.plot.survival(list(results.values()), labels=labels)
-    ax.set_xlim(0, 3.0)
+    ax.set_xlim(0, 3.6)
     ax.set_ylim(1e-3, 1.15)
     ax.set_title("Leaving the ball of radius 0.1 around the saddle", fontsize=13)
     ax.figure.savefig(OUTPUT / "beale_survival.png", dpi=150)

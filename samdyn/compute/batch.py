@@ -1,7 +1,8 @@
 """One-point torch functions on batches of numpy points.
 
-A user writes a function of one point. `evaluate` maps it over any leading shape with torch.func.vmap, in chunks so that memory stays bounded:
-a chunk holds at most `CHUNK_VALUES` input numbers, and a d-dimensional Hessian takes about d times the memory of its gradient.
+A user writes a function of one point. `evaluate` maps it over any leading shape with torch.func.vmap, in
+chunks so that memory stays bounded: a chunk holds at most `CHUNK_VALUES` input numbers, and a d-dimensional
+Hessian takes about d times the memory of its gradient.
 """
 
 from __future__ import annotations
@@ -90,10 +91,12 @@ def check_scalar_loss(function: OnePoint, dim: int, at: Array) -> None:
             f"({type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}): "
             "write it with torch operations on w, without .item(), numpy calls or Python branches on values"
         ) from error
-    # a constant loss is allowed if it says so by multiplying w; a detached one would silently give GD that never moves
+    # a constant loss is allowed if it says so by multiplying w; a detached one would silently give GD that
+    # never moves
     if not value.requires_grad:
         raise TypeError(
-            "function returns a value that does not depend on w through torch operations (it carries no gradient)"
+            "function returns a value that does not depend on w through torch operations (it "
+            "carries no gradient)"
         )
 
 

@@ -131,7 +131,8 @@ def box(name: str, value: Any, dim: int) -> Array:
         raise TypeError(f"{name} must be a sequence of {dim} (lower, upper) pairs, got {value!r}") from error
     if result.shape != (dim, 2):
         raise ValueError(
-            f"{name} must be a sequence of {dim} (lower, upper) pairs, got shape {result.shape} from {value!r}"
+            f"{name} must be a sequence of {dim} (lower, upper) pairs, got shape "
+            f"{result.shape} from {value!r}"
         )
     if not np.isfinite(result).all():
         raise ValueError(f"{name} must be finite, got {value!r}")

@@ -229,3 +229,14 @@ def _literal(value: Any) -> str:
 def _expression(node: fx.Node, text: Mapping[fx.Node, str], expressions: Mapping[Any, str]) -> str:
     args = (text[a] if isinstance(a, fx.Node) else _literal(a) for a in node.args)
     return expressions[node.target].format(*args)
+
+
+def numpy_form(form: Callable[..., Any]) -> Callable[..., Sequence[Any]]:
+    """A `CoordinateForm` as a function of numpy arrays (n,): printed where it is traced, through torch where not."""
+    if getattr(form, "traced", False):
+        return printed_form(form).arrays
+
+    def through_torch(*x: Any) -> Sequence[Any]:
+        return [y.detach().numpy() for y in form(*(torch.from_numpy(np.ascontiguousarray(v)) for v in x))]
+
+    return through_torch

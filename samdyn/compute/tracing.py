@@ -223,6 +223,8 @@ def _check(module: Callable[..., Sequence[Tensor]], function: Callable[..., Any]
     for point in points:
         expected = function(point).detach().reshape(-1).to(torch.float64)
         got = torch.cat([element.reshape(-1) for element in module(*point.reshape(-1, 1))])
-        usual = expected.isfinite()  # where the function is infinite or nan, structural zeros may differ from it
+        usual = (
+            expected.isfinite()
+        )  # where the function is infinite or nan, structural zeros may differ from it
         if not torch.allclose(got[usual], expected[usual], rtol=1e-5, atol=1e-7):
             raise NotTraceable(f"the scalar form disagrees with the function at {point.tolist()}")

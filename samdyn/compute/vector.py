@@ -1,8 +1,9 @@
 """Vectors in two layouts: one stacked tensor, or a tuple of separate coordinates.
 
-The public functions work on stacked tensors of shape (..., dim). The compiled step of the ensemble works on `Coordinates`, a tuple of 1-D
-tensors, because a compiler turns those into one vectorised loop (a stacked layout makes it emit a scalar loop over `dim`). A rule is written
-once, with ``+ - * /``, `dot`, `norm` and `unit`, and runs in both layouts.
+The public functions work on stacked tensors of shape (..., dim). The compiled step of the ensemble works on
+`Coordinates`, a tuple of 1-D tensors, because a compiler turns those into one vectorised loop (a stacked
+layout makes it emit a scalar loop over `dim`). A rule is written once, with ``+ - * /``, `dot`, `norm` and
+`unit`, and runs in both layouts.
 """
 
 from __future__ import annotations
@@ -44,10 +45,10 @@ class Coordinates(tuple[Any, ...]):
     def __rsub__(self, other: Any) -> Coordinates:
         return self._with(other, lambda a, b: b - a)
 
-    def __mul__(self, other: Any) -> Coordinates:  # type: ignore[override]
+    def __mul__(self, other: Any) -> Coordinates:
         return self._with(other, lambda a, b: a * b)
 
-    def __rmul__(self, other: Any) -> Coordinates:  # type: ignore[override]
+    def __rmul__(self, other: Any) -> Coordinates:
         return self._with(other, lambda a, b: b * a)
 
     def __truediv__(self, other: Any) -> Coordinates:
@@ -73,6 +74,7 @@ def dot(a: Vector, b: Vector) -> Tensor:
         for u, v in zip(a[1:], b[1:], strict=True):
             total = total + u * v
         return total
+    assert not isinstance(b, Coordinates)
     return (a * b).sum(-1, keepdim=True)
 
 
@@ -86,9 +88,10 @@ def unit(g: Vector) -> Vector:
 
     Notes
     -----
-    The stacked form divides by the largest coordinate first, so that gradients down to the smallest float keep their direction; the coordinate form,
-    which is the inner loop of the ensemble, does not: below a norm of 1e-154 in float64 (1e-19 in float32) it returns 0. In one dimension both are the sign.
-    The derivative at 0 is defined as 0.
+    The stacked form divides by the largest coordinate first, so that gradients down to the smallest float
+    keep their direction; the coordinate form, which is the inner loop of the ensemble, does not: below a
+    norm of 1e-154 in float64 (1e-19 in float32) it returns 0. In one dimension both are the sign. The
+    derivative at 0 is defined as 0.
 
     Examples
     --------

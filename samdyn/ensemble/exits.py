@@ -2,15 +2,20 @@
 
 Algorithm
 ---------
-1. All paths that are still inside form a pool: one tensor a coordinate, and the path numbers. They stand at the same step.
-2. A sweep takes the pool through `SWEEP` blocks of four steps, tile by tile, so that a tile stays in the cache. A path that leaves is noted with its state at the start
-   of the block; it runs on unobserved until the sweep ends.
-3. After a sweep the paths that left are removed from the pool (compaction). The random numbers belong to the path, not to its place, so nothing else changes.
-4. Noted exits are replayed, in batches: the four steps again from the noted state with the same numbers, then the face, the crossing time within the step and the place are
-   drawn (`samdyn.escape.crossing`). A path whose state is not finite by then has diverged.
+1. All paths that are still inside form a pool: one tensor a coordinate, and the path numbers. They stand at
+   the same step.
+2. A sweep takes the pool through `SWEEP` blocks of four steps, tile by tile, so that a tile stays in the
+   cache. A path that leaves is noted with its state at the start of the block; it runs on unobserved until
+   the sweep ends.
+3. After a sweep the paths that left are removed from the pool (compaction). The random numbers belong to
+   the path, not to its place, so nothing else changes.
+4. Noted exits are replayed, in batches: the four steps again from the noted state with the same numbers,
+   then the face, the crossing time within the step and the place are drawn (`samdyn.escape.crossing`). A
+   path whose state is not finite by then has diverged.
 
-Stopping rules: no path is left, or the step limit is reached; what is still inside then is censored. Ctrl-C ends the run after the current tile; the paths inside are
-censored at the last step that all of them had completed.
+Stopping rules: no path is left, or the step limit is reached; what is still inside then is censored. Ctrl-C
+ends the run after the current tile; the paths inside are censored at the last step that all of them had
+completed.
 
 Memory: 8 (state_dim + 1) bytes a path for the pool at double precision, and the result.
 """
@@ -75,7 +80,9 @@ class Exits:
 
 @dataclass
 class Notes:
-    """Paths that left, waiting for their replay: states at the start of the block, path and block numbers, exit codes."""
+    """Paths that left, waiting for their replay: states at the start of the block, path and block
+    numbers, exit codes.
+    """
 
     states: list[Tensor] = field(default_factory=list)
     paths: list[Tensor] = field(default_factory=list)
@@ -92,7 +99,8 @@ class Notes:
 
 
 Draws = Callable[[int], tuple[list[Tensor], list[Tensor]]]
-# start, end and uniform of the step of the exit, further random numbers, coefficients, dt -> face, fraction, point
+# start, end and uniform of the step of the exit, further random numbers, coefficients, dt -> face,
+# fraction, point
 Finish = Callable[
     [Coordinates, Coordinates, Tensor, Draws, Sequence[Tensor], Tensor], tuple[Tensor, Tensor, Coordinates]
 ]
@@ -138,7 +146,8 @@ def first_exits(
     finish : callable
         Draws face, fraction and exit point of paths known to leave in a step.
     coefficients : callable
-        The coefficients' values at a step, in the order of `stepper.names`; a constant sequence for constant coefficients.
+        The coefficients' values at a step, in the order of `stepper.names`; a constant sequence for
+        constant coefficients.
     starts : ndarray, shape (n, state_dim)
         Initial states.
     first_path : int
@@ -187,7 +196,8 @@ def first_exits(
             while block < n_blocks and pool.shape[1]:
                 sweep = min(SWEEP, n_blocks - block)
                 values = [
-                    tuple(tensors(STEPS_PER_BLOCK * (block + s) + j) for j in range(STEPS_PER_BLOCK)) for s in range(sweep)
+                    tuple(tensors(STEPS_PER_BLOCK * (block + s) + j) for j in range(STEPS_PER_BLOCK))
+                    for s in range(sweep)
                 ]
                 indices = [torch.tensor(block + s, device=device) for s in range(sweep)]
                 gone = torch.zeros(pool.shape[1], dtype=torch.bool, device=device)
@@ -197,7 +207,9 @@ def first_exits(
                     noise = _sweep_noise(plain, test, key, path, block, sweep, dtype) if plain else None
                     for s in range(sweep):
                         if plain and noise:
-                            following, code = advance_block(plain, test, state, *noise(s), values[s], step_length)
+                            following, code = advance_block(
+                                plain, test, state, *noise(s), values[s], step_length
+                            )
                         else:
                             following, code = kernel(state, path, indices[s], values[s], step_length, key)
                         new = ((code > 0) & ~left).nonzero()[:, 0]
@@ -226,9 +238,17 @@ def first_exits(
 
 
 def _sweep_noise(
-    stepper: Stepper, test: ExitTest, key: tuple[Tensor, Tensor], path: Tensor, block: int, sweep: int, dtype: torch.dtype
+    stepper: Stepper,
+    test: ExitTest,
+    key: tuple[Tensor, Tensor],
+    path: Tensor,
+    block: int,
+    sweep: int,
+    dtype: torch.dtype,
 ) -> Callable[[int], tuple[Sequence[Sequence[Tensor]], Sequence[Tensor]]]:
-    """The random numbers of a tile for a whole sweep, drawn at once: eager operations cost their overhead, not their size."""
+    """The random numbers of a tile for a whole sweep, drawn at once: eager operations cost their
+    overhead, not their size.
+    """
     blocks = torch.arange(block, block + sweep, device=path.device)[:, None]
     k = stepper.n_normals
     normals = normal_block(key, path, blocks, k, dtype) if k else [()] * STEPS_PER_BLOCK
@@ -282,7 +302,8 @@ def _replay_batch(
     # the coefficients at each path's own steps
     known, where = torch.unique(block, return_inverse=True)
     table = [
-        [list(coefficients(STEPS_PER_BLOCK * int(b) + j)) for j in range(STEPS_PER_BLOCK)] for b in known.tolist()
+        [list(coefficients(STEPS_PER_BLOCK * int(b) + j)) for j in range(STEPS_PER_BLOCK)]
+        for b in known.tolist()
     ]
     values = torch.tensor(table, dtype=dtype, device=device)[where]  # (n, 4, names)
     current = Coordinates(states.unbind(0))
@@ -293,7 +314,9 @@ def _replay_batch(
         if stepper.continuous:
             drift, columns = stepper.local(current, at)
             noise = combine(columns, normals[j])
-            following = Coordinates(x + dt * v + dt**0.5 * s for x, v, s in zip(current, drift, noise, strict=True))
+            following = Coordinates(
+                x + dt * v + dt**0.5 * s for x, v, s in zip(current, drift, noise, strict=True)
+            )
         else:
             following = stepper.iterate(current, normals[j], at)
         here = code == j + 1

@@ -1,12 +1,14 @@
 """Four steps of a tile of paths with the first-exit test: the inner loop of every escape computation.
 
-One call advances each path by a block of four steps, the unit in which the random numbers come, and says in which of the four, if any, the path left. It returns nothing else about
-the exit: an exit is a function of (seed, path, step) and of the state at the start of the block, so the few paths that leave are replayed
+One call advances each path by a block of four steps, the unit in which the random numbers come, and says in
+which of the four, if any, the path left. It returns nothing else about the exit: an exit is a function of
+(seed, path, step) and of the state at the start of the block, so the few paths that leave are replayed
 afterwards (`samdyn.ensemble.exits`) and the inner loop stays short.
 
-The same function runs eagerly or through torch.compile. Compiled, it becomes one vectorised loop: coordinates are separate 1-D tensors, random numbers are integer arithmetic on
-the path number, and coefficients are 0-d tensors, so that one kernel serves every lr, rho, dt and seed. Compiling needs a C++ compiler and takes 5-20 s (1 s from the
-on-disk cache); it pays from about `COMPILE_FROM` path-steps on.
+The same function runs eagerly or through torch.compile. Compiled, it becomes one vectorised loop:
+coordinates are separate 1-D tensors, random numbers are integer arithmetic on the path number, and
+coefficients are 0-d tensors, so that one kernel serves every lr, rho, dt and seed. Compiling needs a C++
+compiler and takes 5-20 s (1 s from the on-disk cache); it pays from about `COMPILE_FROM` path-steps on.
 """
 
 from __future__ import annotations
@@ -42,7 +44,8 @@ class ExitTest:
     faces : tuple
         The region's faces: objects with `distance` and `distance_and_normal`.
     bridge : bool
-        Whether paths may leave and return within a step (Brownian bridge), or are looked at between steps only.
+        Whether paths may leave and return within a step (Brownian bridge), or are looked at between steps
+        only.
     exit_probability : callable
         (a, c, variance), each a sequence over the faces, to the probability of an exit.
     projected_variance : callable
@@ -54,8 +57,12 @@ class ExitTest:
     exit_probability: Callable[[Sequence[Tensor], Sequence[Tensor], Sequence[Any]], Tensor]
     projected_variance: Callable[[Sequence[Any], Sequence[Sequence[Any]]], Any]
 
-    def geometry(self, x: Coordinates, columns: Sequence[Coordinates], dt: Any) -> tuple[list[Tensor], list[Any]]:
-        """Distances of the start of a step to the faces (positive inside), and the variances of the step along their normals."""
+    def geometry(
+        self, x: Coordinates, columns: Sequence[Coordinates], dt: Any
+    ) -> tuple[list[Tensor], list[Any]]:
+        """Distances of the start of a step to the faces (positive inside), and the variances of the step
+        along their normals.
+        """
         distances, variances = [], []
         for face in self.faces:
             distance, normal = face.distance_and_normal(x)
@@ -92,7 +99,9 @@ def advance_block(
     coefficients: Sequence[Sequence[Tensor]],
     dt: Any,
 ) -> tuple[tuple[Tensor, ...], Tensor]:
-    """Four steps with given random numbers: the states after them, and the number (1-4) of the step in which each path left, or 0."""
+    """Four steps with given random numbers: the states after them, and the number (1-4) of the step in
+    which each path left, or 0.
+    """
     code = torch.zeros_like(state[0])
     current = Coordinates(state)
     root = dt**0.5
@@ -101,7 +110,9 @@ def advance_block(
         if stepper.continuous:
             drift, columns = stepper.local(current, coefficients[j])
             noise = combine(columns, normals[j])
-            following = Coordinates(x + dt * b + root * s for x, b, s in zip(current, drift, noise, strict=True))
+            following = Coordinates(
+                x + dt * b + root * s for x, b, s in zip(current, drift, noise, strict=True)
+            )
         else:
             columns = []
             following = stepper.iterate(current, normals[j], coefficients[j])

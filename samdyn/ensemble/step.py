@@ -1,11 +1,15 @@
 """One step of many copies of a system, on separate coordinates.
 
-The step of a system is a torch function of one state and its coefficients. Here it is traced to pointwise operations on separate coordinates
-(`samdyn.compute.tracing`), with the coefficients as inputs: one trace, and one compiled kernel, serves every value of lr and rho, and coefficients may
-differ from path to path or from step to step. A loss that cannot be traced goes through torch.vmap, which is slower and gives the same numbers to rounding.
+The step of a system is a torch function of one state and its coefficients. Here it is traced to pointwise
+operations on separate coordinates (`samdyn.compute.tracing`), with the coefficients as inputs: one trace,
+and one compiled kernel, serves every value of lr and rho, and coefficients may differ from path to path or
+from step to step. A loss that cannot be traced goes through torch.vmap, which is slower and gives the same
+numbers to rounding.
 
-For a Diffusion what is traced is the drift b and the columns of the noise root B together, since they share most of their subexpressions; an Euler-Maruyama step is then
-x + b dt + B z sqrt(dt), and B also gives the variance of the step along a direction. Entries of B that are zero everywhere are known as such and cost nothing.
+For a Diffusion what is traced is the drift b and the columns of the noise root B together, since they share
+most of their subexpressions; an Euler-Maruyama step is then x + b dt + B z sqrt(dt), and B also gives the
+variance of the step along a direction. Entries of B that are zero everywhere are known as such and cost
+nothing.
 """
 
 from __future__ import annotations
@@ -37,7 +41,8 @@ class Stepper:
     continuous : bool
         Whether a step has a length dt (Diffusion) or is one step of a map.
     form : CoordinateForm
-        Of a map: state, normals, coefficients to the next state. Of a diffusion: state, coefficients to the drift and the entries of B, row by row.
+        Of a map: state, normals, coefficients to the next state. Of a diffusion: state, coefficients to the
+        drift and the entries of B, row by row.
     zeros : frozenset of int
         Outputs of `form` that are zero everywhere.
     """
@@ -55,7 +60,9 @@ class Stepper:
         """Whether the step has a pointwise form."""
         return self.form.traced
 
-    def local(self, state: Coordinates, coefficients: Sequence[Tensor]) -> tuple[Coordinates, list[Coordinates]]:
+    def local(
+        self, state: Coordinates, coefficients: Sequence[Tensor]
+    ) -> tuple[Coordinates, list[Coordinates]]:
         """Drift and the columns of B of a Diffusion; entries that are zero everywhere are the number 0."""
         outputs = self.form(*state, *self._inputs(coefficients, state))
         entries: list[Any] = [0.0 if i in self.zeros else value for i, value in enumerate(outputs)]
@@ -64,7 +71,9 @@ class Stepper:
         # a drift that is zero everywhere still has to be a tensor
         return Coordinates(outputs[:dim]), columns
 
-    def iterate(self, state: Coordinates, normals: Sequence[Tensor], coefficients: Sequence[Tensor]) -> Coordinates:
+    def iterate(
+        self, state: Coordinates, normals: Sequence[Tensor], coefficients: Sequence[Tensor]
+    ) -> Coordinates:
         """The next states of a Map."""
         return Coordinates(self.form(*state, *normals, *self._inputs(coefficients, state)))
 
@@ -73,11 +82,19 @@ class Stepper:
         return coefficients if self.traced else [c.expand_as(state[0]) for c in coefficients]
 
     def eager(self) -> Stepper:
-        """The same stepper for eager use on the CPU: its form runs as printed numpy code, a third of the overhead of torch operations."""
+        """The same stepper for eager use on the CPU: its form runs as printed numpy code, a third of the
+        overhead of torch operations.
+        """
         if not self.traced:
             return self
         return Stepper(
-            self.dim, self.state_dim, self.n_normals, self.names, self.continuous, _Printed(self.form), self.zeros
+            self.dim,
+            self.state_dim,
+            self.n_normals,
+            self.names,
+            self.continuous,
+            _Printed(self.form),
+            self.zeros,
         )
 
 

@@ -1,13 +1,16 @@
 """Trajectories of maps, flows and diffusions, stored at regular steps.
 
-- Map: iterated in float64. With a noise model the draws are those of (seed, path, step), the same as in `exit_times`.
+- Map: iterated in float64. With a noise model the draws are those of (seed, path, step), the same as in
+  `exit_times`.
 - Diffusion: Euler-Maruyama with step dt.
-- Flow of a smooth rule, or of a function: torchdiffeq's Dormand-Prince 5(4), relative tolerance 1e-9, absolute tolerance 1e-11.
-- Flow of a normalised rule: its field jumps where g = 0 and the flow runs into such points in finite time, where an adaptive solver would
-  shrink its step without end. The classical Runge-Kutta method takes `SUBSTEPS` fixed steps per dt instead, and a path that runs over a critical point which
-  traps it (the field points inwards on all sides) is held there: that is the Filippov solution, of which such a point is an equilibrium. The time of arrival is resolved to one substep.
+- Flow of a smooth rule, or of a function: torchdiffeq's Dormand-Prince 5(4), relative tolerance 1e-9,
+  absolute tolerance 1e-11.
+- Flow of a normalised rule: its field jumps where g = 0, and an adaptive solver would shrink its step without end. It has a
+  solver of its own (`samdyn.ensemble.jumping_flow`): linearly implicit, with a step for each path, and paths that reach a critical
+  point which traps them are held there.
 
-Where the step has a pointwise form it is printed as Python and numpy code (`samdyn.compute.printing`): some microseconds a step for one path.
+Where the step has a pointwise form it is printed as Python and numpy code (`samdyn.compute.printing`): some
+microseconds a step for one path.
 """
 
 from __future__ import annotations
@@ -19,22 +22,20 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from samdyn.compute import batch, checks
+from samdyn.compute import checks
 from samdyn.compute.checks import Array
 from samdyn.compute.iterate import iterate_scalar
-from samdyn.compute.printing import printed_form
+from samdyn.compute.printing import numpy_form
 from samdyn.compute.random import split_seed, standard_normal
-from samdyn.compute.sphere import directions
-from samdyn.compute.tracing import NotTraceable, coordinate_form, traced_or_batched
+from samdyn.compute.tracing import NotTraceable, coordinate_form
+from samdyn.ensemble.jumping_flow import jumping_flow
 from samdyn.ensemble.step import Stepper, build_stepper
-from samdyn.landscapes.landscape import hessian_of
 from samdyn.systems.diffusion import Diffusion
 from samdyn.systems.flow import Flow
 from samdyn.systems.map import Map
 from samdyn.systems.system import System
 
-SUBSTEPS = 10
-FEW = 12  # below so many starts a loop over floats beats numpy
+FEW = 24  # below so many starts a loop over floats beats numpy
 NOISE_CHUNK = 1 << 20
 DIVERGED = 1e12
 
@@ -71,7 +72,8 @@ def trajectory(
     Returns
     -------
     ndarray, shape (n_stored, ..., dim)
-        The points after 0, every, 2 every, ... steps, and always after the last step. A path that diverges goes on as inf or nan.
+        The points after 0, every, 2 every, ... steps, and always after the last step. A path that diverges
+        goes on as inf or nan.
 
     Raises
     ------
@@ -80,7 +82,8 @@ def trajectory(
 
     Notes
     -----
-    The solvers, and what they do where the field of a normalised rule jumps, are described in `samdyn.ensemble.trajectory`.
+    The solvers, and what they do where the field of a normalised rule jumps, are described in
+    `samdyn.ensemble.trajectory`.
 
     Examples
     --------
@@ -97,12 +100,16 @@ def trajectory(
     flat = x.reshape(-1, system.dim)
     if isinstance(system, Map):
         if n_steps is None or t_max is not None or dt is not None:
-            raise ValueError("n_steps must be given for a Map, and neither t_max nor dt: its time is its step")
+            raise ValueError(
+                "n_steps must be given for a Map, and neither t_max nor dt: its time is its step"
+            )
         n_steps = checks.integer("n_steps", n_steps, at_least=0)
         stored = _map(system, flat, n_steps, every, seed)
     else:
         if t_max is None or n_steps is not None:
-            raise ValueError(f"t_max must be given for a {type(system).__name__}, and not n_steps: its time is continuous")
+            raise ValueError(
+                f"t_max must be given for a {type(system).__name__}, and not n_steps: its time is continuous"
+            )
         t_max = checks.number("t_max", t_max, above=0)
         if dt is not None:
             dt = checks.number("dt", dt, above=0)
@@ -127,8 +134,10 @@ def _map(system: Map, x: Array, n_steps: int, every: int, seed: int) -> Array:
         orbits = [iterate_scalar(stepper.form, s, constants, n_steps=n_steps, every=every) for s in state]
         return np.stack(orbits, axis=1)[..., : system.dim]
     fixed = tuple(system.coefficients().values())
-    values = (lambda step: tuple(system.coefficients(step).values())) if system.scheduled else (lambda step: fixed)
-    advance = _numpy_form(stepper.form)
+    values = (
+        (lambda step: tuple(system.coefficients(step).values())) if system.scheduled else (lambda step: fixed)
+    )
+    advance = numpy_form(stepper.form)
     return _loop(
         lambda s, z, step: advance(*s, *z, *_full(values(step), s)), stepper, state, n_steps, every, seed
     )[..., : system.dim]
@@ -138,7 +147,7 @@ def _diffusion(system: Diffusion, x: Array, t_max: float, dt: float | None, ever
     lr = system.coefficients()["lr"]
     dt = lr if dt is None else dt
     stepper = build_stepper(system)
-    local = _numpy_form(stepper.form)
+    local = numpy_form(stepper.form)
     dim, k, root = system.dim, stepper.n_normals, dt**0.5
     fixed = tuple(system.coefficients().values())
     values = (
@@ -150,7 +159,10 @@ def _diffusion(system: Diffusion, x: Array, t_max: float, dt: float | None, ever
     def advance(s: Sequence[Array], z: Sequence[Array], step: int) -> Sequence[Array]:
         coefficients = _full(values(step), s)
         out = local(*s, *coefficients)
-        noise = [sum(out[dim + i * k + j] * z[j] for j in range(k) if dim + i * k + j not in stepper.zeros) for i in range(dim)]
+        noise = [
+            sum(out[dim + i * k + j] * z[j] for j in range(k) if dim + i * k + j not in stepper.zeros)
+            for i in range(dim)
+        ]
         return [u + dt * v + root * w for u, v, w in zip(s, out, noise, strict=False)]
 
     return _loop(advance, stepper, x, int(np.ceil(t_max / dt * (1 - 1e-12))), every, seed)
@@ -158,16 +170,6 @@ def _diffusion(system: Diffusion, x: Array, t_max: float, dt: float | None, ever
 
 def _full(values: Sequence[float], state: Sequence[Array]) -> list[Array]:
     return [np.full_like(state[0], value) for value in values]
-
-
-def _numpy_form(form: Callable[..., tuple[Tensor, ...]]) -> Callable[..., Sequence[Array]]:
-    if getattr(form, "traced", False):
-        return printed_form(form).arrays
-
-    def through_torch(*x: Array) -> Sequence[Array]:
-        return [y.detach().numpy() for y in form(*(torch.from_numpy(np.ascontiguousarray(v)) for v in x))]
-
-    return through_torch
 
 
 def _loop(
@@ -184,7 +186,7 @@ def _loop(
     stored[0] = state
     current: Sequence[Array] = list(np.ascontiguousarray(state.T))
     chunk = max(1, NOISE_CHUNK // max(1, n * k))
-    noise = np.empty((0, n, 0))
+    noise: npt.NDArray[np.floating] = np.empty((0, n, 0))
     with np.errstate(all="ignore"):
         for step in range(n_steps):
             if k and step % chunk == 0:
@@ -220,7 +222,7 @@ def _flow(system: Flow, x: Array, t_max: float, dt: float, every: int) -> Array:
     times = np.minimum(np.arange(n_steps + 1) * dt, t_max)
     if system.rule is None or not system.rule.jumps:
         return _smooth_flow(system, x, times[keep])
-    return _jumping_flow(system, x, times)[keep]
+    return jumping_flow(system, x, times)[keep]
 
 
 def _smooth_flow(system: Flow, x: Array, times: Array) -> Array:
@@ -229,96 +231,20 @@ def _smooth_flow(system: Flow, x: Array, times: Array) -> Array:
     field = torch.func.vmap(system.point_function())
 
     def bounded(t: Tensor, y: Tensor) -> Tensor:
-        # a path on its way to infinity would stop the whole batch: it is frozen far out, and reported as inf below
+        # a path on its way to infinity would stop the whole batch: it is frozen far out, and reported as
+        # inf below
         inside = (y.abs().amax(dim=1, keepdim=True) < DIVERGED).to(y.dtype)
         return (field(y.clamp(-DIVERGED, DIVERGED)) * inside).nan_to_num(0.0, 0.0, 0.0)
 
     with torch.no_grad():
         path: Tensor = odeint(
-            bounded, torch.from_numpy(np.array(x)), torch.from_numpy(times), rtol=1e-9, atol=1e-11, method="dopri5"
+            bounded,
+            torch.from_numpy(np.array(x)),
+            torch.from_numpy(times),
+            rtol=1e-9,
+            atol=1e-11,
+            method="dopri5",
         )
     result: Array = path.numpy()
     result[(np.abs(result) >= 0.99 * DIVERGED).any(axis=-1)] = np.inf
     return result
-
-
-def _jumping_flow(system: Flow, x: Array, times: Array) -> Array:
-    """Classical Runge-Kutta with fixed steps; paths that run over a trapping critical point are held there."""
-    field = _stacked(system.point_function(), system.dim)
-    assert system.landscape is not None
-    gradient = _stacked(torch.func.grad(system.landscape.one_point), system.dim)
-    hessian = _stacked(hessian_of(system.landscape.one_point), system.dim)
-    stored = np.empty((len(times), *x.shape))
-    stored[0] = current = np.array(x)
-    moving = np.ones(len(x), dtype=bool)
-    with np.errstate(all="ignore"):
-        for k in range(1, len(times)):
-            h = (times[k] - times[k - 1]) / SUBSTEPS
-            for _ in range(SUBSTEPS):
-                at = np.flatnonzero(moving)
-                if len(at) == 0:
-                    break
-                y = current[at]
-                k1 = field(y)
-                k2 = field(y + h / 2 * k1)
-                k3 = field(y + h / 2 * k2)
-                k4 = field(y + h * k3)
-                new = y + h / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
-                speed = np.linalg.norm(np.stack([k1, k2, k3, k4]), axis=-1).max(axis=0)
-                # next to a critical point the stages, taken on different sides of it, disagree by more than a smooth field allows
-                turned = np.flatnonzero(np.linalg.norm(k4 - k1, axis=1) > 0.5 * speed)
-                if len(turned):
-                    z, held = _trapped(system, gradient, hessian, y[turned], 2 * h * speed[turned])
-                    new[turned[held]] = z[held]
-                    moving[at[turned[held]]] = False
-                current[at] = new
-            stored[k] = current
-    return stored
-
-
-def _stacked(function: Callable[[Tensor], Tensor], dim: int) -> Callable[[Array], Array]:
-    """A one-point torch function as numpy (n, dim) -> (n, size of the output)."""
-    form = _numpy_form(traced_or_batched(function, dim))
-    return lambda y: np.stack([np.broadcast_to(v, len(y)) for v in form(*np.ascontiguousarray(y.T))], axis=1)
-
-
-def _trapped(
-    system: Flow, gradient: Callable[[Array], Array], hessian: Callable[[Array], Array], y: Array, reach: Array
-) -> tuple[Array, npt.NDArray[np.bool_]]:
-    """The critical points next to `y`, and whether each lies within `reach` and has the field pointing inwards on all sides."""
-    n, dim = y.shape
-    z = y.copy()
-    near = np.ones(n, dtype=bool)
-    for _ in range(8):
-        curvature = np.linalg.pinv(hessian(z[near]).reshape(-1, dim, dim), rcond=1e-10)
-        z[near] -= np.einsum("nij,nj->ni", curvature, gradient(z[near]))
-        near &= np.linalg.norm(z - y, axis=1) <= reach
-        if not near.any():
-            return z, near
-    at_z = hessian(z).reshape(-1, dim, dim)
-    near &= np.linalg.norm(gradient(z), axis=1) <= 1e-9 * np.linalg.norm(at_z, axis=(1, 2))
-    held = np.zeros(n, dtype=bool)
-    for i in np.flatnonzero(near):
-        held[i] = points_inwards(system, z[i], at_z[i])
-    return z, held
-
-
-def points_inwards(system: Flow, z: Array, hessian: Array) -> bool:
-    """Whether |grad f|^2 falls along the flow in every direction just beside the critical point z."""
-    return bool((inward_rates(system, z, hessian) > 0).all())
-
-
-def inward_rates(system: Flow, z: Array, hessian: Array) -> Array:
-    """Minus the derivative of |grad f|^2 / 2 along the flow per unit of |grad f|, just beside a critical point, by direction of the gradient."""
-    u = directions(len(z))
-    rule, loss = system.rule, system.landscape
-    assert rule is not None and loss is not None
-    gradient = torch.func.grad(loss.one_point)
-
-    def beside(direction: Tensor) -> Tensor:
-        point = torch.from_numpy(z)
-        tiny = 1e-100 * direction
-        return rule.descent(point, lambda _: tiny, gradient, **rule.coefficients())
-
-    descent = batch.evaluate(beside, u)
-    return np.asarray(np.einsum("ni,ij,nj->n", u, hessian, descent))

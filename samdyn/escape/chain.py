@@ -1,35 +1,35 @@
 """The exact mean exit time of the discrete chain x' = x + b(x) dt + s(x) xi, xi ~ N(0, 1), in one dimension.
 
-Euler-Maruyama leaves later than the diffusion that it models, because it looks only at the ends of steps. This
-module computes what a simulation of the chain itself converges to, with any number of paths, so that a
+Euler-Maruyama leaves later than the diffusion that it models, because it looks only at the ends of steps.
+This module computes what a simulation of the chain itself converges to, with any number of paths, so that a
 sampler can be tested apart from its time-step bias; a `Map` with Gaussian noise is such a chain.
 
 1. The mean exit time T and the second moment T2 solve Fredholm equations over the interval,
 
        T = t1 + K T,   T2 = t2 + 2 dt K T + K T2,   (K T)(y) = int k(y, x) T(x) dx,
 
-   with k(y, .) the normal density of mean y + b(y) dt and standard deviation s(y), and t1, t2 the moments of the
-   time that the path spends in its first step.
-2. Without correction an exit is seen at the end of a step: t1 = dt, t2 = dt^2. With the Brownian-bridge correction
-   k is multiplied by 1 - exp(-2 (B - x)(B - y) / s^2) for each end B, the probability that the bridge
-   does not touch it. Times are then counted in one of two ways. With ``crossing="inside"`` (what a simulation
-   does that draws the crossing time inside the step) t1 = E[min(tau, dt)], t2 = E[min(tau, dt)^2],
+   with k(y, .) the normal density of mean y + b(y) dt and standard deviation s(y), and t1, t2 the moments of
+   the time that the path spends in its first step.
+2. Without correction an exit is seen at the end of a step: t1 = dt, t2 = dt^2. With the Brownian-bridge
+   correction k is multiplied by 1 - exp(-2 (B - x)(B - y) / s^2) for each end B, the probability that the
+   bridge does not touch it. Times are then counted in one of two ways. With ``crossing="inside"`` (what a
+   simulation does that draws the crossing time inside the step) t1 = E[min(tau, dt)], t2 = E[min(tau, dt)^2],
    with tau the first passage of y + b t + s W(t / dt), whose law is
    P(tau <= t) = Phi((m - d)/r) + exp(2 b d dt / s^2) Phi(-(d + m)/r), d the distance to the end, m = b t,
    r = s sqrt(t/dt). With ``crossing="end"`` a step counts as dt whole: t1 = dt, t2 = dt^2.
-3. Nystrom: 16 Gauss-Legendre nodes on panels of at most 1.5 s. Where b or s jumps (normalised SAM) T jumps too, and
-   a panel ends there. The kernel is cut at 9.5 standard deviations, so the matrix is banded and sparse LU solves it.
-   T at any start is the right-hand side of the equation at that start.
-4. An infinite end is moved to 9.5 s beyond where the stationary weight exp(2 int b dt / s^2) is below exp(-45) of its
-   maximum. What jumps across it is dropped.
+3. Nystrom: 16 Gauss-Legendre nodes on panels of at most 1.5 s. Where b or s jumps (normalised SAM) T jumps
+   too, and a panel ends there. The kernel is cut at 9.5 standard deviations, so the matrix is banded and
+   sparse LU solves it. T at any start is the right-hand side of the equation at that start.
+4. An infinite end is moved to 9.5 s beyond where the stationary weight exp(2 int b dt / s^2) is below
+   exp(-45) of its maximum. What jumps across it is dropped.
 
-For two ends the bridge treats them as independent, as the sampler does, and the time lost in the last step is the
-sum over the ends: an error below 1e-5 of a step when the interval is longer than 4 s.
+For two ends the bridge treats them as independent, as the sampler does, and the time lost in the last step
+is the sum over the ends: an error below 1e-5 of a step when the interval is longer than 4 s.
 
 References
 ----------
-Gobet, Stochastic Processes and their Applications 87, 167 (2000), for the bridge. Kress, Linear Integral Equations,
-chapter 12, for Nystrom's method.
+Gobet, Stochastic Processes and their Applications 87, 167 (2000), for the bridge. Kress, Linear Integral
+Equations, chapter 12, for Nystrom's method.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ from scipy.sparse.linalg import splu
 
 from samdyn.compute import checks
 from samdyn.compute.checks import Array
-from samdyn.escape.kolmogorov_1d import NODES, WEIGHTS, jumps, panel_nodes
+from samdyn.escape.kolmogorov_1d import WEIGHTS, jumps, panel_nodes
 
 Function = Callable[[Array], Array]
 
@@ -122,7 +122,8 @@ def chain_mean_exit_time(
     --------
     With the bridge, Brownian motion with constant drift has no time-step bias at all:
 
-    >>> result = chain_mean_exit_time(lambda x: 0.7 + 0 * x, 1.3 * 0.5**0.5, (-np.inf, 1.0), 0.5, 0.0, "bridge")
+    >>> s, line = 1.3 * 0.5**0.5, (-np.inf, 1.0)
+    >>> result = chain_mean_exit_time(lambda x: 0.7 + 0 * x, s, line, dt=0.5, x0=0.0, correction="bridge")
     >>> result.mean.round(8), round(1 / 0.7, 8)
     (np.float64(1.42857143), 1.42857143)
     """
@@ -157,7 +158,9 @@ def chain_mean_exit_time(
     def first_step(y: Array) -> tuple[Array, Array]:
         one, two = np.full(y.shape, dt), np.full(y.shape, dt**2)
         for barrier in barriers if crossing == "inside" else ():
-            lost = _time_lost(np.abs(barrier - y), (mean(y) - y) * math.copysign(1, barrier - y[0]), deviation(y))
+            lost = _time_lost(
+                np.abs(barrier - y), (mean(y) - y) * math.copysign(1, barrier - y[0]), deviation(y)
+            )
             one, two = one - dt * lost[0], two - dt**2 * lost[1]
         return one, two
 
@@ -183,12 +186,13 @@ def chain_exit_time(
     correction: str | None = None,
     crossing: str = "inside",
 ) -> ChainExitTime:
-    """Exit-time moments of a stochastic `Map`, or of the Euler-Maruyama steps of a `Diffusion`, in one dimension.
+    """Exit-time moments of a stochastic `Map`, or of Euler-Maruyama steps of a `Diffusion`, in one dimension.
 
     Parameters
     ----------
     system : Map or Diffusion
-        One-dimensional, with constant coefficients; a map with noise of ``probe="full"`` and without momentum.
+        One-dimensional, with constant coefficients; a map with noise of ``probe="full"`` and without
+        momentum.
     region : region
         With the interval's ends: `HalfSpace`, `Box`, `Ball`, or an intersection of them.
     x0 : array_like, shape (..., 1)
@@ -226,7 +230,7 @@ def chain_exit_time(
     if not hasattr(system, "drift"):
         if dt is not None or correction is not None:
             raise ValueError("dt and correction must be None for a map, which has no time inside a step")
-        if getattr(system, "noise", None) is None or getattr(system, "momentum", 0):
+        if getattr(system, "noise", None) is None or getattr(system, "momentum", 0.0) != 0:
             raise ValueError("system must be a map with noise and without momentum")
         if getattr(system.noise, "probe", "full") != "full":
             raise ValueError(
@@ -249,7 +253,9 @@ def chain_exit_time(
         covariance = np.asarray(diffusion.covariance(x[..., None]), dtype=np.float64)
         return np.sqrt(covariance[..., 0, 0] * step)
 
-    result = chain_mean_exit_time(drift, deviation, (lower, upper), step, starts, correction, crossing=crossing)
+    result = chain_mean_exit_time(
+        drift, deviation, (lower, upper), step, starts, correction, crossing=crossing
+    )
     return ChainExitTime(result.mean / unit, result.second_moment / unit**2, result.n_nodes)
 
 
@@ -300,8 +306,8 @@ def _kernel(y: Array, mean: Array, s: Array, x: Array, w: Array, barriers: list[
     width = max(1, int((last - first).max()))
     if width * len(y) > MAX_ENTRIES:
         raise ValueError(
-            f"the chain needs a matrix of {len(y)} x {width} entries, more than {MAX_ENTRIES}: the interval is too "
-            "long for the noise of a step"
+            f"the chain needs a matrix of {len(y)} x {width} entries, more than {MAX_ENTRIES}: "
+            "the interval is too long for the noise of a step"
         )
     columns = first[:, None] + np.arange(width)
     keep = columns < last[:, None]
@@ -315,8 +321,10 @@ def _kernel(y: Array, mean: Array, s: Array, x: Array, w: Array, barriers: list[
 
 
 def _time_lost(distance: Array, shift: Array, s: Array) -> tuple[Array, Array]:
-    """E[1 - min(tau, 1)] and E[1 - min(tau, 1)^2] for a Brownian motion of drift `shift` and standard deviation `s`
-    in unit time, tau its first passage at `distance`."""
+    """E[1 - min(tau, 1)] and E[1 - min(tau, 1)^2], tau the first passage at `distance` of a Brownian motion.
+
+    Its drift is `shift`, and its standard deviation in unit time `s`.
+    """
     nodes, weights = legendre.leggauss(64)
     v = (nodes + 1) / 2  # t = v^2, so that P(tau <= t) is smooth in v
     d, m, r = distance[:, None], shift[:, None] * v**2, s[:, None] * v

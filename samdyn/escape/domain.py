@@ -1,8 +1,8 @@
 """Where a deterministic solver works: the sets that absorb paths, and a finite box around the rest.
 
 1. A path is free where every condition s_i(x) < 0 holds, s_i a signed distance; where s_i >= 0 it is absorbed
-   with the boundary value g_i. A mean exit time has one condition (the region, g = 0), a committor two (not in
-   A, g = 0; not in B, g = 1).
+   with the boundary value g_i. A mean exit time has one condition (the region, g = 0), a committor two (not
+   in A, g = 0; not in B, g = 1).
 2. The box is the region's own where that is bounded. An unbounded side starts at the diffusion's box (with
    all finite faces inside) and moves outward until paths hardly ever come there: along every ray that leaves
    through the side and is still free, Phi = -int 2 b/a must rise by `RISE` above its minimum, so that the
@@ -89,7 +89,9 @@ def coefficients(diffusion: Any) -> tuple[Callable[[Array], Array], Callable[[Ar
     """`drift` and `covariance` of a diffusion in one or two dimensions, checked."""
     for name in ("dim", "drift", "covariance"):
         if not hasattr(diffusion, name):
-            raise TypeError(f"diffusion must have .dim, .drift and .covariance (an sd.Diffusion), got {diffusion!r}")
+            raise TypeError(
+                f"diffusion must have .dim, .drift and .covariance (an sd.Diffusion), got {diffusion!r}"
+            )
     if diffusion.dim not in (1, 2):
         raise ValueError(f"diffusion must have 1 or 2 dimensions, got dim={diffusion.dim}")
     if getattr(diffusion, "scheduled", False):
@@ -115,9 +117,13 @@ def solve_box(diffusion: Any, exits: Sequence[Exit], box: npt.ArrayLike | None) 
             )
     if box is not None:
         given = checks.box("box", box, dim)
-        result = np.stack([np.maximum(given[:, 0], limits[:, 0]), np.minimum(given[:, 1], limits[:, 1])], axis=1)
+        result = np.stack(
+            [np.maximum(given[:, 0], limits[:, 0]), np.minimum(given[:, 1], limits[:, 1])], axis=1
+        )
         if not (result[:, 0] < result[:, 1]).all():
-            raise ValueError(f"box must meet the region, which lies in {limits.tolist()}, got {given.tolist()}")
+            raise ValueError(
+                f"box must meet the region, which lies in {limits.tolist()}, got {given.tolist()}"
+            )
         return result
     if np.isfinite(limits).all():
         return limits
@@ -127,9 +133,14 @@ def solve_box(diffusion: Any, exits: Sequence[Exit], box: npt.ArrayLike | None) 
     if start is not None:
         start = checks.box("diffusion.box", start, dim)
         low, high = np.minimum(low, start[:, 0]), np.maximum(high, start[:, 1])
-    low, high = np.where(np.isfinite(limits[:, 0]), limits[:, 0], low), np.where(np.isfinite(limits[:, 1]), limits[:, 1], high)
+    low, high = (
+        np.where(np.isfinite(limits[:, 0]), limits[:, 0], low),
+        np.where(np.isfinite(limits[:, 1]), limits[:, 1], high),
+    )
     if not (np.isfinite(low) & np.isfinite(high) & (low < high)).all():
-        raise ValueError("box must be given: the region is unbounded and the diffusion has no box to start from")
+        raise ValueError(
+            "box must be given: the region is unbounded and the diffusion has no box to start from"
+        )
     result = np.stack([low, high], axis=1)
     for axis, side in np.argwhere(~np.isfinite(limits)):
         result[axis, side] = _move_outward(diffusion, exits, result, int(axis), int(side))
@@ -141,7 +152,7 @@ def _move_outward(diffusion: Any, exits: Sequence[Exit], box: Array, axis: int, 
     dim, absorbed = len(box), Absorbed(tuple(exits))
     width = box[axis, 1] - box[axis, 0]
     inner, sign = box[axis, 1 - side], (1.0 if side else -1.0)
-    across = np.array([0.0]) if dim == 1 else np.linspace(*box[1 - axis], 25)
+    across = np.array([0.0]) if dim == 1 else np.linspace(box[1 - axis, 0], box[1 - axis, 1], 25)
     edge = box[axis, side]
     for _ in range(60):
         along = np.linspace(inner, edge, 400)
@@ -164,6 +175,6 @@ def _move_outward(diffusion: Any, exits: Sequence[Exit], box: Array, axis: int, 
         edge = edge + sign * 0.05 * max(width, abs(edge - inner))
     name = f"{'upper' if side else 'lower'} side of coordinate {axis}"
     raise ValueError(
-        f"box must be given: the region is unbounded at the {name} and the drift does not lead back from there "
-        f"(looked from {box[axis, side]:g} to {edge:g}), so paths may never exit"
+        f"box must be given: the region is unbounded at the {name} and the drift does not lead back "
+        f"from there (looked from {box[axis, side]:g} to {edge:g}), so paths may never exit"
     )

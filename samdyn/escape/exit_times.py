@@ -1,8 +1,10 @@
 """First exit times from a region, by simulation of many paths at once.
 
-The scheme is Euler-Maruyama for a Diffusion and the map itself for a Map. For a Diffusion each step is tested with the crossing probability of the Brownian bridge between its
-ends, and the crossing time is drawn from its exact law (`samdyn.escape.crossing`), which reduces the bias of the mean exit time from order sqrt(dt) to order dt;
-without the correction the plain chain is watched at whole steps. The engine is `samdyn.ensemble.exits`.
+The scheme is Euler-Maruyama for a Diffusion and the map itself for a Map. For a Diffusion each step is
+tested with the crossing probability of the Brownian bridge between its ends, and the crossing time is drawn
+from its exact law (`samdyn.escape.crossing`), which reduces the bias of the mean exit time from order
+sqrt(dt) to order dt; without the correction the plain chain is watched at whole steps. The engine is
+`samdyn.ensemble.exits`.
 """
 
 from __future__ import annotations
@@ -24,7 +26,13 @@ from samdyn.compute.vector import Coordinates
 from samdyn.ensemble.exits import Draws, Exits, first_exits
 from samdyn.ensemble.kernel import COMPILE_FROM, ExitTest, can_compile
 from samdyn.ensemble.step import Stepper, build_stepper, combine
-from samdyn.escape.crossing import conjugate_direction, exit_point, exit_probability, first_exit, projected_variance
+from samdyn.escape.crossing import (
+    conjugate_direction,
+    exit_point,
+    exit_probability,
+    first_exit,
+    projected_variance,
+)
 from samdyn.escape.regions import OpenSet
 from samdyn.escape.statistics import ExitTimes
 from samdyn.systems.diffusion import Diffusion
@@ -66,17 +74,20 @@ def exit_times(
     dt : float, optional
         Step of a Diffusion, in time; its lr by default (one step of the algorithm). Not for a Map.
     seed : int
-        The random numbers are a function of (seed, path number, step): the same paths on every device, in any tile.
+        The random numbers are a function of (seed, path number, step): the same paths on every device, in
+        any tile.
     correction : {"bridge", None}
-        "bridge": exits within a step of a Diffusion are tested for and timed. None: the chain is watched at whole steps. A Map has
+        ""
+        "bridge": exits within a step of a Diffusion are tested for and timed. None: the chain is watched at
+        whole steps. A Map has
         no time between steps and is always watched at whole steps.
     device : str, optional
         "cpu" or "cuda"; the GPU by default where there is one.
     precision : {"single", "double"}, optional
         Precision of states and noise. By default double for small jobs and single for compiled ones.
     compile : bool, optional
-        Whether to compile the step (torch.compile). By default for jobs large enough to repay the compilation, if a compiler is present. The paths are the same to
-        rounding.
+        Whether to compile the step (torch.compile). By default for jobs large enough to repay the
+        compilation, if a compiler is present. The paths are the same to rounding.
     progress : bool
         Show a progress bar.
 
@@ -87,16 +98,19 @@ def exit_times(
     Raises
     ------
     TypeError, ValueError
-        An argument is of the wrong kind or out of range, a start is not inside the region, the device is not there. Before any work.
+        An argument is of the wrong kind or out of range, a start is not inside the region, the device is
+        not there. Before any work.
 
     Notes
     -----
-    Bias of the mean exit time at step dt: with the bridge a few tenths of a percent at dt = 0.01 of the time scale 1/curvature, shrinking as dt; without it 6-14 %
-    there, shrinking as sqrt(dt). Against the plain chain itself ``correction=None`` is exact.
+    Bias of the mean exit time at step dt: with the bridge a few tenths of a percent at dt = 0.01 of the
+    time scale 1/curvature, shrinking as dt; without it 6-14 % there, shrinking as sqrt(dt). Against the
+    plain chain itself ``correction=None`` is exact.
 
     References
     ----------
-    Gobet, Stochastic Processes and their Applications 87 (2000) 167-197, for the bridge test; Gobet & Menozzi, ibid. 120 (2010) 130-162.
+    Gobet, Stochastic Processes and their Applications 87 (2000) 167-197, for the bridge test; Gobet &
+    Menozzi, ibid. 120 (2010) 130-162.
 
     Examples
     --------
@@ -137,7 +151,8 @@ def exit_times(
         compile = large and stepper.traced and can_compile(where)
     elif compile and not stepper.traced:
         raise ValueError(
-            "compile must be False: the loss has no pointwise form (it uses an operation that cannot be traced)"
+            "compile must be False: the loss has no pointwise form (it uses an operation "
+            "that cannot be traced)"
         )
     dtype = PRECISIONS[precision] if precision else (torch.float32 if compile else torch.float64)
     test = ExitTest(region.faces, continuous and correction == "bridge", exit_probability, projected_variance)

@@ -118,7 +118,7 @@ class Field:
 
 @dataclass(frozen=True, eq=False)
 class PanelInterpolant:
-    """Piecewise polynomials: panel j spans lower[j] to upper[j] and has values[j] at its Gauss-Legendre nodes."""
+    """Piecewise polynomials: panel j, from lower[j] to upper[j], has values[j] at Gauss-Legendre nodes."""
 
     lower: Array
     upper: Array

@@ -4,11 +4,12 @@ For dX = b dt + sigma dW with a = sigma sigma^T the generator is L = b . grad + 
 
 - `mean_exit_time`: L T = -1 in the region and T = 0 where paths leave; moments from L T_k = -k T_(k-1).
 - `committor`: L q = 0, q = 0 in A and 1 in B.
-- `exit_rate`: the smallest eigenvalue of -L with absorbing boundary, the rate at which the survival probability decays.
+- `exit_rate`: the smallest eigenvalue of -L with absorbing boundary, the rate at which the survival
+  probability decays.
 
-In one dimension they are integrals (`kolmogorov_1d`: relative accuracy near 1e-10, any size of the result). In two
-dimensions they are solved by exponentially fitted differences on three grids with Richardson extrapolation
-(`kolmogorov_2d`). Which box is solved where the region is unbounded: see `domain`.
+In one dimension they are integrals (`kolmogorov_1d`: relative accuracy near 1e-10, any size of the result).
+In two dimensions they are solved by exponentially fitted differences on three grids with Richardson
+extrapolation (`kolmogorov_2d`). Which box is solved where the region is unbounded: see `domain`.
 
 References
 ----------
@@ -28,6 +29,7 @@ from scipy.optimize import brentq
 from samdyn.compute import checks
 from samdyn.compute.checks import Array
 from samdyn.escape import kolmogorov_1d as line
+from samdyn.escape import kolmogorov_2d
 from samdyn.escape.domain import Absorbed, Exit, coefficients, solve_box
 from samdyn.escape.field import Field, PanelInterpolant
 
@@ -71,8 +73,8 @@ def mean_exit_time(
         Two dimensions: cells along the longer side of the box, or along each side, on the finest of three
         grids. One dimension adapts itself and ignores it.
     box : array_like, shape (dim, 2), optional
-        Where the region is unbounded, the box to solve in; its walls reflect. By default one that paths hardly
-        ever leave.
+        Where the region is unbounded, the box to solve in; its walls reflect. By default one that paths
+        hardly ever leave.
     moment : int
         1 for the mean, k for E[tau^k].
 
@@ -88,15 +90,16 @@ def mean_exit_time(
 
     Notes
     -----
-    Two dimensions: if the drift is much stronger than the noise over a cell the scheme remains stable but loses
-    accuracy; `Field.error` says so. Times beyond 1e10 of the fastest time scale on the grid drown in rounding
-    there (not in one dimension).
+    Two dimensions: if the drift is much stronger than the noise over a cell the scheme remains stable but
+    loses accuracy; `Field.error` says so. Times beyond 1e10 of the fastest time scale on the grid drown in
+    rounding there (not in one dimension).
 
     Examples
     --------
     >>> import samdyn as sd
     >>> from samdyn.escape.kolmogorov import mean_exit_time
-    >>> sde = sd.Diffusion(sd.landscapes.saddle(1.0, 1.0), sd.GD(), lr=0.1, noise=sd.GaussianNoise(std=2.0**0.5))
+    >>> noise = sd.GaussianNoise(std=2.0**0.5)
+    >>> sde = sd.Diffusion(sd.landscapes.saddle(1.0, 1.0), sd.GD(), lr=0.1, noise=noise)
     >>> time = mean_exit_time(sde, sd.Box([-1, -1], [1, 1]), resolution=64)
     >>> time([0.0, 0.0]).round(3)
     np.float64(1.71)
@@ -107,8 +110,6 @@ def mean_exit_time(
     exits = (Exit(region, 1.0, 0.0),)
     coefficients(diffusion)
     if diffusion.dim == 2:
-        from samdyn.escape import kolmogorov_2d
-
         return kolmogorov_2d.solve(diffusion, exits, box, resolution, moment, name, unit)
 
     def solve(inverse: line.Inverse, values: tuple[float, float]) -> Array:
@@ -145,7 +146,8 @@ def committor(
     --------
     >>> import samdyn as sd
     >>> from samdyn.escape.kolmogorov import committor
-    >>> sde = sd.Diffusion(sd.landscapes.double_well(), sd.GD(), lr=0.02, noise=sd.GaussianNoise(std=2.0**0.5))
+    >>> noise = sd.GaussianNoise(std=2.0**0.5)
+    >>> sde = sd.Diffusion(sd.landscapes.double_well(), sd.GD(), lr=0.02, noise=noise)
     >>> q = committor(sde, sd.HalfSpace([1.0], -1.0), sd.HalfSpace([-1.0], 0.0))
     >>> float(f"{q([-0.9]):.6g}")
     2.43632e-06
@@ -153,8 +155,6 @@ def committor(
     exits = (Exit(region_a, -1.0, 0.0), Exit(region_b, -1.0, 1.0))
     coefficients(diffusion)
     if diffusion.dim == 2:
-        from samdyn.escape import kolmogorov_2d
-
         return kolmogorov_2d.solve(diffusion, exits, box, resolution, 0, "committor", "")
 
     def solve(inverse: line.Inverse, values: tuple[float, float]) -> Array:
@@ -196,8 +196,6 @@ def exit_rate(
     exits = (Exit(region, 1.0, 0.0),)
     coefficients(diffusion)
     if diffusion.dim == 2:
-        from samdyn.escape import kolmogorov_2d
-
         return ExitRate(*kolmogorov_2d.slowest_rate(diffusion, exits, box, resolution))
     rate, log_variance = _one_dimensional(diffusion)
     found = []
@@ -219,7 +217,8 @@ def _one_dimensional(diffusion: Any) -> tuple[line.Function, line.Function]:
         a: Array = np.asarray(diffusion.covariance(x[..., None]), dtype=np.float64)[..., 0, 0]
         if not (a > 0).all():
             raise ValueError(
-                f"covariance must be > 0 everywhere in the region, got {a.min():g} near {x.flat[int(a.argmin())]:g}"
+                f"covariance must be > 0 everywhere in the region, got {a.min():g} "
+                f"near {x.flat[int(a.argmin())]:g}"
             )
         return a
 
@@ -245,7 +244,9 @@ def _intervals(
     free = s < -1e-14 * scale
     change = np.flatnonzero(free[1:] != free[:-1])
     roots = [
-        brentq(distance, x[i], x[i + 1], xtol=1e-15 * scale, rtol=1e-15) if s[i] * s[i + 1] < 0 else x[i if free[i + 1] else i + 1]
+        brentq(distance, x[i], x[i + 1], xtol=1e-15 * scale, rtol=1e-15)
+        if s[i] * s[i + 1] < 0
+        else x[i if free[i + 1] else i + 1]
         for i in change
     ]
     ends = [*([window[0]] if free[0] else []), *roots, *([window[1]] if free[-1] else [])]
@@ -255,11 +256,15 @@ def _intervals(
         absorbs = (not (i == 0 and free[0]), not (upper == ends[-1] and free[-1]))
         # the exit that a path meets just outside each end
         outside = np.array([[lower - inner], [upper + inner]])
-        result.append((float(lower), float(upper), absorbs, tuple(absorbed.distance_and_value(outside)[1].tolist())))
+        result.append(
+            (float(lower), float(upper), absorbs, tuple(absorbed.distance_and_value(outside)[1].tolist()))
+        )
     if not result:
         raise ValueError(f"region must have an inside in {window.tolist()}")
     if not any(any(r[2]) for r in result):
-        raise ValueError(f"region must have a boundary in {window.tolist()}, or no path exits; give a larger box")
+        raise ValueError(
+            f"region must have a boundary in {window.tolist()}, or no path exits; give a larger box"
+        )
     return [r for r in result if any(r[2])]
 
 
@@ -282,5 +287,11 @@ def _on_intervals(
         parts.append((fine.edges[:-1], fine.edges[1:], fine.x, exact, error))
     low, high, x, exact, error = (np.concatenate(column) for column in zip(*parts, strict=True))
     return Field(
-        name, unit, (x.ravel(),), exact.ravel(), error.ravel(), PanelInterpolant(low, high, exact), Absorbed(exits)
+        name,
+        unit,
+        (x.ravel(),),
+        exact.ravel(),
+        error.ravel(),
+        PanelInterpolant(low, high, exact),
+        Absorbed(exits),
     )

@@ -15,9 +15,9 @@ for two absorbing ends, and u(x) = S(x, r) int_l^x m f + int_x^r S(y, r) m f dy 
    nothing cancels or overflows: relative accuracy holds for times of any size.
 3. The error estimate is the change when every panel is halved.
 
-The slowest rate is the reciprocal of the largest eigenvalue of f -> u, which is self-adjoint with respect to m: power
-iteration with Rayleigh quotients, stopped at a relative change of 1e-14 or
-where the change, below 1e-10, no longer falls.
+The slowest rate is the reciprocal of the largest eigenvalue of f -> u, which is self-adjoint with respect to
+m: power iteration with Rayleigh quotients, stopped at a relative change of 1e-14 or where the
+change, below 1e-10, no longer falls.
 
 References
 ----------
@@ -83,12 +83,12 @@ def panel_nodes(edges: Array) -> Array:
 
 
 def _refine(
-    function: Function, lower: float, upper: float, fixed: Array, integral_error: float
+    function: Function, lower: float, upper: float, fixed: Array, integral_error: float, inset: float
 ) -> tuple[Array, Array]:
     """Panel edges between the points `fixed`, and the places where halving did not help.
 
-    A function is resolved on a panel where its last Legendre coefficients are at rounding level, or are worth less
-    than `integral_error` in its integral.
+    A function is resolved on a panel where its last Legendre coefficients are at rounding level, or are
+    worth less than `integral_error` in its integral.
     """
     scale = max(upper - lower, abs(lower), abs(upper))
     ends = np.concatenate([[lower], fixed, [upper]])
@@ -103,15 +103,19 @@ def _refine(
     rounding: Array | None = None
     while left.size:
         half = (right - left) / 2
-        # two more points next to the ends, since no node would see a jump between it and the end
-        near = 1 - np.minimum(1e-12 * scale / half, 4e-3)
-        local = np.concatenate([np.tile(NODES, (half.size, 1)), -near[:, None], near[:, None]], axis=1)
-        values = function((left + right)[:, None] / 2 + half[:, None] * local)  # (k, P, N_NODES + 2)
+        # two more points at the ends, since no node would see a jump between it and the end; just inside them
+        # in the second pass, where the ends are at the jumps
+        offset = np.minimum(inset * scale, 4e-3 * half)
+        x = (left + right)[:, None] / 2 + half[:, None] * NODES
+        values = function(np.column_stack([x, left + offset, right - offset]))  # (k, P, N_NODES + 2)
         if not np.isfinite(values).all():
-            raise ValueError(f"drift and covariance must be finite and the covariance > 0 on ({lower:g}, {upper:g})")
+            raise ValueError(
+                f"drift and covariance must be finite and the covariance > 0 on ({lower:g}, {upper:g})"
+            )
         values, at_ends = values[..., :N_NODES], values[..., N_NODES:]
         coefficients = values @ TO_COEFFICIENTS.T
-        expected = np.einsum("kpn,pen->kpe", coefficients, legendre.legvander(local[:, N_NODES:], N_NODES - 1))
+        ends = np.stack([offset / half - 1, 1 - offset / half], axis=1)
+        expected = np.einsum("kpn,pen->kpe", coefficients, legendre.legvander(ends, N_NODES - 1))
         missed = np.abs(expected - at_ends).max(axis=-1)
         tail = np.maximum(np.abs(coefficients[..., -3:]).max(axis=-1), 0.01 * missed)
         if rounding is None:
@@ -128,8 +132,8 @@ def _refine(
         left, right = np.concatenate([left[~stop], middle]), np.concatenate([middle, right[~stop]])
         if total + left.size > MAX_PANELS:
             raise ValueError(
-                f"the drift needs more than {MAX_PANELS} panels on ({lower:g}, {upper:g}): it is not piecewise smooth, "
-                "or the noise is too small for the box; give a smaller box"
+                f"the drift needs more than {MAX_PANELS} panels on ({lower:g}, {upper:g}): it is not "
+                "piecewise smooth, or the noise is too small for the box; give a smaller box"
             )
     edges = np.append(np.sort(np.concatenate(done)), upper)
     return edges, np.sort(np.concatenate(stuck))
@@ -165,7 +169,7 @@ def jumps(function: Function, lower: float, upper: float) -> Array:
     scale = max(upper - lower, abs(lower), abs(upper))
     # an irrational cut, so that no jump sits on a panel end by chance and stays unseen
     cut = np.array([lower + (upper - lower) * 0.3819660112501051])
-    found = _merge(_refine(function, lower, upper, cut, 0.0)[1], 1e-10 * scale)
+    found = _merge(_refine(function, lower, upper, cut, 0.0, 0.0)[1], 1e-10 * scale)
     return found[(found > lower + 1e-12 * scale) & (found < upper - 1e-12 * scale)]
 
 
@@ -176,7 +180,7 @@ def panels(rate: Function, log_variance: Function, lower: float, upper: float) -
         return np.stack([rate(x), log_variance(x)])
 
     fixed = jumps(both, lower, upper)
-    edges, _ = _refine(both, lower, upper, fixed, 1e-14)
+    edges, _ = _refine(both, lower, upper, fixed, 1e-14, 1e-12)
     return from_edges(rate, log_variance, edges)
 
 

@@ -1,8 +1,9 @@
 """Statistics of first exit times, censored or not.
 
-Mean: total time watched over the number of exits; without censoring that is the sample mean. With censoring it is the maximum-likelihood mean of an exponential law, and right for
-other laws only as far as their hazard is constant. Its standard error is that of a ratio, sqrt(sum (w_i - m d_i)^2) / sum d_i with w the watched times and
-d the exit flags; without censoring that is the usual standard deviation over sqrt(n).
+Mean: total time watched over the number of exits; without censoring that is the sample mean. With censoring
+it is the maximum-likelihood mean of an exponential law, and right for other laws only as far as their
+hazard is constant. Its standard error is that of a ratio, sqrt(sum (w_i - m d_i)^2) / sum d_i with w the
+watched times and d the exit flags; without censoring that is the usual standard deviation over sqrt(n).
 
 Survival: Kaplan-Meier with the log-log confidence band (scipy.stats.ecdf).
 """
@@ -13,6 +14,7 @@ import dataclasses
 import json
 import math
 import os
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,7 +59,8 @@ class ExitTimes:
     Attributes
     ----------
     times : ndarray, shape (n,)
-        Exit times, nan where the path had not left (censored) or diverged. In the time of the diffusion, or in steps of the map.
+        Exit times, nan where the path had not left (censored) or diverged. In the time of the diffusion, or
+        in steps of the map.
     exited : ndarray of bool, shape (n,)
     exit_points : ndarray, shape (n, dim)
         Where the paths left; nan where they did not.
@@ -140,7 +143,8 @@ class ExitTimes:
         level : float
             Coverage, in (0, 1).
         method : {"normal", "exact", "bootstrap"}
-            "normal": mean +- z standard errors. "exact": chi-squared, exact if exit times are exponential. "bootstrap": percentiles over 2000 resamples (BCa is of no
+            "normal": mean +- z standard errors. "exact": chi-squared, exact if exit times "
+            "are exponential. "bootstrap": percentiles over 2000 resamples (BCa is of no
             use for a ratio of sums this smooth), deterministic.
 
         Returns
@@ -167,8 +171,9 @@ class ExitTimes:
         if events == 0:
             return exposure / float(-math.log(1 - level)), math.inf
         if method == "exact":
-            # Exits of a path that is watched to the end: 2 exposure / mean is chi-squared with 2 events degrees of freedom;
-            # with censoring by time the upper end takes one event more, which makes the interval conservative
+            # Exits of a path that is watched to the end: 2 exposure / mean is chi-squared with 2 events
+            # degrees of freedom; with censoring by time the upper end takes one event more, which makes the
+            # interval conservative
             more = 2 * events + (0 if self.exited.all() else 2)
             upper = 2 * exposure / float(stats.chi2.ppf(tail, 2 * events))
             return 2 * exposure / float(stats.chi2.ppf(1 - tail, more)), upper
@@ -193,7 +198,10 @@ class ExitTimes:
             return Survival(np.zeros(1), one, one * 0, one)
         data = stats.CensoredData(uncensored=self.watched[self.exited], right=self.watched[~self.exited])
         curve = stats.ecdf(data).sf
-        with np.errstate(all="ignore"):
+        with np.errstate(all="ignore"), warnings.catch_warnings():
+            warnings.simplefilter(
+                "ignore", RuntimeWarning
+            )  # the band is undefined where nothing is left; see below
             band = curve.confidence_interval(level, method="log-log")
         probability = curve.probabilities
         # where nothing is left the log-log band is nan: its limits are 0 and the previous upper end
@@ -224,7 +232,9 @@ class ExitTimes:
             raise ValueError(f"q must be in [0, 1], got {q!r}")
         curve = self.survival()
         index = np.searchsorted(-curve.probability, wanted - 1, side="left")
-        return np.where(index < len(curve.times), curve.times[np.minimum(index, len(curve.times) - 1)], np.nan)
+        return np.where(
+            index < len(curve.times), curve.times[np.minimum(index, len(curve.times) - 1)], np.nan
+        )
 
     def face_counts(self) -> dict[str, int]:
         """How many paths left through each face."""
@@ -267,9 +277,13 @@ class ExitTimes:
         except FileNotFoundError:
             raise
         except Exception as error:
-            raise ValueError(f"path must be a file written by ExitTimes.save, got {os.fspath(path)!r}: {error}") from error
+            raise ValueError(
+                f"path must be a file written by ExitTimes.save, got {os.fspath(path)!r}: {error}"
+            ) from error
         if header.pop("kind", None) != "ExitTimes" or header.pop("schema", None) != SCHEMA:
-            raise ValueError(f"path must hold ExitTimes of schema {SCHEMA}, got another file: {os.fspath(path)!r}")
+            raise ValueError(
+                f"path must hold ExitTimes of schema {SCHEMA}, got another file: {os.fspath(path)!r}"
+            )
         header["face_names"] = tuple(header["face_names"])
         return cls(**header, **arrays)
 
@@ -319,7 +333,8 @@ def ratio_of_means(a: ExitTimes, b: ExitTimes, level: float = 0.95) -> tuple[flo
     >>> import samdyn as sd
     >>> def exits(rule, seed):
     ...     sde = sd.Diffusion(sd.landscapes.saddle(1, 1), rule, lr=0.01, noise=sd.GaussianNoise(std=1.0))
-    ...     return sd.exit_times(sde, [0.0, 0.0], sd.Ball([0.0, 0.0], 0.5), n_paths=1000, t_max=100.0, seed=seed)
+    ...     return sd.exit_times(sde, [0.0, 0.0], sd.Ball([0.0, 0.0], 0.5), n_paths=1000, t_max=100.0,
+    seed=seed)
     >>> ratio, low, high = sd.ratio_of_means(exits(sd.USAM(0.5), 1), exits(sd.GD(), 2))
     >>> low < ratio < high and ratio > 1
     True
@@ -328,5 +343,3 @@ def ratio_of_means(a: ExitTimes, b: ExitTimes, level: float = 0.95) -> tuple[flo
     ratio = a.mean / b.mean
     spread = z * math.hypot(a.standard_error / a.mean, b.standard_error / b.mean)
     return ratio, ratio * math.exp(-spread), ratio * math.exp(spread)
-
-

@@ -22,7 +22,8 @@ from samdyn.compute.checks import Array
 def hessian_of(loss: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
     """The Hessian of a one-point loss as a one-point function.
 
-    Reverse over reverse mode: torch.func.hessian (forward over reverse) is wrong for some losses under vmap in torch 2.13.
+    Reverse over reverse mode: torch.func.hessian (forward over reverse) is wrong for some losses under vmap
+    in torch 2.13.
     """
     return torch.func.jacrev(torch.func.grad(loss))
 
@@ -48,7 +49,8 @@ class Landscape:
     Parameters
     ----------
     function : callable
-        Takes ONE point `w`, a torch tensor of shape (dim,), and returns a scalar tensor. Written with torch operations; samdyn batches and differentiates it.
+        Takes ONE point `w`, a torch tensor of shape (dim,), and returns a scalar tensor. Written with torch
+        operations; samdyn batches and differentiates it.
     dim : int
         Number of coordinates.
     box : sequence of (lower, upper), optional
@@ -63,7 +65,8 @@ class Landscape:
     Raises
     ------
     TypeError, ValueError
-        `function` does not return a differentiable scalar, or an argument has the wrong shape. Both before any work.
+        `function` does not return a differentiable scalar, or an argument has the wrong shape. Both before
+        any work.
 
     Examples
     --------

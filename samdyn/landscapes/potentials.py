@@ -19,6 +19,7 @@ _MUELLER_BROWN = (
     (15.0, 0.7, 0.6, 0.7, -1.0, 1.0),
 )
 
+
 def _three_well(w: Tensor) -> Tensor:
     x, y = w[0], w[1]
     hill = 3 * torch.exp(-(x**2) - (y - 1 / 3) ** 2)

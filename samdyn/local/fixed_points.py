@@ -2,14 +2,21 @@
 
 Algorithm
 ---------
-1. Critical points of the loss: batched Newton on the gradient (`newton_zeros`). They are fixed points of every rule, since e = 0 where g = 0.
-2. Hallucinated points: batched Newton on grad f(x + e(x)); zeros with a vanishing gradient belong to step 1 and are dropped.
-3. Kind, from the Hessian's eigenvalues at a critical point: "minimum", "saddle", "maximum", or "degenerate" if one is below 1e-6 of the largest in modulus.
-4. Stability, from the Jacobian where there is one; at a critical point under a normalised rule from the capture set (`samdyn.local.trapping`).
-5. Degenerate points that hang together within 5 % of the box's diagonal, ten or more, are a curve or surface: one entry, with its dimension and sample points.
-Systems given by a function skip 1 and 3. With period k > 1: zeros of the k-fold map that are not of a lower period, one entry a cycle.
+1. Critical points of the loss: batched Newton on the gradient (`newton_zeros`). They are fixed points of
+   every rule, since e = 0 where g = 0.
+2. Hallucinated points: batched Newton on grad f(x + e(x)); zeros with a vanishing gradient belong to step 1
+   and are dropped.
+3. Kind, from the Hessian's eigenvalues at a critical point: "minimum", "saddle", "maximum", or "degenerate"
+   if one is below 1e-6 of the largest in modulus.
+4. Stability, from the Jacobian where there is one; at a critical point under a normalised rule from the
+   capture set (`samdyn.local.trapping`).
+5. Degenerate points that hang together within 5 % of the box's diagonal, ten or more, are a curve or
+   surface: one entry, with its dimension and sample points.
+Systems given by a function skip 1 and 3. With period k > 1: zeros of the k-fold map that are not of a lower
+period, one entry a cycle.
 
-The search is by multi-start: complete with high probability, not certainly. More starts (`n_starts`) find points with small Newton basins.
+The search is by multi-start: complete with high probability, not certainly. More starts (`n_starts`) find
+points with small Newton basins.
 """
 
 from __future__ import annotations
@@ -47,10 +54,12 @@ class FixedPoint:
     x : ndarray, shape (dim,)
         Position (of one point of a cycle).
     kind : str
-        What the loss has there: "minimum", "saddle", "maximum", "degenerate", or "hallucinated" (the gradient at x is not zero, the one at x + e(x)
-        is); "fixed point" for systems without a loss, "cycle" for period > 1.
+        What the loss has there: "minimum", "saddle", "maximum", "degenerate", or "hallucinated" (the
+        gradient at x is not zero, the one at x + e(x) is); "fixed point" for systems without a loss,
+        "cycle" for period > 1.
     stability : str
-        What the dynamics does there: "attracting", "repelling", "saddle", "marginal", or "trapping" (the field jumps; see `capture_radius`).
+        What the dynamics does there: "attracting", "repelling", "saddle", "marginal", or "trapping" (the
+        field jumps; see `capture_radius`).
     eigenvalues : ndarray
         Of the Jacobian; nan where there is none. For a cycle the multipliers of one period.
     residual : float
@@ -58,9 +67,11 @@ class FixedPoint:
     period : int
         1 for a fixed point.
     capture_radius : float
-        Trapping points: from a ball of this radius the flow is drawn onto the point (inf-like values are cut at the box's diagonal). nan otherwise.
+        Trapping points: from a ball of this radius the flow is drawn onto the point (inf-like values are
+        cut at the box's diagonal). nan otherwise.
     chatter_radius : float
-        Trapping points of a map: the map hovers within this distance instead of stopping. 0 for a flow, nan where not trapping.
+        Trapping points of a map: the map hovers within this distance instead of stopping. 0 for a flow, nan
+        where not trapping.
     dimension : int
         Dimension of the set of fixed points that this entry stands for: 0 for an isolated one.
     points : ndarray, shape (n, dim)
@@ -133,7 +144,11 @@ class FixedPoints(Sequence[FixedPoint]):
         rows = []
         for p in self.points:
             position = "(" + ", ".join(f"{v:.6g}" for v in p.x) + ")"
-            values = ", ".join(f"{v:.4g}" for v in p.eigenvalues[:4]) if not np.isnan(p.eigenvalues).any() else "none: the field jumps"
+            values = (
+                ", ".join(f"{v:.4g}" for v in p.eigenvalues[:4])
+                if not np.isnan(p.eigenvalues).any()
+                else "none: the field jumps"
+            )
             rows.append((position, p.kind, p.stability, values, _remark(p).lstrip(", ")))
         return rows
 
@@ -141,7 +156,13 @@ class FixedPoints(Sequence[FixedPoint]):
         head = f"FixedPoints of {self.system!r}: {len(self)} in the box"
         table = [("x", "kind", "stability", "eigenvalues", ""), *self._rows()]
         widths = [max(len(row[i]) for row in table) for i in range(5)]
-        return "\n".join([head] + ["  " + "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in table])
+        return "\n".join(
+            [head]
+            + [
+                "  " + "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip()
+                for row in table
+            ]
+        )
 
     def _repr_html_(self) -> str:
         cells = "".join("<tr>" + "".join(f"<td>{c}</td>" for c in row) + "</tr>" for row in self._rows())
@@ -168,7 +189,8 @@ def fixed_points(
     Parameters
     ----------
     system : Map, Flow or Diffusion
-        Of a Diffusion the zeros of the drift. The coefficients must be constant: a schedule has no fixed points.
+        Of a Diffusion the zeros of the drift. The coefficients must be constant: a schedule has no fixed
+        points.
     box : sequence of (lower, upper), optional
         Where to look; the system's own box by default.
     period : int
@@ -210,7 +232,9 @@ def fixed_points(
         raise ValueError(f"system must have constant coefficients to have fixed points, got {system!r}")
     if period > 1:
         if not isinstance(system, Map):
-            raise ValueError(f"period must be 1 for a {type(system).__name__}: only maps have cycles of a given period")
+            raise ValueError(
+                f"period must be 1 for a {type(system).__name__}: only maps have cycles of a given period"
+            )
         return FixedPoints(_cycles(system, region, period, n_starts, tolerance), system, region)
     if system.landscape is None:
         zeros = newton_zeros(_displacement(system), region, n_starts=n_starts, tolerance=tolerance)
@@ -218,13 +242,18 @@ def fixed_points(
     loss = system.landscape
     critical = newton_zeros(torch.func.grad(loss.one_point), region, n_starts=n_starts, tolerance=tolerance)
     kinds = [kind_of(hessian) for hessian in loss.hessian(critical)]
-    isolated, families = _gather_families(critical, np.array([kind == "degenerate" for kind in kinds]), region)
+    isolated, families = _gather_families(
+        critical, np.array([kind == "degenerate" for kind in kinds], dtype=bool), region
+    )
     found = _describe_critical(system, critical[isolated], [kinds[i] for i in isolated], region)
     found += [_family(system, points, "degenerate") for points in families]
     if system.rule is not None and any(system.rule.coefficients().values()):
         zeros = newton_zeros(_displacement(system), region, n_starts=n_starts, tolerance=tolerance)
         zeros = zeros[_hallucinated(system, zeros, critical, region)]
-        flat = np.array([stability_of(v, False) == "marginal" for v in np.linalg.eigvals(_field_jacobian(system, zeros))])
+        flat = np.array(
+            [stability_of(v, False) == "marginal" for v in np.linalg.eigvals(_field_jacobian(system, zeros))],
+            dtype=bool,
+        )
         isolated, families = _gather_families(zeros, flat, region)
         found += [_describe(system, z, "hallucinated") for z in zeros[isolated]]
         found += [_family(system, points, "hallucinated") for points in families]
@@ -289,18 +318,30 @@ def _describe_critical(system: System, z: Array, kinds: list[str], box: Array) -
     stabilities = jump_stability(system, z, reach=float(np.linalg.norm(box[:, 1] - box[:, 0])))
     none = np.full(system.state_dim, np.nan)
     return [
-        FixedPoint(point, kind, stability, none, _residual(system, point), capture_radius=capture, chatter_radius=chatter)
+        FixedPoint(
+            point,
+            kind,
+            stability,
+            none,
+            _residual(system, point),
+            capture_radius=capture,
+            chatter_radius=chatter,
+        )
         for point, kind, (stability, capture, chatter) in zip(z, kinds, stabilities, strict=True)
     ]
 
 
 def jump_stability(system: System, z: Array, reach: float | None = None) -> list[tuple[str, float, float]]:
-    """Stability of critical points (n, dim) under a rule that jumps there, with their capture and chatter radii."""
+    """Stability of critical points (n, dim) under a rule that jumps there, with their capture and chatter
+    radii.
+    """
     loss, rule = system.landscape, system.rule
     assert loss is not None and rule is not None
     length = jump_length(rule)
     if reach is None:
-        reach = 10 * length if system.box is None else float(np.linalg.norm(system.box[:, 1] - system.box[:, 0]))
+        reach = (
+            10 * length if system.box is None else float(np.linalg.norm(system.box[:, 1] - system.box[:, 0]))
+        )
     capture = np.array([capture_radius(loss, rule, point, reach) for point in z])
     chatter = chatter_radii(system, z) if isinstance(system, Map) else np.zeros(len(z))
     probe = z[:, None] + 1e-6 * length * directions(system.dim)
@@ -348,9 +389,13 @@ def _family(system: System, cloud: Array, kind: str) -> FixedPoint:
     jumps = kind == "degenerate" and system.rule is not None and system.rule.jumps
     if jumps:
         none = np.full(system.state_dim, np.nan)
-        return FixedPoint(centre, kind, "marginal", none, _residual(system, centre), dimension=dimension, points=cloud)
+        return FixedPoint(
+            centre, kind, "marginal", none, _residual(system, centre), dimension=dimension, points=cloud
+        )
     one = _describe(system, centre, kind)
-    return FixedPoint(one.x, kind, one.stability, one.eigenvalues, one.residual, dimension=dimension, points=cloud)
+    return FixedPoint(
+        one.x, kind, one.stability, one.eigenvalues, one.residual, dimension=dimension, points=cloud
+    )
 
 
 def _cycles(system: Map, box: Array, period: int, n_starts: int, tolerance: float) -> tuple[FixedPoint, ...]:
@@ -367,7 +412,9 @@ def _cycles(system: Map, box: Array, period: int, n_starts: int, tolerance: floa
     starts = None
     if system.landscape is not None and system.rule is not None and system.rule.jumps:
         starts = _cycle_starts(system, box, n_starts)
-    zeros = newton_zeros(repeated, box, n_starts=n_starts, tolerance=tolerance, starts=starts, separation=1e-8)
+    zeros = newton_zeros(
+        repeated, box, n_starts=n_starts, tolerance=tolerance, starts=starts, separation=1e-8
+    )
     diagonal = float(np.linalg.norm(box[:, 1] - box[:, 0]))
     result: list[FixedPoint] = []
     for z in zeros:
@@ -379,16 +426,24 @@ def _cycles(system: Map, box: Array, period: int, n_starts: int, tolerance: floa
         seen = any(np.linalg.norm(other.points - z, axis=1).min() < 1e-7 * diagonal for other in result)
         if seen or distances.min() < 1e-9 * diagonal:
             continue
-        product = np.linalg.multi_dot(list(system.jacobian(cycle))[::-1]) if period > 1 else system.jacobian(z)
+        product = (
+            np.linalg.multi_dot(list(system.jacobian(cycle))[::-1]) if period > 1 else system.jacobian(z)
+        )
         eigenvalues = np.linalg.eigvals(product)
         eigenvalues = eigenvalues[np.argsort(-np.abs(eigenvalues), kind="stable")]
         residual = float(np.linalg.norm(system(cycle[-1]) - z))
-        result.append(FixedPoint(z, "cycle", stability_of(eigenvalues, True), eigenvalues, residual, period, points=cycle))
+        result.append(
+            FixedPoint(
+                z, "cycle", stability_of(eigenvalues, True), eigenvalues, residual, period, points=cycle
+            )
+        )
     return tuple(result)
 
 
 def _cycle_starts(system: Map, box: Array, n_starts: int) -> Array:
-    """Starts on the scale of the cycles that a normalised rule has around critical points: lr r |lambda| / 2 along each eigenvector."""
+    """Starts on the scale of the cycles that a normalised rule has around critical points: lr r |lambda|
+    / 2 along each eigenvector.
+    """
     assert system.landscape is not None and system.rule is not None
     critical = newton_zeros(torch.func.grad(system.landscape.one_point), box, n_starts=n_starts)
     length, lr = jump_length(system.rule), system.coefficients()["lr"]

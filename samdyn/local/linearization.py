@@ -1,7 +1,8 @@
 """Linear stability of a fixed point, and the radius at which a saddle becomes an attractor.
 
-A fixed point of a map is attracting when every eigenvalue (multiplier) of the Jacobian lies inside the unit circle, of a flow when every
-eigenvalue has a negative real part. Eigenvalues within `MARGIN` (relative to the largest) of the border make it "marginal": there the linear test is silent.
+A fixed point of a map is attracting when every eigenvalue (multiplier) of the Jacobian lies inside the unit
+circle, of a flow when every eigenvalue has a negative real part. Eigenvalues within `MARGIN` (relative to
+the largest) of the border make it "marginal": there the linear test is silent.
 """
 
 from __future__ import annotations
@@ -39,9 +40,11 @@ class Linearization:
     eigenvectors : ndarray
         Column i belongs to eigenvalue i.
     stability : str
-        "attracting", "repelling", "saddle", "marginal", or "trapping" where the field jumps and the Jacobian does not exist (its entries are nan).
+        "attracting", "repelling", "saddle", "marginal", or "
+        ""trapping" where the field jumps and the Jacobian does not exist (its entries are nan).
     discrete : bool
-        Whether the system is a map (eigenvalues are multipliers of one step) or continuous in time (eigenvalues are rates, 1/time).
+        Whether the system is a map (eigenvalues are multipliers of one step) or continuous in time
+        (eigenvalues are rates, 1/time).
     residual : float
         How far the point is from being fixed: |x' - x| of a map, |velocity| otherwise.
     """
@@ -119,9 +122,10 @@ def linearize(system: System, x: npt.ArrayLike) -> Linearization:
 
     Notes
     -----
-    The Jacobian is exact (forward-mode automatic differentiation, through g/|g| too). For USAM at a critical point it is -H (I + rho H) for the flow. At a
-    critical point under a normalised rule there is none: the stability is "trapping" if the field points inwards on all sides, and "repelling" or "saddle" as the one-sided
-    fields say otherwise; `fixed_points` says how far the trap reaches.
+    The Jacobian is exact (forward-mode automatic differentiation, through g/|g| too). For USAM at a
+    critical point it is -H (I + rho H) for the flow. At a critical point under a normalised rule there is
+    none: the stability is "trapping" if the field points inwards on all sides, and "repelling" or "saddle"
+    as the one-sided fields say otherwise; `fixed_points` says how far the trap reaches.
 
     Examples
     --------
@@ -143,7 +147,13 @@ def linearize(system: System, x: npt.ArrayLike) -> Linearization:
         n = len(jacobian)
         nothing = np.full(n, np.nan)
         return Linearization(
-            point, jacobian, nothing, np.full((n, n), np.nan), jump_stability(system, point[None])[0][0], discrete, residual
+            point,
+            jacobian,
+            nothing,
+            np.full((n, n), np.nan),
+            jump_stability(system, point[None])[0][0],
+            discrete,
+            residual,
         )
     eigenvalues, eigenvectors = np.linalg.eig(jacobian)
     order = np.argsort(-(np.abs(eigenvalues) if discrete else eigenvalues.real), kind="stable")
@@ -163,13 +173,15 @@ def critical_rho(loss: Landscape, x: npt.ArrayLike, rule: Callable[..., Rule] | 
     x : array_like, shape (dim,)
         A critical point of the loss.
     rule : rule class, or a rule
-        `USAM` by default; its radius, if it has one, is ignored. For `UnifiedSAM` pass a rule with the lam wanted.
+        `USAM` by default; its radius, if it has one, is ignored. For `UnifiedSAM` pass a rule with the lam
+        wanted.
 
     Returns
     -------
     float
-        For USAM 1 / min |lambda_j| over the negative Hessian eigenvalues. 0 for rules with a normalised part, which trap every nondegenerate saddle
-        at any radius, and 0 at a minimum. inf where no radius does it: GD at a saddle, or a zero eigenvalue.
+        For USAM 1 / min |lambda_j| over the negative Hessian eigenvalues. 0 for rules with a normalised
+        part, which trap every nondegenerate saddle at any radius, and 0 at a minimum. inf where no radius
+        does it: GD at a saddle, or a zero eigenvalue.
 
     Raises
     ------
@@ -178,8 +190,9 @@ def critical_rho(loss: Landscape, x: npt.ArrayLike, rule: Callable[..., Rule] | 
 
     Notes
     -----
-    The USAM flow has rates -lambda_j (1 + rho lambda_j) at a critical point, negative for a negative lambda_j iff rho > 1/|lambda_j|; the negative eigenvalue closest to
-    zero decides. Maxima obey the same rule. At equality the linear test is silent.
+    The USAM flow has rates -lambda_j (1 + rho lambda_j) at a critical point, negative for a negative
+    lambda_j iff rho > 1/|lambda_j|; the negative eigenvalue closest to zero decides. Maxima obey the same
+    rule. At equality the linear test is silent.
 
     References
     ----------
@@ -200,7 +213,9 @@ def critical_rho(loss: Landscape, x: npt.ArrayLike, rule: Callable[..., Rule] | 
     gradient = float(np.linalg.norm(loss.gradient(point)))
     scale = float(np.abs(hessian).max())
     if gradient > 1e-6 * max(1.0, scale):
-        raise ValueError(f"x must be a critical point of {loss.name}, got |gradient| = {gradient:.3g} at {point}")
+        raise ValueError(
+            f"x must be a critical point of {loss.name}, got |gradient| = {gradient:.3g} at {point}"
+        )
     eigenvalues = np.linalg.eigvalsh(hessian)
     negative = eigenvalues[eigenvalues < -1e-12 * scale]
     flat = bool((np.abs(eigenvalues) <= 1e-12 * scale).any())

@@ -3,14 +3,17 @@
 Algorithm
 ---------
 1. Starts: a scrambled Sobol sequence over the box, so that they fill it evenly and are the same every time.
-2. Every start takes Newton steps with a minimum-norm least-squares solve (the Jacobian may be singular along a curve of zeros). A step is cut
-   to a tenth of the box's diagonal, which keeps iterates near their start, and is halved up to `HALVINGS` times while it would raise |F|; if
-   no cut lowers |F| the shortest is taken, since Newton paths to saddles may climb first. A start is done when its step falls below 1e-13 of
-   the diagonal, and is given up when it is half a diagonal outside the box.
+2. Every start takes Newton steps with a minimum-norm least-squares solve (the Jacobian may be singular
+   along a curve of zeros). A step is cut to a tenth of the box's diagonal, which keeps iterates near their
+   start, and is halved up to `HALVINGS` times while it would raise |F|; if no cut lowers |F| the shortest
+   is taken, since Newton paths to saddles may climb first. A start is done when its step falls below 1e-13
+   of the diagonal, and is given up when it is half a diagonal outside the box.
 3. Iterates whose last step is below 1e-4 of the diagonal are polished by full steps while |F| falls.
-4. Kept: those in the box (a margin of 1e-9 of its width is allowed) whose Newton correction is at most 1e-8 of the diagonal and whose residual is at most
-   tolerance * (1 + |J| (1 + |x|)): what rounding x to the nearest float can leave.
-5. Duplicates, closer than `separation` times the diagonal, are merged; the one with the smallest residual stays.
+4. Kept: those in the box (a margin of 1e-9 of its width is allowed) whose Newton correction is at most 1e-8
+   of the diagonal and whose residual is at most tolerance * (1 + |J| (1 + |x|)): what rounding x to the
+   nearest float can leave.
+5. Duplicates, closer than `separation` times the diagonal, are merged; the one with the smallest residual
+   stays.
 
 Cost: n_starts * (n_steps + polish) Jacobians, in one batch each; no Python loop over starts.
 
@@ -101,7 +104,8 @@ def newton_zeros(
         value, jacobian = evaluate(points)
         usable = np.isfinite(jacobian).all(axis=(1, 2)) & np.isfinite(value).all(axis=1)
         step = np.full_like(points, np.nan)
-        # a relative cut-off of singular values: on curves of zeros the Jacobian has a null direction, along which Newton must not run off
+        # a relative cut-off of singular values: on curves of zeros the Jacobian has a null direction, along
+        # which Newton must not run off
         step[usable] = -np.einsum("nij,nj->ni", np.linalg.pinv(jacobian[usable], rcond=1e-10), value[usable])
         return step, np.linalg.norm(value, axis=1), np.linalg.norm(jacobian, axis=(1, 2))
 
@@ -146,7 +150,9 @@ def newton_zeros(
 
 
 def merge(x: Array, size: Array, distance: float) -> Array:
-    """One representative, that of smallest `size`, of every group of points that hang together at `distance`."""
+    """One representative, that of smallest `size`, of every group of points that hang together at
+    `distance`.
+    """
     if len(x) == 0:
         return x
     order = np.argsort(size, kind="stable")

@@ -1,26 +1,34 @@
 """Capture sets of critical points under a normalised rule, where the field jumps and no Jacobian exists.
 
-At a critical point z of the loss a normalised perturbation has length r = rho lam (rho for SAM) however small the gradient is, so the field just beside z is
--grad f(z + r u) with u the gradient's direction: a jump. What decides is the Lyapunov function V = |grad f|^2: the flow lowers V at x when ``grad f . H F > 0``, F the descent
-direction. On a quadratic that holds wherever |Hw| < r min|lambda_-| (lambda_- the negative eigenvalues), whatever r > 0: every nondegenerate saddle and maximum attracts,
-and every minimum does everywhere.
+At a critical point z of the loss a normalised perturbation has length r = rho lam (rho for SAM) however
+small the gradient is, so the field just beside z is -grad f(z + r u) with u the gradient's direction: a
+jump. What decides is the Lyapunov function V = |grad f|^2: the flow lowers V at x when ``grad f . H F >
+0``, F the descent direction. On a quadratic that holds wherever |Hw| < r min|lambda_-| (lambda_- the
+negative eigenvalues), whatever r > 0: every nondegenerate saddle and maximum attracts, and every minimum
+does everywhere.
 
 Algorithm (`capture_radius`)
 ----------------------------
-1. V is tested on shells around z, of radii geometric between 1e-4 r and `reach`, at `N_DIRECTIONS` directions. R is the largest radius up to which V falls on every shell.
-2. The part of {V < min_(|w| = R) V} around z is then forward invariant and shrinks onto z. The capture radius is the largest ball in it.
-It is 0 when V rises on the smallest shell: such a point does not trap (a degenerate point, or a loss that bends over within r). The test is by sampling, not a proof.
+1. V is tested on shells around z, of radii geometric between 1e-4 r and `reach`, at `N_DIRECTIONS`
+   directions. R is the largest radius up to which V falls on every shell.
+2. The part of {V < min_(|w| = R) V} around z is then forward invariant and shrinks onto z. The capture
+   radius is the largest ball in it.
+It is 0 when V rises on the smallest shell: such a point does not trap (a degenerate point, or a loss that
+bends over within r). The test is by sampling, not a proof.
 
 Algorithm (`chatter_radii`)
 ---------------------------
-A map cannot stop at a jump: it hovers within O(lr r): on the attracting 2-cycle of the top mode or, where only negative modes exist, in bounded chaos. How far is read off a
-simulation of the map itself from `N_ORBITS` points around z, at the scale lr r |lambda|_max, over `CHATTER_STEPS` steps. The radius is the largest distance over
-the last quarter. It is infinite, and the point does not trap the map, if that exceeds 1.2 times the largest distance over the second quarter (the
-orbits are leaving) or ten times the scale (they have left).
+A map cannot stop at a jump: it hovers within O(lr r): on the attracting 2-cycle of the top mode or, where
+only negative modes exist, in bounded chaos. How far is read off a simulation of the map itself from
+`N_ORBITS` points around z, at the scale lr r |lambda|_max, over `CHATTER_STEPS` steps. The radius is the
+largest distance over the last quarter. It is infinite, and the point does not trap the map, if that exceeds
+1.2 times the largest distance over the second quarter (the orbits are leaving) or ten times the scale (they
+have left).
 
 References
 ----------
-The quadratic case and the discrete windows: Monzio Compagnoni et al. (arXiv 2301.08203), Bartlett, Long & Bousquet (2022), and own derivation, checked in the tests.
+The quadratic case and the discrete windows: Monzio Compagnoni et al. (arXiv 2301.08203), Bartlett, Long &
+Bousquet (2022), and own derivation, checked in the tests.
 """
 
 from __future__ import annotations
@@ -29,7 +37,7 @@ import numpy as np
 import torch
 
 from samdyn.compute.checks import Array
-from samdyn.compute.sphere import N_DIRECTIONS, directions
+from samdyn.compute.sphere import directions
 from samdyn.landscapes.landscape import Landscape
 from samdyn.rules.rule import Rule
 from samdyn.systems.flow import Flow
@@ -41,7 +49,9 @@ CHATTER_STEPS = 800
 
 
 def jump_length(rule: Rule) -> float:
-    """Length of the perturbation just beside a critical point: rho for SAM, rho lam for UnifiedSAM, 0 for rules that do not jump."""
+    """Length of the perturbation just beside a critical point: rho for SAM, rho lam for UnifiedSAM, 0 for
+    rules that do not jump.
+    """
     tiny = torch.tensor([1e-100], dtype=torch.float64)
     return float(abs(rule.perturbation(torch.zeros_like(tiny), tiny, **rule.coefficients())))
 
@@ -80,7 +90,8 @@ def capture_radius(landscape: Landscape, rule: Rule, z: Array, reach: float) -> 
         return float(reach)
     level = steepness[last].min()
     inside = np.logical_and.accumulate(steepness[: last + 1].max(axis=1) <= level * (1 + 1e-12))
-    # V is not resolved between shells; interpolating its maximum to the level costs less than one shell's ratio
+    # V is not resolved between shells; interpolating its maximum to the level costs less than one shell's
+    # ratio
     if not inside.any():
         return float(radii[0] * np.sqrt(level / steepness[0].max()))
     at = int(inside.sum()) - 1

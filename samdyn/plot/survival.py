@@ -1,4 +1,6 @@
-"""Survival curves of exit times: the Kaplan-Meier estimate with its band, on a logarithmic axis where an exponential law is a straight line."""
+"""Survival curves of exit times: the Kaplan-Meier estimate with its band, on a logarithmic axis where an
+exponential law is a straight line.
+"""
 
 from __future__ import annotations
 
@@ -49,8 +51,8 @@ def survival(
 
     Notes
     -----
-    The curve is drawn down to the last exit but one: the estimate's final drop to zero has no place on a logarithmic axis. Paths censored at t_max leave
-    the curve hanging there.
+    The curve is drawn down to the last exit but one: the estimate's final drop to zero has no place on a
+    logarithmic axis. Paths censored at t_max leave the curve hanging there.
 
     Examples
     --------
@@ -94,7 +96,7 @@ def survival(
     ax.set_yscale("log")
     ax.set_ylim(max(lowest / 1.5, 1e-6), 1.15)
     ax.set_xlim(left=0)
-    unit = "steps" if all(result.discrete for result in results) else "time (learning rate × steps)"
+    unit = "steps" if all(result.discrete for result in results) else "time (learning rate $\\times$ steps)"
     ax.set_xlabel(unit, fontsize=13)
     ax.set_ylabel("probability still inside", fontsize=13)
     ax.tick_params(labelsize=11)

@@ -1,4 +1,6 @@
-"""The rules that everything is compared on: GD, USAM, SAM and the one-parameter family between the last two."""
+"""The rules that everything is compared on: GD, USAM, SAM and the one-parameter family between the last
+two.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ class GD(Rule):
     array([0.5])
     """
 
-    def descent(self, x: Tensor, ascent: GradientFunction, gradient: GradientFunction, **coefficients: Any) -> Tensor:
+    def descent(
+        self, x: Tensor, ascent: GradientFunction, gradient: GradientFunction, **coefficients: Any
+    ) -> Tensor:
         """The gradient at x itself."""
         return gradient(x)
 

@@ -7,8 +7,8 @@ Every member of the family takes one step of the form ::
     P = descent gradient at x + e
     d = combine(g, P)                   what the base optimiser is given; P for SAM
 
-A new member is a frozen dataclass whose fields are its coefficients (numbers or schedules) and which overrides `perturbation`, and `combine` where it mixes the
-two gradients. Adaptive SAM, for example, is ::
+A new member is a frozen dataclass whose fields are its coefficients (numbers or schedules) and which
+overrides `perturbation`, and `combine` where it mixes the two gradients. Adaptive SAM, for example, is ::
 
     @dataclass(frozen=True)
     class ASAM(Rule):
@@ -36,7 +36,8 @@ GradientFunction = Callable[[Tensor], Tensor]
 class Rule:
     """Base of all rules; on its own it perturbs nothing (gradient descent).
 
-    Every dataclass field of a subclass is a coefficient: a number >= 0 or a schedule of the step index. Coefficients reach `perturbation` and `combine` by name.
+    Every dataclass field of a subclass is a coefficient: a number >= 0 or a schedule of the step index.
+    Coefficients reach `perturbation` and `combine` by name.
 
     Examples
     --------
@@ -82,7 +83,9 @@ class Rule:
         """The direction given to the base step, from the gradients at x and at x + e."""
         return perturbed
 
-    def descent(self, x: Tensor, ascent: GradientFunction, gradient: GradientFunction, **coefficients: Any) -> Tensor:
+    def descent(
+        self, x: Tensor, ascent: GradientFunction, gradient: GradientFunction, **coefficients: Any
+    ) -> Tensor:
         """The vector that the base step subtracts.
 
         Parameters
@@ -90,7 +93,8 @@ class Rule:
         x : Tensor, shape (dim,)
             Current weights.
         ascent, gradient : callable
-            The gradients used for the perturbation (at x) and for the descent (at x + e). They differ when the two see different noise.
+            The gradients used for the perturbation (at x) and for the descent (at x + e). They differ when
+            the two see different noise.
         **coefficients
             Values of the rule's coefficients: numbers, or tensors for per-path values.
         """
@@ -127,5 +131,5 @@ def WarmStart(rule: Rule, steps: int) -> Rule:
         raise TypeError(f"rule must be a samdyn rule, got {rule!r}")
     if "rho" not in rule.coefficient_names:
         raise ValueError(f"rule must have a perturbation radius rho to delay, got {rule!r}")
-    delayed: Rule = dataclasses.replace(rule, rho=Delayed(rule.rho, steps))  # type: ignore[attr-defined, call-arg]
+    delayed: Rule = dataclasses.replace(rule, rho=Delayed(getattr(rule, "rho"), steps))  # type: ignore[call-arg]  # noqa: B009
     return delayed

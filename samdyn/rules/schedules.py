@@ -1,7 +1,7 @@
 """Schedules: coefficients that depend on the step index t = 0, 1, 2, ...
 
-A schedule is any callable of the step index; those here are frozen dataclasses, so that systems built on them can be compared, printed and
-sent to other processes. A plain number is the constant schedule.
+A schedule is any callable of the step index; those here are frozen dataclasses, so that systems built on
+them can be compared, printed and sent to other processes. A plain number is the constant schedule.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ Coefficient: TypeAlias = float | Schedule
 
 @dataclass(frozen=True)
 class PowerDecay:
-    """initial / (t + 1)^power; power = 1/2 is the radius schedule under which SAM converges to critical points.
+    ""
+
+    """initial / (t + 1)^power; power = 1/2 is the radius schedule of convergence proofs.
 
     Parameters
     ----------
@@ -30,7 +32,8 @@ class PowerDecay:
 
     References
     ----------
-    The 1/sqrt(t+1) radius: the convergence proofs of SAM that precede the study of constant radii by Si & Yun (NeurIPS 2023), e.g. Zhuang et al. (ICLR 2022).
+    The 1/sqrt(t+1) radius: the convergence proofs of SAM that precede the study of constant radii by Si &
+    Yun (NeurIPS 2023), e.g. Zhuang et al. (ICLR 2022).
 
     Examples
     --------
@@ -170,5 +173,7 @@ def check_coefficient(
         value_at(coefficient, 0)
         return
     if not isinstance(coefficient, int | float) and not hasattr(coefficient, "__float__"):
-        raise TypeError(f"{name} must be a number or a schedule (a callable of the step), got {coefficient!r}")
+        raise TypeError(
+            f"{name} must be a number or a schedule (a callable of the step), got {coefficient!r}"
+        )
     checks.number(name, coefficient, at_least=at_least, above=above)

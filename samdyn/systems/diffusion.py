@@ -36,10 +36,12 @@ class Diffusion(System):
 
     Notes
     -----
-    Time equals lr times the number of steps of the algorithm that the diffusion models. With ``probe="full"`` the noise of a step is that of the descent gradient, of
-    covariance C(x + e(x)). With "same" and "independent" the perturbation is noisy as well and the diffusion carries that to first order in the noise:
-    with A = H(x + e) De, the derivative of the descent gradient with respect to the ascent gradient, the covariance is (I + A) C (I + A)^T and C + A C A^T. For USAM
-    A = rho H. Normalised rules have no such linearisation near g = 0 and are refused: simulate the `Map` there.
+    Time equals lr times the number of steps of the algorithm that the diffusion models. With
+    ``probe="full"`` the noise of a step is that of the descent gradient, of covariance C(x + e(x)). With
+    "same" and "independent" the perturbation is noisy as well and the diffusion carries that to first order
+    in the noise: with A = H(x + e) De, the derivative of the descent gradient with respect to the ascent
+    gradient, the covariance is (I + A) C (I + A)^T and C + A C A^T. For USAM A = rho H. Normalised rules
+    have no such linearisation near g = 0 and are refused: simulate the `Map` there.
 
     References
     ----------
@@ -62,7 +64,8 @@ class Diffusion(System):
         noise.check_dim(loss.dim)
         if noise.probe != "full" and rule.jumps:  # type: ignore[attr-defined]
             raise ValueError(
-                f"noise.probe must be 'full' in a Diffusion with the normalised rule {rule!r}: near a vanishing gradient its noise has no "
+                f"noise.probe must be 'full' in a Diffusion with the normalised rule {rule!r}: "
+                f"near a vanishing gradient its noise has no "
                 "Gaussian limit; simulate the Map with that noise instead"
             )
         self.landscape: Landscape = loss
@@ -106,7 +109,7 @@ class Diffusion(System):
         def of_ascent_gradient(ascent_gradient: Tensor) -> Tensor:
             return self.rule.descent(x, lambda _: ascent_gradient, gradient, **coefficients)
 
-        _, carried = torch.func.jvp(of_ascent_gradient, (g,), (ascent,))
+        carried = torch.func.jvp(of_ascent_gradient, (g,), (ascent,))[1]
         return root * (descent + carried)
 
     def point_function(self, step: int = 0) -> Callable[[Tensor], Tensor]:
@@ -133,7 +136,9 @@ class Diffusion(System):
     def parameters(self) -> dict[str, Any]:
         """Parameters of the loss, the rule and the noise, and lr."""
         rule = {name: getattr(self.rule, name) for name in self.rule.coefficient_names}
-        noise = {f.name: getattr(self.noise, f.name) for f in dataclasses.fields(self.noise) if f.name != "probe"}
+        noise = {
+            f.name: getattr(self.noise, f.name) for f in dataclasses.fields(self.noise) if f.name != "probe"
+        }
         return {**self.landscape.parameters, **rule, "lr": self.lr, **noise}
 
     def with_parameters(self, **parameters: Any) -> Self:

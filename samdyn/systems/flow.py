@@ -19,10 +19,13 @@ from samdyn.systems.system import FromFunction, System, check_ingredients, split
 FORMS = ("perturbed", "first-order")
 
 
-def velocity(loss: Callable[[Tensor], Tensor], rule: Rule, form: str, **coefficients: Any) -> Callable[[Tensor], Tensor]:
+def velocity(
+    loss: Callable[[Tensor], Tensor], rule: Rule, form: str, **coefficients: Any
+) -> Callable[[Tensor], Tensor]:
     """The field of a rule as a torch function of one point.
 
-    "perturbed" is -grad f(x + e(x)); "first-order" is -(grad f(x) + H(x) e(x)), its expansion to first order in the perturbation.
+    "perturbed" is -grad f(x + e(x)); "
+    ""first-order" is -(grad f(x) + H(x) e(x)), its expansion to first order in the perturbation.
     """
     gradient = torch.func.grad(loss)
     if form == "perturbed":
@@ -31,7 +34,7 @@ def velocity(loss: Callable[[Tensor], Tensor], rule: Rule, form: str, **coeffici
     def expanded(x: Tensor) -> Tensor:
         g = gradient(x)
         e = rule.perturbation(x, g, **coefficients)
-        _, curvature_along_e = torch.func.jvp(gradient, (x,), (e,))
+        curvature_along_e = torch.func.jvp(gradient, (x,), (e,))[1]
         return -rule.combine(g, g + curvature_along_e, **coefficients)
 
     return expanded
@@ -45,19 +48,23 @@ class Flow(System):
     loss : Landscape
         What is minimised.
     rule : Rule
-        How the weights are perturbed; its coefficients must be numbers, since a flow has no steps for a schedule to count.
+        How the weights are perturbed; its coefficients must be numbers, since a flow has no steps for a
+        schedule to count.
     form : {"perturbed", "first-order"}
-        "perturbed": the gradient at the perturbed point (Kim et al.). "first-order": -(g + H e), whose field for USAM is the gradient flow
-        of f + rho/2 |g|^2 and for SAM that of f + rho |g| (Monzio Compagnoni et al.). They agree on quadratics and can differ in sign elsewhere.
+        "perturbed": the gradient at the perturbed point (Kim et al.). "
+        ""first-order": -(g + H e), whose field for USAM is the gradient flow
+        of f + rho/2 |g|^2 and for SAM that of f + rho |g| (Monzio Compagnoni et al.). They agree on
+        quadratics and can differ in sign elsewhere.
 
     Notes
     -----
-    Time equals lr times the number of steps of the map. The field of a normalised rule jumps where g = 0; at such a point the velocity is
-    that of e = 0, which is 0.
+    Time equals lr times the number of steps of the map. The field of a normalised rule jumps where g = 0;
+    at such a point the velocity is that of e = 0, which is 0.
 
     References
     ----------
-    Kim et al. (arXiv 2301.06308); Monzio Compagnoni et al. (arXiv 2301.08203) [the form is second-hand, its algebra is tested here].
+    Kim et al. (arXiv 2301.06308); Monzio Compagnoni et al. (arXiv 2301.08203) [the form is second-hand, its
+    algebra is tested here].
 
     Examples
     --------
@@ -71,7 +78,9 @@ class Flow(System):
         if form not in FORMS:
             raise ValueError(f"form must be one of {', '.join(map(repr, FORMS))}, got {form!r}")
         if rule.scheduled:
-            raise ValueError(f"rule must have constant coefficients in a Flow, which has no steps, got {rule!r}")
+            raise ValueError(
+                f"rule must have constant coefficients in a Flow, which has no steps, got {rule!r}"
+            )
         self.landscape: Landscape | None = loss
         self.rule: Rule | None = rule
         self.form = form
@@ -88,13 +97,14 @@ class Flow(System):
         box: Sequence[Sequence[float]] | None = None,
         name: str | None = None,
     ) -> Flow:
-        """Any other smooth field dx/dt = field(x, **parameters), written with torch for one point.
+        """Any other smooth field dx/dt = ``field(x, **parameters)``, written with torch for one point.
 
         Examples
         --------
         >>> import torch
         >>> import samdyn as sd
-        >>> spiral = sd.Flow.from_function(lambda w, c: torch.stack([-c * w[0] - w[1], w[0] - c * w[1]]), dim=2,
+        >>> spiral = sd.Flow.from_function(lambda w, c: torch.stack([-c * w[0] - w[1], w[0] - c * w[1]]),
+        dim=2,
         ...                                parameters={"c": 0.1})
         >>> spiral([1.0, 0.0])
         array([-0.1,  1. ])
@@ -103,7 +113,7 @@ class Flow(System):
         self.dim = checks.integer("dim", dim, at_least=1)
         self.box = None if box is None else checks.box("box", box, self.dim)
         self._function = FromFunction(field, self.dim, parameters)
-        self.name = name or getattr(field, "__name__", "flow")
+        self.name = name or str(getattr(field, "__name__", "flow"))
         self.landscape, self.rule, self.form = None, None, "perturbed"
         return self
 

@@ -1,4 +1,6 @@
-"""The algorithm itself: x' = x - lr * P, with P the gradient at the perturbed point, heavy-ball momentum, and optional noise."""
+"""The algorithm itself: x' = x - lr * P, with P the gradient at the perturbed point, heavy-ball momentum,
+and optional noise.
+"""
 
 from __future__ import annotations
 
@@ -23,8 +25,9 @@ from samdyn.systems.system import FromFunction, System, check_ingredients, split
 class Map(System):
     """A discrete-time optimiser as a map on R^dim.
 
-    One step is ``x' = x - lr * grad f(x + e(x))``; with heavy-ball momentum ``v' = momentum * v + grad f(x + e(x))``, ``x' = x - lr * v'``. With a noise model each
-    gradient that the rule sees carries its draw (see the model's `probe`).
+    One step is ``x' = x - lr * grad f(x + e(x))``; with heavy-ball momentum ``v' = momentum * v + grad f(x
+    + e(x))``, ``x' = x - lr * v'``. With a noise model each gradient that the rule sees carries its draw
+    (see the model's `probe`).
 
     Parameters
     ----------
@@ -37,12 +40,14 @@ class Map(System):
     momentum : float
         Heavy-ball coefficient in [0, 1).
     noise : Noise, optional
-        Gradient noise. `Map(x)` and `jacobian` are those of the noiseless step; `trajectory` and `exit_times` draw the noise.
+        Gradient noise. `Map(x)` and `jacobian` are those of the noiseless step; `trajectory` and
+        `exit_times` draw the noise.
 
     Notes
     -----
-    Time is the integer step. With momentum the state is (x, v), of length 2 dim: called on points of shape (..., dim) the map steps from rest and returns
-    points; called on states (..., 2 dim) it returns states, and `jacobian` is that of the state map.
+    Time is the integer step. With momentum the state is (x, v), of length 2 dim: called on points of shape
+    (..., dim) the map steps from rest and returns points; called on states (..., 2 dim) it returns states,
+    and `jacobian` is that of the state map.
 
     Examples
     --------
@@ -66,7 +71,9 @@ class Map(System):
             raise ValueError(f"momentum must be a number in [0, 1), got {momentum!r}")
         if noise is not None:
             if not isinstance(noise, Noise):
-                raise TypeError(f"noise must be a noise model such as sd.GaussianNoise(std=1.0), got {noise!r}")
+                raise TypeError(
+                    f"noise must be a noise model such as sd.GaussianNoise(std=1.0), got {noise!r}"
+                )
             noise.check_dim(loss.dim)
         self.landscape: Landscape | None = loss
         self.rule: Rule | None = rule
@@ -91,7 +98,8 @@ class Map(System):
         Parameters
         ----------
         step : callable
-            ``step(w, **parameters)`` takes one point, a torch tensor of shape (dim,), and returns the next one.
+            ``step(w, **parameters)`` takes one point, a torch tensor of shape (dim,), and returns the next
+            one.
         dim : int
             Number of coordinates.
         parameters : dict, optional
@@ -106,7 +114,8 @@ class Map(System):
         >>> import torch
         >>> import samdyn as sd
         >>> henon = sd.Map.from_function(
-        ...     lambda w, a, b: torch.stack([1 - a * w[0]**2 + w[1], b * w[0]]), dim=2, parameters={"a": 1.4, "b": 0.3})
+        ...     lambda w, a, b: torch.stack([1 - a * w[0]**2 + w[1], b * w[0]]), dim=2, parameters={"a":
+        1.4, "b": 0.3})
         >>> henon([0.0, 0.0])
         array([1., 0.])
         """
@@ -114,7 +123,7 @@ class Map(System):
         self.dim = checks.integer("dim", dim, at_least=1)
         self.box = None if box is None else checks.box("box", box, self.dim)
         self._function = FromFunction(step, self.dim, parameters)
-        self.name = name or getattr(step, "__name__", "map")
+        self.name = name or str(getattr(step, "__name__", "map"))
         self.landscape, self.rule, self.noise, self.lr, self.momentum = None, None, None, 1.0, 0.0
         return self
 
@@ -139,13 +148,15 @@ class Map(System):
             return {}
         return {**self.rule.coefficients(step), "lr": value_at(self.lr, step)}
 
-    def advance(self, state: Tensor, normals: Tensor | None = None, *, lr: Any = None, **coefficients: Any) -> Tensor:
+    def advance(
+        self, state: Tensor, normals: Tensor | None, *, lr: Any = None, **coefficients: Any
+    ) -> Tensor:
         """One step of one state, in torch, with given coefficients and standard normals.
 
         Parameters
         ----------
         state : Tensor, shape (state_dim,)
-        normals : Tensor, shape (n_normals,), optional
+        normals : Tensor, shape (n_normals,), or None
             Without them the step is noiseless.
         lr : float or Tensor
             Learning rate of this step.
@@ -183,17 +194,21 @@ class Map(System):
         if self._function is not None:
             return self._function.point_function(step)
         coefficients = self.coefficients(step)
-        return lambda state: self.advance(state, **coefficients)
+        return lambda state: self.advance(state, None, **coefficients)
 
     def __call__(self, x: npt.ArrayLike, step: int = 0) -> Array:
         """One noiseless step from points (..., dim), or from states (..., 2 dim) with momentum."""
         if self.momentum and np.shape(x)[-1:] == (self.dim,):
             at_rest = checks.points("x", x, self.dim, finite=False)
-            return self.evaluate(np.concatenate([at_rest, np.zeros_like(at_rest)], axis=-1), step)[..., : self.dim]
+            return self.evaluate(np.concatenate([at_rest, np.zeros_like(at_rest)], axis=-1), step)[
+                ..., : self.dim
+            ]
         return self.evaluate(x, step)
 
     def jacobian(self, x: npt.ArrayLike) -> Array:
-        """Jacobian of one noiseless step; with momentum that of the state map, (2 dim, 2 dim), taken at rest where `x` holds points."""
+        """Jacobian of one noiseless step; with momentum that of the state map, (2 dim, 2 dim), taken at
+        rest where `x` holds points.
+        """
         if self.momentum and np.shape(x)[-1:] == (self.dim,):
             at_rest = checks.points("x", x, self.dim, finite=False)
             x = np.concatenate([at_rest, np.zeros_like(at_rest)], axis=-1)

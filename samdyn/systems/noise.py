@@ -1,6 +1,7 @@
 """Gradient-noise models and the batch that makes the perturbation.
 
-A noise model gives the covariance C of one stochastic gradient. `probe` says which gradient the perturbation e(x) is made from:
+A noise model gives the covariance C of one stochastic gradient. `probe` says which gradient the
+perturbation e(x) is made from:
 
 - "full": the exact gradient (the literature's n-SAM in some papers);
 - "same": the very draw that the descent gradient uses too (what practitioners run; m-SAM in some papers);
@@ -43,7 +44,7 @@ class Noise(ABC):
             The point, and the vector that is multiplied (standard normal in a step).
         """
 
-    def check_dim(self, dim: int) -> None:
+    def check_dim(self, dim: int) -> None:  # noqa: B027  (most models fit any dimension)
         """Refuse a model of another dimension."""
 
     def n_normals(self, dim: int) -> int:
@@ -95,7 +96,9 @@ class GaussianNoise(Noise):
 
 @dataclass(frozen=True)
 class CurvatureNoise(Noise):
-    """Minibatch noise in the Fisher model: C = |H| / batch_size, with |H| the Hessian with the absolute values of its eigenvalues.
+    ""
+
+    """Minibatch noise in the Fisher model: C = |H| / batch_size, with |H| the Hessian's absolute value.
 
     Parameters
     ----------
@@ -106,18 +109,20 @@ class CurvatureNoise(Noise):
 
     Notes
     -----
-    In SAM the Hessian is taken where the descent gradient is, at x + e(x). The root is in closed form in one and two dimensions and by an
-    eigendecomposition above.
+    In SAM the Hessian is taken where the descent gradient is, at x + e(x). The root is in closed form in
+    one and two dimensions and by an eigendecomposition above.
 
     References
     ----------
-    Kim et al. (arXiv 2301.06308), section on the SAM diffusion, after Xie et al.'s diffusion theory of SGD [second-hand: read in a summary].
+    Kim et al. (arXiv 2301.06308), section on the SAM diffusion, after Xie et al.'s diffusion theory of SGD
+    [second-hand: read in a summary].
 
     Examples
     --------
     >>> import samdyn as sd
     >>> saddle = sd.landscapes.saddle(1.0, 4.0)
-    >>> sd.Diffusion(saddle, sd.GD(), lr=0.1, noise=sd.CurvatureNoise(batch_size=2)).covariance([0.0, 0.0]).round(12)
+    >>> sd.Diffusion(saddle, sd.GD(), lr=0.1, noise=sd.CurvatureNoise(batch_size=2)).covariance([0.0,
+    0.0]).round(12)
     array([[0.05, 0.  ],
            [0.  , 0.2 ]])
     """
@@ -135,7 +140,8 @@ class CurvatureNoise(Noise):
 
 
 def absolute_root(matrix: Tensor, z: Tensor) -> Tensor:
-    """|A|^(1/2) z for a symmetric matrix A: eigenvalues replaced by the square roots of their absolute values.
+    ""
+    """|A|^(1/2) z for a symmetric matrix A: roots of the eigenvalues' absolute values.
 
     Parameters
     ----------
@@ -144,8 +150,9 @@ def absolute_root(matrix: Tensor, z: Tensor) -> Tensor:
 
     Notes
     -----
-    In two dimensions f(A) = mean(f) I + slope (A - mean(A) I), with slope the divided difference of f over the two eigenvalues: no eigenvectors needed, so that the
-    expression can be traced into separate coordinates.
+    In two dimensions f(A) = mean(f) I + slope (A - mean(A) I), with slope the divided difference of f over
+    the two eigenvalues: no eigenvectors needed, so that the expression can be traced into separate
+    coordinates.
 
     Examples
     --------

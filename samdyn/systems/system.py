@@ -1,7 +1,8 @@
 """What the three views share: a function of one state, batched and differentiated, and named parameters.
 
-A system is a torch function of ONE state: the next state for a map, the velocity for a flow, the drift for a diffusion. Everything else (evaluation on
-batches, Jacobians, traced and compiled steps) is derived from that function.
+A system is a torch function of ONE state: the next state for a map, the velocity for a flow, the drift for
+a diffusion. Everything else (evaluation on batches, Jacobians, traced and compiled steps) is derived from
+that function.
 """
 
 from __future__ import annotations
@@ -73,8 +74,9 @@ class System(ABC):
 
         Notes
         -----
-        Forward-mode automatic differentiation, exact to rounding. It includes the derivative of g/|g|. Where the perturbation jumps (g = 0 under a
-        normalised rule) no Jacobian exists and the entries are nan.
+        Forward-mode automatic differentiation, exact to rounding. It includes the derivative of g/|g|.
+        Where the perturbation jumps (g = 0 under a normalised rule) no Jacobian exists and the entries are
+        nan.
         """
         states = checks.points("x", x, self.state_dim, finite=False)
         result = batch.evaluate(torch.func.jacfwd(self.point_function()), states)
@@ -84,13 +86,15 @@ class System(ABC):
     def _on_jump(self, states: Array) -> npt.NDArray[np.bool_]:
         if self.landscape is None or self.rule is None or not self.rule.jumps:
             return np.zeros(states.shape[:-1], dtype=bool)
-        return ~self.landscape.gradient(states[..., : self.dim]).any(axis=-1)
+        return np.asarray(~self.landscape.gradient(states[..., : self.dim]).any(axis=-1))
 
 
 class FromFunction:
     """Mixin data of a system given by a plain torch function instead of a loss and a rule."""
 
-    def __init__(self, function: Callable[..., Tensor], dim: int, parameters: Mapping[str, Any] | None) -> None:
+    def __init__(
+        self, function: Callable[..., Tensor], dim: int, parameters: Mapping[str, Any] | None
+    ) -> None:
         if not callable(function):
             raise TypeError(f"the function must be callable, got {type(function).__name__}")
         self.function = function
@@ -100,7 +104,8 @@ class FromFunction:
             value = torch.func.vmap(torch.func.jacfwd(self.point_function(0)))(trial[None])
         except Exception as error:
             raise TypeError(
-                f"the function must take one point, a torch tensor of shape ({dim},), and return a differentiable tensor "
+                f"the function must take one point, a torch tensor of shape ({dim},), and return "
+                f"a differentiable tensor "
                 f"of the same shape; on {trial.tolist()} it raised {type(error).__name__}: {error}"
             ) from error
         if value.shape != (1, dim, dim):
@@ -109,7 +114,8 @@ class FromFunction:
 
     def point_function(self, step: int) -> Callable[[Tensor], Tensor]:
         values = {
-            name: value_at(value, step) if callable(value) else value for name, value in self.parameters.items()
+            name: value_at(value, step) if callable(value) else value
+            for name, value in self.parameters.items()
         }
         function = self.function
 
@@ -127,14 +133,18 @@ class FromFunction:
 def check_ingredients(loss: Any, rule: Any) -> None:
     """Refuse anything that is not a loss and a rule, with the likely slip named."""
     if not isinstance(loss, Landscape):
-        raise TypeError(f"loss must be a samdyn Landscape, got {loss!r}: wrap a function as sd.Landscape(f, dim)")
+        raise TypeError(
+            f"loss must be a samdyn Landscape, got {loss!r}: wrap a function as sd.Landscape(f, dim)"
+        )
     if isinstance(rule, type) and issubclass(rule, Rule):
         raise TypeError(f"rule must be a rule, got the class {rule.__name__}: write {rule.__name__}(...)")
     if not isinstance(rule, Rule):
         raise TypeError(f"rule must be a samdyn rule such as sd.GD() or sd.SAM(0.1), got {rule!r}")
 
 
-def split_parameters(system: System, parameters: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+def split_parameters(
+    system: System, parameters: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
     """Sort new parameter values into those of the loss, of the rule, and of the view.
 
     Raises

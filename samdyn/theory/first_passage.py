@@ -9,7 +9,8 @@ are special functions. Functions of one number take arrays as well.
 2. Linear drift: `linear_two_sided`, `linear_one_sided` (Dawson's function and a 2F2), `disc` (exponential
    integrals), `saddle_logarithmic` (small noise).
 3. Rare escapes: `eyring_kramers`, `double_well_expansion`, `sam_double_well_expansion`.
-4. Potentials of f = (x^2 - 1)^2 / 4 under the rules: `usam_double_well_potential`, `sam_double_well_potential`.
+4. Potentials of f = (x^2 - 1)^2 / 4 under the rules: `usam_double_well_potential` and
+   `sam_double_well_potential`.
 5. `constant_drift`: the inverse-Gaussian law.
 
 Status of each formula: [textbook] found in the reference named and checked numerically; [derived] worked
@@ -187,7 +188,8 @@ def _hypergeometric(z: Array) -> Array:
     small = np.minimum(z, 9.0)
     with np.errstate(divide="ignore"):
         terms = np.exp(log_terms + k * np.log(small)[..., None])
-    # sqrt(pi) int exp(u^2) erf = sqrt(pi) exp(A^2) Daw(A) - sqrt(pi) int erfcx; the first is far larger for A > 3
+    # sqrt(pi) int exp(u^2) erf = sqrt(pi) exp(A^2) Daw(A) - sqrt(pi) int erfcx; the first is far larger for
+    # A > 3
     root = np.sqrt(np.maximum(z, 9.0))
     nodes, weights = legendre.leggauss(48)
     log_end = np.log1p(root)[..., None]
@@ -221,7 +223,8 @@ def linear_two_sided(rate: float, diffusion_coefficient: float, a: npt.ArrayLike
     Parameters
     ----------
     rate : float
-        kappa: > 0 at a saddle (lam; USAM has lam (1 - rho lam)), < 0 in a well (-theta), 0 for Brownian motion.
+        kappa: > 0 at a saddle (lam; USAM has lam (1 - rho lam)), < 0 in a well (-theta), 0 for Brownian
+        motion.
     diffusion_coefficient : float
         D > 0.
     a : array_like
@@ -234,7 +237,8 @@ def linear_two_sided(rate: float, diffusion_coefficient: float, a: npt.ArrayLike
 
     Notes
     -----
-    kappa > 0: T = (2/kappa) int_0^U Daw(u) du = (1/kappa) B 2F2(1, 1; 3/2, 2; -B), U^2 = B = kappa a^2 / (2 D).
+    kappa > 0: T = (2/kappa) int_0^U Daw(u) du = (1/kappa) B 2F2(1, 1; 3/2, 2; -B),
+    U^2 = B = kappa a^2 / (2 D).
     kappa < 0: T = (1/theta) A^2 2F2(1, 1; 3/2, 2; A^2), A^2 = theta a^2 / (2 D); inf beyond A = 26.6.
     kappa = 0: a^2 / (2 D). [derived, checked; the well is in Siegert 1951]
 
@@ -254,7 +258,7 @@ def linear_two_sided(rate: float, diffusion_coefficient: float, a: npt.ArrayLike
 
 
 def linear_one_sided(theta: float, diffusion_coefficient: float, a: npt.ArrayLike) -> Any:
-    """Mean time in which the Ornstein-Uhlenbeck process dX = -theta X dt + sqrt(2 D) dW first reaches a > 0 from 0.
+    """Mean time in which dX = -theta X dt + sqrt(2 D) dW (Ornstein-Uhlenbeck) first reaches a > 0 from 0.
 
     Notes
     -----
@@ -274,7 +278,7 @@ def linear_one_sided(theta: float, diffusion_coefficient: float, a: npt.ArrayLik
 
 
 def linear_one_sided_asymptotic(theta: float, diffusion_coefficient: float, a: npt.ArrayLike) -> Any:
-    """Far barrier: sqrt(2 pi) / (theta a') exp(a'^2 / 2), a' = a in stationary standard deviations. [textbook]
+    """Far barrier: sqrt(2 pi)/(theta a') exp(a'^2/2), a' = a in stationary standard deviations. [textbook]
 
     Examples
     --------
@@ -286,7 +290,7 @@ def linear_one_sided_asymptotic(theta: float, diffusion_coefficient: float, a: n
 
 
 def saddle_logarithmic(rate: float, diffusion_coefficient: float, a: npt.ArrayLike) -> Any:
-    """Small noise at a saddle: (1/2 lam) [ln(2 lam a^2 / D) + gamma] - 1/(4 B lam), B = lam a^2 / 2D. [derived, checked]
+    """Small noise at a saddle: T = [ln(4 B) + gamma]/(2 lam) - 1/(4 B lam), B = lam a^2/2D. [derived]
 
     Examples
     --------
@@ -368,9 +372,10 @@ def eyring_kramers(
 
     Notes
     -----
-    T = (2 pi / |lam_-|) sqrt(|det H_s| / det H_m) exp(barrier / D). [textbook] The drift of unnormalised SAM is a
-    gradient only to first order in rho where dim > 1, and the prefactor then has a further factor
-    (Bouchet and Reygner 2016), which is not included.
+    T = (2 pi / |lam_-|) sqrt(|det H_s| / det H_m) exp(barrier / D). [textbook]
+
+    The drift of unnormalised SAM is a gradient only to first order in rho where dim > 1, and the
+    prefactor then has a further factor (Bouchet and Reygner 2016), which is not included.
 
     Examples
     --------
@@ -384,7 +389,9 @@ def eyring_kramers(
     if (well <= 0).any():
         raise ValueError(f"minimum_hessian must be positive definite, got eigenvalues {well}")
     if (saddle < 0).sum() != 1 or (saddle == 0).any():
-        raise ValueError(f"saddle_hessian must have one negative eigenvalue and no zero one, got eigenvalues {saddle}")
+        raise ValueError(
+            f"saddle_hessian must have one negative eigenvalue and no zero one, got eigenvalues {saddle}"
+        )
     prefactor = 2 * math.pi / -saddle[0] * math.sqrt(abs(np.prod(saddle)) / np.prod(well))
     full = prefactor * np.exp(barrier / np.asarray(diffusion_coefficient, dtype=np.float64))
     return (full if to == "far well" else full / 2)[()]
@@ -403,7 +410,7 @@ def double_well_expansion(diffusion_coefficient: npt.ArrayLike) -> Any:
 
 
 def sam_double_well_expansion(rho: float, diffusion_coefficient: npt.ArrayLike, *, to: str = "trap") -> Any:
-    """Mean time -1 -> 0 (to="trap") or -1 -> +1 (to="far well", twice that) of normalised SAM in the double well.
+    """Mean time -1 -> 0 (to="trap") or, twice that, -1 -> +1 ("far well") of SAM in the double well.
 
     Notes
     -----
@@ -420,7 +427,9 @@ def sam_double_well_expansion(rho: float, diffusion_coefficient: npt.ArrayLike, 
         raise ValueError(f"to must be 'trap' or 'far well', got {to!r}")
     d = np.asarray(diffusion_coefficient, dtype=np.float64)
     outer, inner = rho * (1 + rho) * (2 + rho), rho * (1 - rho) * (2 - rho)
-    trap = np.sqrt(2 * math.pi * d) * (1 / outer + 1 / inner) * np.exp(sam_double_well_barrier(rho).barrier / d)
+    trap = (
+        np.sqrt(2 * math.pi * d) * (1 / outer + 1 / inner) * np.exp(sam_double_well_barrier(rho).barrier / d)
+    )
     return (trap if to == "trap" else 2 * trap)[()]
 
 
@@ -432,7 +441,8 @@ def usam_double_well_potential(x: npt.ArrayLike, rho: float) -> Any:
 
     Notes
     -----
-    V = f + rho (x^6/2 - x^4 + x^2/2) + rho^2 (3 x^8/8 - x^6 + 3 x^4/4) + rho^3 (x^10/10 - 3 x^8/8 + x^6/2 - x^4/4),
+    V = f + rho (x^6/2 - x^4 + x^2/2) + rho^2 (3 x^8/8 - x^6 + 3 x^4/4)
+    + rho^3 (x^10/10 - 3 x^8/8 + x^6/2 - x^4/4),
     up to a constant; V''(1) = 2 (1 + 2 rho), V''(0) = -(1 - rho).
 
     Examples
@@ -458,12 +468,12 @@ def usam_double_well_barrier(rho: float) -> float:
 
 
 def sam_double_well_potential(x: npt.ArrayLike, rho: float) -> Any:
-    """V with V' = f'(x + rho sign f'(x)) and V(1) = 0, for f = (x^2 - 1)^2 / 4 and 0 <= rho < 1. [derived, checked]
+    """V with V' = f'(x + rho sign f'(x)) and V(1) = 0, f = (x^2 - 1)^2 / 4, 0 <= rho < 1. [derived, checked]
 
     Notes
     -----
-    f shifted piece by piece: f(|x| + rho) for |x| > 1 and f(|x| - rho) for |x| < 1, each less its value at 1. The
-    wells are cusps, 0 is an attracting cusp, and the saddles are at x = rho and -rho.
+    f shifted piece by piece: f(|x| + rho) for |x| > 1 and f(|x| - rho) for |x| < 1, each less its value at
+    1. The wells are cusps, 0 is an attracting cusp, and the saddles are at x = rho and -rho.
 
     Examples
     --------
@@ -489,7 +499,7 @@ class SamBarriers(NamedTuple):
 
 
 def sam_double_well_barrier(rho: float) -> SamBarriers:
-    """Barrier 1/4 - (rho (2 - rho))^2 / 4 from the wells, trap depth (2 rho^2 - rho^4) / 4 at 0. [derived, checked]
+    """Barrier 1/4 - (rho (2 - rho))^2/4 from the wells; trap (2 rho^2 - rho^4)/4 deep. [derived, checked]
 
     Examples
     --------

@@ -221,6 +221,16 @@ def test_long_chains_and_names_used_again() -> None:
     assert {line.split(" = ")[0] for line in listing(module, SCALAR).body} == {"t0"}
 
 
+def test_an_operand_written_twice_is_evaluated_once() -> None:
+    def chain(w: Tensor) -> Tensor:
+        for _ in range(10):
+            w = torch.floor(w * 1.5 + 0.7)
+        return w.sum()
+
+    body = listing(coordinate_form(chain, 1), SCALAR).body
+    assert sum(line.count("//") for line in body) <= 10
+
+
 def test_a_module_is_printed_once() -> None:
     module = coordinate_form(lambda w: w.sum(), 2)
     assert printed_form(module) is printed_form(module)

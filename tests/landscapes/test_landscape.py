@@ -85,7 +85,7 @@ def test_repr() -> None:
         ({"box": [(0, 1)]}, ValueError, "box must be a sequence of 2"),
         ({"box": [(0, 1), (1, 0)]}, ValueError, "box must have lower < upper"),
         ({"function": lambda w: w}, ValueError, r"function must return a scalar.*got shape \(2,\)"),
-        ({"function": lambda w: float(w.sum())}, TypeError, "function must return a torch scalar, got float"),
+        ({"function": lambda w: w.detach().sum().item()}, TypeError, "function must return a torch scalar, got float"),
         ({"function": lambda w: torch.tensor(1.0)}, TypeError, "function"),
         ({"function": lambda w: torch.round(w).sum().long()}, TypeError, "function must return a floating-point"),
         ({"function": lambda w: w[7]}, TypeError, "function must take one point"),

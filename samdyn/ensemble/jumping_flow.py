@@ -1,0 +1,185 @@
+"""Trajectories of the flow of a normalised rule, whose field jumps where the gradient vanishes.
+
+Away from critical points the field is smooth but stiff: in a narrow valley the direction g/|g| turns around within a layer
+much thinner than the valley. At critical points it jumps, and the flow reaches them in finite time.
+
+Algorithm
+---------
+1. The linearly implicit Rosenbrock method of order 2(3) (ode23s), L-stable, with a step of its own for each path; relative
+   tolerance 1e-6, absolute tolerance 1e-9. Jacobians are exact and include the derivative of g/|g|.
+2. A step in which the gradient turns around (g(x) . g(x') < 0) may have run over a critical point. If Newton's method finds
+   one within the step's length, and the field points inwards on all sides of it, the path is held there: that is the
+   Filippov solution, of which such a point is an equilibrium. The time of arrival is resolved to the step.
+3. If there is none, the path is sliding along a valley of degenerate points. There the step is not made smaller than a
+   `FLOOR`-th of the storage step, so that no path grinds to a halt; it alternates within such a step of the valley.
+
+References
+----------
+Shampine & Reichelt, The MATLAB ODE suite, SIAM J. Sci. Comput. 18 (1997) 1-22. Filippov, Differential Equations with
+Discontinuous Righthand Sides (1988).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from samdyn.compute import batch
+from samdyn.compute.checks import Array
+from samdyn.compute.printing import numpy_form
+from samdyn.compute.sphere import directions
+from samdyn.compute.tracing import traced_or_batched
+from samdyn.landscapes.landscape import hessian_of
+from samdyn.systems.flow import Flow
+
+RELATIVE = 1e-6
+ABSOLUTE = 1e-9
+FLOOR = 20
+SHORTEST = 1e-12  # of the storage step; a path that needs less has diverged
+D = 1 / (2 + 2**0.5)
+E32 = 6 + 2**0.5
+
+OfPoints = Callable[[Array], Array]
+
+
+def jumping_flow(system: Flow, x: Array, times: Array) -> Array:
+    """Paths of a flow that jumps.
+
+    Parameters
+    ----------
+    system : Flow
+        Made from a loss and a rule.
+    x : ndarray, shape (n, dim)
+        Starts.
+    times : ndarray, shape (m,)
+        Increasing, from 0.
+
+    Returns
+    -------
+    ndarray, shape (m, n, dim)
+        A path that diverges is nan from then on.
+    """
+    assert system.landscape is not None
+    loss, dim = system.landscape.one_point, system.dim
+    function = system.point_function()
+    field, gradient = _stacked(function, dim), _stacked(torch.func.grad(loss), dim)
+    hessian, jacobian = _stacked(hessian_of(loss), dim), _stacked(torch.func.jacfwd(function), dim)
+    stored = np.empty((len(times), *x.shape))
+    stored[0] = current = np.array(x)
+    moving = np.ones(len(x), dtype=bool)
+    h = np.full(len(x), (times[1] - times[0]) / FLOOR)
+    with np.errstate(all="ignore"):
+        for k in range(1, len(times)):
+            interval = times[k] - times[k - 1]
+            left = np.where(moving, interval, 0.0)
+            while (left > 0).any():
+                at = np.flatnonzero(left > 0)
+                y, step = current[at], np.minimum(h[at], left[at])
+                new, speed, error = _rosenbrock(field, jacobian, y, step)
+                turned = np.einsum("ni,ni->n", gradient(y), gradient(new)) < 0
+                good = error <= 1
+                good |= turned & (step <= interval / FLOOR)
+                candidates = np.flatnonzero(turned | (~good & (step <= 1e-3 * interval)))
+                if len(candidates):
+                    reach = 2 * step[candidates] * speed[candidates]
+                    z, held = trapped(system, gradient, hessian, y[candidates], reach)
+                    there = candidates[held]
+                    new[there], good[there] = z[held], True
+                    moving[at[there]] = False
+                left[at[good]] -= step[good]
+                current[at[good]] = new[good]
+                grow = np.clip(0.8 * np.maximum(error, 1e-12) ** (-1 / 3), 0.2, 5.0)
+                wanted = np.where(np.isfinite(grow), step * grow, 0.2 * step)
+                # a step cut short by the end of the interval says nothing against the longer one
+                h[at] = np.where(good & (step < h[at]), np.maximum(wanted, h[at]), wanted)
+                h[at] = np.minimum(h[at], interval)
+                lost = h[at] < SHORTEST * interval
+                current[at[lost]], moving[at[lost]] = np.nan, False
+                left[(left < 1e-12 * interval) | ~moving] = 0.0
+            stored[k] = current
+    return stored
+
+
+def _rosenbrock(field: OfPoints, jacobian: OfPoints, y: Array, step: Array) -> tuple[Array, Array, Array]:
+    """One step of ode23s: the new points, the largest stage speed, and the error over the tolerance."""
+    n, dim = y.shape
+    h = step[:, None]
+    matrix = np.eye(dim) - D * h[:, :, None] * jacobian(y).reshape(n, dim, dim)
+    usable = np.isfinite(matrix).all(axis=(1, 2))
+    matrix[~usable] = np.eye(dim)
+    inverse = np.linalg.inv(matrix)
+
+    def solve(v: Array) -> Array:
+        return np.einsum("nij,nj->ni", inverse, v)
+
+    f0 = field(y)
+    k1 = solve(f0)
+    f1 = field(y + h / 2 * k1)
+    k2 = solve(f1 - k1) + k1
+    new = y + h * k2
+    f2 = field(new)
+    k3 = solve(f2 - E32 * (k2 - f1) - 2 * (k1 - f0))
+    error = np.abs(h / 6 * (k1 - 2 * k2 + k3)) / (ABSOLUTE + RELATIVE * np.maximum(np.abs(y), np.abs(new)))
+    speed = np.linalg.norm(np.stack([f0, f1, f2]), axis=-1).max(axis=0)
+    worst = error.max(axis=1)
+    return new, speed, np.where(usable & np.isfinite(worst), worst, np.inf)
+
+
+def _stacked(function: Callable[[Tensor], Tensor], dim: int) -> Callable[[Array], Array]:
+    """A one-point torch function as numpy (n, dim) -> (n, size of the output)."""
+    form = numpy_form(traced_or_batched(function, dim))
+    return lambda y: np.stack([np.broadcast_to(v, len(y)) for v in form(*np.ascontiguousarray(y.T))], axis=1)
+
+
+def trapped(
+    system: Flow,
+    gradient: Callable[[Array], Array],
+    hessian: Callable[[Array], Array],
+    y: Array,
+    reach: Array,
+) -> tuple[Array, npt.NDArray[np.bool_]]:
+    """The critical points next to `y`, and whether each lies within `reach` and has the field pointing
+    inwards on all sides.
+    """
+    n, dim = y.shape
+    z = y.copy()
+    near = np.ones(n, dtype=bool)
+    for _ in range(8):
+        curvature = np.linalg.pinv(hessian(z[near]).reshape(-1, dim, dim), rcond=1e-10)
+        z[near] -= np.einsum("nij,nj->ni", curvature, gradient(z[near]))
+        near &= np.linalg.norm(z - y, axis=1) <= reach
+        if not near.any():
+            return z, near
+    at_z = hessian(z).reshape(-1, dim, dim)
+    near &= np.linalg.norm(gradient(z), axis=1) <= 1e-9 * np.linalg.norm(at_z, axis=(1, 2))
+    held = np.zeros(n, dtype=bool)
+    for i in np.flatnonzero(near):
+        held[i] = points_inwards(system, z[i], at_z[i])
+    return z, held
+
+
+def points_inwards(system: Flow, z: Array, hessian: Array) -> bool:
+    """Whether |grad f|^2 falls along the flow in every direction just beside the critical point z."""
+    return bool((inward_rates(system, z, hessian) > 0).all())
+
+
+def inward_rates(system: Flow, z: Array, hessian: Array) -> Array:
+    """Minus the derivative of |grad f|^2 / 2 along the flow per unit of |grad f|, just beside a critical
+    point, by direction of the gradient.
+    """
+    u = directions(len(z))
+    rule, loss = system.rule, system.landscape
+    assert rule is not None and loss is not None
+    gradient = torch.func.grad(loss.one_point)
+
+    def beside(direction: Tensor) -> Tensor:
+        point = torch.from_numpy(z)
+        tiny = 1e-100 * direction
+        return rule.descent(point, lambda _: tiny, gradient, **rule.coefficients())
+
+    descent = batch.evaluate(beside, u)
+    return np.asarray(np.einsum("ni,ij,nj->n", u, hessian, descent))
