@@ -91,7 +91,7 @@ CYCLE_AMPLITUDE = 0.00882353
 # lr lambda = 0.3, rho = 0.1, by momentum
 MOMENTUM_AMPLITUDE = {0.5: 0.0111111, 0.9: 0.00857143}
 # lr 0.1 and lambda_1 = 3: a negative mode is trapped iff its size is between these
-TRAPPED_WINDOW = (0.529412, 3.5296)
+TRAPPED_WINDOW = (0.529412, 3.529412)
 # the widening valley of slope 0.5, lr = 0.1, rho = 0.02: y after 20000 steps
 VALLEY_START, VALLEY_END = 0.9976473, 0.7653904
 

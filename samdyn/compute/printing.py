@@ -232,7 +232,9 @@ def _expression(node: fx.Node, text: Mapping[fx.Node, str], expressions: Mapping
 
 
 def numpy_form(form: Callable[..., Any]) -> Callable[..., Sequence[Any]]:
-    """A `CoordinateForm` as a function of numpy arrays (n,): printed where it is traced, through torch where not."""
+    """A `CoordinateForm` as a function of numpy arrays (n,): printed where it is traced, through torch
+    where not.
+    """
     if getattr(form, "traced", False):
         return printed_form(form).arrays
 

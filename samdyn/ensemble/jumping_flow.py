@@ -1,22 +1,26 @@
 """Trajectories of the flow of a normalised rule, whose field jumps where the gradient vanishes.
 
-Away from critical points the field is smooth but stiff: in a narrow valley the direction g/|g| turns around within a layer
-much thinner than the valley. At critical points it jumps, and the flow reaches them in finite time.
+Away from critical points the field is smooth but stiff: in a narrow valley the direction g/|g| turns around
+within a layer much thinner than the valley. At critical points it jumps, and the flow reaches them in
+finite time.
 
 Algorithm
 ---------
-1. The linearly implicit Rosenbrock method of order 2(3) (ode23s), L-stable, with a step of its own for each path; relative
-   tolerance 1e-6, absolute tolerance 1e-9. Jacobians are exact and include the derivative of g/|g|.
-2. A step in which the gradient turns around (g(x) . g(x') < 0) may have run over a critical point. If Newton's method finds
-   one within the step's length, and the field points inwards on all sides of it, the path is held there: that is the
-   Filippov solution, of which such a point is an equilibrium. The time of arrival is resolved to the step.
-3. If there is none, the path is sliding along a valley of degenerate points. There the step is not made smaller than a
-   `FLOOR`-th of the storage step, so that no path grinds to a halt; it alternates within such a step of the valley.
+1. The linearly implicit Rosenbrock method of order 2(3) (ode23s), L-stable, with a step of its own for each
+   path; relative tolerance 1e-6, absolute tolerance 1e-9. Jacobians are exact and include the derivative of
+   g/|g|.
+2. A step in which the gradient turns around (g(x) . g(x') < 0) may have run over a critical point. If
+   Newton's method finds one within the step's length (or `NEAR` times the perturbation's length), and the
+   field points inwards on all sides of it, the path is held there: that is the Filippov solution, of which
+   such a point is an equilibrium. The time of arrival is resolved to the step.
+3. If there is none, the path is sliding along a valley of degenerate points. There the step is not made
+   smaller than a `FLOOR`-th of the storage step, so that no path grinds to a halt; it alternates within
+   such a step of the valley.
 
 References
 ----------
-Shampine & Reichelt, The MATLAB ODE suite, SIAM J. Sci. Comput. 18 (1997) 1-22. Filippov, Differential Equations with
-Discontinuous Righthand Sides (1988).
+Shampine & Reichelt, The MATLAB ODE suite, SIAM J. Sci. Comput. 18 (1997) 1-22. Filippov, Differential
+Equations with Discontinuous Righthand Sides (1988).
 """
 
 from __future__ import annotations
@@ -28,17 +32,17 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from samdyn.compute import batch
 from samdyn.compute.checks import Array
 from samdyn.compute.printing import numpy_form
-from samdyn.compute.sphere import directions
 from samdyn.compute.tracing import traced_or_batched
 from samdyn.landscapes.landscape import hessian_of
 from samdyn.systems.flow import Flow
+from samdyn.systems.jump import attracts, jump_length
 
 RELATIVE = 1e-6
 ABSOLUTE = 1e-9
 FLOOR = 20
+NEAR = 2e-4  # of the perturbation's length
 SHORTEST = 1e-12  # of the storage step; a path that needs less has diverged
 D = 1 / (2 + 2**0.5)
 E32 = 6 + 2**0.5
@@ -63,7 +67,7 @@ def jumping_flow(system: Flow, x: Array, times: Array) -> Array:
     ndarray, shape (m, n, dim)
         A path that diverges is nan from then on.
     """
-    assert system.landscape is not None
+    assert system.landscape is not None and system.rule is not None
     loss, dim = system.landscape.one_point, system.dim
     function = system.point_function()
     field, gradient = _stacked(function, dim), _stacked(torch.func.grad(loss), dim)
@@ -71,6 +75,8 @@ def jumping_flow(system: Flow, x: Array, times: Array) -> Array:
     stored = np.empty((len(times), *x.shape))
     stored[0] = current = np.array(x)
     moving = np.ones(len(x), dtype=bool)
+    # closer than this the direction g/|g| spins faster than the path advances
+    near = NEAR * jump_length(system.rule)
     h = np.full(len(x), (times[1] - times[0]) / FLOOR)
     with np.errstate(all="ignore"):
         for k in range(1, len(times)):
@@ -83,9 +89,9 @@ def jumping_flow(system: Flow, x: Array, times: Array) -> Array:
                 turned = np.einsum("ni,ni->n", gradient(y), gradient(new)) < 0
                 good = error <= 1
                 good |= turned & (step <= interval / FLOOR)
-                candidates = np.flatnonzero(turned | (~good & (step <= 1e-3 * interval)))
+                candidates = np.flatnonzero(turned | (step <= 1e-3 * interval))
                 if len(candidates):
-                    reach = 2 * step[candidates] * speed[candidates]
+                    reach = np.maximum(2 * step[candidates] * speed[candidates], near)
                     z, held = trapped(system, gradient, hessian, y[candidates], reach)
                     there = candidates[held]
                     new[there], good[there] = z[held], True
@@ -145,6 +151,8 @@ def trapped(
     """The critical points next to `y`, and whether each lies within `reach` and has the field pointing
     inwards on all sides.
     """
+    loss, rule = system.landscape, system.rule
+    assert loss is not None and rule is not None
     n, dim = y.shape
     z = y.copy()
     near = np.ones(n, dtype=bool)
@@ -158,28 +166,5 @@ def trapped(
     near &= np.linalg.norm(gradient(z), axis=1) <= 1e-9 * np.linalg.norm(at_z, axis=(1, 2))
     held = np.zeros(n, dtype=bool)
     for i in np.flatnonzero(near):
-        held[i] = points_inwards(system, z[i], at_z[i])
+        held[i] = attracts(loss, rule, z[i])
     return z, held
-
-
-def points_inwards(system: Flow, z: Array, hessian: Array) -> bool:
-    """Whether |grad f|^2 falls along the flow in every direction just beside the critical point z."""
-    return bool((inward_rates(system, z, hessian) > 0).all())
-
-
-def inward_rates(system: Flow, z: Array, hessian: Array) -> Array:
-    """Minus the derivative of |grad f|^2 / 2 along the flow per unit of |grad f|, just beside a critical
-    point, by direction of the gradient.
-    """
-    u = directions(len(z))
-    rule, loss = system.rule, system.landscape
-    assert rule is not None and loss is not None
-    gradient = torch.func.grad(loss.one_point)
-
-    def beside(direction: Tensor) -> Tensor:
-        point = torch.from_numpy(z)
-        tiny = 1e-100 * direction
-        return rule.descent(point, lambda _: tiny, gradient, **rule.coefficients())
-
-    descent = batch.evaluate(beside, u)
-    return np.asarray(np.einsum("ni,ij,nj->n", u, hessian, descent))

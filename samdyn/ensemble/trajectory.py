@@ -5,9 +5,9 @@
 - Diffusion: Euler-Maruyama with step dt.
 - Flow of a smooth rule, or of a function: torchdiffeq's Dormand-Prince 5(4), relative tolerance 1e-9,
   absolute tolerance 1e-11.
-- Flow of a normalised rule: its field jumps where g = 0, and an adaptive solver would shrink its step without end. It has a
-  solver of its own (`samdyn.ensemble.jumping_flow`): linearly implicit, with a step for each path, and paths that reach a critical
-  point which traps them are held there.
+- Flow of a normalised rule: its field jumps where g = 0, and an adaptive solver would shrink its step
+  without end. It has a solver of its own (`samdyn.ensemble.jumping_flow`): linearly implicit, with a step
+  for each path, and paths that reach a critical point which traps them are held there.
 
 Where the step has a pointwise form it is printed as Python and numpy code (`samdyn.compute.printing`): some
 microseconds a step for one path.

@@ -37,7 +37,8 @@ from samdyn.compute.checks import Array
 from samdyn.compute.sphere import directions
 from samdyn.local.linearization import stability_of
 from samdyn.local.newton import newton_zeros
-from samdyn.local.trapping import capture_radius, chatter_radii, jump_length
+from samdyn.local.trapping import capture_radius, chatter_radii
+from samdyn.systems.jump import attracts, jump_length
 from samdyn.systems.map import Map
 from samdyn.systems.system import System
 
@@ -67,8 +68,8 @@ class FixedPoint:
     period : int
         1 for a fixed point.
     capture_radius : float
-        Trapping points: from a ball of this radius the flow is drawn onto the point (inf-like values are
-        cut at the box's diagonal). nan otherwise.
+        Trapping points: from a ball of this radius the flow is drawn onto the point; at most the box's
+        diagonal, and 0 where it attracts but no such ball is known. nan otherwise.
     chatter_radius : float
         Trapping points of a map: the map hovers within this distance instead of stopping. 0 for a flow, nan
         where not trapping.
@@ -96,7 +97,8 @@ class FixedPoint:
 
 def _remark(point: FixedPoint) -> str:
     if point.stability == "trapping":
-        return f", captures within {point.capture_radius:.3g}"
+        known = point.capture_radius > 0
+        return f", captures within {point.capture_radius:.3g}" if known else ", locally"
     if point.dimension:
         return f", a set of dimension {point.dimension}"
     return f", period {point.period}" if point.period > 1 else ""
@@ -342,16 +344,20 @@ def jump_stability(system: System, z: Array, reach: float | None = None) -> list
         reach = (
             10 * length if system.box is None else float(np.linalg.norm(system.box[:, 1] - system.box[:, 0]))
         )
-    capture = np.array([capture_radius(loss, rule, point, reach) for point in z])
+    drawn = np.array([attracts(loss, rule, point) for point in z], dtype=bool)
+    capture = np.array(
+        [capture_radius(loss, rule, point, reach) if ok else 0.0 for point, ok in zip(z, drawn, strict=True)]
+    )
     chatter = chatter_radii(system, z) if isinstance(system, Map) else np.zeros(len(z))
     probe = z[:, None] + 1e-6 * length * directions(system.dim)
     outward = np.einsum("nki,nki->nk", -rule_field(system, probe), probe - z[:, None]) > 0
     result = []
     for i in range(len(z)):
-        if capture[i] > 0 and np.isfinite(chatter[i]):
+        # of a map its own simulation decides: it hovers, and need not do what its flow does
+        if np.isfinite(chatter[i]) if isinstance(system, Map) else drawn[i]:
             result.append(("trapping", float(capture[i]), float(chatter[i])))
         else:
-            stability = "repelling" if outward[i].all() or capture[i] > 0 else "saddle"
+            stability = "repelling" if outward[i].all() or drawn[i] else "saddle"
             result.append((stability, float("nan"), float("nan")))
     return result
 

@@ -13,8 +13,8 @@ Algorithm (`capture_radius`)
    directions. R is the largest radius up to which V falls on every shell.
 2. The part of {V < min_(|w| = R) V} around z is then forward invariant and shrinks onto z. The capture
    radius is the largest ball in it.
-It is 0 when V rises on the smallest shell: such a point does not trap (a degenerate point, or a loss that
-bends over within r). The test is by sampling, not a proof.
+It is 0 when V rises somewhere on the smallest shell. The point may still attract (`samdyn.systems.jump`
+decides that), but no ball around it is drawn onto it monotonically. The test is by sampling, not a proof.
 
 Algorithm (`chatter_radii`)
 ---------------------------
@@ -41,19 +41,12 @@ from samdyn.compute.sphere import directions
 from samdyn.landscapes.landscape import Landscape
 from samdyn.rules.rule import Rule
 from samdyn.systems.flow import Flow
+from samdyn.systems.jump import jump_length
 from samdyn.systems.map import Map
 
 N_SHELLS = 48
 N_ORBITS = 32
 CHATTER_STEPS = 800
-
-
-def jump_length(rule: Rule) -> float:
-    """Length of the perturbation just beside a critical point: rho for SAM, rho lam for UnifiedSAM, 0 for
-    rules that do not jump.
-    """
-    tiny = torch.tensor([1e-100], dtype=torch.float64)
-    return float(abs(rule.perturbation(torch.zeros_like(tiny), tiny, **rule.coefficients())))
 
 
 def capture_radius(landscape: Landscape, rule: Rule, z: Array, reach: float) -> float:
@@ -72,11 +65,16 @@ def capture_radius(landscape: Landscape, rule: Rule, z: Array, reach: float) -> 
     Returns
     -------
     float
-        0 if the point does not trap.
+        0 if |grad f| rises along the flow arbitrarily close to the point.
     """
     r = jump_length(rule)
     radii = np.geomspace(min(1e-4 * r, 0.1 * reach), reach, N_SHELLS)
-    shell_points = z + radii[:, None, None] * directions(len(z))
+    # the directions of w, and those of the gradient H w: in a narrow valley the first hardly sample the
+    # second
+    w = directions(len(z))
+    of_gradient = w @ np.linalg.pinv(landscape.hessian(z))
+    of_gradient /= np.linalg.norm(of_gradient, axis=1, keepdims=True)
+    shell_points = z + radii[:, None, None] * np.concatenate([w, of_gradient])
     gradient = landscape.gradient(shell_points)
     hessian = landscape.hessian(shell_points)
     descent = -Flow(landscape, rule)(shell_points)

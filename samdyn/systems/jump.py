@@ -1,0 +1,147 @@
+"""The flow just beside a critical point under a rule that jumps there.
+
+At a critical point z a normalised perturbation has length r = rho lam (rho for SAM) however small the
+gradient is, so just beside z the flow is -F(u), F(u) = grad f(z + r u), with u = g/|g|: a function of the
+gradient's direction alone. With s = |g| and fast time dt = s dtau, ::
+
+    du/dtau = -(H F(u) - (u . H F(u)) u),      d log(s)/dtau = -u . H F(u).
+
+The direction settles on an attractor of the first equation and the gradient then shrinks or grows by the
+second: z attracts the flow iff u . H F(u) > 0 on every attracting direction (on average, if the direction
+goes round). On a quadratic F = r H u and u . H F = r |H u|^2 > 0: every nondegenerate critical point
+attracts.
+
+Algorithm
+---------
+1-D: both directions. 2-D: `N_ANGLES` angles; attracting directions are sign changes of the tangential rate,
+and without any the direction goes round and the rates are averaged over a turn. Higher: the direction is
+followed from starts that cover the sphere, by an implicit solver until fast time 100 over the smallest
+eigenvalue squared of the Hessian times r.
+
+References
+----------
+Polar blow-up of a point discontinuity; own derivation, checked against simulation in the tests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from scipy.integrate import solve_ivp
+from torch import Tensor
+
+from samdyn.compute import batch
+from samdyn.compute.checks import Array
+from samdyn.compute.printing import numpy_form
+from samdyn.compute.sphere import directions
+from samdyn.compute.tracing import traced_or_batched
+from samdyn.landscapes.landscape import Landscape
+from samdyn.rules.rule import Rule
+
+N_ANGLES = 4096
+N_FOLLOWED = 12
+TINY = 1e-100
+
+
+def jump_length(rule: Rule) -> float:
+    """Length of the perturbation just beside a critical point: rho for SAM, rho lam for UnifiedSAM.
+
+    Examples
+    --------
+    >>> import samdyn as sd
+    >>> jump_length(sd.SAM(0.5)), jump_length(sd.UnifiedSAM(0.5, 0.1)), jump_length(sd.GD())
+    (0.5, 0.05, 0.0)
+    """
+    tiny = torch.tensor([TINY], dtype=torch.float64)
+    length = abs(float(rule.perturbation(torch.zeros_like(tiny), tiny, **rule.coefficients())))
+    return 0.0 if length <= 1e3 * TINY else length
+
+
+def descent_beside(loss: Landscape, rule: Rule, z: Array, u: Array) -> Array:
+    """The descent direction just beside z for gradient directions u (n, dim)."""
+    return batch.evaluate(_descent_of_direction(loss, rule, z), u)
+
+
+def _descent_of_direction(loss: Landscape, rule: Rule, z: Array) -> Callable[[Tensor], Tensor]:
+    gradient, point = torch.func.grad(loss.one_point), torch.from_numpy(np.array(z))
+    return lambda u: rule.descent(point, lambda _: TINY * u, gradient, **rule.coefficients())
+
+
+def attracts(loss: Landscape, rule: Rule, z: Array) -> bool:
+    """Whether the flow is drawn onto the critical point z from just beside it.
+
+    Parameters
+    ----------
+    loss : Landscape
+    rule : Rule
+        A rule that jumps, with constant coefficients.
+    z : ndarray, shape (dim,)
+        A critical point of the loss.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import samdyn as sd
+    >>> attracts(sd.landscapes.double_well(), sd.SAM(0.5), np.array([-1.0]))
+    True
+    >>> attracts(sd.landscapes.double_well(), sd.SAM(1.5), np.array([-1.0]))
+    False
+    """
+    hessian = loss.hessian(z)
+    if not hessian.any():
+        return False
+    if len(z) == 1:
+        u = directions(1)
+        return bool((u * (descent_beside(loss, rule, z, u) @ hessian.T) > 0).all())
+    if len(z) == 2:
+        return _attracts_2d(loss, rule, z, hessian)
+    return _attracts_nd(loss, rule, z, hessian)
+
+
+def _attracts_2d(loss: Landscape, rule: Rule, z: Array, hessian: Array) -> bool:
+    # an irrational offset: no angle falls on an axis, where a symmetric loss has its zeros
+    angle = 2 * np.pi * (np.arange(N_ANGLES) + 0.6180339887498949) / N_ANGLES
+    u = np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    rate = descent_beside(loss, rule, z, u) @ hessian.T
+    radial = (u * rate).sum(axis=1)
+    tangential = u[:, 0] * rate[:, 1] - u[:, 1] * rate[:, 0]
+    following, radial_next = np.roll(tangential, -1), np.roll(radial, -1)
+    settles = (tangential < 0) & (following >= 0)  # the angle moves by minus the tangential rate
+    if settles.any():
+        weight = tangential[settles] / (tangential[settles] - following[settles])
+        return bool((radial[settles] + weight * (radial_next[settles] - radial[settles]) > 0).all())
+    if (tangential == 0).all():
+        return bool((radial > 0).all())
+    return bool((radial / np.maximum(np.abs(tangential), 1e-300)).sum() > 0)
+
+
+def _attracts_nd(loss: Landscape, rule: Rule, z: Array, hessian: Array) -> bool:
+    eigenvalues = np.abs(np.linalg.eigvalsh(hessian))
+    slowest = jump_length(rule) * eigenvalues.min() ** 2
+    span = 100 / max(slowest, 1e-12 * eigenvalues.max() ** 2)
+
+    descent = numpy_form(traced_or_batched(_descent_of_direction(loss, rule, z), len(z)))
+
+    def velocity(_: float, y: Array) -> Array:
+        u = y[:-1] / np.linalg.norm(y[:-1])
+        rate = hessian @ np.concatenate(descent(*u[:, None]))
+        radial = float(u @ rate)
+        return np.append(radial * u - rate, -radial)
+
+    starts = directions(len(z))
+    starts = np.concatenate([starts[: 2 * len(z)], starts[2 * len(z) :: max(1, len(starts) // N_FOLLOWED)]])
+    for start in starts:
+        path = solve_ivp(
+            velocity,
+            (0, span),
+            np.append(start, 0.0),
+            method="LSODA",
+            rtol=1e-6,
+            atol=1e-9,
+            t_eval=(span / 2, span),
+        )
+        if not path.y[-1, -1] < path.y[-1, 0]:  # log(s) over the second half of fast time
+            return False
+    return True
