@@ -1,7 +1,8 @@
 """Reference systems with exact answers, which the tests of every folder draw on.
 
-Notation: dX = b(X) dt + sqrt(2 D) dW; a diffusion with noise of standard deviation s has D = lr s^2 / 2. A name such as
-``C2`` holds mean exit times in continuous time; `chain_mean` computes the exact mean of the simulated scheme itself.
+Notation: dX = b(X) dt + sqrt(2 D) dW; a diffusion with noise of standard deviation s has D = lr s^2 / 2. A
+name such as ``C2`` holds mean exit times in continuous time; `chain_mean` computes the exact mean of the
+simulated scheme itself.
 """
 
 from __future__ import annotations
@@ -16,10 +17,10 @@ from scipy.special import log_ndtr, ndtr
 
 import samdyn as sd
 
-# ---------------------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------
 # Mean exit times in continuous time, from double quadrature and Chebyshev collocation to 8 digits.
 # f = (x^2 - 1)^2/4 from -1 (DW); saddle -x^2/2 from 0 to |x| = 1; OU x^2/2.
-# ---------------------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------
 C1 = {"to_0": 7.93402154, "to_1": 19.0938970}  # DW, D = 0.2
 C2 = {"to_0": 30.8213024727, "to_1": 66.2686263649}  # DW, D = 0.1
 C3 = {"to_0": 361.903760, "to_1": 729.670692}  # DW, D = 0.05
@@ -34,8 +35,19 @@ C11 = {"to_0": 19.3564911592, "to_1": 44.2988111, "from_0": 2.79291438}  # DW, S
 C12 = {"to_0": 2445.93785, "from_0": 5.27498161}  # DW, SAM(0.2), D = 0.03
 C13 = {0.5: 0.784163496, 1: 2.09340665, 2: 10.4284094, 3: 86.9316199, 4: 2018.39238}  # OU, one-sided, D = 1
 C14 = {1: 0.595749319, 2: 4.50160242, 3: 42.5746335}  # OU, two-sided, D = 1
-C15 = {"USAM_0.1": 2.06237149, "USAM_0.5": 2.00332491, "SAM_0.1": 2.08107302, "SAM_0.5": 2.10767880}  # OU 0 -> 1
-C16 = {1.0: 0.426685604, 0.1: 1.72413785, 0.01: 2.93268887, 1e-3: 4.08855831, 1e-4: 5.24030160}  # saddle, by D
+C15 = {
+    "USAM_0.1": 2.06237149,
+    "USAM_0.5": 2.00332491,
+    "SAM_0.1": 2.08107302,
+    "SAM_0.5": 2.10767880,
+}  # OU 0 -> 1
+C16 = {
+    1.0: 0.426685604,
+    0.1: 1.72413785,
+    0.01: 2.93268887,
+    1e-3: 4.08855831,
+    1e-4: 5.24030160,
+}  # saddle, by D
 C17 = {"std": 1.10609185, "rate": 1.0}  # saddle, D = 0.01
 C18 = {0.1: 3.19937162, 0.2: 3.52477790, 0.5: 5.16174090}  # saddle, USAM, D = 0.01
 C19 = {0.1: 4.91952046, 0.2: 13.1350263, 0.3: 89.5021711}  # saddle, SAM, D = 0.01
@@ -56,8 +68,10 @@ STEPS_TO_LEAVE = {
     "SAM_0.2": 1379.81424,
 }
 
-# Exact means of the Euler-Maruyama chain and of the chain with Brownian-bridge crossings: (case, dt) -> (chain, bridge).
-# The step in which a bridge crosses counts whole here: `exit_times` times the crossing and comes out about dt/2 lower.
+# Exact means of the Euler-Maruyama chain and of the chain with Brownian-bridge crossings: (case, dt) ->
+# (chain, bridge).
+# The step in which a bridge crosses counts whole here: `exit_times` times the crossing and comes out about
+# dt/2 lower.
 CHAIN = {
     ("DW", 0.1): (35.6691802, 29.3623407),
     ("DW", 0.02): (33.4168508, 30.6108056),
@@ -70,7 +84,8 @@ CHAIN = {
     ("DW SAM", 0.01): (19.9839173, 19.2220296),
 }
 
-# USAM on x^2 - y^2 from (-3, -0.01), lr 0.01, 500 steps: y at the end, by rho. It is -0.01 (1 + 0.02 (1 - 2 rho))^500.
+# USAM on x^2 - y^2 from (-3, -0.01), lr 0.01, 500 steps: y at the end, by rho. It is -0.01 (1 + 0.02 (1 - 2
+# rho))^500.
 SADDLE_START, SADDLE_LR, SADDLE_STEPS = (-3.0, -0.01), 0.01, 500
 SADDLE_Y = {0.4: -0.0735964, 0.49: -0.0122135, 0.5: -0.01, 0.51: -0.0081870, 0.6: -0.0013479}
 
@@ -85,7 +100,8 @@ BEALE_SAM_03_STEP = 16257  # SAM(0.3) escapes, SAM(0.35) does not
 # USAM from the saddle + 1e-3 (1, -1)/sqrt 2, 2000 steps: distance to the saddle, by rho.
 BEALE_USAM_DISTANCE = {0.03: 2.5475e-3, 0.0355: 1.0909e-3, 0.0365: 9.350e-4, 0.04: 5.4495e-4}
 
-# diag(3, 1, 0.2), lr = 0.1, rho = 0.05: amplitude of the 2-cycle of normalised SAM, and multipliers across it.
+# diag(3, 1, 0.2), lr = 0.1, rho = 0.05: amplitude of the 2-cycle of normalised SAM, and multipliers across
+# it.
 CYCLE_HESSIAN, CYCLE_LR, CYCLE_RHO = (3.0, 1.0, 0.2), 0.1, 0.05
 CYCLE_AMPLITUDE = 0.00882353
 # lr lambda = 0.3, rho = 0.1, by momentum
@@ -210,10 +226,11 @@ def chain_mean(
 ) -> float:
     """Mean exit time of the Euler-Maruyama chain from x0, watched at whole steps or by Brownian bridges.
 
-    The mean solves T = (mean time of one step) + K T, with K the transition density on the surviving interval; with bridges K
-    carries the probability that the pinned path stays inside, and the mean time of a step that of Brownian motion with
-    constant drift up to its exit. Nystrom's method with 16 Gauss-Legendre nodes a panel of `panel` standard deviations of a step;
-    a side without an end is cut `reach` away. Two ends count as independent, which holds if they are many steps apart.
+    The mean solves T = (mean time of one step) + K T, with K the transition density on the surviving
+    interval; with bridges K carries the probability that the pinned path stays inside, and the mean time
+    of a step that of Brownian motion with constant drift up to its exit. Nystrom's method with 16 Gauss-
+    Legendre nodes a panel of `panel` standard deviations of a step; a side without an end is cut `reach`
+    away. Two ends count as independent, which holds if they are many steps apart.
     """
     variance = 2 * D * dt
     step = variance**0.5
@@ -231,7 +248,10 @@ def chain_mean(
 
     def row(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         b = drift(x)
-        kernel = np.exp(-((y - x[:, None] - b[:, None] * dt) ** 2) / (2 * variance)) / (2 * np.pi * variance) ** 0.5
+        kernel = (
+            np.exp(-((y - x[:, None] - b[:, None] * dt) ** 2) / (2 * variance))
+            / (2 * np.pi * variance) ** 0.5
+        )
         time = np.full(len(x), dt)
         if bridge:
             for end, sign in ((lower, -1.0), (upper, 1.0)):
@@ -259,9 +279,9 @@ def _time_before_crossing(a: np.ndarray, drift: np.ndarray, D: float, dt: float)
     return (above * 2 * root * weight / 2 * dt**0.5).sum(axis=1)
 
 
-# ---------------------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------
 # A small network: two layers, tanh, 21 parameters
-# ---------------------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------
 NETWORK_SHAPES = ((4, 3), (4,), (1, 4), (1,))
 
 

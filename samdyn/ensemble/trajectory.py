@@ -129,7 +129,7 @@ def _map(system: Map, x: Array, n_steps: int, every: int, seed: int) -> Array:
     if system.landscape is None:
         return _iterate_function(system, state, n_steps, every)
     stepper = build_stepper(system)
-    if not system.scheduled and not stepper.n_normals and stepper.traced and len(x) <= FEW:
+    if not system.scheduled and not stepper.n_normals and stepper.traced and 0 < len(x) <= FEW:
         constants = tuple(system.coefficients().values())
         orbits = [iterate_scalar(stepper.form, s, constants, n_steps=n_steps, every=every) for s in state]
         return np.stack(orbits, axis=1)[..., : system.dim]
@@ -205,7 +205,7 @@ def _iterate_function(system: Map, state: Array, n_steps: int, every: int) -> Ar
         module = coordinate_form(function, system.dim)
     except NotTraceable:
         module = None
-    if module is not None and len(state) <= FEW and not any(callable(v) for v in system.parameters.values()):
+    if module is not None and 0 < len(state) <= FEW and not any(callable(v) for v in system.parameters.values()):
         return np.stack([iterate_scalar(module, s, (), n_steps=n_steps, every=every) for s in state], axis=1)
     stored = np.empty((1 + -(-n_steps // every), *state.shape))
     stored[0] = current = state

@@ -334,7 +334,7 @@ def ratio_of_means(a: ExitTimes, b: ExitTimes, level: float = 0.95) -> tuple[flo
     >>> def exits(rule, seed):
     ...     sde = sd.Diffusion(sd.landscapes.saddle(1, 1), rule, lr=0.01, noise=sd.GaussianNoise(std=1.0))
     ...     return sd.exit_times(sde, [0.0, 0.0], sd.Ball([0.0, 0.0], 0.5), n_paths=1000, t_max=100.0,
-    seed=seed)
+    ...     seed=seed)
     >>> ratio, low, high = sd.ratio_of_means(exits(sd.USAM(0.5), 1), exits(sd.GD(), 2))
     >>> low < ratio < high and ratio > 1
     True

@@ -10,7 +10,7 @@ Algorithm
    if one is below 1e-6 of the largest in modulus.
 4. Stability, from the Jacobian where there is one; at a critical point under a normalised rule from the
    capture set (`samdyn.local.trapping`).
-5. Degenerate points that hang together within 5 % of the box's diagonal, ten or more, are a curve or
+5. Degenerate points that hang together within 15 % of the box's diagonal, ten or more, are a curve or
    surface: one entry, with its dimension and sample points.
 Systems given by a function skip 1 and 3. With period k > 1: zeros of the k-fold map that are not of a lower
 period, one entry a cycle.
@@ -374,7 +374,7 @@ def _gather_families(x: Array, flat: npt.NDArray[np.bool_], box: Array) -> tuple
     if len(flat_index) < FAMILY_SIZE:
         return sorted([*isolated, *flat_index.tolist()]), []
     diagonal = float(np.linalg.norm(box[:, 1] - box[:, 0]))
-    labels = fcluster(linkage(x[flat_index], "single"), 0.05 * diagonal, criterion="distance")
+    labels = fcluster(linkage(x[flat_index], "single"), 0.15 * diagonal, criterion="distance")
     families = []
     for label in np.unique(labels):
         members = flat_index[labels == label]

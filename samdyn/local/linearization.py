@@ -134,6 +134,8 @@ def linearize(system: System, x: npt.ArrayLike) -> Linearization:
     >>> sd.linearize(flow, [0.0, 1.0]).stability
     'attracting'
     """
+    if not isinstance(system, System):
+        raise TypeError(f"system must be a Map, a Flow or a Diffusion, got {system!r}")
     point = checks.points("x", getattr(x, "x", x), system.dim)
     if point.ndim != 1:
         raise ValueError(f"x must be one point of shape ({system.dim},), got shape {point.shape}")
@@ -235,9 +237,12 @@ def _with_unit_radius(rule: Callable[..., Rule]) -> Rule:
     if rule is UnifiedSAM:
         raise ValueError("rule must be a UnifiedSAM(rho, lam) with the lam wanted, got the class UnifiedSAM")
     try:
-        return rule(1.0)
+        example = rule(1.0)
     except TypeError:
-        return rule()
+        example = rule() if callable(rule) else None  # type: ignore[assignment]
+    if not isinstance(example, Rule):
+        raise TypeError(f"rule must be a rule or a class of rules such as sd.USAM, got {rule!r}")
+    return example
 
 
 def _linear_coefficient(rule: Rule) -> float:

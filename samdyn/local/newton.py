@@ -8,6 +8,8 @@ Algorithm
    start, and is halved up to `HALVINGS` times while it would raise |F|; if no cut lowers |F| the shortest
    is taken, since Newton paths to saddles may climb first. A start is done when its step falls below 1e-13
    of the diagonal, and is given up when it is half a diagonal outside the box.
+   A quarter of the starts also run with the damping |F|^2 of Levenberg and Marquardt, which is drawn to the
+   nearest point of a curve of zeros, where undamped Newton may slide along it.
 3. Iterates whose last step is below 1e-4 of the diagonal are polished by full steps while |F| falls.
 4. Kept: those in the box (a margin of 1e-9 of its width is allowed) whose Newton correction is at most 1e-8
    of the diagonal and whose residual is at most tolerance * (1 + |J| (1 + |x|)): what rounding x to the
@@ -19,7 +21,8 @@ Cost: n_starts * (n_steps + polish) Jacobians, in one batch each; no Python loop
 
 References
 ----------
-Nocedal & Wright, Numerical Optimization, ch. 11 (Newton for equations with a line search).
+Nocedal & Wright, Numerical Optimization, ch. 11 (Newton for equations with a line search). Yamashita &
+Fukushima, Computing Suppl. 15 (2001) 239-249 (the damping).
 """
 
 from __future__ import annotations
@@ -27,6 +30,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from scipy.spatial import cKDTree
 from scipy.stats import qmc
@@ -96,23 +100,32 @@ def newton_zeros(
 
     diagonal = float(np.linalg.norm(box[:, 1] - box[:, 0]))
     x = sobol_starts(box, n_starts)
-    if starts is not None:
-        x = np.concatenate([x, starts])
+    n_damped = len(x) // 4
+    x = np.concatenate([x, *([] if starts is None else [starts]), x[:n_damped]])
+    damped = np.arange(len(x)) >= len(x) - n_damped
     margin = 1e-9 * (box[:, 1] - box[:, 0])
 
-    def newton_step(points: Array) -> tuple[Array, Array, Array]:
+    def newton_step(points: Array, damped: npt.NDArray[np.bool_]) -> tuple[Array, Array, Array]:
         value, jacobian = evaluate(points)
         usable = np.isfinite(jacobian).all(axis=(1, 2)) & np.isfinite(value).all(axis=1)
         step = np.full_like(points, np.nan)
         # a relative cut-off of singular values: on curves of zeros the Jacobian has a null direction, along
         # which Newton must not run off
         step[usable] = -np.einsum("nij,nj->ni", np.linalg.pinv(jacobian[usable], rcond=1e-10), value[usable])
+        damp = usable & damped
+        transposed = jacobian[damp].transpose(0, 2, 1)
+        regular = (value[damp] ** 2).sum(axis=1)[:, None, None] * np.eye(len(box)) + transposed @ jacobian[
+            damp
+        ]
+        regular += 1e-300 * np.eye(len(box))
+        right = np.einsum("nij,nj->ni", transposed, value[damp])
+        step[damp] = -np.einsum("nij,nj->ni", np.linalg.pinv(regular, rcond=1e-15, hermitian=True), right)
         return step, np.linalg.norm(value, axis=1), np.linalg.norm(jacobian, axis=(1, 2))
 
     with np.errstate(all="ignore"):
         settled = [np.empty((0, len(box)))]
         for _ in range(n_steps):
-            step, size, _ = newton_step(x)
+            step, size, _ = newton_step(x, damped)
             length = np.linalg.norm(step, axis=1, keepdims=True)
             step *= np.minimum(1.0, 0.1 * diagonal / np.where(length > 0, length, 1.0))
             trial = x + step
@@ -126,23 +139,23 @@ def newton_zeros(
             near = ((trial >= box[:, 0] - 0.5 * diagonal) & (trial <= box[:, 1] + 0.5 * diagonal)).all(axis=1)
             done = length[:, 0] <= 1e-13 * diagonal
             settled.append(trial[near & done])
-            x = trial[near & ~done]
+            x, damped = trial[near & ~done], damped[near & ~done]
             if len(x) == 0:
                 break
         x = np.concatenate([*settled, x])
         if len(x) == 0:
             return x
-        step, size, steepness = newton_step(x)
+        step, size, steepness = newton_step(x, np.zeros(len(x), dtype=bool))
         x = x[np.linalg.norm(step, axis=1) <= 1e-4 * diagonal]
         for _ in range(8):
             if len(x) == 0:
                 return x
-            step, size, steepness = newton_step(x)
+            step, size, steepness = newton_step(x, np.zeros(len(x), dtype=bool))
             better = size_of(x + step) < size
             if not better.any():
                 break
             x[better] += step[better]
-        step, size, steepness = newton_step(x)
+        step, size, steepness = newton_step(x, np.zeros(len(x), dtype=bool))
     inside = ((x >= box[:, 0] - margin) & (x <= box[:, 1] + margin)).all(axis=1)
     precise = size <= tolerance * (1 + steepness * (1 + np.linalg.norm(x, axis=1)))
     good = inside & precise & (np.linalg.norm(step, axis=1) <= 1e-8 * diagonal)

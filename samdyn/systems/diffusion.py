@@ -52,8 +52,8 @@ class Diffusion(System):
     >>> import samdyn as sd
     >>> sde = sd.Diffusion(sd.landscapes.double_well(), sd.SAM(0.2), lr=0.01, noise=sd.GaussianNoise(std=2.0))
     >>> sde.drift([[-1.0], [0.5]]), sde.covariance([0.5])
-    (array([[-0.   ],
-           [ 0.273]]), array([[0.04]]))
+    (array([[0.   ],
+           [0.273]]), array([[0.04]]))
     """
 
     def __init__(self, loss: Landscape, rule: Rule, lr: Coefficient, noise: Noise) -> None:

@@ -104,7 +104,7 @@ class Flow(System):
         >>> import torch
         >>> import samdyn as sd
         >>> spiral = sd.Flow.from_function(lambda w, c: torch.stack([-c * w[0] - w[1], w[0] - c * w[1]]),
-        dim=2,
+        ...     dim=2,
         ...                                parameters={"c": 0.1})
         >>> spiral([1.0, 0.0])
         array([-0.1,  1. ])

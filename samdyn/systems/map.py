@@ -115,7 +115,7 @@ class Map(System):
         >>> import samdyn as sd
         >>> henon = sd.Map.from_function(
         ...     lambda w, a, b: torch.stack([1 - a * w[0]**2 + w[1], b * w[0]]), dim=2, parameters={"a":
-        1.4, "b": 0.3})
+        ...     1.4, "b": 0.3})
         >>> henon([0.0, 0.0])
         array([1., 0.])
         """

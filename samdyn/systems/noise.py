@@ -121,8 +121,8 @@ class CurvatureNoise(Noise):
     --------
     >>> import samdyn as sd
     >>> saddle = sd.landscapes.saddle(1.0, 4.0)
-    >>> sd.Diffusion(saddle, sd.GD(), lr=0.1, noise=sd.CurvatureNoise(batch_size=2)).covariance([0.0,
-    0.0]).round(12)
+    >>> noise = sd.CurvatureNoise(batch_size=2)
+    >>> sd.Diffusion(saddle, sd.GD(), lr=0.1, noise=noise).covariance([0.0, 0.0]).round(12)
     array([[0.05, 0.  ],
            [0.  , 0.2 ]])
     """

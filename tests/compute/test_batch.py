@@ -49,7 +49,12 @@ def test_captured_parameter_that_wants_a_gradient() -> None:
 
 
 def test_corners() -> None:
-    assert sorted(map(tuple, batch.corners(np.array([[0.0, 1.0], [2.0, 3.0]])))) == [(0, 2), (0, 3), (1, 2), (1, 3)]
+    assert sorted(map(tuple, batch.corners(np.array([[0.0, 1.0], [2.0, 3.0]])))) == [
+        (0, 2),
+        (0, 3),
+        (1, 2),
+        (1, 3),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,7 @@ def test_bounds() -> None:
         checks.number("t", math.nan, finite=False)
 
 
-@pytest.mark.parametrize("value", [3, 3.0, np.int32(3), 3e0])
+@pytest.mark.parametrize("value", [3, 3.0, np.int32(3)])
 def test_integers_pass(value: object) -> None:
     result = checks.integer("n", value, at_least=1, below=4)
     assert result == 3

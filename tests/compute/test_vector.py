@@ -40,7 +40,7 @@ def test_arithmetic_is_that_of_stacked_tensors(rows: list[tuple[float, float, fl
 
 
 def test_lengths_must_agree() -> None:
-    with pytest.raises(ValueError, match="shorter|longer"):
+    with pytest.raises(ValueError, match=r"shorter|longer"):
         Coordinates((torch.ones(2), torch.ones(2))) + Coordinates((torch.ones(2),))
 
 

@@ -37,7 +37,9 @@ def test_step_of_a_map(rule: sd.Rule, momentum: float, eager: bool) -> None:
 
 
 @pytest.mark.parametrize("eager", [False, True])
-@pytest.mark.parametrize("noise", [sd.GaussianNoise(2.0), sd.GaussianNoise((1.0, 3.0)), sd.CurvatureNoise(3.0)], ids=repr)
+@pytest.mark.parametrize(
+    "noise", [sd.GaussianNoise(2.0), sd.GaussianNoise((1.0, 3.0)), sd.CurvatureNoise(3.0)], ids=repr
+)
 @pytest.mark.parametrize("rule", RULES, ids=repr)
 def test_drift_and_root_of_a_diffusion(rule: sd.Rule, noise: sd.GaussianNoise, eager: bool) -> None:
     sde = sd.Diffusion(LOSS, rule, lr=0.1, noise=noise)

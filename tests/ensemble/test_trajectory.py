@@ -19,7 +19,10 @@ BEALE = sd.landscapes.beale()
 GD = sd.Map(BEALE, sd.GD(), lr=1e-3)
 
 
-@pytest.mark.parametrize(("n_steps", "every", "stored"), [(10, 1, range(11)), (10, 3, (0, 3, 6, 9, 10)), (9, 3, (0, 3, 6, 9)), (5, 100, (0, 5)), (0, 1, (0,))])
+@pytest.mark.parametrize(
+    ("n_steps", "every", "stored"),
+    [(10, 1, range(11)), (10, 3, (0, 3, 6, 9, 10)), (9, 3, (0, 3, 6, 9)), (5, 100, (0, 5)), (0, 1, (0,))],
+)
 @pytest.mark.parametrize("n", [1, 40])
 def test_stored_steps_of_a_map(n_steps: int, every: int, stored: Any, n: int) -> None:
     x0 = np.random.default_rng(0).uniform(-1, 1, (n, 2))
@@ -34,7 +37,9 @@ def test_one_path_and_many_are_the_same() -> None:
         step = sd.Map(BEALE, rule, lr=1e-3, momentum=0.5)
         many = sd.trajectory(step, x0, n_steps=30)
         np.testing.assert_allclose(sd.trajectory(step, x0[7], n_steps=30), many[:, 7], rtol=1e-10)
-        np.testing.assert_allclose(sd.trajectory(step, x0.reshape(5, 10, 2), n_steps=30).reshape(31, 50, 2), many, rtol=1e-10)
+        np.testing.assert_allclose(
+            sd.trajectory(step, x0.reshape(5, 10, 2), n_steps=30).reshape(31, 50, 2), many, rtol=1e-10
+        )
 
 
 def test_steps_are_those_of_the_map() -> None:
@@ -57,7 +62,9 @@ def test_a_diverging_path_goes_on_as_inf_or_nan() -> None:
 
 
 def test_the_noise_of_a_map() -> None:
-    step = sd.Map(sd.landscapes.quadratic([[1.0, 0.0], [0.0, 2.0]]), sd.GD(), lr=0.1, noise=sd.GaussianNoise([0.5, 2.0]))
+    step = sd.Map(
+        sd.landscapes.quadratic([[1.0, 0.0], [0.0, 2.0]]), sd.GD(), lr=0.1, noise=sd.GaussianNoise([0.5, 2.0])
+    )
     path = sd.trajectory(step, np.zeros((7, 2)), n_steps=25, seed=9)
     x = np.zeros((7, 2))
     for k in range(25):
@@ -134,7 +141,12 @@ def test_a_normalised_flow_does_not_stop_at_a_point_that_does_not_trap() -> None
         (BEALE, {"n_steps": 3}, TypeError, "system must be a Map, a Flow or a Diffusion, got Landscape"),
         (GD, {}, ValueError, "n_steps must be given for a Map"),
         (GD, {"t_max": 1.0}, ValueError, "n_steps must be given for a Map"),
-        (GD, {"n_steps": 3, "dt": 0.1}, ValueError, "n_steps must be given for a Map, and neither t_max nor dt"),
+        (
+            GD,
+            {"n_steps": 3, "dt": 0.1},
+            ValueError,
+            "n_steps must be given for a Map, and neither t_max nor dt",
+        ),
         (GD, {"n_steps": -1}, ValueError, "n_steps must be an integer >= 0, got -1"),
         (GD, {"n_steps": 2.5}, ValueError, "n_steps must be an integer >= 0, got 2.5"),
         (GD, {"n_steps": 3, "every": 0}, ValueError, "every must be an integer >= 1, got 0"),
@@ -145,12 +157,27 @@ def test_a_normalised_flow_does_not_stop_at_a_point_that_does_not_trap() -> None
         (sd.Flow(BEALE, sd.GD()), {}, ValueError, "t_max must be given for a Flow, and not n_steps"),
         (sd.Flow(BEALE, sd.GD()), {"n_steps": 3}, ValueError, "t_max must be given for a Flow"),
         (sd.Flow(BEALE, sd.GD()), {"t_max": 0.0}, ValueError, "t_max must be a finite number > 0, got 0.0"),
-        (sd.Flow(BEALE, sd.GD()), {"t_max": math.inf}, ValueError, "t_max must be a finite number > 0, got inf"),
-        (sd.Flow(BEALE, sd.GD()), {"t_max": 1.0, "dt": -0.1}, ValueError, "dt must be a finite number > 0, got -0.1"),
+        (
+            sd.Flow(BEALE, sd.GD()),
+            {"t_max": math.inf},
+            ValueError,
+            "t_max must be a finite number > 0, got inf",
+        ),
+        (
+            sd.Flow(BEALE, sd.GD()),
+            {"t_max": 1.0, "dt": -0.1},
+            ValueError,
+            "dt must be a finite number > 0, got -0.1",
+        ),
         (sd.Flow(BEALE, sd.GD()), {"t_max": 1.0, "dt": 2.0}, ValueError, "dt must be at most t_max"),
-        (sd.Diffusion(BEALE, sd.GD(), lr=0.1, noise=sd.GaussianNoise()), {"n_steps": 5}, ValueError, "t_max must be given for a Diffusion"),
+        (
+            sd.Diffusion(BEALE, sd.GD(), lr=0.1, noise=sd.GaussianNoise()),
+            {"n_steps": 5},
+            ValueError,
+            "t_max must be given for a Diffusion",
+        ),
     ],
-)  # fmt: skip
+)
 def test_bad_input(system: Any, arguments: dict[str, Any], error: type[Exception], match: str) -> None:
     options = {"x0": [1.0, 2.0], **arguments}
     with pytest.raises(error, match=match):
@@ -161,4 +188,6 @@ def test_a_function_that_cannot_be_traced() -> None:
     matrix = torch.tensor([[2.0, 1.0], [0.0, 3.0]], dtype=torch.float64)
     step = sd.Map.from_function(lambda w: torch.linalg.solve(matrix, w), dim=2)
     path = sd.trajectory(step, [1.0, 1.0], n_steps=3)
-    np.testing.assert_allclose(path[-1], np.linalg.matrix_power(np.linalg.inv(matrix.numpy()), 3) @ [1.0, 1.0], rtol=1e-12)
+    np.testing.assert_allclose(
+        path[-1], np.linalg.matrix_power(np.linalg.inv(matrix.numpy()), 3) @ [1.0, 1.0], rtol=1e-12
+    )

@@ -1,4 +1,4 @@
-"""First exit times: exact means of the scheme, exact laws, the engine's invariances, labels, and bad input."""
+"""First exit times: exact means of the scheme, exact laws, the engine's invariances, labels, bad input."""
 
 from __future__ import annotations
 
@@ -32,12 +32,18 @@ def deviation(exits: sd.ExitTimes, exact: float) -> float:
     return (exits.mean - exact) / exits.standard_error
 
 
-# ------------------------------------------------------------------------------------------ the reference itself
+# ---------------------------------------------------------------------- the reference itself
 
 
 @pytest.mark.parametrize(("name", "dt"), CHAIN)
 def test_reference_chain_agrees_with_the_published_one(name: str, dt: float) -> None:
-    case = {"DW": "C2 to 0", "OU": "C13 a=1", "saddle": "C16 D=0.01", "DW USAM": "C8 to 0", "DW SAM": "C11 to 0"}
+    case = {
+        "DW": "C2 to 0",
+        "OU": "C13 a=1",
+        "saddle": "C16 D=0.01",
+        "DW USAM": "C8 to 0",
+        "DW SAM": "C11 to 0",
+    }
     chain, bridge = CHAIN[name, dt]
     exact = EXIT_CASES[case[name]]
     assert exact.chain_mean(dt, bridge=False) == pytest.approx(chain, rel=1e-7)
@@ -53,7 +59,7 @@ def test_reference_tends_to_the_continuous_mean(name: str) -> None:
     assert abs(fine - case.mean) < 0.6 * abs(coarse - case.mean)
 
 
-# ------------------------------------------------------------------------------------------ means of the scheme
+# ---------------------------------------------------------------------- means of the scheme
 
 # case -> step and number of paths
 SIZES = {
@@ -73,7 +79,14 @@ def test_mean_of_the_scheme(name: str, correction: str | None) -> None:
     dt, n = SIZES[name]
     exact = case.chain_mean(dt, bridge=correction == "bridge")
     exits = sd.exit_times(
-        case.system, [case.x0], case.region, n_paths=n, t_max=60 * exact, dt=dt, seed=11, correction=correction
+        case.system,
+        [case.x0],
+        case.region,
+        n_paths=n,
+        t_max=60 * exact,
+        dt=dt,
+        seed=11,
+        correction=correction,
     )
     assert abs(deviation(exits, exact)) < 4
 
@@ -82,19 +95,20 @@ def test_mean_of_the_scheme(name: str, correction: str | None) -> None:
 @pytest.mark.parametrize("name", ["C2 to 0", "C8 to 0", "C11 to 0"])
 def test_mean_at_a_short_step(name: str) -> None:
     case = EXIT_CASES[name]
-    exits = sd.exit_times(case.system, [-1.0], LEFT, n_paths=1500, t_max=2000.0, dt=0.02, seed=3)
-    assert abs(deviation(exits, case.chain_mean(0.02, bridge=True))) < 4
-    # the bias of the bridge at this step is below 1.6 % for all three
-    assert abs(exits.mean - case.mean) < 4 * exits.standard_error + 0.016 * case.mean
+    exits = sd.exit_times(case.system, [-1.0], LEFT, n_paths=4000, t_max=2000.0, dt=0.01, seed=3)
+    assert abs(deviation(exits, case.chain_mean(0.01, bridge=True))) < 4
+    # the bias of the bridge at this step is below 0.8 % for all three
+    assert abs(exits.mean - case.mean) < 4 * exits.standard_error + 0.008 * case.mean
 
 
 @pytest.mark.slow
 def test_sam_holds_at_a_saddle() -> None:
     case = EXIT_CASES["C19 rho=0.3"]
-    exits = sd.exit_times(case.system, [0.0], case.region, n_paths=1000, t_max=5000.0, dt=0.1, seed=4)
-    assert abs(deviation(exits, case.chain_mean(0.1, bridge=True))) < 4
-    # thirty times as long as under SGD
-    assert exits.confidence_interval(0.999)[0] > 15 * problems.C16[0.01]
+    exits = sd.exit_times(case.system, [0.0], case.region, n_paths=2000, t_max=5000.0, dt=0.02, seed=4)
+    assert abs(deviation(exits, case.chain_mean(0.02, bridge=True))) < 4
+    # thirty times as long as under SGD; the bias at this step is 4.3 %
+    assert abs(exits.mean - case.mean) < 4 * exits.standard_error + 0.045 * case.mean
+    assert exits.confidence_interval(0.999)[0] > 20 * problems.C16[0.01]
 
 
 def test_standard_deviation() -> None:
@@ -106,7 +120,9 @@ def test_standard_deviation() -> None:
 def test_the_correction_matters() -> None:
     case = EXIT_CASES["C13 a=1"]
     bridge, plain = (
-        sd.exit_times(case.system, [0.0], case.region, n_paths=4000, t_max=100.0, dt=0.05, seed=6, correction=c)
+        sd.exit_times(
+            case.system, [0.0], case.region, n_paths=4000, t_max=100.0, dt=0.05, seed=6, correction=c
+        )
         for c in ("bridge", None)
     )
     assert plain.mean - bridge.mean > 8 * math.hypot(plain.standard_error, bridge.standard_error)
@@ -116,7 +132,9 @@ def test_the_correction_matters() -> None:
 def test_steps_of_the_map(rule: sd.Rule) -> None:
     flow = sd.Flow(WELL, rule)
     kinks = (-1.0, 0.0)
-    exact = problems.chain_mean(lambda x: flow(x[:, None])[:, 0], 0.2, -1.0, None, 0.0, 0.1, False, kinks) / 0.1
+    exact = (
+        problems.chain_mean(lambda x: flow(x[:, None])[:, 0], 0.2, -1.0, None, 0.0, 0.1, False, kinks) / 0.1
+    )
     step = sd.Map(WELL, rule, lr=0.1, noise=sd.GaussianNoise(std=2.0))
     exits = sd.exit_times(step, [-1.0], LEFT, n_paths=8000, t_max=20000, seed=7)
     assert abs(deviation(exits, exact)) < 4
@@ -125,7 +143,6 @@ def test_steps_of_the_map(rule: sd.Rule) -> None:
     assert exits.correction is None
 
 
-@pytest.mark.slow
 def test_steps_of_the_map_at_unit_noise() -> None:
     step = sd.Map(WELL, sd.SAM(0.2), lr=0.1, noise=sd.GaussianNoise(std=1.0))
     exits = sd.exit_times(step, [-1.0], LEFT, n_paths=2000, t_max=60000, seed=8)
@@ -141,7 +158,7 @@ def test_steps_reference() -> None:
         assert mean / 0.1 == pytest.approx(problems.STEPS_TO_LEAVE[name], rel=1e-7)
 
 
-# ------------------------------------------------------------------------------------------ laws, faces, shapes
+# ---------------------------------------------------------------------- laws, faces, shapes
 
 
 @pytest.mark.parametrize("dt", [0.05, 0.5])
@@ -157,7 +174,9 @@ def test_brownian_motion_with_drift_has_its_exact_law(dt: float) -> None:
 def test_an_oblique_face_in_two_dimensions() -> None:
     # only the motion along the normal counts: drift (1, 0) on the normal (3, 4)/5 is 0.6
     sde = diffusion(problems.constant_drift(1.0, 0.0), sd.GD(), 0.5)
-    exits = sd.exit_times(sde, [0.0, 0.0], sd.HalfSpace([3.0, 4.0], 5.0), n_paths=20000, t_max=400.0, dt=0.2, seed=10)
+    exits = sd.exit_times(
+        sde, [0.0, 0.0], sd.HalfSpace([3.0, 4.0], 5.0), n_paths=20000, t_max=400.0, dt=0.2, seed=10
+    )
     law = stats.invgauss((1 / 0.6) / 1, scale=1)
     assert stats.kstest(exits.times, law.cdf).pvalue > 1e-4
     np.testing.assert_allclose(exits.exit_points @ [0.6, 0.8], 1, atol=1e-12)
@@ -166,10 +185,14 @@ def test_an_oblique_face_in_two_dimensions() -> None:
     assert stats.kstest((along + 0.8 * exits.times) / np.sqrt(exits.times), "norm").pvalue > 1e-4
 
 
-@pytest.mark.parametrize(("rate", "D", "key"), [(-1.0, 0.1, "source_0.1"), (-1.0, 0.01, "source_0.01"), (1.0, 0.5, "sink_0.5")])
+@pytest.mark.parametrize(
+    ("rate", "D", "key"), [(-1.0, 0.1, "source_0.1"), (-1.0, 0.01, "source_0.01"), (1.0, 0.5, "sink_0.5")]
+)
 def test_disc(rate: float, D: float, key: str) -> None:
     sde = diffusion(sd.landscapes.quadratic([[rate, 0.0], [0.0, rate]]), sd.GD(), D)
-    exits = sd.exit_times(sde, [0.0, 0.0], sd.Ball([0.0, 0.0], 1.0), n_paths=10000, t_max=100.0, dt=0.01, seed=12)
+    exits = sd.exit_times(
+        sde, [0.0, 0.0], sd.Ball([0.0, 0.0], 1.0), n_paths=10000, t_max=100.0, dt=0.01, seed=12
+    )
     # bias of the bridge: of order dt, at most half a step of drift and curvature
     assert abs(exits.mean - problems.C22[key]) < 4 * exits.standard_error + 0.01
     np.testing.assert_allclose(np.linalg.norm(exits.exit_points, axis=1), 1, atol=1e-9)
@@ -181,7 +204,9 @@ def test_disc(rate: float, D: float, key: str) -> None:
 def test_box_of_a_saddle(key: tuple[float, float, float]) -> None:
     a, b, D = key
     sde = diffusion(sd.landscapes.quadratic([[-a, 0.0], [0.0, b]]), sd.GD(), D)
-    exits = sd.exit_times(sde, [0.0, 0.0], sd.Box([-1, -1], [1, 1]), n_paths=10000, t_max=100.0, dt=0.01, seed=13)
+    exits = sd.exit_times(
+        sde, [0.0, 0.0], sd.Box([-1, -1], [1, 1]), n_paths=10000, t_max=100.0, dt=0.01, seed=13
+    )
     assert abs(exits.mean - problems.C20[key]) < 4 * exits.standard_error + 0.01
     counts = list(exits.face_counts().values())
     assert sum(counts) == 10000
@@ -194,7 +219,9 @@ def test_box_of_a_saddle(key: tuple[float, float, float]) -> None:
 
 def test_two_dimensions_with_usam() -> None:
     sde = diffusion(sd.landscapes.quadratic([[-1.0, 0.0], [0.0, 1.0]]), sd.USAM(0.2), 0.1)
-    exits = sd.exit_times(sde, [0.0, 0.0], sd.Box([-1, -1], [1, 1]), n_paths=10000, t_max=100.0, dt=0.01, seed=14)
+    exits = sd.exit_times(
+        sde, [0.0, 0.0], sd.Box([-1, -1], [1, 1]), n_paths=10000, t_max=100.0, dt=0.01, seed=14
+    )
     assert abs(exits.mean - problems.C21) < 4 * exits.standard_error + 0.012
 
 
@@ -212,11 +239,14 @@ def test_curvature_noise_at_a_saddle() -> None:
     loss = problems.line_saddle()
     curvature = sd.Diffusion(loss, sd.GD(), lr=0.02, noise=sd.CurvatureNoise(batch_size=4.0))
     isotropic = sd.Diffusion(loss, sd.GD(), lr=0.02, noise=sd.GaussianNoise(std=0.5))
-    a, b = (sd.exit_times(s, [0.0], sd.Ball([0.0], 1.0), n_paths=500, t_max=50.0, seed=2) for s in (curvature, isotropic))
+    a, b = (
+        sd.exit_times(s, [0.0], sd.Ball([0.0], 1.0), n_paths=500, t_max=50.0, seed=2)
+        for s in (curvature, isotropic)
+    )
     np.testing.assert_allclose(a.times, b.times, rtol=1e-12)
 
 
-# ------------------------------------------------------------------------------------------ the same paths
+# ---------------------------------------------------------------------- the same paths
 
 
 def planar(rule: sd.Rule | None = None, noise: sd.GaussianNoise | None = None) -> tuple[sd.Diffusion, Any]:
@@ -346,7 +376,9 @@ def test_a_delayed_radius_leaves_the_first_steps_alone() -> None:
     noise = sd.GaussianNoise(2.0)
     plain = sd.Diffusion(WELL, sd.GD(), lr=0.05, noise=noise)
     delayed = sd.Diffusion(WELL, sd.USAM(sd.schedules.Delayed(2.0, 200)), lr=0.05, noise=noise)
-    a, b = (sd.exit_times(s, [-1.0], LEFT, n_paths=400, t_max=100.0, dt=0.05, seed=9) for s in (plain, delayed))
+    a, b = (
+        sd.exit_times(s, [-1.0], LEFT, n_paths=400, t_max=100.0, dt=0.05, seed=9) for s in (plain, delayed)
+    )
     early = a.times < 10.0
     assert 20 < early.sum() < 380
     np.testing.assert_array_equal(a.times[early], b.times[early])
@@ -358,7 +390,9 @@ def test_a_delayed_radius_leaves_the_first_steps_alone() -> None:
 @pytest.mark.parametrize("correction", ["bridge", None])
 def test_compiled_and_eager_paths_are_the_same(correction: str | None) -> None:
     sde, region = planar()
-    run = partial(sd.exit_times, sde, [-1.0, 0.0], region, n_paths=300, t_max=10.0, seed=5, correction=correction)
+    run = partial(
+        sd.exit_times, sde, [-1.0, 0.0], region, n_paths=300, t_max=10.0, seed=5, correction=correction
+    )
     eager, compiled = run(compile=False, device="cpu"), run(compile=True, precision="double", device="cpu")
     np.testing.assert_array_equal(eager.exited, compiled.exited)
     np.testing.assert_array_equal(eager.faces, compiled.faces)
@@ -373,7 +407,9 @@ def test_many_compiled_kernels_in_one_process() -> None:
     for k in range(10):
         rule = sd.USAM(0.1 * k) if k % 2 else sd.SAM(0.1 * k)
         sde = sd.Diffusion(sd.landscapes.quadratic([[-1.0 - k]]), rule, lr=0.05, noise=sd.GaussianNoise(1.0))
-        exits = sd.exit_times(sde, [0.0], region, n_paths=20 + k, t_max=5.0, seed=k, compile=True, device="cpu")
+        exits = sd.exit_times(
+            sde, [0.0], region, n_paths=20 + k, t_max=5.0, seed=k, compile=True, device="cpu"
+        )
         assert len(exits) == 20 + k
 
 
@@ -382,7 +418,14 @@ def test_single_precision_has_the_same_statistics(name: str) -> None:
     case = EXIT_CASES[name]
     dt, n = SIZES[name]
     exits = sd.exit_times(
-        case.system, [case.x0], case.region, n_paths=n, t_max=60 * case.mean, dt=dt, seed=15, precision="single"
+        case.system,
+        [case.x0],
+        case.region,
+        n_paths=n,
+        t_max=60 * case.mean,
+        dt=dt,
+        seed=15,
+        precision="single",
     )
     assert abs(deviation(exits, case.chain_mean(dt, bridge=True))) < 4
 
@@ -403,7 +446,7 @@ def test_gpu_paths_are_the_same() -> None:
     np.testing.assert_allclose(cpu.times, gpu.times, rtol=1e-7)
 
 
-# ------------------------------------------------------------------------------------------ censoring and labels
+# ---------------------------------------------------------------------- censoring and labels
 
 
 @pytest.mark.parametrize("t_max", [3.0, 3.02, 4.99])
@@ -434,7 +477,9 @@ def test_a_map_that_leaves_in_the_last_step_counts() -> None:
 @pytest.mark.parametrize("correction", ["bridge", None])
 def test_ctrl_c_returns_what_is_done(correction: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
     sde, region = planar()
-    run = partial(sd.exit_times, sde, [-1.0, 0.0], region, n_paths=200, t_max=50.0, seed=5, correction=correction)
+    run = partial(
+        sd.exit_times, sde, [-1.0, 0.0], region, n_paths=200, t_max=50.0, seed=5, correction=correction
+    )
     whole = run()
     calls = []
 
@@ -518,12 +563,13 @@ def test_a_loss_that_cannot_be_traced_gives_the_same_paths() -> None:
     plain = sd.Diffusion(sd.landscapes.quadratic([[1.0, 0.0], [0.0, 1.0]]), sd.SAM(0.1), lr=0.05, noise=noise)
     opaque = sd.Diffusion(sd.Landscape(through_solve, dim=2), sd.SAM(0.1), lr=0.05, noise=noise)
     a, b = (
-        sd.exit_times(s, [0.1, 0.0], sd.Ball([0.0, 0.0], 0.4), n_paths=50, t_max=20.0, seed=3) for s in (plain, opaque)
+        sd.exit_times(s, [0.1, 0.0], sd.Ball([0.0, 0.0], 0.4), n_paths=50, t_max=20.0, seed=3)
+        for s in (plain, opaque)
     )
     np.testing.assert_allclose(a.times, b.times, rtol=1e-9)
 
 
-# ------------------------------------------------------------------------------------------ bad input
+# ---------------------------------------------------------------------- bad input
 
 BALL = sd.Ball([0.0, 0.0], 1.0)
 
@@ -536,21 +582,37 @@ BALL = sd.Ball([0.0, 0.0], 1.0)
         ({"system": sd.Map.from_function(lambda w: w / 2, 2)}, TypeError, "system must be made from a loss"),
         ({"x0": [0.0]}, ValueError, r"x0 must have shape \(..., 2\), got shape \(1,\)"),
         ({"x0": 0.0}, ValueError, r"x0 must have shape \(..., 2\), got shape \(\)"),
-        ({"x0": np.zeros((2, 2, 2))}, ValueError, r"x0 must have shape \(2,\) or \(n, 2\), got shape \(2, 2, 2\)"),
+        (
+            {"x0": np.zeros((2, 2, 2))},
+            ValueError,
+            r"x0 must have shape \(2,\) or \(n, 2\), got shape \(2, 2, 2\)",
+        ),
         ({"x0": np.zeros((0, 2)), "n_paths": None}, ValueError, "x0 must hold at least one start, got none"),
         ({"x0": [math.nan, 0.0]}, ValueError, "x0 must be finite, got"),
         ({"x0": [math.inf, 0.0]}, ValueError, "x0 must be finite, got"),
         ({"x0": "origin"}, TypeError, "x0 must be an array of points"),
-        ({"x0": [2.0, 0.0]}, ValueError, r"x0 must lie inside the region, got \[2. 0.\] at signed distance 1 of Ball"),
+        (
+            {"x0": [2.0, 0.0]},
+            ValueError,
+            r"x0 must lie inside the region, got \[2. 0.\] at signed distance 1 of Ball",
+        ),
         ({"x0": [1.0, 0.0]}, ValueError, "x0 must lie inside the region"),
-        ({"x0": np.array([[0.0, 0.0], [0.0, 3.0]]), "n_paths": None}, ValueError, r"x0 must lie .* got \[0. 3.\]"),
+        (
+            {"x0": np.array([[0.0, 0.0], [0.0, 3.0]]), "n_paths": None},
+            ValueError,
+            r"x0 must lie .* got \[0. 3.\]",
+        ),
         ({"n_paths": 0}, ValueError, "n_paths must be an integer >= 1, got 0"),
         ({"n_paths": -5}, ValueError, "n_paths must be an integer >= 1, got -5"),
         ({"n_paths": 2.5}, ValueError, "n_paths must be an integer >= 1, got 2.5"),
         ({"n_paths": math.inf}, ValueError, "n_paths must be an integer >= 1, got inf"),
         ({"n_paths": math.nan}, ValueError, "n_paths must be an integer >= 1, got nan"),
         ({"n_paths": "many"}, TypeError, "n_paths must be an integer >= 1, got 'many'"),
-        ({"x0": np.zeros((3, 2)), "n_paths": 4}, ValueError, r"n_paths must equal the number of starts .*\(3\), got 4"),
+        (
+            {"x0": np.zeros((3, 2)), "n_paths": 4},
+            ValueError,
+            r"n_paths must equal the number of starts .*\(3\), got 4",
+        ),
         ({"t_max": 0.0}, ValueError, "t_max must be a finite number > 0, got 0.0"),
         ({"t_max": -1.0}, ValueError, "t_max must be a finite number > 0, got -1.0"),
         ({"t_max": math.inf}, ValueError, "t_max must be a finite number > 0, got inf"),
@@ -569,13 +631,16 @@ BALL = sd.Ball([0.0, 0.0], 1.0)
         ({"region": [(-1, 1), (-1, 1)]}, TypeError, "region must be a samdyn region"),
         ({"region": sd.Ball([0.0], 1.0)}, ValueError, "region must have dim 2, got Ball"),
     ],
-)  # fmt: skip
+)
 def test_bad_input(changes: dict[str, Any], error: type[Exception], match: str) -> None:
     noise = sd.GaussianNoise(1.0)
     good: dict[str, Any] = {
         "system": sd.Diffusion(SADDLE, sd.SAM(0.1), lr=0.01, noise=noise),
-        "x0": [0.0, 0.0], "region": BALL, "n_paths": 10, "t_max": 10.0,
-    }  # fmt: skip
+        "x0": [0.0, 0.0],
+        "region": BALL,
+        "n_paths": 10,
+        "t_max": 10.0,
+    }
     arguments = {**good, **changes}
     with pytest.raises(error, match=match):
         sd.exit_times(arguments.pop("system"), arguments.pop("x0"), arguments.pop("region"), **arguments)
@@ -595,7 +660,11 @@ def test_bad_input_of_a_map() -> None:
         (lambda: sd.Ball([0.0, 0.0], -1.0), ValueError, "radius must be a finite number > 0, got -1.0"),
         (lambda: sd.Box([1.0, 0.0], [0.0, 1.0]), ValueError, "lower must be < upper"),
         (lambda: sd.Ball([0.0], 1.0) & sd.Ball([5.0], 1.0), ValueError, "region must not be empty"),
-        (lambda: sd.HalfSpace([1.0], 0.0) & sd.HalfSpace([-1.0], -1.0), ValueError, "region must not be empty"),
+        (
+            lambda: sd.HalfSpace([1.0], 0.0) & sd.HalfSpace([-1.0], -1.0),
+            ValueError,
+            "region must not be empty",
+        ),
     ],
 )
 def test_empty_regions(make: Any, error: type[Exception], match: str) -> None:

@@ -62,7 +62,9 @@ def test_with_censoring_the_mean_is_that_of_an_exponential_law() -> None:
 def test_exact_interval() -> None:
     low, high = FULL.confidence_interval(0.95, method="exact")
     total = 2 * SAMPLE.sum()
-    assert (low, high) == pytest.approx((total / stats.chi2.ppf(0.975, 800), total / stats.chi2.ppf(0.025, 800)))
+    assert (low, high) == pytest.approx(
+        (total / stats.chi2.ppf(0.975, 800), total / stats.chi2.ppf(0.025, 800))
+    )
     n = CENSORED.n_exited
     total = 2 * CENSORED.watched.sum()
     expected = total / stats.chi2.ppf(0.975, 2 * n + 2), total / stats.chi2.ppf(0.025, 2 * n)
@@ -85,7 +87,9 @@ def test_coverage(method: str, limit: float) -> None:
         t = rng.exponential(2.0, 80)
         low, high = result(np.minimum(t, limit), t <= limit).confidence_interval(0.9, method=method)
         hits += low <= 2.0 <= high
-    assert abs(hits / repeats - 0.9) < 4 * math.sqrt(0.09 / repeats) + 0.015  # small samples cover a little less
+    assert (
+        abs(hits / repeats - 0.9) < 4 * math.sqrt(0.09 / repeats) + 0.015
+    )  # small samples cover a little less
 
 
 def test_no_exit_at_all() -> None:
@@ -178,7 +182,11 @@ def test_representations() -> None:
         ({"level": 1.0}, ValueError, r"level must be in \(0, 1\), got 1.0"),
         ({"level": 95}, ValueError, r"level must be in \(0, 1\), got 95"),
         ({"level": "high"}, TypeError, "level must be"),
-        ({"method": "student"}, ValueError, "method must be one of 'normal', 'exact', 'bootstrap', got 'student'"),
+        (
+            {"method": "student"},
+            ValueError,
+            "method must be one of 'normal', 'exact', 'bootstrap', got 'student'",
+        ),
     ],
 )
 def test_bad_intervals(arguments: dict[str, Any], error: type[Exception], match: str) -> None:
@@ -209,13 +217,15 @@ def test_ratio_of_means() -> None:
     assert abs(hits / 1000 - 0.9) < 4 * math.sqrt(0.09 / 1000)
 
 
-# ------------------------------------------------------------------------------------------ files
+# ---------------------------------------------------------------------- files
 
 
 @pytest.mark.parametrize("name", ["exits.npz", "exits", "with space.dat"])
 def test_round_trip_is_bit_identical(name: str, tmp_path: Path) -> None:
     sde = sd.Diffusion(sd.landscapes.saddle(1, 1), sd.SAM(0.1), lr=0.05, noise=sd.GaussianNoise(1.0))
-    exits = sd.exit_times(sde, [0.0, 0.0], sd.Box([-1, -1], [1, 1]), n_paths=50, t_max=2.0, seed=(1 << 63) + 5)
+    exits = sd.exit_times(
+        sde, [0.0, 0.0], sd.Box([-1, -1], [1, 1]), n_paths=50, t_max=2.0, seed=(1 << 63) + 5
+    )
     assert 0 < exits.n_censored < 50
     exits.save(tmp_path / name)
     assert [p.name for p in tmp_path.iterdir()] == [name]

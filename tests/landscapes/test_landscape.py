@@ -1,4 +1,4 @@
-"""`Landscape`: value, gradient and Hessian agree, on any leading shape; bad losses and arguments are refused."""
+"""`Landscape`: value, gradient and Hessian agree, on any leading shape; bad losses are refused."""
 
 from __future__ import annotations
 
@@ -85,9 +85,17 @@ def test_repr() -> None:
         ({"box": [(0, 1)]}, ValueError, "box must be a sequence of 2"),
         ({"box": [(0, 1), (1, 0)]}, ValueError, "box must have lower < upper"),
         ({"function": lambda w: w}, ValueError, r"function must return a scalar.*got shape \(2,\)"),
-        ({"function": lambda w: w.detach().sum().item()}, TypeError, "function must return a torch scalar, got float"),
+        (
+            {"function": lambda w: w.detach().sum().item()},
+            TypeError,
+            "function must return a torch scalar, got float",
+        ),
         ({"function": lambda w: torch.tensor(1.0)}, TypeError, "function"),
-        ({"function": lambda w: torch.round(w).sum().long()}, TypeError, "function must return a floating-point"),
+        (
+            {"function": lambda w: torch.round(w).sum().long()},
+            TypeError,
+            "function must return a floating-point",
+        ),
         ({"function": lambda w: w[7]}, TypeError, "function must take one point"),
         ({"function": lambda w: torch.tensor(w.tolist()).sum()}, TypeError, "function"),
     ],

@@ -1,4 +1,4 @@
-"""Fixed points: all of them, once, of the right kind and stability; hallucinated ones; cycles; capture sets."""
+"""Fixed points: all of them, once, of the right kind and stability; hallucinated ones; cycles; traps."""
 
 from __future__ import annotations
 
@@ -29,10 +29,12 @@ def test_critical_points_of_the_catalogue_under_gd(name: str) -> None:
     isolated = [p for p in found if p.dimension == 0]
     assert len(isolated) == len(expected)
     for x, kind in expected:
-        nearest = min(isolated, key=lambda p: float(np.linalg.norm(p.x - x)))  # noqa: B023
+        nearest = min(isolated, key=lambda p: float(np.linalg.norm(p.x - x)))
         np.testing.assert_allclose(nearest.x, x, atol=1e-6)
         assert nearest.kind == kind
-        assert nearest.stability == {"minimum": "attracting", "saddle": "saddle", "maximum": "repelling"}[kind]
+        assert (
+            nearest.stability == {"minimum": "attracting", "saddle": "saddle", "maximum": "repelling"}[kind]
+        )
         assert nearest.residual < 1e-8 * (1 + np.abs(nearest.eigenvalues).max())
 
 
@@ -40,7 +42,9 @@ def test_critical_points_of_the_catalogue_under_gd(name: str) -> None:
 def test_hallucinated_points_of_usam(rho: float) -> None:
     # x + rho f'(x) = c with c a critical point: x = +-sqrt(1 - 1/rho) looks at 0; others look at +-1
     found = sd.fixed_points(sd.Flow(WELL, sd.USAM(rho)))
-    real = [root.real for c in (-1, 0, 1) for root in np.roots([rho, 0, 1 - rho, -c]) if abs(root.imag) < 1e-9]
+    real = [
+        root.real for c in (-1, 0, 1) for root in np.roots([rho, 0, 1 - rho, -c]) if abs(root.imag) < 1e-9
+    ]
     expected = np.unique(np.round(np.array(real), 8))
     np.testing.assert_allclose(found.x[:, 0][np.argsort(found.x[:, 0])], expected, atol=1e-7)
     edge = math.sqrt(1 - 1 / rho)
@@ -65,7 +69,9 @@ def test_hallucinated_points_of_the_first_order_field() -> None:
 
 def test_hallucinated_points_of_normalised_sam() -> None:
     found = sd.fixed_points(sd.Flow(problems.line_saddle(), sd.SAM(0.5)), box=[(-2, 2)])
-    assert [(p.kind, p.stability) for p in found.select(kind="hallucinated")] == [("hallucinated", "repelling")] * 2
+    assert [(p.kind, p.stability) for p in found.select(kind="hallucinated")] == [
+        ("hallucinated", "repelling")
+    ] * 2
     np.testing.assert_allclose(found.select(kind="hallucinated").x[:, 0], [-0.5, 0.5])
     (top,) = found.select(kind="maximum")
     assert top.stability == "trapping"
@@ -111,7 +117,7 @@ def test_the_capture_ball_is_forward_invariant() -> None:
     np.testing.assert_allclose(end, 0, atol=1e-9)
 
 
-# ------------------------------------------------------------------------------------------ cycles, families, functions
+# ---------------------------------------------------------------------- cycles, families, functions
 
 
 def test_the_two_cycle_of_normalised_sam() -> None:
@@ -122,7 +128,9 @@ def test_the_two_cycle_of_normalised_sam() -> None:
     assert (top.kind, top.period) == ("cycle", 2)
     np.testing.assert_allclose(top.points[0], -top.points[1], atol=1e-12)
     # multipliers of one period: squares of those across the cycle, and (1 - lr lambda)^2 along it
-    np.testing.assert_allclose(np.sort(np.abs(top.eigenvalues)), np.sort([0.7**2, 0.711111**2, 0.972444**2]), atol=1e-5)
+    np.testing.assert_allclose(
+        np.sort(np.abs(top.eigenvalues)), np.sort([0.7**2, 0.711111**2, 0.972444**2]), atol=1e-5
+    )
 
 
 def test_cycles_of_the_logistic_map() -> None:
@@ -133,7 +141,9 @@ def test_cycles_of_the_logistic_map() -> None:
     (cycle,) = sd.fixed_points(step, period=2)
     r = 3.2
     root = math.sqrt((r - 3) * (r + 1))
-    np.testing.assert_allclose(np.sort(cycle.points[:, 0]), [(r + 1 - root) / (2 * r), (r + 1 + root) / (2 * r)], atol=1e-10)
+    np.testing.assert_allclose(
+        np.sort(cycle.points[:, 0]), [(r + 1 - root) / (2 * r), (r + 1 + root) / (2 * r)], atol=1e-10
+    )
     assert cycle.stability == "attracting"
     assert cycle.eigenvalues[0] == pytest.approx(4 + 2 * r - r**2)
     assert len(sd.fixed_points(step.with_parameters(r=3.9), period=3)) == 2
@@ -185,14 +195,38 @@ SPIRAL = sd.Flow.from_function(lambda w: torch.stack([w[1], -w[0]]), dim=2)
         (lambda: sd.fixed_points(SPIRAL, box=[(-1, 1)]), ValueError, "box must be a sequence of 2"),
         (lambda: sd.fixed_points(SPIRAL, box=[(-1, 1), (1, -1)]), ValueError, "box must have lower < upper"),
         (lambda: sd.fixed_points(SPIRAL, box=[(-1, 1), (0, math.inf)]), ValueError, "box must be finite"),
-        (lambda: sd.fixed_points(sd.Flow(WELL, sd.GD()), period=2), ValueError, "period must be 1 for a Flow"),
-        (lambda: sd.fixed_points(sd.Map(WELL, sd.GD(), lr=0.1), period=0), ValueError, "period must be an integer >= 1, got 0"),
-        (lambda: sd.fixed_points(sd.Flow(WELL, sd.GD()), n_starts=0), ValueError, "n_starts must be an integer >= 1, got 0"),
-        (lambda: sd.fixed_points(sd.Flow(WELL, sd.GD()), tolerance=0.0), ValueError, "tolerance must be a finite number > 0"),
-        (lambda: sd.fixed_points(sd.Map(WELL, sd.SAM(sd.schedules.PowerDecay(0.1)), lr=0.1)), ValueError, "system must have constant coefficients"),
-        (lambda: sd.fixed_points(sd.Map(WELL, sd.GD(), lr=sd.schedules.PowerDecay(0.1))), ValueError, "system must have constant coefficients"),
+        (
+            lambda: sd.fixed_points(sd.Flow(WELL, sd.GD()), period=2),
+            ValueError,
+            "period must be 1 for a Flow",
+        ),
+        (
+            lambda: sd.fixed_points(sd.Map(WELL, sd.GD(), lr=0.1), period=0),
+            ValueError,
+            "period must be an integer >= 1, got 0",
+        ),
+        (
+            lambda: sd.fixed_points(sd.Flow(WELL, sd.GD()), n_starts=0),
+            ValueError,
+            "n_starts must be an integer >= 1, got 0",
+        ),
+        (
+            lambda: sd.fixed_points(sd.Flow(WELL, sd.GD()), tolerance=0.0),
+            ValueError,
+            "tolerance must be a finite number > 0",
+        ),
+        (
+            lambda: sd.fixed_points(sd.Map(WELL, sd.SAM(sd.schedules.PowerDecay(0.1)), lr=0.1)),
+            ValueError,
+            "system must have constant coefficients",
+        ),
+        (
+            lambda: sd.fixed_points(sd.Map(WELL, sd.GD(), lr=sd.schedules.PowerDecay(0.1))),
+            ValueError,
+            "system must have constant coefficients",
+        ),
     ],
-)  # fmt: skip
+)
 def test_bad_input(make: Any, error: type[Exception], match: str) -> None:
     with pytest.raises(error, match=match):
         make()

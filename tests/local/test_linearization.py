@@ -45,7 +45,9 @@ def test_multipliers_of_usam(a: float, rho: float, lr: float, momentum: float) -
         assert (result.stability == "attracting") == (0 < k < 2 * (1 + momentum))
 
 
-@pytest.mark.parametrize(("momentum", "radius"), [(0.0, 1.001), (0.5, 1.0020), (0.9, 1.00924), (0.99, 1.0274)])
+@pytest.mark.parametrize(
+    ("momentum", "radius"), [(0.0, 1.001), (0.5, 1.0020), (0.9, 1.00924), (0.99, 1.0274)]
+)
 def test_momentum_does_not_move_the_critical_radius(momentum: float, radius: float) -> None:
     # curvature -1 and rho = 0.9: kappa = -0.1
     step = sd.Map(problems.line_saddle(), sd.USAM(0.9), lr=0.01, momentum=momentum)
@@ -77,7 +79,10 @@ def test_complex_eigenvalues() -> None:
         np.testing.assert_allclose(result.jacobian @ vector, value * vector, atol=1e-12)
 
 
-@pytest.mark.parametrize(("value", "rule"), [("trapping", sd.SAM(0.2)), ("trapping", sd.UnifiedSAM(0.2, 0.5)), ("saddle", sd.USAM(0.2))])
+@pytest.mark.parametrize(
+    ("value", "rule"),
+    [("trapping", sd.SAM(0.2)), ("trapping", sd.UnifiedSAM(0.2, 0.5)), ("saddle", sd.USAM(0.2))],
+)
 def test_where_the_field_jumps(value: str, rule: sd.Rule) -> None:
     flow = sd.Flow(sd.landscapes.embedded_saddle(), rule)
     result = sd.linearize(flow, [0.0, 0.0])
@@ -88,24 +93,34 @@ def test_where_the_field_jumps(value: str, rule: sd.Rule) -> None:
 def test_the_residual_says_how_far_from_fixed() -> None:
     result = sd.linearize(sd.Flow(sd.landscapes.quadratic([[2.0]]), sd.GD()), [3.0])
     assert result.residual == 6
-    assert sd.linearize(sd.Map(sd.landscapes.quadratic([[2.0]]), sd.GD(), lr=0.1), [3.0]).residual == pytest.approx(0.6)
+    assert sd.linearize(
+        sd.Map(sd.landscapes.quadratic([[2.0]]), sd.GD(), lr=0.1), [3.0]
+    ).residual == pytest.approx(0.6)
     assert "attracting" in repr(result)
 
 
 @pytest.mark.parametrize(
     ("eigenvalues", "discrete", "expected"),
     [
-        ([-1.0, -2.0], False, "attracting"), ([1.0, -2.0], False, "saddle"), ([1.0, 2.0], False, "repelling"),
-        ([0.0, -1.0], False, "marginal"), ([1j, -1j], False, "marginal"), ([0.0, 0.0], False, "marginal"),
-        ([0.5, -0.9], True, "attracting"), ([0.5, -1.1], True, "saddle"), ([1.5, -1.1], True, "repelling"),
-        ([1.0, 0.5], True, "marginal"), ([np.exp(1j), np.exp(-1j)], True, "marginal"), ([math.nan], True, "trapping"),
+        ([-1.0, -2.0], False, "attracting"),
+        ([1.0, -2.0], False, "saddle"),
+        ([1.0, 2.0], False, "repelling"),
+        ([0.0, -1.0], False, "marginal"),
+        ([1j, -1j], False, "marginal"),
+        ([0.0, 0.0], False, "marginal"),
+        ([0.5, -0.9], True, "attracting"),
+        ([0.5, -1.1], True, "saddle"),
+        ([1.5, -1.1], True, "repelling"),
+        ([1.0, 0.5], True, "marginal"),
+        ([np.exp(1j), np.exp(-1j)], True, "marginal"),
+        ([math.nan], True, "trapping"),
     ],
-)  # fmt: skip
+)
 def test_classification(eigenvalues: list[complex], discrete: bool, expected: str) -> None:
     assert stability_of(eigenvalues, discrete) == expected
 
 
-# ------------------------------------------------------------------------------------------ the critical radius
+# ---------------------------------------------------------------------- the critical radius
 
 
 @given(values=st.lists(curvatures, min_size=1, max_size=4), seed=st.integers(0, 1000))
@@ -139,19 +154,43 @@ def test_critical_radius_of_other_rules() -> None:
 @pytest.mark.parametrize(
     ("make", "error", "match"),
     [
-        (lambda: sd.critical_rho(sd.landscapes.beale(), [0.0, 0.9]), ValueError, r"x must be a critical point .* got \|gradient\|"),
+        (
+            lambda: sd.critical_rho(sd.landscapes.beale(), [0.0, 0.9]),
+            ValueError,
+            r"x must be a critical point .* got \|gradient\|",
+        ),
         (lambda: sd.critical_rho(sd.landscapes.beale(), [0.0]), ValueError, r"x must have shape"),
-        (lambda: sd.critical_rho(sd.landscapes.beale(), [[0.0, 1.0]]), ValueError, r"x must be one point of shape \(2,\)"),
+        (
+            lambda: sd.critical_rho(sd.landscapes.beale(), [[0.0, 1.0]]),
+            ValueError,
+            r"x must be one point of shape \(2,\)",
+        ),
         (lambda: sd.critical_rho(sd.landscapes.beale(), [0.0, math.nan]), ValueError, "x must be finite"),
         (lambda: sd.critical_rho(lambda w: w, [0.0]), TypeError, "loss must be a samdyn Landscape"),
-        (lambda: sd.critical_rho(sd.landscapes.beale(), [0.0, 1.0], sd.UnifiedSAM), ValueError, r"rule must be a UnifiedSAM\(rho, lam\)"),
-        (lambda: sd.linearize(sd.Flow(sd.landscapes.beale(), sd.GD()), [0.0]), ValueError, "x must have shape"),
-        (lambda: sd.linearize(sd.Flow(sd.landscapes.beale(), sd.GD()), [[0.0, 1.0]]), ValueError, "x must be one point"),
-        (lambda: sd.linearize(sd.Flow(sd.landscapes.beale(), sd.GD()), [0.0, math.inf]), ValueError, "x must be finite"),
+        (
+            lambda: sd.critical_rho(sd.landscapes.beale(), [0.0, 1.0], sd.UnifiedSAM),
+            ValueError,
+            r"rule must be a UnifiedSAM\(rho, lam\)",
+        ),
+        (
+            lambda: sd.linearize(sd.Flow(sd.landscapes.beale(), sd.GD()), [0.0]),
+            ValueError,
+            "x must have shape",
+        ),
+        (
+            lambda: sd.linearize(sd.Flow(sd.landscapes.beale(), sd.GD()), [[0.0, 1.0]]),
+            ValueError,
+            "x must be one point",
+        ),
+        (
+            lambda: sd.linearize(sd.Flow(sd.landscapes.beale(), sd.GD()), [0.0, math.inf]),
+            ValueError,
+            "x must be finite",
+        ),
         (lambda: sd.linearize(sd.landscapes.beale(), [0.0, 1.0]), TypeError, "system must be"),
         (lambda: sd.critical_rho(sd.landscapes.beale(), [0.0, 1.0], "USAM"), TypeError, "rule must be"),
     ],
-)  # fmt: skip
+)
 def test_bad_input(make: Any, error: type[Exception], match: str) -> None:
     with pytest.raises(error, match=match):
         make()

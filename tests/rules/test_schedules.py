@@ -27,7 +27,11 @@ def test_values() -> None:
 
 
 def test_they_can_be_pickled_and_compared() -> None:
-    for schedule in (schedules.PowerDecay(0.1), schedules.Delayed(0.5, 3), schedules.StepDecay(1.0, 0.5, (3,))):
+    for schedule in (
+        schedules.PowerDecay(0.1),
+        schedules.Delayed(0.5, 3),
+        schedules.StepDecay(1.0, 0.5, (3,)),
+    ):
         assert pickle.loads(pickle.dumps(schedule)) == schedule
 
 
@@ -51,14 +55,30 @@ def test_a_map_follows_its_schedules() -> None:
         (lambda: schedules.PowerDecay(-1.0), ValueError, "initial must be a finite number >= 0, got -1.0"),
         (lambda: schedules.PowerDecay(1.0, math.nan), ValueError, "power must be a finite number, got nan"),
         (lambda: schedules.ExponentialDecay(1.0, 0.0), ValueError, "factor must be a finite number > 0"),
-        (lambda: schedules.CosineDecay(1.0, 0.0, steps=0), ValueError, "steps must be an integer >= 1, got 0"),
+        (
+            lambda: schedules.CosineDecay(1.0, 0.0, steps=0),
+            ValueError,
+            "steps must be an integer >= 1, got 0",
+        ),
         (lambda: schedules.CosineDecay(1.0, -1.0, steps=5), ValueError, "final must be a finite number >= 0"),
-        (lambda: schedules.StepDecay(1.0, 0.1, (-1,)), ValueError, "milestones must be an integer >= 0, got -1"),
+        (
+            lambda: schedules.StepDecay(1.0, 0.1, (-1,)),
+            ValueError,
+            "milestones must be an integer >= 0, got -1",
+        ),
         (lambda: schedules.StepDecay(1.0, -0.1, (1,)), ValueError, "factor must be a finite number > 0"),
         (lambda: schedules.Delayed(1.0, -1), ValueError, "steps must be an integer >= 0, got -1"),
-        (lambda: value_at(lambda t: 1.0 - t, 5), ValueError, "at step 5 must be a finite number >= 0, got -4.0"),
+        (
+            lambda: value_at(lambda t: 1.0 - t, 5),
+            ValueError,
+            "at step 5 must be a finite number >= 0, got -4.0",
+        ),
         (lambda: value_at(lambda t: "a", 0), TypeError, "at step 0 must be a finite number >= 0, got 'a'"),
-        (lambda: check_coefficient("lr", 0.0, above=0), ValueError, "lr must be a finite number > 0, got 0.0"),
+        (
+            lambda: check_coefficient("lr", 0.0, above=0),
+            ValueError,
+            "lr must be a finite number > 0, got 0.0",
+        ),
         (lambda: check_coefficient("lr", [0.1], above=0), TypeError, "lr must be a number or a schedule"),
     ],
 )

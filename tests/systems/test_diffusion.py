@@ -27,7 +27,9 @@ def absolute(matrix: np.ndarray) -> np.ndarray:
 def test_drift_is_the_flow(rule: sd.Rule) -> None:
     sde = sd.Diffusion(LOSS, rule, lr=0.1, noise=sd.GaussianNoise(1.0))
     np.testing.assert_allclose(sde.drift(POINTS), sd.Flow(LOSS, rule)(POINTS), rtol=1e-13)
-    np.testing.assert_allclose(sde.jacobian(POINTS), sd.Flow(LOSS, rule).jacobian(POINTS), rtol=1e-12, atol=1e-14)
+    np.testing.assert_allclose(
+        sde.jacobian(POINTS), sd.Flow(LOSS, rule).jacobian(POINTS), rtol=1e-12, atol=1e-14
+    )
 
 
 def test_gaussian_covariance() -> None:
@@ -43,7 +45,9 @@ def test_curvature_covariance_is_taken_at_the_perturbed_point(rule: sd.Rule) -> 
     g = LOSS.gradient(POINTS)
     size = np.linalg.norm(g, axis=1, keepdims=True)
     e = {"GD": 0 * g, "USAM": 0.3 * g, "SAM": 0.3 * g / size}[type(rule).__name__]
-    np.testing.assert_allclose(sde.covariance(POINTS), 0.1 / 4 * absolute(LOSS.hessian(POINTS + e)), rtol=1e-9, atol=1e-14)
+    np.testing.assert_allclose(
+        sde.covariance(POINTS), 0.1 / 4 * absolute(LOSS.hessian(POINTS + e)), rtol=1e-9, atol=1e-14
+    )
 
 
 @pytest.mark.parametrize("probe", ["same", "independent"])
@@ -53,7 +57,11 @@ def test_noisy_probes_of_usam(probe: str) -> None:
     carried = 0.3 * LOSS.hessian(POINTS + 0.3 * g)
     eye = np.eye(2)
     root = eye + carried
-    expected = np.einsum("nij,nkj->nik", root, root) if probe == "same" else eye + np.einsum("nij,nkj->nik", carried, carried)
+    expected = (
+        np.einsum("nij,nkj->nik", root, root)
+        if probe == "same"
+        else eye + np.einsum("nij,nkj->nik", carried, carried)
+    )
     np.testing.assert_allclose(sde.covariance(POINTS), 0.1 * 4 * expected, rtol=1e-10)
     assert sde.n_normals == (2 if probe == "same" else 4)
 
@@ -85,7 +93,9 @@ FACTORS = {"full": 1.0, "same": (1 - 0.5) ** 2, "independent": 1 + 0.5**2}
 @pytest.mark.parametrize("probe", FACTORS)
 def test_variance_of_the_map_at_a_saddle(probe: str) -> None:
     lr, rate, n = 0.01, -0.5, 20000
-    step = sd.Map(sd.landscapes.quadratic([[-1.0]]), sd.USAM(0.5), lr=lr, noise=sd.GaussianNoise(1.0, probe=probe))
+    step = sd.Map(
+        sd.landscapes.quadratic([[-1.0]]), sd.USAM(0.5), lr=lr, noise=sd.GaussianNoise(1.0, probe=probe)
+    )
     end = sd.trajectory(step, np.zeros((n, 1)), n_steps=100, every=100, seed=1)[-1, :, 0]
     growth = 1 - lr * rate
     exact = lr**2 * FACTORS[probe] * (growth**200 - 1) / (growth**2 - 1)
@@ -95,7 +105,9 @@ def test_variance_of_the_map_at_a_saddle(probe: str) -> None:
 
 @pytest.mark.parametrize("probe", FACTORS)
 def test_variance_of_the_diffusion_at_a_saddle(probe: str) -> None:
-    sde = sd.Diffusion(sd.landscapes.quadratic([[-1.0]]), sd.USAM(0.5), lr=0.01, noise=sd.GaussianNoise(1.0, probe=probe))
+    sde = sd.Diffusion(
+        sd.landscapes.quadratic([[-1.0]]), sd.USAM(0.5), lr=0.01, noise=sd.GaussianNoise(1.0, probe=probe)
+    )
     assert sde.covariance([0.0])[0, 0] == pytest.approx(0.01 * FACTORS[probe])
     n = 20000
     end = sd.trajectory(sde, np.zeros((n, 1)), t_max=1.0, every=100, seed=2)[-1, :, 0]
@@ -105,9 +117,7 @@ def test_variance_of_the_diffusion_at_a_saddle(probe: str) -> None:
 
 def test_radius_in_the_mean_under_noise() -> None:
     # with noise of size s in both gradients normalised SAM acts in the mean like USAM of radius rho kappa/s
-    step = sd.Map(
-        sd.landscapes.saddle(1, 1), sd.SAM(1.6), lr=0.01, noise=sd.GaussianNoise(1.0, probe="same")
-    )
+    step = sd.Map(sd.landscapes.saddle(1, 1), sd.SAM(1.6), lr=0.01, noise=sd.GaussianNoise(1.0, probe="same"))
     n = 4000
     end = sd.trajectory(step, np.tile([0.0, 0.05], (n, 1)), n_steps=300, every=300, seed=3)[-1, :, 1]
     kappa = math.sqrt(2) * math.gamma(1.5) / (2 * math.gamma(1))
@@ -139,22 +149,62 @@ WELL = sd.landscapes.double_well()
     [
         (lambda: sd.GaussianNoise(-1.0), ValueError, "std must be a finite number >= 0, got -1.0"),
         (lambda: sd.GaussianNoise(math.nan), ValueError, "std must be a finite number >= 0, got nan"),
-        (lambda: sd.GaussianNoise([1.0, -2.0]), ValueError, r"std\[1\] must be a finite number >= 0, got -2.0"),
+        (
+            lambda: sd.GaussianNoise([1.0, -2.0]),
+            ValueError,
+            r"std\[1\] must be a finite number >= 0, got -2.0",
+        ),
         (lambda: sd.GaussianNoise("loud"), (ValueError, TypeError), "std"),
-        (lambda: sd.GaussianNoise(1.0, probe="fresh"), ValueError, "probe must be one of 'full', 'same', 'independent'"),
+        (
+            lambda: sd.GaussianNoise(1.0, probe="fresh"),
+            ValueError,
+            "probe must be one of 'full', 'same', 'independent'",
+        ),
         (lambda: sd.CurvatureNoise(0.0), ValueError, "batch_size must be a finite number > 0, got 0.0"),
         (lambda: sd.CurvatureNoise(math.inf), ValueError, "batch_size must be a finite number > 0, got inf"),
-        (lambda: sd.Diffusion(WELL, sd.GD(), lr=0.1, noise=1.0), TypeError, "noise must be a noise model .* got 1.0"),
+        (
+            lambda: sd.Diffusion(WELL, sd.GD(), lr=0.1, noise=1.0),
+            TypeError,
+            "noise must be a noise model .* got 1.0",
+        ),
         (lambda: sd.Diffusion(WELL, sd.GD(), lr=0.1, noise=None), TypeError, "noise must be a noise model"),
-        (lambda: sd.Diffusion(WELL, sd.GD(), lr=0.0, noise=sd.GaussianNoise()), ValueError, "lr must be a finite number > 0"),
-        (lambda: sd.Diffusion(WELL, sd.GD(), lr=math.nan, noise=sd.GaussianNoise()), ValueError, "lr must be a finite number > 0"),
-        (lambda: sd.Diffusion(WELL, sd.GD(), lr=0.1, noise=sd.GaussianNoise((1.0, 2.0))), ValueError, "std must be a number or 1 numbers"),
-        (lambda: sd.Diffusion(WELL, sd.SAM(0.1), lr=0.1, noise=sd.GaussianNoise(1.0, probe="same")), ValueError, "noise.probe must be 'full'"),
-        (lambda: sd.Diffusion(WELL, sd.GD, lr=0.1, noise=sd.GaussianNoise()), TypeError, "rule must be a rule, got the class GD"),
-        (lambda: sd.Diffusion(WELL.one_point, sd.GD(), lr=0.1, noise=sd.GaussianNoise()), TypeError, "loss must be a samdyn Landscape"),
-        (lambda: sd.Diffusion(WELL, sd.GD(), lr=0.1, noise=sd.GaussianNoise()).drift([0.0, 1.0]), ValueError, r"x must have shape \(..., 1\)"),
+        (
+            lambda: sd.Diffusion(WELL, sd.GD(), lr=0.0, noise=sd.GaussianNoise()),
+            ValueError,
+            "lr must be a finite number > 0",
+        ),
+        (
+            lambda: sd.Diffusion(WELL, sd.GD(), lr=math.nan, noise=sd.GaussianNoise()),
+            ValueError,
+            "lr must be a finite number > 0",
+        ),
+        (
+            lambda: sd.Diffusion(WELL, sd.GD(), lr=0.1, noise=sd.GaussianNoise((1.0, 2.0))),
+            ValueError,
+            "std must be a number or 1 numbers",
+        ),
+        (
+            lambda: sd.Diffusion(WELL, sd.SAM(0.1), lr=0.1, noise=sd.GaussianNoise(1.0, probe="same")),
+            ValueError,
+            "noise.probe must be 'full'",
+        ),
+        (
+            lambda: sd.Diffusion(WELL, sd.GD, lr=0.1, noise=sd.GaussianNoise()),
+            TypeError,
+            "rule must be a rule, got the class GD",
+        ),
+        (
+            lambda: sd.Diffusion(WELL.one_point, sd.GD(), lr=0.1, noise=sd.GaussianNoise()),
+            TypeError,
+            "loss must be a samdyn Landscape",
+        ),
+        (
+            lambda: sd.Diffusion(WELL, sd.GD(), lr=0.1, noise=sd.GaussianNoise()).drift([0.0, 1.0]),
+            ValueError,
+            r"x must have shape \(..., 1\)",
+        ),
     ],
-)  # fmt: skip
+)
 def test_bad_input(make: Any, error: Any, match: str) -> None:
     with pytest.raises(error, match=match):
         make()

@@ -38,7 +38,9 @@ def test_the_first_order_field_is_a_gradient() -> None:
         (sd.SAM(0.3), lambda w: 0.3 * gradient(w).norm()),
     ):
         penalised = sd.Landscape(lambda w, penalty=penalty: loss.one_point(w) + penalty(w), dim=2)
-        np.testing.assert_allclose(sd.Flow(loss, rule, form="first-order")(x), -penalised.gradient(x), rtol=1e-10)
+        np.testing.assert_allclose(
+            sd.Flow(loss, rule, form="first-order")(x), -penalised.gradient(x), rtol=1e-10
+        )
 
 
 def test_the_two_fields_can_differ_in_sign() -> None:
@@ -95,7 +97,9 @@ def test_hallucinated_equilibria_bound_a_basin(rho: float, edge: float) -> None:
     assert edge == pytest.approx(math.sqrt(1 - 1 / rho), abs=1e-6)
     flow = sd.Flow(WELL, sd.USAM(rho))
     assert flow([edge])[0] == pytest.approx(0, abs=1e-5)
-    end = sd.trajectory(flow, [[edge - 0.01], [edge + 0.01], [-edge + 0.01], [-edge - 0.01]], t_max=150.0, dt=10.0)[-1, :, 0]
+    end = sd.trajectory(
+        flow, [[edge - 0.01], [edge + 0.01], [-edge + 0.01], [-edge - 0.01]], t_max=150.0, dt=10.0
+    )[-1, :, 0]
     np.testing.assert_allclose(end, [0, 1, 0, -1], atol=1e-4)
 
 
@@ -115,7 +119,9 @@ def test_a_map_with_a_small_lr_follows_the_flow() -> None:
 
 
 def test_from_function() -> None:
-    spiral = sd.Flow.from_function(lambda w, c: torch.stack([-c * w[0] - w[1], w[0] - c * w[1]]), 2, {"c": 0.1})
+    spiral = sd.Flow.from_function(
+        lambda w, c: torch.stack([-c * w[0] - w[1], w[0] - c * w[1]]), 2, {"c": 0.1}
+    )
     path = sd.trajectory(spiral, [1.0, 0.0], t_max=3.0, dt=1.0)
     t = np.arange(4.0)[:, None]
     np.testing.assert_allclose(path, np.exp(-0.1 * t) * np.hstack([np.cos(t), np.sin(t)]), atol=1e-7)
@@ -125,14 +131,30 @@ def test_from_function() -> None:
 @pytest.mark.parametrize(
     ("make", "error", "match"),
     [
-        (lambda: sd.Flow(WELL, sd.SAM(0.1), form="second-order"), ValueError, "form must be one of 'perturbed', 'first-order'"),
-        (lambda: sd.Flow(WELL, sd.SAM(sd.schedules.PowerDecay(0.1))), ValueError, "rule must have constant coefficients in a Flow"),
+        (
+            lambda: sd.Flow(WELL, sd.SAM(0.1), form="second-order"),
+            ValueError,
+            "form must be one of 'perturbed', 'first-order'",
+        ),
+        (
+            lambda: sd.Flow(WELL, sd.SAM(sd.schedules.PowerDecay(0.1))),
+            ValueError,
+            "rule must have constant coefficients in a Flow",
+        ),
         (lambda: sd.Flow(WELL, sd.SAM), TypeError, "rule must be a rule, got the class SAM"),
         (lambda: sd.Flow(lambda w: w, sd.SAM(0.1)), TypeError, "loss must be a samdyn Landscape"),
-        (lambda: sd.Flow(WELL, sd.GD())([1.0, 2.0]), ValueError, r"x must have shape \(..., 1\), got shape \(2,\)"),
-        (lambda: sd.Flow(WELL, sd.SAM(0.1)).with_parameters(lr=0.1), ValueError, "has no parameter 'lr'; it has: rho"),
+        (
+            lambda: sd.Flow(WELL, sd.GD())([1.0, 2.0]),
+            ValueError,
+            r"x must have shape \(..., 1\), got shape \(2,\)",
+        ),
+        (
+            lambda: sd.Flow(WELL, sd.SAM(0.1)).with_parameters(lr=0.1),
+            ValueError,
+            "has no parameter 'lr'; it has: rho",
+        ),
     ],
-)  # fmt: skip
+)
 def test_bad_input(make: Any, error: type[Exception], match: str) -> None:
     with pytest.raises(error, match=match):
         make()
