@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import functools
 import shutil
+import types
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -120,8 +121,11 @@ def advance_block(
         if test.bridge:
             a, variance = test.geometry(start, columns, dt)
             c = [-face.distance(end) for face in test.faces]
-            # written so that nan, a path that diverged, counts as outside
-            left = ~(uniforms[j] >= test.exit_probability(a, c, variance))
+            # both written so that nan, a path that diverged, counts as outside
+            if len(a) == 1:  # u < exp(-2 a c / v), which exceeds 1 where the end is outside
+                left = ~(torch.log(uniforms[j]) >= a[0] * c[0] * (-2.0 / variance[0]))
+            else:
+                left = ~(uniforms[j] >= test.exit_probability(a, c, variance))
         else:
             inside = test.faces[0].distance(end) < 0
             for face in test.faces[1:]:
@@ -129,7 +133,11 @@ def advance_block(
             left = ~inside
         code = torch.where((code == 0) & left, j + 1.0, code)
         current = following
-    return tuple(current), code
+    # some ways to infinity never pass through nan; the replay finds out that it is one
+    finite = current[0].isfinite()
+    for x in current[1:]:
+        finite = finite & x.isfinite()
+    return tuple(current), torch.where((code == 0) & ~finite, float(STEPS_PER_BLOCK), code)
 
 
 def can_compile(device: torch.device) -> bool:
@@ -146,5 +154,24 @@ def compiled_kernel(stepper: Stepper, test: ExitTest) -> Kernel:
 
     # OpenMP inside such short kernels collapses when another process is on the machine
     inductor.cpp.threads = 1
-    kernel: Kernel = torch.compile(block_function(stepper, test), dynamic=True, fullgraph=True)
+    block: Any = block_function(stepper, test)
+    # torch.compile counts recompilations by code object: a copy for each kernel keeps them apart
+    own = types.FunctionType(block.__code__.replace(), block.__globals__, "block", None, block.__closure__)
+    compiled: Kernel = torch.compile(own, dynamic=True, fullgraph=True)
+
+    def kernel(
+        state: tuple[Tensor, ...],
+        path: Tensor,
+        index: Tensor,
+        coefficients: tuple[tuple[Tensor, ...], ...],
+        dt: Tensor,
+        key: tuple[Tensor, Tensor],
+    ) -> tuple[tuple[Tensor, ...], Tensor]:
+        if len(path) > 1:
+            return compiled(state, path, index, coefficients, dt, key)
+        # a tile of one path would be compiled anew, as a scalar
+        state, path = tuple(x.repeat(2) for x in state), path.repeat(2)
+        following, code = compiled(state, path, index, coefficients, dt, key)
+        return tuple(x[:1] for x in following), code[:1]
+
     return kernel

@@ -4,7 +4,8 @@
   `exit_times`.
 - Diffusion: Euler-Maruyama with step dt.
 - Flow of a smooth rule, or of a function: torchdiffeq's Dormand-Prince 5(4), relative tolerance 1e-9,
-  absolute tolerance 1e-11.
+  absolute tolerance 1e-11, all paths at once. If a path is stiff or runs to infinity in finite time, each is
+  followed by LSODA instead, and is inf from where that fails.
 - Flow of a normalised rule: its field jumps where g = 0, and an adaptive solver would shrink its step
   without end. It has a solver of its own (`samdyn.ensemble.jumping_flow`): linearly implicit, with a step
   for each path, and paths that reach a critical point which traps them are held there.
@@ -15,11 +16,13 @@ microseconds a step for one path.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from scipy.integrate import solve_ivp
 from torch import Tensor
 
 from samdyn.compute import checks
@@ -27,7 +30,7 @@ from samdyn.compute.checks import Array
 from samdyn.compute.iterate import iterate_scalar
 from samdyn.compute.printing import numpy_form
 from samdyn.compute.random import split_seed, standard_normal
-from samdyn.compute.tracing import NotTraceable, coordinate_form
+from samdyn.compute.tracing import NotTraceable, coordinate_form, traced_or_batched
 from samdyn.ensemble.jumping_flow import jumping_flow
 from samdyn.ensemble.step import Stepper, build_stepper
 from samdyn.systems.diffusion import Diffusion
@@ -37,7 +40,9 @@ from samdyn.systems.system import System
 
 FEW = 24  # below so many starts a loop over floats beats numpy
 NOISE_CHUNK = 1 << 20
-DIVERGED = 1e12
+RELATIVE = 1e-9
+ABSOLUTE = 1e-11
+MAX_STEPS = 20_000  # of the explicit solver between two stored points
 
 
 def trajectory(
@@ -205,7 +210,11 @@ def _iterate_function(system: Map, state: Array, n_steps: int, every: int) -> Ar
         module = coordinate_form(function, system.dim)
     except NotTraceable:
         module = None
-    if module is not None and 0 < len(state) <= FEW and not any(callable(v) for v in system.parameters.values()):
+    if (
+        module is not None
+        and 0 < len(state) <= FEW
+        and not any(callable(v) for v in system.parameters.values())
+    ):
         return np.stack([iterate_scalar(module, s, (), n_steps=n_steps, every=every) for s in state], axis=1)
     stored = np.empty((1 + -(-n_steps // every), *state.shape))
     stored[0] = current = state
@@ -226,25 +235,38 @@ def _flow(system: Flow, x: Array, t_max: float, dt: float, every: int) -> Array:
 
 
 def _smooth_flow(system: Flow, x: Array, times: Array) -> Array:
+    """All paths at once by torchdiffeq; one by one by LSODA if one of them is stiff or runs to infinity."""
     from torchdiffeq import odeint
 
     field = torch.func.vmap(system.point_function())
+    start = torch.from_numpy(np.array(x))
+    try:
+        with torch.no_grad():
+            path: Tensor = odeint(
+                lambda _, y: field(y),
+                start,
+                torch.from_numpy(times),
+                rtol=RELATIVE,
+                atol=ABSOLUTE,
+                method="dopri5",
+                options={"max_num_steps": MAX_STEPS},
+            )
+        if bool(path.isfinite().all()):
+            result: Array = path.numpy()
+            return result
+    except AssertionError:  # the step underflowed, or there were too many
+        pass
+    one = numpy_form(traced_or_batched(system.point_function(), system.dim))
 
-    def bounded(t: Tensor, y: Tensor) -> Tensor:
-        # a path on its way to infinity would stop the whole batch: it is frozen far out, and reported as
-        # inf below
-        inside = (y.abs().amax(dim=1, keepdim=True) < DIVERGED).to(y.dtype)
-        return (field(y.clamp(-DIVERGED, DIVERGED)) * inside).nan_to_num(0.0, 0.0, 0.0)
+    def velocity(_: float, y: Array) -> Array:
+        return np.concatenate([np.broadcast_to(v, 1) for v in one(*y[:, None])])
 
-    with torch.no_grad():
-        path: Tensor = odeint(
-            bounded,
-            torch.from_numpy(np.array(x)),
-            torch.from_numpy(times),
-            rtol=1e-9,
-            atol=1e-11,
-            method="dopri5",
-        )
-    result: Array = path.numpy()
-    result[(np.abs(result) >= 0.99 * DIVERGED).any(axis=-1)] = np.inf
-    return result
+    stored = np.full((len(times), *x.shape), np.inf)
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # LSODA reports a failure in the result as well
+        for i, point in enumerate(x):
+            one_path = solve_ivp(
+                velocity, (0.0, times[-1]), point, method="LSODA", t_eval=times, rtol=RELATIVE, atol=ABSOLUTE
+            )
+            stored[: one_path.y.shape[1], i] = one_path.y.T
+    return stored

@@ -357,7 +357,10 @@ def jump_stability(system: System, z: Array, reach: float | None = None) -> list
         if np.isfinite(chatter[i]) if isinstance(system, Map) else drawn[i]:
             result.append(("trapping", float(capture[i]), float(chatter[i])))
         else:
-            stability = "repelling" if outward[i].all() or drawn[i] else "saddle"
+            leaves = bool(drawn[i])  # the flow is captured but the map leaves: by all directions, or by some
+            if leaves:
+                leaves = kind_of(loss.hessian(z[i])) != "saddle"
+            stability = "repelling" if outward[i].all() or leaves else "saddle"
             result.append((stability, float("nan"), float("nan")))
     return result
 

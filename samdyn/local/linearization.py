@@ -239,7 +239,7 @@ def _with_unit_radius(rule: Callable[..., Rule]) -> Rule:
     try:
         example = rule(1.0)
     except TypeError:
-        example = rule() if callable(rule) else None  # type: ignore[assignment]
+        example = rule() if callable(rule) else None
     if not isinstance(example, Rule):
         raise TypeError(f"rule must be a rule or a class of rules such as sd.USAM, got {rule!r}")
     return example
