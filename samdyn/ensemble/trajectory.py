@@ -5,7 +5,7 @@
 - Diffusion: Euler-Maruyama with step dt.
 - Flow of a smooth rule, or of a function: torchdiffeq's Dormand-Prince 5(4), relative tolerance 1e-9,
   absolute tolerance 1e-11, all paths at once. If a path is stiff or runs to infinity in finite time, each is
-  followed by LSODA instead, and is inf from where that fails.
+  followed by Radau's implicit method instead (scipy), and is inf from where that fails.
 - Flow of a normalised rule: its field jumps where g = 0, and an adaptive solver would shrink its step
   without end. It has a solver of its own (`samdyn.ensemble.jumping_flow`): linearly implicit, with a step
   for each path, and paths that reach a critical point which traps them are held there.
@@ -16,7 +16,6 @@ microseconds a step for one path.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -42,6 +41,7 @@ FEW = 24  # below so many starts a loop over floats beats numpy
 NOISE_CHUNK = 1 << 20
 RELATIVE = 1e-9
 ABSOLUTE = 1e-11
+BLOW_UP = 1e8  # relative speed away from the origin at which a path is taken to be lost
 MAX_STEPS = 20_000  # of the explicit solver between two stored points
 
 
@@ -235,7 +235,7 @@ def _flow(system: Flow, x: Array, t_max: float, dt: float, every: int) -> Array:
 
 
 def _smooth_flow(system: Flow, x: Array, times: Array) -> Array:
-    """All paths at once by torchdiffeq; one by one by LSODA if one of them is stiff or runs to infinity."""
+    """All paths at once by torchdiffeq; one by one by Radau if one is stiff or runs to infinity."""
     from torchdiffeq import odeint
 
     field = torch.func.vmap(system.point_function())
@@ -261,12 +261,22 @@ def _smooth_flow(system: Flow, x: Array, times: Array) -> Array:
     def velocity(_: float, y: Array) -> Array:
         return np.concatenate([np.broadcast_to(v, 1) for v in one(*y[:, None])])
 
+    def explodes(t: float, y: Array) -> float:
+        return float(y @ velocity(t, y) / (1 + y @ y)) - BLOW_UP
+
+    explodes.terminal = True  # type: ignore[attr-defined]
     stored = np.full((len(times), *x.shape), np.inf)
-    with np.errstate(all="ignore"), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # LSODA reports a failure in the result as well
+    with np.errstate(all="ignore"):
         for i, point in enumerate(x):
             one_path = solve_ivp(
-                velocity, (0.0, times[-1]), point, method="LSODA", t_eval=times, rtol=RELATIVE, atol=ABSOLUTE
+                velocity,
+                (0.0, times[-1]),
+                point,
+                method="Radau",
+                t_eval=times,
+                rtol=RELATIVE,
+                atol=ABSOLUTE,
+                events=explodes,
             )
             stored[: one_path.y.shape[1], i] = one_path.y.T
     return stored
