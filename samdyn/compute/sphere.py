@@ -11,7 +11,6 @@ N_DIRECTIONS = 256
 
 
 def directions(dim: int) -> Array:
-    ""
     """Unit vectors (n, dim): both signs in 1-D, a circle in 2-D, quasi-random above.
 
     Examples

@@ -40,8 +40,8 @@ class Linearization:
     eigenvectors : ndarray
         Column i belongs to eigenvalue i.
     stability : str
-        "attracting", "repelling", "saddle", "marginal", or "
-        ""trapping" where the field jumps and the Jacobian does not exist (its entries are nan).
+        "attracting", "repelling", "saddle", "marginal", or "trapping" where the field
+        jumps and the Jacobian does not exist (its entries are nan).
     discrete : bool
         Whether the system is a map (eigenvalues are multipliers of one step) or continuous in time
         (eigenvalues are rates, 1/time).

@@ -19,8 +19,6 @@ Coefficient: TypeAlias = float | Schedule
 
 @dataclass(frozen=True)
 class PowerDecay:
-    ""
-
     """initial / (t + 1)^power; power = 1/2 is the radius schedule of convergence proofs.
 
     Parameters

@@ -24,8 +24,8 @@ def velocity(
 ) -> Callable[[Tensor], Tensor]:
     """The field of a rule as a torch function of one point.
 
-    "perturbed" is -grad f(x + e(x)); "
-    ""first-order" is -(grad f(x) + H(x) e(x)), its expansion to first order in the perturbation.
+    "perturbed" is -grad f(x + e(x)); "first-order" is -(grad f(x) + H(x) e(x)), its expansion to first
+    order in the perturbation.
     """
     gradient = torch.func.grad(loss)
     if form == "perturbed":
@@ -51,9 +51,8 @@ class Flow(System):
         How the weights are perturbed; its coefficients must be numbers, since a flow has no steps for a
         schedule to count.
     form : {"perturbed", "first-order"}
-        "perturbed": the gradient at the perturbed point (Kim et al.). "
-        ""first-order": -(g + H e), whose field for USAM is the gradient flow
-        of f + rho/2 |g|^2 and for SAM that of f + rho |g| (Monzio Compagnoni et al.). They agree on
+        "perturbed": the gradient at the perturbed point (Kim et al.). "first-order": -(g + H e), whose
+        field for USAM is the gradient flow of f + rho/2 |g|^2 and for SAM that of f + rho |g| (Monzio Compagnoni et al.). They agree on
         quadratics and can differ in sign elsewhere.
 
     Notes

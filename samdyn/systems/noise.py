@@ -96,8 +96,6 @@ class GaussianNoise(Noise):
 
 @dataclass(frozen=True)
 class CurvatureNoise(Noise):
-    ""
-
     """Minibatch noise in the Fisher model: C = |H| / batch_size, with |H| the Hessian's absolute value.
 
     Parameters
@@ -140,7 +138,6 @@ class CurvatureNoise(Noise):
 
 
 def absolute_root(matrix: Tensor, z: Tensor) -> Tensor:
-    ""
     """|A|^(1/2) z for a symmetric matrix A: roots of the eigenvalues' absolute values.
 
     Parameters
