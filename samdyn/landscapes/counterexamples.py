@@ -131,7 +131,7 @@ def two_gaussian_well() -> Landscape:
 
 
 def ring(dim: int = 2) -> Landscape:
-    """The hat f(w) = (|w|^2 - 1)^2 / 4, minimal on the unit sphere.
+    """The hat ``f(w) = (|w|^2 - 1)^2 / 4``, minimal on the unit sphere.
 
     Parameters
     ----------
@@ -176,7 +176,7 @@ def ring(dim: int = 2) -> Landscape:
 
 
 def tilted_hat(dim: int = 2, tilt: float = 0.1) -> Landscape:
-    """The tilted hat f(w) = (|w|^2 - 1)^2 / 4 - tilt w_1: a ring with one minimum and one saddle.
+    """The tilted hat ``f(w) = (|w|^2 - 1)^2 / 4 - tilt w_1``: a ring with one minimum and one saddle.
 
     Parameters
     ----------

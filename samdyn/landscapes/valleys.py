@@ -182,7 +182,7 @@ def serpentine(amplitude: float = 3.0) -> Landscape:
 
     Notes
     -----
-    It satisfies the Polyak-Lojasiewicz inequality |grad f|^2 >= 2 f everywhere, and still normalised SAM
+    It satisfies the Polyak-Lojasiewicz inequality ``|grad f|^2 >= 2 f`` everywhere, and still normalised SAM
     hallucinates minimizers beside the curve: at amplitude 3 for rho between 1.8444 and 6.88.
 
     References

@@ -52,8 +52,8 @@ class Flow(System):
         schedule to count.
     form : {"perturbed", "first-order"}
         "perturbed": the gradient at the perturbed point (Kim et al.). "first-order": -(g + H e), whose
-        field for USAM is the gradient flow of f + rho/2 |g|^2 and for SAM that of f + rho |g| (Monzio Compagnoni et al.). They agree on
-        quadratics and can differ in sign elsewhere.
+        field for USAM is the gradient flow of f + rho/2 |g|^2 and for SAM that of f + rho |g| (Monzio
+        Compagnoni et al.). They agree on quadratics and can differ in sign elsewhere.
 
     Notes
     -----
