@@ -70,7 +70,7 @@ def trajectory(
     seed : int
         Seed of the noise.
     t_max : float
-        Time to follow a Flow or a Diffusion for.
+        Time to follow a Flow or a Diffusion for; of a Diffusion it is rounded up to whole steps.
     dt : float, optional
         Step of a Diffusion (its lr by default), or storage step of a Flow (t_max / 1000 by default).
 
@@ -238,6 +238,8 @@ def _smooth_flow(system: Flow, x: Array, times: Array) -> Array:
     """All paths at once by torchdiffeq; one by one by Radau if one is stiff or runs to infinity."""
     from torchdiffeq import odeint
 
+    if len(x) == 0:
+        return np.empty((len(times), *x.shape))
     field = torch.func.vmap(system.point_function())
     start = torch.from_numpy(np.array(x))
     try:

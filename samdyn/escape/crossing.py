@@ -37,7 +37,7 @@ import torch
 from torch import Tensor
 
 from samdyn.compute.vector import Coordinates
-from samdyn.escape.regions import Face, project
+from samdyn.escape.faces import Face, project
 
 Variance: TypeAlias = Tensor | float
 

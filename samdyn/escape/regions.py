@@ -22,10 +22,9 @@ The Computer Journal 16, 157 (1973).
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property, reduce
 from typing import Any
 
@@ -36,259 +35,19 @@ from torch import Tensor
 
 from samdyn.compute.batch import CHUNK_VALUES
 from samdyn.compute.checks import Array, integer, number, points
-from samdyn.compute.tracing import CoordinateForm, NotTraceable, coordinate_form
-from samdyn.compute.vector import Coordinates, dot
-
-OnePoint = Callable[[Tensor], Tensor]
-
-
-# Faces
-
-
-def project(normal: Sequence[Any], vector: Sequence[Any]) -> Any:
-    """Inner product without arithmetic for the number 0 in either argument, or for 1 and -1 in `normal`.
-
-    The result is a tensor (n,), or a number where every entry that counts is one.
-
-    Examples
-    --------
-    >>> project((0.0, -1.0), (torch.ones(2), torch.ones(2)))
-    tensor([-1., -1.])
-    """
-    total: Any = None
-    for n, v in zip(normal, vector, strict=True):
-        if (isinstance(n, float) and n == 0.0) or (isinstance(v, float) and v == 0.0):
-            continue
-        signed = isinstance(n, float) and abs(n) == 1.0
-        term = (v if n > 0 else -v) if signed else n * v
-        total = term if total is None else total + term
-    return 0.0 if total is None else total
-
-
-def _select(condition: Tensor, a: Any, b: Any, like: Tensor) -> Any:
-    """`a` where `condition`, else `b`; two equal numbers stay one, others take the dtype of `like`."""
-    if isinstance(a, float) and isinstance(b, float):
-        return a if a == b else torch.where(condition, like.new_full((), a), b)
-    return torch.where(condition, a, b)
-
-
-def _extreme(parts: Sequence[tuple[Tensor, Coordinates]], sign: float) -> tuple[Tensor, Coordinates]:
-    """The largest (sign 1) or smallest (sign -1) distance, with its normal."""
-    distance, normal = parts[0]
-    for d, n in parts[1:]:
-        other = d > distance if sign > 0 else d < distance
-        normal = Coordinates(_select(other, q, p, d) for p, q in zip(normal, n, strict=True))
-        distance = torch.maximum(distance, d) if sign > 0 else torch.minimum(distance, d)
-    return distance, normal
-
-
-def _unit(g: Coordinates, square: Tensor) -> Coordinates:
-    """g / |g| with |g|^2 given, 0 where g = 0: `samdyn.compute.vector.unit` as torch.compile traces it."""
-    inverse = torch.rsqrt(torch.where(square > 0, square, 1.0))
-    return Coordinates(u * inverse for u in g)
-
-
-class Face:
-    """One smooth or piecewise smooth piece of the boundary, as the surface where `distance` is 0.
-
-    Every method takes `Coordinates` of tensors (n,) and consists of plain torch operations with no branch
-    on values.
-    """
-
-    name: str
-
-    def distance(self, x: Coordinates) -> Tensor:
-        """Signed distance (n,), negative inside."""
-        raise NotImplementedError
-
-    def distance_and_normal(self, x: Coordinates) -> tuple[Tensor, Coordinates]:
-        """Signed distance (n,) and outward unit normal; entries of a constant normal are Python numbers."""
-        raise NotImplementedError
-
-
-@dataclass(frozen=True)
-class PlaneFace(Face):
-    """normal . x = offset, with |normal| = 1."""
-
-    normal: tuple[float, ...]
-    offset: float
-
-    @property
-    def name(self) -> str:  # type: ignore[override]
-        used = [(i, n) for i, n in enumerate(self.normal) if n]
-        if len(used) == 1:  # -x_0 = 1.5 reads better as x_0 = -1.5
-            return f"x_{used[0][0]} = {self.offset * used[0][1] + 0.0:g}"
-        return " + ".join(f"{n:g} x_{i}" for i, n in used).replace("+ -", "- ") + f" = {self.offset:g}"
-
-    def distance(self, x: Coordinates) -> Tensor:
-        projected: Tensor = project(self.normal, x)
-        return projected - self.offset if self.offset else projected
-
-    def distance_and_normal(self, x: Coordinates) -> tuple[Tensor, Coordinates]:
-        return self.distance(x), Coordinates(self.normal)
-
-
-@dataclass(frozen=True)
-class SphereFace(Face):
-    """|x - center| = radius. The normal at the centre, where there is none, is taken along the first axis."""
-
-    center: tuple[float, ...]
-    radius: float
-
-    @property
-    def name(self) -> str:  # type: ignore[override]
-        return f"|x - ({', '.join(f'{c:g}' for c in self.center)})| = {self.radius:g}"
-
-    def _from_center(self, x: Coordinates) -> Coordinates:
-        return Coordinates(u - c if c else u for u, c in zip(x, self.center, strict=True))
-
-    def distance(self, x: Coordinates) -> Tensor:
-        g = self._from_center(x)
-        return torch.sqrt(dot(g, g)) - self.radius
-
-    def distance_and_normal(self, x: Coordinates) -> tuple[Tensor, Coordinates]:
-        g = self._from_center(x)
-        square = dot(g, g)
-        n = _unit(g, square)
-        first = torch.where(square > 0, n[0], 1.0)
-        return torch.sqrt(square) - self.radius, Coordinates((first, *n[1:]))
-
-
-def _value_and_gradient(function: OnePoint) -> OnePoint:
-    """The function of one point that returns value and gradient as one tensor (1 + dim,)."""
-
-    def both(w: Tensor) -> Tensor:
-        gradient, value = torch.func.grad_and_value(function)(w)
-        return torch.cat([value.reshape(1), gradient])
-
-    return both
-
-
-@dataclass(frozen=True)
-class FunctionFace(Face):
-    """signed_distance(x) = 0 for a function of one point; its gradient, normalised, is the normal."""
-
-    function: OnePoint
-    dim: int | None
-    # the value, and the value followed by the gradient, on separate coordinates; found outside any trace
-    form: CoordinateForm | None = field(default=None, init=False, compare=False, repr=False)
-    gradient_form: CoordinateForm | None = field(default=None, init=False, compare=False, repr=False)
-
-    def __post_init__(self) -> None:
-        if self.dim is not None:
-            try:
-                value = coordinate_form(self.function, self.dim)
-                both = coordinate_form(_value_and_gradient(self.function), self.dim)
-            except NotTraceable:  # the mapped one-point function works all the same
-                return
-            object.__setattr__(self, "form", value)
-            object.__setattr__(self, "gradient_form", both)
-
-    @property
-    def name(self) -> str:  # type: ignore[override]
-        return f"{getattr(self.function, '__name__', type(self.function).__name__)}(x) = 0"
-
-    def distance(self, x: Coordinates) -> Tensor:
-        if self.form is None:
-            return torch.func.vmap(self.function)(torch.stack(tuple(x), -1))
-        return self.form(*x)[0]
-
-    def distance_and_normal(self, x: Coordinates) -> tuple[Tensor, Coordinates]:
-        if self.gradient_form is None:
-            both = torch.func.vmap(_value_and_gradient(self.function))(torch.stack(tuple(x), -1)).unbind(-1)
-        else:
-            both = self.gradient_form(*x)
-        gradient = Coordinates(both[1:])
-        return both[0], _unit(gradient, dot(gradient, gradient))
-
-
-@dataclass(frozen=True)
-class UnionFace(Face):
-    """The boundary of a union: the minimum over operands of the maximum over their faces."""
-
-    operands: tuple[tuple[Face, ...], ...]
-    name: str = field(default="boundary of a union", compare=False)
-
-    def distance(self, x: Coordinates) -> Tensor:
-        return reduce(torch.minimum, (_largest(faces, x) for faces in self.operands))
-
-    def distance_and_normal(self, x: Coordinates) -> tuple[Tensor, Coordinates]:
-        inner = [_extreme([f.distance_and_normal(x) for f in faces], 1.0) for faces in self.operands]
-        return _extreme(inner, -1.0)
-
-
-@dataclass(frozen=True)
-class ComplementFace(Face):
-    """The boundary of a complement: minus the maximum over the faces."""
-
-    faces: tuple[Face, ...]
-    name: str = field(default="boundary of a complement", compare=False)
-
-    def distance(self, x: Coordinates) -> Tensor:
-        return -_largest(self.faces, x)
-
-    def distance_and_normal(self, x: Coordinates) -> tuple[Tensor, Coordinates]:
-        distance, normal = _extreme([f.distance_and_normal(x) for f in self.faces], 1.0)
-        return -distance, -normal
-
-
-def _largest(faces: Sequence[Face], x: Coordinates) -> Tensor:
-    return reduce(torch.maximum, (f.distance(x) for f in faces))
-
-
-# What is known about two faces, for intersections. Undecided cases answer False: a redundant face or an
-# empty region is then not noticed.
-
-
-def _implies(f: Face, g: Face) -> bool:
-    """Whether {f < 0} certainly lies in {g < 0}."""
-    if f == g:
-        return True
-    if isinstance(f, PlaneFace) and isinstance(g, PlaneFace):
-        return f.normal == g.normal and f.offset <= g.offset
-    if isinstance(f, SphereFace) and isinstance(g, PlaneFace):
-        return bool(project(g.normal, f.center) + f.radius <= g.offset)
-    if isinstance(f, SphereFace) and isinstance(g, SphereFace):
-        return math.dist(f.center, g.center) + f.radius <= g.radius
-    return False
-
-
-def _disjoint(f: Face, g: Face) -> bool:
-    """Whether {f < 0} and {g < 0} certainly have no common point."""
-    if isinstance(f, PlaneFace) and isinstance(g, PlaneFace):
-        opposite = all(abs(a + b) <= 1e-15 for a, b in zip(f.normal, g.normal, strict=True))
-        return opposite and f.offset + g.offset <= 0
-    if isinstance(f, SphereFace) and isinstance(g, PlaneFace):
-        return bool(project(g.normal, f.center) - f.radius >= g.offset)
-    if isinstance(f, SphereFace) and isinstance(g, SphereFace):
-        return math.dist(f.center, g.center) >= f.radius + g.radius
-    return False
-
-
-def _empty(faces: Sequence[Face]) -> bool:
-    """Whether the intersection over `faces` is certainly empty."""
-    if any(_disjoint(f, g) for f, g in itertools.permutations(faces, 2)):
-        return True
-    for face in faces:
-        if isinstance(face, SphereFace):
-            # a ball off the corner of a box: the gaps along separate axes add up
-            gaps = [0.0] * len(face.center)
-            for plane in faces:
-                if isinstance(plane, PlaneFace) and sum(map(abs, plane.normal)) == 1.0:
-                    axis = int(np.argmax(np.abs(plane.normal)))
-                    gaps[axis] = max(gaps[axis], project(plane.normal, face.center) - plane.offset)
-            if math.hypot(*gaps) >= face.radius:
-                return True
-        if isinstance(face, ComplementFace) and all(any(_implies(f, g) for f in faces) for g in face.faces):
-            return True
-        if isinstance(face, UnionFace):
-            rest = [f for f in faces if not isinstance(f, UnionFace)]
-            if all(_empty([*rest, *operand]) for operand in face.operands):
-                return True
-    return False
-
-
-# Regions
+from samdyn.compute.vector import Coordinates
+from samdyn.escape.faces import (
+    ComplementFace,
+    Face,
+    FunctionFace,
+    OnePoint,
+    PlaneFace,
+    SphereFace,
+    UnionFace,
+    empty,
+    implies,
+    largest,
+)
 
 
 class OpenSet:
@@ -375,7 +134,7 @@ class OpenSet:
         with torch.no_grad():
             for start in range(0, len(result), size):
                 piece = flat[:, start : start + size]
-                result[start : start + size] = _largest(self.faces, Coordinates(piece.unbind(0))).numpy()
+                result[start : start + size] = largest(self.faces, Coordinates(piece.unbind(0))).numpy()
         values: Array = result.reshape(x.shape[:-1])[()]
         return values
 
@@ -680,7 +439,7 @@ class Intersection(OpenSet):
     parts: tuple[OpenSet, ...]
 
     def __post_init__(self) -> None:
-        if _common_dim("&", self.parts) is not None and _empty([f for p in self.parts for f in p.faces]):
+        if _common_dim("&", self.parts) is not None and empty([f for p in self.parts for f in p.faces]):
             raise ValueError(f"region must not be empty, got {self!r}, whose operands have no common point")
 
     @property
@@ -694,8 +453,8 @@ class Intersection(OpenSet):
     def _faces(self) -> tuple[Face, ...]:
         kept: list[Face] = []
         for face in (f for part in self.parts for f in part.faces):
-            if not any(_implies(f, face) for f in kept):
-                kept = [f for f in kept if not _implies(face, f)] + [face]
+            if not any(implies(f, face) for f in kept):
+                kept = [f for f in kept if not implies(face, f)] + [face]
         return tuple(kept)
 
     def __invert__(self) -> OpenSet:

@@ -34,15 +34,16 @@ from torch import Tensor
 
 from samdyn.compute import batch, checks
 from samdyn.compute.checks import Array
-from samdyn.compute.sphere import directions
-from samdyn.local.linearization import stability_of
+from samdyn.local.linearization import residual_of, stability_of
 from samdyn.local.newton import newton_zeros
-from samdyn.local.trapping import capture_radius, chatter_radii
-from samdyn.systems.jump import attracts, jump_length
+from samdyn.local.trapping import jump_stability, kind_of
+from samdyn.rules.family import GD
+from samdyn.rules.rule import Rule
+from samdyn.systems.flow import velocity
+from samdyn.systems.jump import jump_length
 from samdyn.systems.map import Map
 from samdyn.systems.system import System
 
-FLAT = 1e-6
 FAMILY_SIZE = 10
 
 
@@ -200,7 +201,7 @@ def fixed_points(
     n_starts : int
         Newton starts, rounded up to a power of two.
     tolerance : float
-        Largest residual accepted, relative to one plus the median size of the gradient (or field) in the box.
+        Largest residual accepted, relative to 1 + |J| (1 + |x|).
 
     Returns
     -------
@@ -249,7 +250,7 @@ def fixed_points(
     )
     found = _describe_critical(system, critical[isolated], [kinds[i] for i in isolated], region)
     found += [_family(system, points, "degenerate") for points in families]
-    if system.rule is not None and any(system.rule.coefficients().values()):
+    if system.rule is not None and _perturbs(system.rule):
         zeros = newton_zeros(_displacement(system), region, n_starts=n_starts, tolerance=tolerance)
         zeros = zeros[_hallucinated(system, zeros, critical, region)]
         flat = np.array(
@@ -262,39 +263,29 @@ def fixed_points(
     return FixedPoints(tuple(found), system, region)
 
 
+def _perturbs(rule: Rule) -> bool:
+    values = rule.coefficients().values()
+    return not isinstance(rule, GD) and type(rule) is not Rule and (not values or any(values))
+
+
 def _displacement(system: System) -> Callable[[Tensor], Tensor]:
     """A torch function of one POINT whose zeros are the fixed points."""
     function = system.point_function()
     if not isinstance(system, Map):
         return function
     if system.landscape is not None:  # independent of lr and momentum, and better scaled than x' - x
-        from samdyn.systems.flow import velocity
-
         assert system.rule is not None
         return velocity(system.landscape.one_point, system.rule, "perturbed", **system.rule.coefficients())
     return lambda x: function(x) - x
-
-
-def kind_of(hessian: Array) -> str:
-    """The kind of a critical point from its Hessian."""
-    eigenvalues = np.linalg.eigvalsh(hessian)
-    if (np.abs(eigenvalues) <= FLAT * max(np.abs(eigenvalues).max(), 1e-300)).any():
-        return "degenerate"
-    if (eigenvalues > 0).all():
-        return "minimum"
-    return "maximum" if (eigenvalues < 0).all() else "saddle"
 
 
 def _describe(system: System, z: Array, kind: str) -> FixedPoint:
     discrete = isinstance(system, Map)
     eigenvalues = np.linalg.eigvals(system.jacobian(z))
     order = np.argsort(-(np.abs(eigenvalues) if discrete else eigenvalues.real), kind="stable")
-    return FixedPoint(z, kind, stability_of(eigenvalues, discrete), eigenvalues[order], _residual(system, z))
-
-
-def _residual(system: System, z: Array) -> float:
-    image = system(z) - z if isinstance(system, Map) else system.evaluate(z)
-    return float(np.linalg.norm(image))
+    return FixedPoint(
+        z, kind, stability_of(eigenvalues, discrete), eigenvalues[order], residual_of(system, z)
+    )
 
 
 def _hallucinated(system: System, zeros: Array, critical: Array, box: Array) -> npt.NDArray[np.bool_]:
@@ -310,7 +301,7 @@ def _hallucinated(system: System, zeros: Array, critical: Array, box: Array) -> 
 
 
 def _field_jacobian(system: System, x: Array) -> Array:
-    return batch.evaluate(torch.func.jacfwd(_displacement(system)), x)
+    return batch.evaluate(torch.func.jacrev(_displacement(system)), x)
 
 
 def _describe_critical(system: System, z: Array, kinds: list[str], box: Array) -> list[FixedPoint]:
@@ -325,49 +316,12 @@ def _describe_critical(system: System, z: Array, kinds: list[str], box: Array) -
             kind,
             stability,
             none,
-            _residual(system, point),
+            residual_of(system, point),
             capture_radius=capture,
             chatter_radius=chatter,
         )
         for point, kind, (stability, capture, chatter) in zip(z, kinds, stabilities, strict=True)
     ]
-
-
-def jump_stability(system: System, z: Array, reach: float | None = None) -> list[tuple[str, float, float]]:
-    """Stability of critical points (n, dim) under a rule that jumps there, with their capture and chatter
-    radii.
-    """
-    loss, rule = system.landscape, system.rule
-    assert loss is not None and rule is not None
-    length = jump_length(rule)
-    if reach is None:
-        reach = (
-            10 * length if system.box is None else float(np.linalg.norm(system.box[:, 1] - system.box[:, 0]))
-        )
-    drawn = np.array([attracts(loss, rule, point) for point in z], dtype=bool)
-    capture = np.array(
-        [capture_radius(loss, rule, point, reach) if ok else 0.0 for point, ok in zip(z, drawn, strict=True)]
-    )
-    chatter = chatter_radii(system, z) if isinstance(system, Map) else np.zeros(len(z))
-    probe = z[:, None] + 1e-6 * length * directions(system.dim)
-    outward = np.einsum("nki,nki->nk", -rule_field(system, probe), probe - z[:, None]) > 0
-    result = []
-    for i in range(len(z)):
-        # of a map its own simulation decides: it hovers, and need not do what its flow does
-        if np.isfinite(chatter[i]) if isinstance(system, Map) else drawn[i]:
-            result.append(("trapping", float(capture[i]), float(chatter[i])))
-        else:
-            leaves = bool(drawn[i])  # the flow is captured but the map leaves: by all directions, or by some
-            if leaves:
-                leaves = kind_of(loss.hessian(z[i])) != "saddle"
-            stability = "repelling" if outward[i].all() or leaves else "saddle"
-            result.append((stability, float("nan"), float("nan")))
-    return result
-
-
-def rule_field(system: System, x: Array) -> Array:
-    """grad f(x + e(x)) of a system made from a loss, at points (..., dim)."""
-    return -batch.evaluate(_displacement(system), x)
 
 
 def _gather_families(x: Array, flat: npt.NDArray[np.bool_], box: Array) -> tuple[list[int], list[Array]]:
@@ -399,7 +353,7 @@ def _family(system: System, cloud: Array, kind: str) -> FixedPoint:
     if jumps:
         none = np.full(system.state_dim, np.nan)
         return FixedPoint(
-            centre, kind, "marginal", none, _residual(system, centre), dimension=dimension, points=cloud
+            centre, kind, "marginal", none, residual_of(system, centre), dimension=dimension, points=cloud
         )
     one = _describe(system, centre, kind)
     return FixedPoint(
@@ -435,9 +389,7 @@ def _cycles(system: Map, box: Array, period: int, n_starts: int, tolerance: floa
         seen = any(np.linalg.norm(other.points - z, axis=1).min() < 1e-7 * diagonal for other in result)
         if seen or distances.min() < 1e-9 * diagonal:
             continue
-        product = (
-            np.linalg.multi_dot(list(system.jacobian(cycle))[::-1]) if period > 1 else system.jacobian(z)
-        )
+        product = np.linalg.multi_dot(list(system.jacobian(cycle))[::-1])
         eigenvalues = np.linalg.eigvals(product)
         eigenvalues = eigenvalues[np.argsort(-np.abs(eigenvalues), kind="stable")]
         residual = float(np.linalg.norm(system(cycle[-1]) - z))

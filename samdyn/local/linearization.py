@@ -7,8 +7,10 @@ the largest) of the border make it "marginal": there the linear test is silent.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +19,7 @@ import torch
 from samdyn.compute import checks
 from samdyn.compute.checks import Array
 from samdyn.landscapes.landscape import Landscape
+from samdyn.local.trapping import jump_stability
 from samdyn.rules.family import USAM, UnifiedSAM
 from samdyn.rules.rule import Rule
 from samdyn.systems.map import Map
@@ -90,7 +93,7 @@ def stability_of(eigenvalues: npt.ArrayLike, discrete: bool) -> str:
     """
     values = np.asarray(eigenvalues)
     if np.isnan(values).any():
-        return "trapping"
+        raise ValueError(f"eigenvalues must not be nan, got {values}")
     growth = np.abs(values) - 1 if discrete else np.real(values)
     margin = MARGIN * max(1.0 if discrete else 0.0, float(np.abs(values).max()))
     # a rate of exactly zero in a field that is zero everywhere has no scale of its own
@@ -141,11 +144,9 @@ def linearize(system: System, x: npt.ArrayLike) -> Linearization:
         raise ValueError(f"x must be one point of shape ({system.dim},), got shape {point.shape}")
     discrete = isinstance(system, Map)
     jacobian = system.jacobian(point)
-    image = system(point) - point if isinstance(system, Map) else system.evaluate(point)
-    residual = float(np.linalg.norm(image))
     if np.isnan(jacobian).any():
-        from samdyn.local.fixed_points import jump_stability
-
+        if system.rule is None or not system.rule.jumps or not system.on_jump(point):
+            raise ValueError(f"x must be a point where the Jacobian exists, got {point}, where it is nan")
         n = len(jacobian)
         nothing = np.full(n, np.nan)
         return Linearization(
@@ -155,14 +156,31 @@ def linearize(system: System, x: npt.ArrayLike) -> Linearization:
             np.full((n, n), np.nan),
             jump_stability(system, point[None])[0][0],
             discrete,
-            residual,
+            residual_of(system, point),
         )
     eigenvalues, eigenvectors = np.linalg.eig(jacobian)
     order = np.argsort(-(np.abs(eigenvalues) if discrete else eigenvalues.real), kind="stable")
     eigenvalues, eigenvectors = eigenvalues[order], eigenvectors[:, order]
     return Linearization(
-        point, jacobian, eigenvalues, eigenvectors, stability_of(eigenvalues, discrete), discrete, residual
+        point,
+        jacobian,
+        eigenvalues,
+        eigenvectors,
+        stability_of(eigenvalues, discrete),
+        discrete,
+        residual_of(system, point),
     )
+
+
+def residual_of(system: System, x: Array) -> float:
+    """How far a point is from being fixed: |x' - x| of a map, |velocity| otherwise.
+
+    At a critical point under a rule that jumps it is the size of the gradient: rounding of the point puts
+    it beside the jump, where the velocity is not small.
+    """
+    if system.landscape is not None and bool(system.on_jump(x)):
+        return float(np.linalg.norm(system.landscape.gradient(x)))
+    return float(np.linalg.norm(system(x) - x if isinstance(system, Map) else system.evaluate(x)))
 
 
 def critical_rho(loss: Landscape, x: npt.ArrayLike, rule: Callable[..., Rule] | Rule = USAM) -> float:
@@ -214,7 +232,7 @@ def critical_rho(loss: Landscape, x: npt.ArrayLike, rule: Callable[..., Rule] | 
     hessian = loss.hessian(point)
     gradient = float(np.linalg.norm(loss.gradient(point)))
     scale = float(np.abs(hessian).max())
-    if gradient > 1e-6 * max(1.0, scale):
+    if gradient > 1e-6 * scale * (1 + float(np.linalg.norm(point))):
         raise ValueError(
             f"x must be a critical point of {loss.name}, got |gradient| = {gradient:.3g} at {point}"
         )
@@ -222,6 +240,9 @@ def critical_rho(loss: Landscape, x: npt.ArrayLike, rule: Callable[..., Rule] | 
     negative = eigenvalues[eigenvalues < -1e-12 * scale]
     flat = bool((np.abs(eigenvalues) <= 1e-12 * scale).any())
     example = rule if isinstance(rule, Rule) else _with_unit_radius(rule)
+    if "rho" in example.coefficient_names:
+        unit_radius: dict[str, Any] = {"rho": 1.0}
+        example = dataclasses.replace(example, **unit_radius)
     if flat:
         return float("inf")
     if len(negative) == 0:
@@ -230,7 +251,7 @@ def critical_rho(loss: Landscape, x: npt.ArrayLike, rule: Callable[..., Rule] | 
         return 0.0
     # rules whose perturbation is rho c g near a critical point: c from the rule itself
     factor = _linear_coefficient(example)
-    return float("inf") if factor == 0 else 1 / (factor * float(np.abs(negative).min()))
+    return float("inf") if factor <= 0 else 1 / (factor * float(np.abs(negative).min()))
 
 
 def _with_unit_radius(rule: Callable[..., Rule]) -> Rule:

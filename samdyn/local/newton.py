@@ -85,7 +85,7 @@ def newton_zeros(
     ndarray, shape (n_zeros, dim)
         Sorted by their coordinates.
     """
-    both = torch.func.jacfwd(lambda x: (value := function(x), value), has_aux=True)
+    both = torch.func.jacrev(lambda x: (value := function(x), value), has_aux=True)
 
     def evaluate(points: Array) -> tuple[Array, Array]:
         def packed(x: Tensor) -> Tensor:  # one batched call for the value and the Jacobian

@@ -9,10 +9,11 @@ does everywhere.
 
 Algorithm (`capture_radius`)
 ----------------------------
-1. V is tested on shells around z, of radii geometric between 1e-4 r and `reach`, at `N_DIRECTIONS`
-   directions. R is the largest radius up to which V falls on every shell.
-2. The part of {V < min_(|w| = R) V} around z is then forward invariant and shrinks onto z. The capture
-   radius is the largest ball in it.
+1. V is sampled on shells around z, of radii geometric between 1e-4 r and `reach`, then again on finer
+   shells around the first result.
+2. For an outermost shell S let v be the smaller of V's minimum on S and of its values wherever it rises
+   inside S. The part of {V < v} around z is forward invariant and shrinks onto z; the largest ball in it,
+   over all S, is the result.
 It is 0 when V rises somewhere on the smallest shell. The point may still attract (`samdyn.systems.jump`
 decides that), but no ball around it is drawn onto it monotonically. The test is by sampling, not a proof.
 
@@ -38,62 +39,65 @@ import torch
 
 from samdyn.compute.checks import Array
 from samdyn.compute.sphere import directions
-from samdyn.landscapes.landscape import Landscape
-from samdyn.rules.rule import Rule
 from samdyn.systems.flow import Flow
-from samdyn.systems.jump import jump_length
+from samdyn.systems.jump import attracts, jump_length
 from samdyn.systems.map import Map
+from samdyn.systems.system import System
 
+FLAT = 1e-6  # of the largest Hessian eigenvalue: one below it makes a point degenerate
 N_SHELLS = 48
 N_ORBITS = 32
 CHATTER_STEPS = 800
 
 
-def capture_radius(landscape: Landscape, rule: Rule, z: Array, reach: float) -> float:
+def capture_radius(flow: Flow, z: Array, reach: float) -> float:
     """Radius of a ball around the critical point `z` from which the flow is drawn onto it.
 
     Parameters
     ----------
-    landscape : Landscape
-    rule : Rule
-        A rule that jumps, with constant coefficients.
+    flow : Flow
+        Of a rule that jumps.
     z : ndarray, shape (dim,)
         A critical point of the loss.
     reach : float
-        Largest radius that is tested. A result equal to it means "at least this far".
+        Largest radius that is tested.
 
     Returns
     -------
     float
-        0 if |grad f| rises along the flow arbitrarily close to the point.
+        A lower bound, by sampling: 0 if |grad f| rises along the flow arbitrarily close to the point.
     """
-    r = jump_length(rule)
-    radii = np.geomspace(min(1e-4 * r, 0.1 * reach), reach, N_SHELLS)
+    assert flow.rule is not None
+    smallest = min(1e-4 * jump_length(flow.rule), 0.1 * reach)
+    rough = _falling_ball(flow, z, np.geomspace(smallest, reach, N_SHELLS))
+    if rough == 0.0:
+        return 0.0
+    ratio = (reach / smallest) ** (1.5 / (N_SHELLS - 1))
+    low, high = max(smallest, rough / ratio), min(reach, rough * ratio**3)
+    inner = np.geomspace(smallest, low, N_SHELLS // 4, endpoint=False)
+    return _falling_ball(flow, z, np.concatenate([inner, np.geomspace(low, high, N_SHELLS)]))
+
+
+def _falling_ball(flow: Flow, z: Array, radii: Array) -> float:
+    """Largest of the shells' radii within which every sample is drawn inwards, less one shell."""
+    loss = flow.landscape
+    assert loss is not None
     # the directions of w, and those of the gradient H w: in a narrow valley the first hardly sample the
     # second
     w = directions(len(z))
-    of_gradient = w @ np.linalg.pinv(landscape.hessian(z))
+    of_gradient = w @ np.linalg.pinv(loss.hessian(z))
     of_gradient /= np.linalg.norm(of_gradient, axis=1, keepdims=True)
-    shell_points = z + radii[:, None, None] * np.concatenate([w, of_gradient])
-    gradient = landscape.gradient(shell_points)
-    hessian = landscape.hessian(shell_points)
-    descent = -Flow(landscape, rule)(shell_points)
-    falls = np.einsum("sni,snij,snj->sn", gradient, hessian, descent) > 0
+    samples = z + radii[:, None, None] * np.concatenate([w, of_gradient])
+    gradient, hessian = loss.gradient(samples), loss.hessian(samples)
+    falls = np.einsum("sni,snij,snj->sn", gradient, hessian, -flow(samples)) > 0
     steepness = (gradient**2).sum(axis=-1)
-    good = np.logical_and.accumulate(falls.all(axis=1))
-    if not good[0]:
-        return 0.0
-    last = int(good.sum()) - 1
-    if last == N_SHELLS - 1:
-        return float(reach)
-    level = steepness[last].min()
-    inside = np.logical_and.accumulate(steepness[: last + 1].max(axis=1) <= level * (1 + 1e-12))
-    # V is not resolved between shells; interpolating its maximum to the level costs less than one shell's
-    # ratio
-    if not inside.any():
-        return float(radii[0] * np.sqrt(level / steepness[0].max()))
-    at = int(inside.sum()) - 1
-    return float(min(radii[last], radii[at] * np.sqrt(level / max(steepness[at].max(), 1e-300))))
+    # for each outermost shell S: V must stay below its values on S, and wherever it rises inside S
+    level = np.minimum(
+        steepness.min(axis=1), np.minimum.accumulate(np.where(falls, np.inf, steepness).min(axis=1))
+    )
+    inside = np.searchsorted(np.maximum.accumulate(steepness.max(axis=1)), level)
+    best = int(np.minimum(inside, np.arange(len(radii))).max())
+    return float(radii[best - 1]) if best > 0 else 0.0
 
 
 def chatter_radii(system: Map, z: Array) -> Array:
@@ -112,8 +116,11 @@ def chatter_radii(system: Map, z: Array) -> Array:
         Largest distance over the last quarter of the run; inf where the orbits leave.
     """
     assert system.landscape is not None and system.rule is not None
-    eigenvalues = np.abs(np.linalg.eigvalsh(system.landscape.hessian(z))).max(axis=-1)
-    scale = system.coefficients()["lr"] * jump_length(system.rule) * eigenvalues / (1 - system.momentum)
+    eigenvalues = np.linalg.eigvalsh(system.landscape.hessian(z))
+    lr, length = system.coefficients()["lr"], jump_length(system.rule)
+    # the 2-cycle of a positive mode has the amplitude lr r lambda / (2 - lr lambda)
+    widened = np.abs(eigenvalues) / np.where(eigenvalues > 0, np.maximum(1 - lr * eigenvalues / 2, 1e-3), 1.0)
+    scale = lr * length * widened.max(axis=-1) / (1 - system.momentum)
     around = directions(system.dim)
     around = around[:: max(1, len(around) // N_ORBITS)]
     around = around * np.linspace(0.1, 0.9, len(around))[:, None]
@@ -131,4 +138,91 @@ def chatter_radii(system: Map, z: Array) -> Array:
         farthest[quarter] = torch.maximum(farthest[quarter], distance.nan_to_num(nan=torch.inf))
     second, last = farthest[[1, 3]].reshape(2, len(z), -1).amax(dim=2).numpy()
     stays = (last <= 1.2 * second) & (last <= 10 * scale)
+    if not system.momentum:
+        coefficients = system.rule.coefficients()
+        smooth = coefficients.get("rho", 0.0) - length
+        stays &= np.array([cycle_holds(row, lr, smooth) for row in eigenvalues])
     return np.asarray(np.where(stays, last, np.inf))
+
+
+def cycle_holds(eigenvalues: Array, lr: float, smooth: float = 0.0) -> bool:
+    """Whether the 2-cycle of the top positive mode is stable against the other modes, on the quadratic model.
+
+    Parameters
+    ----------
+    eigenvalues : ndarray, shape (dim,)
+        Of the Hessian.
+    lr : float
+        Learning rate.
+    smooth : float
+        Coefficient rho (1 - lam) of the unnormalised part.
+
+    Notes
+    -----
+    With k_j = h_j (1 + smooth h_j) mode j is multiplied per step by 1 - lr k_j - (h_j/h_1)^2 (2 - lr k_1),
+    up to the sign flip of the cycle; the radius cancels. True if there is no positive mode: then there is
+    no such cycle.
+
+    References
+    ----------
+    Bartlett, Long & Bousquet (2022) for positive modes; for negative ones own derivation, checked in the
+    tests.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> [cycle_holds(np.array([3.0, -a]), lr=0.1) for a in (0.5, 0.55, 3.5, 3.55)]
+    [False, True, True, False]
+    """
+    top = int(np.argmax(eigenvalues))
+    if eigenvalues[top] <= 0:
+        return True
+    damping = lr * eigenvalues * (1 + smooth * eigenvalues)
+    multipliers = 1 - damping - (eigenvalues / eigenvalues[top]) ** 2 * (2 - damping[top])
+    others = np.arange(len(eigenvalues)) != top
+    # modes equal to the top one turn within its circle of cycles
+    others &= ~np.isclose(eigenvalues, eigenvalues[top], rtol=1e-9)
+    return bool((np.abs(multipliers[others]) < 1).all() and damping[top] < 2)
+
+
+def kind_of(hessian: Array) -> str:
+    """The kind of a critical point from its Hessian."""
+    eigenvalues = np.linalg.eigvalsh(hessian)
+    if (np.abs(eigenvalues) <= FLAT * max(np.abs(eigenvalues).max(), 1e-300)).any():
+        return "degenerate"
+    if (eigenvalues > 0).all():
+        return "minimum"
+    return "maximum" if (eigenvalues < 0).all() else "saddle"
+
+
+def jump_stability(system: System, z: Array, reach: float | None = None) -> list[tuple[str, float, float]]:
+    """Stability of critical points (n, dim) under a rule that jumps there, with their capture and chatter
+    radii.
+    """
+    loss, rule = system.landscape, system.rule
+    assert loss is not None and rule is not None
+    flow = system if isinstance(system, Flow) else Flow(loss, rule)
+    length = jump_length(rule)
+    if reach is None:
+        reach = (
+            10 * length if system.box is None else float(np.linalg.norm(system.box[:, 1] - system.box[:, 0]))
+        )
+    drawn = np.array([attracts(loss, rule, point, flow.form) for point in z], dtype=bool)
+    capture = np.array(
+        [capture_radius(flow, point, reach) if ok else 0.0 for point, ok in zip(z, drawn, strict=True)]
+    )
+    chatter = chatter_radii(system, z) if isinstance(system, Map) else np.zeros(len(z))
+    probe = z[:, None] + 1e-6 * length * directions(system.dim)
+    outward = np.einsum("nki,nki->nk", flow(probe), probe - z[:, None]) > 0
+    result = []
+    for i in range(len(z)):
+        # of a map its own simulation decides: it hovers, and need not do what its flow does
+        if np.isfinite(chatter[i]) if isinstance(system, Map) else drawn[i]:
+            result.append(("trapping", float(capture[i]), float(chatter[i])))
+        else:
+            leaves = bool(drawn[i])  # the flow is captured but the map leaves: by all directions, or by some
+            if leaves:
+                leaves = kind_of(loss.hessian(z[i])) != "saddle"
+            stability = "repelling" if outward[i].all() or leaves else "saddle"
+            result.append((stability, float("nan"), float("nan")))
+    return result

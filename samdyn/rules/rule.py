@@ -25,6 +25,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from samdyn.rules.schedules import Delayed, check_coefficient, value_at
@@ -72,8 +73,10 @@ class Rule:
 
     @property
     def jumps(self) -> bool:
-        """Whether the perturbation is discontinuous where the gradient vanishes."""
-        return False
+        """Whether the perturbation jumps where the gradient vanishes, that is, does not vanish with it."""
+        tiny = torch.full((2,), 1e-100, dtype=torch.float64)
+        ones = dict.fromkeys(self.coefficient_names, 1.0)
+        return bool(self.perturbation(torch.ones_like(tiny), tiny, **ones).abs().max() > 1e-90)
 
     def perturbation(self, x: Tensor, gradient: Tensor, **coefficients: Any) -> Tensor:
         """e(x) from the ascent gradient; stacked tensors of shape (..., dim)."""
@@ -131,5 +134,6 @@ def WarmStart(rule: Rule, steps: int) -> Rule:
         raise TypeError(f"rule must be a samdyn rule, got {rule!r}")
     if "rho" not in rule.coefficient_names:
         raise ValueError(f"rule must have a perturbation radius rho to delay, got {rule!r}")
-    delayed: Rule = dataclasses.replace(rule, rho=Delayed(getattr(rule, "rho"), steps))  # type: ignore[call-arg]  # noqa: B009
-    return delayed
+    # through a dict: which fields a rule has is not known to the type checker
+    changed: dict[str, Any] = {"rho": Delayed(vars(rule)["rho"], steps)}
+    return dataclasses.replace(rule, **changed)

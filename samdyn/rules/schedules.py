@@ -79,7 +79,7 @@ class CosineDecay:
 
     Examples
     --------
-    >>> CosineDecay(1.0, 0.0, steps=10)(5)
+    >>> round(CosineDecay(1.0, 0.0, steps=10)(5), 12)
     0.5
     """
 
@@ -95,7 +95,7 @@ class CosineDecay:
     def __call__(self, step: int) -> float:
         """The value at a step."""
         fraction = min(step / self.steps, 1.0)
-        return round(self.final + (self.initial - self.final) * (1 + math.cos(math.pi * fraction)) / 2, 15)
+        return self.final + (self.initial - self.final) * math.cos(math.pi * fraction / 2) ** 2
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ class StepDecay:
 
 @dataclass(frozen=True)
 class Delayed:
-    """0 for the first `steps` steps, then `coefficient` (a number or a schedule that keeps its own clock).
+    """0 for the first `steps` steps, then `coefficient` (a number, or a schedule read at the global step).
 
     Examples
     --------

@@ -30,7 +30,9 @@ class Diffusion(System):
     rule : Rule
         How the weights are perturbed.
     lr : float or schedule
-        Learning rate, > 0: it scales the noise. A schedule is read at step t / lr(0).
+        Learning rate, > 0: it scales the noise. A schedule lr(k) is read at step k = t / lr(0); with
+        u = lr(k) / lr(0) it scales the drift by u and the noise to u sqrt(lr(0) C), as in the algorithm's
+        steps.
     noise : Noise
         Model of the gradient noise; its covariance is C.
 
@@ -91,14 +93,18 @@ class Diffusion(System):
 
     def point_drift(self, x: Tensor, **coefficients: Any) -> Tensor:
         """The drift at one point, in torch, with given coefficients."""
-        coefficients.pop("lr", None)
-        return velocity(self.landscape.one_point, self.rule, "perturbed", **coefficients)(x)
+        lr = coefficients.pop("lr", None)
+        field = velocity(self.landscape.one_point, self.rule, "perturbed", **coefficients)(x)
+        return field * (lr / value_at(self.lr, 0)) if callable(self.lr) else field
 
     def point_noise(self, x: Tensor, normals: Tensor, *, lr: Any, **coefficients: Any) -> Tensor:
         """sqrt(lr C) times standard normals at one point, in torch; linear in the normals."""
         loss, dim = self.landscape.one_point, self.dim
         gradient, hessian = torch.func.grad(loss), hessian_of(loss)
-        root = lr**0.5 if isinstance(lr, float) else torch.sqrt(lr)
+        if callable(self.lr):
+            root = lr / value_at(self.lr, 0) ** 0.5
+        else:
+            root = lr**0.5 if isinstance(lr, float) else torch.sqrt(lr)
         g = gradient(x)
         y = x + self.rule.perturbation(x, g, **coefficients)
         descent = self.noise.root(hessian, y, normals[:dim])
@@ -109,7 +115,7 @@ class Diffusion(System):
         def of_ascent_gradient(ascent_gradient: Tensor) -> Tensor:
             return self.rule.descent(x, lambda _: ascent_gradient, gradient, **coefficients)
 
-        carried = torch.func.jvp(of_ascent_gradient, (g,), (ascent,))[1]
+        carried = torch.func.jacrev(of_ascent_gradient)(g) @ ascent
         return root * (descent + carried)
 
     def point_function(self, step: int = 0) -> Callable[[Tensor], Tensor]:
@@ -124,10 +130,11 @@ class Diffusion(System):
     def covariance(self, x: npt.ArrayLike, step: int = 0) -> Array:
         """The covariance lr C of the noise per unit of time at points (..., dim): shape (..., dim, dim)."""
         coefficients = self.coefficients(step)
-        zero = torch.zeros(self.n_normals, dtype=torch.float64)
+        basis = torch.eye(self.n_normals, dtype=torch.float64)
 
         def at(point: Tensor) -> Tensor:
-            root = torch.func.jacfwd(lambda z: self.point_noise(point, z, **coefficients))(zero)
+            # linear in the normals: its values at the unit vectors are the columns of the root
+            root = torch.stack([self.point_noise(point, z, **coefficients) for z in basis], dim=1)
             return root @ root.T
 
         return batch.evaluate(at, checks.points("x", x, self.dim, finite=False))
@@ -136,10 +143,7 @@ class Diffusion(System):
     def parameters(self) -> dict[str, Any]:
         """Parameters of the loss, the rule and the noise, and lr."""
         rule = {name: getattr(self.rule, name) for name in self.rule.coefficient_names}
-        noise = {
-            f.name: getattr(self.noise, f.name) for f in dataclasses.fields(self.noise) if f.name != "probe"
-        }
-        return {**self.landscape.parameters, **rule, "lr": self.lr, **noise}
+        return {**self.landscape.parameters, **rule, "lr": self.lr, **self.noise.parameters}
 
     def with_parameters(self, **parameters: Any) -> Self:
         """A copy with some parameters changed."""

@@ -34,7 +34,8 @@ def velocity(
     def expanded(x: Tensor) -> Tensor:
         g = gradient(x)
         e = rule.perturbation(x, g, **coefficients)
-        curvature_along_e = torch.func.jvp(gradient, (x,), (e,))[1]
+        # the Hessian is symmetric: a product from the left, in reverse mode, is the one from the right
+        curvature_along_e = torch.func.vjp(gradient, x)[1](e)[0]
         return -rule.combine(g, g + curvature_along_e, **coefficients)
 
     return expanded
@@ -111,6 +112,9 @@ class Flow(System):
         self = cls.__new__(cls)
         self.dim = checks.integer("dim", dim, at_least=1)
         self.box = None if box is None else checks.box("box", box, self.dim)
+        for key, value in (parameters or {}).items():
+            if callable(value):
+                raise ValueError(f"parameters must be constant in a Flow, got a schedule for {key!r}")
         self._function = FromFunction(field, self.dim, parameters)
         self.name = name or str(getattr(field, "__name__", "flow"))
         self.landscape, self.rule, self.form = None, None, "perturbed"

@@ -69,7 +69,7 @@ def _descent_of_direction(loss: Landscape, rule: Rule, z: Array) -> Callable[[Te
     return lambda u: rule.descent(point, lambda _: TINY * u, gradient, **rule.coefficients())
 
 
-def attracts(loss: Landscape, rule: Rule, z: Array) -> bool:
+def attracts(loss: Landscape, rule: Rule, z: Array, form: str = "perturbed") -> bool:
     """Whether the flow is drawn onto the critical point z from just beside it.
 
     Parameters
@@ -79,6 +79,8 @@ def attracts(loss: Landscape, rule: Rule, z: Array) -> bool:
         A rule that jumps, with constant coefficients.
     z : ndarray, shape (dim,)
         A critical point of the loss.
+    form : {"perturbed", "first-order"}
+        Of the flow.
 
     Examples
     --------
@@ -92,6 +94,8 @@ def attracts(loss: Landscape, rule: Rule, z: Array) -> bool:
     hessian = loss.hessian(z)
     if not hessian.any():
         return False
+    if form == "first-order":  # beside z the field is -r H u: as on a quadratic, where u . H F = r |H u|^2
+        return bool(np.abs(np.linalg.eigvalsh(hessian)).min() > 0)
     if len(z) == 1:
         u = directions(1)
         return bool((u * (descent_beside(loss, rule, z, u) @ hessian.T) > 0).all())

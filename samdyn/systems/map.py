@@ -140,6 +140,8 @@ class Map(System):
     @property
     def scheduled(self) -> bool:
         """Whether any coefficient depends on the step."""
+        if self._function is not None:
+            return any(callable(value) for value in self._function.parameters.values())
         return callable(self.lr) or (self.rule is not None and self.rule.scheduled)
 
     def coefficients(self, step: int = 0) -> dict[str, float]:
@@ -221,7 +223,8 @@ class Map(System):
             return dict(self._function.parameters)
         assert self.landscape is not None and self.rule is not None
         rule = {name: getattr(self.rule, name) for name in self.rule.coefficient_names}
-        return {**self.landscape.parameters, **rule, "lr": self.lr, "momentum": self.momentum}
+        noise = {} if self.noise is None else self.noise.parameters
+        return {**self.landscape.parameters, **rule, "lr": self.lr, "momentum": self.momentum, **noise}
 
     def with_parameters(self, **parameters: Any) -> Self:
         """A copy with some parameters changed.
@@ -241,7 +244,12 @@ class Map(System):
         assert self.landscape is not None and self.rule is not None
         loss = self.landscape.with_parameters(**of_loss) if of_loss else self.landscape
         rule = dataclasses.replace(self.rule, **of_rule) if of_rule else self.rule
-        view: dict[str, Any] = {"lr": self.lr, "momentum": self.momentum, "noise": self.noise, **rest}
+        noise = self.noise
+        if noise is not None:
+            noise = dataclasses.replace(
+                noise, **{k: rest.pop(k) for k in list(rest) if k in noise.parameters}
+            )
+        view: dict[str, Any] = {"lr": self.lr, "momentum": self.momentum, "noise": noise, **rest}
         return type(self)(loss, rule, **view)
 
     def __repr__(self) -> str:

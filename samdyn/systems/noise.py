@@ -10,6 +10,7 @@ perturbation e(x) is made from:
 
 from __future__ import annotations
 
+import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -46,6 +47,11 @@ class Noise(ABC):
 
     def check_dim(self, dim: int) -> None:  # noqa: B027  (most models fit any dimension)
         """Refuse a model of another dimension."""
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The model's numbers by name."""
+        return {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "probe"}
 
     def n_normals(self, dim: int) -> int:
         """Standard normals that one step uses."""

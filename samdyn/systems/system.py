@@ -74,19 +74,24 @@ class System(ABC):
 
         Notes
         -----
-        Forward-mode automatic differentiation, exact to rounding. It includes the derivative of g/|g|.
+        Reverse-mode automatic differentiation, exact to rounding. It includes the derivative of g/|g|.
         Where the perturbation jumps (g = 0 under a normalised rule) no Jacobian exists and the entries are
         nan.
         """
         states = checks.points("x", x, self.state_dim, finite=False)
-        result = batch.evaluate(torch.func.jacfwd(self.point_function()), states)
-        result[self._on_jump(states)] = np.nan
+        result = batch.evaluate(torch.func.jacrev(self.point_function()), states)
+        result[self.on_jump(states)] = np.nan
         return result
 
-    def _on_jump(self, states: Array) -> npt.NDArray[np.bool_]:
+    def on_jump(self, states: Array) -> npt.NDArray[np.bool_]:
+        """Whether states (..., state_dim) lie on a critical point, to rounding, where the rule jumps."""
         if self.landscape is None or self.rule is None or not self.rule.jumps:
             return np.zeros(states.shape[:-1], dtype=bool)
-        return np.asarray(~self.landscape.gradient(states[..., : self.dim]).any(axis=-1))
+        x = states[..., : self.dim]
+        size = np.linalg.norm(self.landscape.gradient(x), axis=-1)
+        steepness = np.linalg.norm(self.landscape.hessian(x), axis=(-1, -2))
+        # what rounding leaves of the gradient at the float nearest to a critical point
+        return np.asarray(size <= 1e-14 * (1e-100 + steepness * (1 + np.linalg.norm(x, axis=-1))))
 
 
 class FromFunction:
@@ -101,7 +106,7 @@ class FromFunction:
         self.parameters = dict(parameters or {})
         trial = torch.linspace(0.1, 0.7, dim, dtype=torch.float64)
         try:
-            value = torch.func.vmap(torch.func.jacfwd(self.point_function(0)))(trial[None])
+            value = torch.func.vmap(torch.func.jacrev(self.point_function(0)))(trial[None])
         except Exception as error:
             raise TypeError(
                 f"the function must take one point, a torch tensor of shape ({dim},), and return "
@@ -140,6 +145,11 @@ def check_ingredients(loss: Any, rule: Any) -> None:
         raise TypeError(f"rule must be a rule, got the class {rule.__name__}: write {rule.__name__}(...)")
     if not isinstance(rule, Rule):
         raise TypeError(f"rule must be a samdyn rule such as sd.GD() or sd.SAM(0.1), got {rule!r}")
+    shared = sorted(set(loss.parameters) & {*rule.coefficient_names, "lr", "momentum"})
+    if shared:
+        raise ValueError(
+            f"loss must not share parameter names with its rule or view, got {shared[0]!r} in both"
+        )
 
 
 def split_parameters(
