@@ -1,7 +1,42 @@
-"""Escape: regions, first exit times and their statistics."""
+"""Escape: regions, first exit times and their statistics, and the exact answers."""
 
+from samdyn.escape.chain import ChainExitTime, chain_exit_time, chain_mean_exit_time
+from samdyn.escape.comparison import Comparison, ExactComparison, LogRank, compare, logrank, ratio_of_means
 from samdyn.escape.exit_times import exit_times
+from samdyn.escape.field import Field
+from samdyn.escape.kolmogorov import ExitRate, committor, exit_rate, mean_exit_time
+from samdyn.escape.location import ExitLocation
 from samdyn.escape.regions import Ball, Box, HalfSpace, Region
-from samdyn.escape.statistics import ExitTimes, Survival, ratio_of_means
+from samdyn.escape.splitting import RareExitTime, RareProbability, rare_committor, rare_exit_time
+from samdyn.escape.statistics import ExitTimes, Survival
+from samdyn.escape.tail import TailRate
 
-__all__ = ["Ball", "Box", "ExitTimes", "HalfSpace", "Region", "Survival", "exit_times", "ratio_of_means"]
+__all__ = [
+    "Ball",
+    "Box",
+    "ChainExitTime",
+    "Comparison",
+    "ExactComparison",
+    "ExitLocation",
+    "ExitRate",
+    "ExitTimes",
+    "Field",
+    "HalfSpace",
+    "LogRank",
+    "RareExitTime",
+    "RareProbability",
+    "Region",
+    "Survival",
+    "TailRate",
+    "chain_exit_time",
+    "chain_mean_exit_time",
+    "committor",
+    "compare",
+    "exit_rate",
+    "exit_times",
+    "logrank",
+    "mean_exit_time",
+    "rare_committor",
+    "rare_exit_time",
+    "ratio_of_means",
+]

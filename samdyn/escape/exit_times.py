@@ -3,43 +3,41 @@
 The scheme is Euler-Maruyama for a Diffusion and the map itself for a Map. For a Diffusion each step is
 tested with the crossing probability of the Brownian bridge between its ends, and the crossing time is drawn
 from its exact law (`samdyn.escape.crossing`), which reduces the bias of the mean exit time from order
-sqrt(dt) to order dt; without the correction the plain chain is watched at whole steps. The engine is
-`samdyn.ensemble.exits`.
+sqrt(dt) to order dt; without the correction the plain chain is watched at whole steps.
+
+All paths run as one ensemble (`samdyn.ensemble.exits`), or, with workers, in pieces that are put together by
+path number (`samdyn.escape.exit_pieces`). Where the step has no pointwise form the
+bits of a path may depend on the paths beside it; then the job runs in the same pieces without workers too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+import warnings
+from concurrent.futures import Executor, ProcessPoolExecutor
+from dataclasses import replace
+from os import PathLike
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
-from tqdm.auto import tqdm
 
 from samdyn.compute import checks
 from samdyn.compute.checks import Array
 from samdyn.compute.device import choose_device
+from samdyn.compute.progress import WorkBar
 from samdyn.compute.random import split_seed
-from samdyn.compute.vector import Coordinates
-from samdyn.ensemble.exits import Draws, Exits, first_exits
-from samdyn.ensemble.kernel import COMPILE_FROM, ExitTest, can_compile
-from samdyn.ensemble.step import Stepper, build_stepper, combine
-from samdyn.escape.crossing import (
-    conjugate_direction,
-    exit_point,
-    exit_probability,
-    first_exit,
-    projected_variance,
-)
+from samdyn.ensemble.checkpoint import Checkpoint
+from samdyn.ensemble.exits import first_exits
+from samdyn.ensemble.kernel import COMPILE_FROM, can_compile
+from samdyn.ensemble.replay import Exits
+from samdyn.ensemble.workers import check_picklable
+from samdyn.escape.exit_job import PRECISIONS, Job, describe, forget, is_pointwise, prepare
+from samdyn.escape.exit_pieces import cut, run_apart, standing
 from samdyn.escape.regions import OpenSet
 from samdyn.escape.statistics import ExitTimes
 from samdyn.systems.diffusion import Diffusion
 from samdyn.systems.map import Map
 
 CORRECTIONS = ("bridge", None)
-PRECISIONS = {"single": torch.float32, "double": torch.float64}
 
 
 def exit_times(
@@ -55,6 +53,9 @@ def exit_times(
     device: str | None = None,
     precision: str | None = None,
     compile: bool | None = None,
+    workers: int = 1,
+    executor: Executor | None = None,
+    checkpoint: str | PathLike[str] | None = None,
     progress: bool = False,
 ) -> ExitTimes:
     """First exit times of paths from a region.
@@ -77,10 +78,8 @@ def exit_times(
         The random numbers are a function of (seed, path number, step): the same paths on every device, in
         any tile.
     correction : {"bridge", None}
-        ""
         "bridge": exits within a step of a Diffusion are tested for and timed. None: the chain is watched at
-        whole steps. A Map has
-        no time between steps and is always watched at whole steps.
+        whole steps. A Map has no time between steps and is always watched at whole steps.
     device : str, optional
         "cpu" or "cuda"; the GPU by default where there is one.
     precision : {"single", "double"}, optional
@@ -88,8 +87,17 @@ def exit_times(
     compile : bool, optional
         Whether to compile the step (torch.compile). By default for jobs large enough to repay the
         compilation, if a compiler is present. The paths are the same to rounding.
+    workers : int
+        Number of local processes. More than one needs a system and a region that can be pickled, and, in a
+        script, a call below ``if __name__ == "__main__":``.
+    executor : concurrent.futures.Executor, optional
+        Where to run instead: any executor of PEP 3148, such as a ProcessPoolExecutor, Dask's
+        ``client.get_executor()`` or an MPIPoolExecutor of mpi4py. It stays open.
+    checkpoint : str or path, optional
+        A file that holds the state of the job. It is written every half minute and at the end. If it exists
+        already, the job goes on from it, to the very numbers of an uninterrupted run.
     progress : bool
-        Show a progress bar.
+        Show a progress bar over path-steps; the total is an estimate, renewed as paths leave.
 
     Returns
     -------
@@ -99,10 +107,27 @@ def exit_times(
     ------
     TypeError, ValueError
         An argument is of the wrong kind or out of range, a start is not inside the region, the device is
-        not there. Before any work.
+        not there, system and region cannot be sent to workers, the checkpoint is damaged or of another job.
+        Before any work.
+
+    Warns
+    -----
+    UserWarning
+        No path left: the mean has a lower bound only.
+    RuntimeWarning
+        Workers failed repeatedly, and the rest of the job ran in this process.
 
     Notes
     -----
+    The result is the same, to the last bit, with any number of workers, with any executor and after a resume.
+    The paths of a worker that dies are computed again.
+
+    Ctrl-C returns what is done so far: paths still inside are censored at the time until which they were
+    followed. Local workers hand over their part likewise. On an executor the pieces that are not finished are
+    cancelled, and their paths count as watched for no time: they change neither exits nor exposure, so that
+    the mean is that of the finished pieces. Which pieces are finished by then may depend a little on how long
+    their paths stayed.
+
     Bias of the mean exit time at step dt: with the bridge a few tenths of a percent at dt = 0.01 of the
     time scale 1/curvature, shrinking as dt; without it 6-14 % there, shrinking as sqrt(dt). Against the
     plain chain itself ``correction=None`` is exact.
@@ -127,7 +152,7 @@ def exit_times(
     if not isinstance(region, OpenSet):
         raise TypeError(f"region must be a samdyn region such as sd.Ball(center, radius), got {region!r}")
     region = region.with_dim(system.dim)
-    start = _starts(system, x0, region, n_paths)
+    starts, n_paths = _starts(system, x0, region, n_paths)
     continuous = isinstance(system, Diffusion)
     t_max = checks.number("t_max", t_max, above=0)
     if continuous:
@@ -145,29 +170,41 @@ def exit_times(
     n_steps = int(np.ceil(t_max / dt * (1 - 1e-12)))
     if precision is not None and precision not in PRECISIONS:
         raise ValueError(f"precision must be 'single' or 'double', got {precision!r}")
-    stepper = build_stepper(system)
+    workers = _check_workers(workers, executor)
+    job = Job(
+        system, region, n_steps, dt, int(seed), continuous and correction == "bridge", str(where), "double",
+        compile=False,
+    )  # fmt: skip
+    traced = prepare(job).stepper.traced
     if compile is None:
-        large = where.type == "cuda" or len(start) * float(n_steps) >= COMPILE_FROM
-        compile = large and stepper.traced and can_compile(where)
-    elif compile and not stepper.traced:
+        large = where.type == "cuda" or n_paths * float(n_steps) >= COMPILE_FROM
+        compile = large and traced and can_compile(where)
+    elif compile and not traced:
         raise ValueError(
             "compile must be False: the loss has no pointwise form (it uses an operation "
             "that cannot be traced)"
         )
-    dtype = PRECISIONS[precision] if precision else (torch.float32 if compile else torch.float64)
-    test = ExitTest(region.faces, continuous and correction == "bridge", exit_probability, projected_variance)
-    coefficients = _coefficients(system, dt)
-    with _bar(progress, n_steps, len(start)) as report:
-        exits = first_exits(
-            stepper, test, finisher(stepper, test), coefficients, start,
-            n_steps=n_steps, dt=dt, seed=seed, device=where, dtype=dtype, compile=compile, progress=report,
-        )  # fmt: skip
-    return _result(
-        exits, system, region, test, start[:, : system.dim], dt, seed, correction if continuous else None
-    )
+    job = replace(job, precision=precision or ("single" if compile else "double"), compile=compile)
+    saved = None if checkpoint is None else Checkpoint(checkpoint, describe(job, starts, n_paths))
+    try:
+        exits = _run(job, starts, n_paths, workers, executor, saved, progress)
+    finally:
+        forget(job)
+    if (exits.step < 0).all() and np.min(exits.n_steps) == n_steps:
+        noise = ", or the noise" if system.n_normals else ""
+        warnings.warn(
+            f"none of {n_paths} paths left by t_max = {n_steps * dt:g}, so that the mean exit time has "
+            f"a lower bound only: raise t_max{noise}",
+            UserWarning,
+            stacklevel=2,
+        )
+    return _result(exits, job, np.broadcast_to(starts, (n_paths, starts.shape[1])), continuous)
 
 
-def _starts(system: Diffusion | Map, x0: npt.ArrayLike, region: OpenSet, n_paths: int | None) -> Array:
+def _starts(
+    system: Diffusion | Map, x0: npt.ArrayLike, region: OpenSet, n_paths: int | None
+) -> tuple[Array, int]:
+    """States at the start, one for all paths or one for each, and the number of paths."""
     x = checks.points("x0", x0, system.dim)
     if x.ndim > 2:
         raise ValueError(f"x0 must have shape ({system.dim},) or (n, {system.dim}), got shape {x.shape}")
@@ -178,6 +215,7 @@ def _starts(system: Diffusion | Map, x0: npt.ArrayLike, region: OpenSet, n_paths
             raise ValueError("x0 must hold at least one start, got none")
         if n_paths is not None and n_paths != len(x):
             raise ValueError(f"n_paths must equal the number of starts in x0 ({len(x)}), got {n_paths}")
+        n_paths = len(x)
     inside = region.contains(x)
     if not np.all(inside):
         first = np.atleast_2d(x)[~np.atleast_1d(inside)][0]
@@ -185,114 +223,72 @@ def _starts(system: Diffusion | Map, x0: npt.ArrayLike, region: OpenSet, n_paths
         raise ValueError(
             f"x0 must lie inside the region, got {first} at signed distance {distance:.3g} of {region!r}"
         )
-    if x.ndim == 1:
-        x = np.broadcast_to(x, (10_000 if n_paths is None else n_paths, system.dim))
+    x = np.atleast_2d(x)
     rest = system.state_dim - system.dim
-    return np.concatenate([x, np.zeros((len(x), rest))], axis=1) if rest else x
+    states = np.concatenate([x, np.zeros((len(x), rest))], axis=1) if rest else x
+    return states, 10_000 if n_paths is None else n_paths
 
 
-def _coefficients(system: Diffusion | Map, dt: float) -> Callable[[int], Sequence[float]]:
-    """Coefficient values at a step of the simulation; a Diffusion's schedules count steps of its lr."""
-    if not system.scheduled:
-        constant = tuple(system.coefficients().values())
-        return lambda step: constant
-    unit = dt / system.coefficients()["lr"] if isinstance(system, Diffusion) else 1.0
-    return lambda step: tuple(system.coefficients(int(step * unit + 1e-9)).values())
+def _check_workers(workers: int, executor: Executor | None) -> int:
+    workers = checks.integer("workers", workers, at_least=1)
+    if executor is not None:
+        if isinstance(executor, type) or not callable(getattr(executor, "submit", None)):
+            raise TypeError(f"executor must be a concurrent.futures executor, got {executor!r}")
+        if workers > 1:
+            raise ValueError(f"workers must be 1 when an executor is given, got {workers}")
+    return workers
 
 
-def finisher(stepper: Stepper, test: ExitTest) -> Callable[..., tuple[Tensor, Tensor, Coordinates]]:
-    """The function that draws face, time within the step and place of an exit."""
-    n_faces = len(test.faces)
-
-    def watched(
-        start: Coordinates,
-        end: Coordinates,
-        uniform: Tensor,
-        draws: Draws,
-        coefficients: Sequence[Tensor],
-        dt: Tensor,
-    ) -> tuple[Tensor, Tensor, Coordinates]:
-        outside = torch.stack([face.distance(end) for face in test.faces])
-        return outside.argmax(dim=0), torch.ones_like(uniform), end
-
-    def bridged(
-        start: Coordinates,
-        end: Coordinates,
-        uniform: Tensor,
-        draws: Draws,
-        coefficients: Sequence[Tensor],
-        dt: Tensor,
-    ) -> tuple[Tensor, Tensor, Coordinates]:
-        normals, uniforms = draws(2 * n_faces + stepper.n_normals)
-        _, columns = stepper.local(start, coefficients)
-        a, variance = test.geometry(start, columns, dt)
-        c = [-face.distance(end) for face in test.faces]
-        choices = [uniform / test.exit_probability(a, c, variance), *uniforms[n_faces : 2 * n_faces - 1]]
-        face, fraction = first_exit(a, c, variance, choices, normals[:n_faces], uniforms[:n_faces])
-        noise = combine(columns, [z * dt**0.5 for z in normals[2 * n_faces :]])
-        noise = Coordinates(s + torch.zeros_like(uniform) for s in noise)
-        point = end
-        for i, own in enumerate(test.faces):
-            _, normal = own.distance_and_normal(start)
-            direction = conjugate_direction(normal, columns)
-            others = [other for other in test.faces if other is not own]
-            here = exit_point(start, end, fraction, own, noise, direction, others)
-            point = Coordinates(torch.where(face == i, u, v) for u, v in zip(here, point, strict=True))
-        return face, fraction, point
-
-    return bridged if test.bridge else watched
+def _run(
+    job: Job,
+    starts: Array,
+    n_paths: int,
+    workers: int,
+    executor: Executor | None,
+    saved: Checkpoint | None,
+    progress: bool,
+) -> Exits:
+    """All paths as one pool, or piece by piece."""
+    pieces = cut(job, starts, n_paths)
+    kind = None if saved is None or saved.meta is None else saved.meta.get("kind")
+    apart = executor is not None or (
+        len(pieces) > 1 and (workers > 1 or kind == "pieces" or not is_pointwise(job))
+    )
+    if saved is not None and apart and kind == "pool":
+        raise ValueError(
+            f"checkpoint {str(saved.path)!r} must come from a run with workers or an executor, "
+            "got one without: resume it with workers=1"
+        )
+    if apart:
+        if workers > 1 or isinstance(executor, ProcessPoolExecutor):
+            check_picklable(job, spawned=executor is None)
+        return run_apart(job, pieces, n_paths, workers, executor, saved, progress)
+    states = np.broadcast_to(starts, (n_paths, starts.shape[1]))
+    step, inside, done = (0, n_paths, 0.0) if saved is None else standing(job, saved, n_paths)
+    with WorkBar(progress, n_paths, job.n_steps, step, inside, done) as bar:
+        report = bar.report if progress else None
+        return first_exits(*prepare(job), states, progress=report, checkpoint=saved, **job.options())
 
 
-class _bar:
-    """A tqdm bar over steps that names the paths still inside, or nothing."""
-
-    def __init__(self, show: bool, n_steps: int, n_paths: int) -> None:
-        self.bar: Any = tqdm(total=n_steps, unit="step", desc="exit times", leave=False) if show else None
-        self.n_paths = n_paths
-
-    def __enter__(self) -> Callable[[int, int], None] | None:
-        if self.bar is None:
-            return None
-
-        def report(step: int, inside: int) -> None:
-            self.bar.update(step - self.bar.n)
-            self.bar.set_postfix_str(f"{inside} of {self.n_paths} inside")
-
-        return report
-
-    def __exit__(self, *_: object) -> None:
-        if self.bar is not None:
-            self.bar.close()
-
-
-def _result(
-    exits: Exits,
-    system: Diffusion | Map,
-    region: OpenSet,
-    test: ExitTest,
-    x0: Array,
-    dt: float,
-    seed: int,
-    correction: str | None,
-) -> ExitTimes:
+def _result(exits: Exits, job: Job, starts: Array, continuous: bool) -> ExitTimes:
+    dt, dim = job.dt, job.system.dim
     exited = (exits.step >= 0) & ~exits.diverged
-    times = np.where(exited, (exits.step + exits.fraction) * dt, np.nan)
     # a path that diverged was watched until then
     watched = np.where(exits.step >= 0, (exits.step + exits.fraction) * dt, exits.n_steps * dt)
-    points = np.where(exited[:, None], exits.point, np.nan)
     return ExitTimes(
-        times=times,
+        times=np.where(exited, watched, np.nan),
         exited=exited,
-        exit_points=points,
+        exit_points=np.where(exited[:, None], exits.point, np.nan),
         diverged=exits.diverged,
         faces=np.where(exited, exits.face, -1),
         watched=watched,
-        face_names=tuple(face.name for face in test.faces),
-        t_max=exits.n_steps * dt,
+        face_names=tuple(face.name for face in job.region.faces),
+        t_max=int(np.max(exits.n_steps)) * dt,
         dt=dt,
-        seed=seed,
-        correction=correction,
-        discrete=isinstance(system, Map),
-        system=repr(system),
-        region=repr(region),
+        seed=job.seed,
+        correction="bridge" if job.bridge else None,
+        discrete=not continuous,
+        system=repr(job.system),
+        region=repr(job.region),
+        problem=(job.system, job.region, starts[:, :dim]),
     )

@@ -1,9 +1,10 @@
 """Statistics of first exit times, censored or not.
 
 Mean: total time watched over the number of exits; without censoring that is the sample mean. With censoring
-it is the maximum-likelihood mean of an exponential law, and right for other laws only as far as their
-hazard is constant. Its standard error is that of a ratio, sqrt(sum (w_i - m d_i)^2) / sum d_i with w the
-watched times and d the exit flags; without censoring that is the usual standard deviation over sqrt(n).
+it is the maximum-likelihood mean of an exponential law. Whatever the law, it estimates
+E[min(T, c)] / P(T <= c) for censoring at c, which is the mean where the hazard is constant. Its standard
+error is that of a ratio, sqrt(sum (w_i - m d_i)^2) / sum d_i with w the watched times and d the exit flags;
+without censoring that is the usual standard deviation over sqrt(n).
 
 Survival: Kaplan-Meier with the log-log confidence band (scipy.stats.ecdf).
 """
@@ -15,8 +16,8 @@ import json
 import math
 import os
 import warnings
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import InitVar, dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -24,9 +25,15 @@ from scipy import stats
 
 from samdyn.compute import checks
 from samdyn.compute.checks import Array
+from samdyn.escape.location import ExitLocation, locate
+from samdyn.escape.tail import TailRate, checks_level, fit_tail
+
+if TYPE_CHECKING:
+    from samdyn.escape.comparison import ExactComparison
 
 SCHEMA = 1
 METHODS = ("normal", "exact", "bootstrap")
+PLOTS = ("survival", "density", "location")
 
 
 @dataclass(frozen=True)
@@ -50,6 +57,13 @@ class Survival:
         """The estimate at times t."""
         at = np.searchsorted(self.times, np.asarray(t, dtype=float), side="right") - 1
         return np.asarray(np.where(at < 0, 1.0, self.probability[np.maximum(at, 0)]))
+
+    def first_time(self, curve: Array, level: npt.ArrayLike) -> Array:
+        """First of `times` at which a curve over them is at or below a level; nan where it never is."""
+        # the curve is a product of shares, 0.6000000000000001 where it should be 0.6
+        falling = 1e-12 - np.minimum.accumulate(curve)
+        index = np.searchsorted(falling, -np.asarray(level, dtype=float), side="left")
+        return np.where(index < len(self.times), self.times[np.minimum(index, len(self.times) - 1)], np.nan)
 
 
 @dataclass(frozen=True)
@@ -81,6 +95,9 @@ class ExitTimes:
         Whether times are steps of a map.
     system, region : str
         What was simulated, as text.
+    problem : (system, region, x0), optional
+        What was simulated, as objects, x0 of shape (n, dim): `compare_exact` needs it. It takes no part in
+        comparisons and is neither saved nor pickled, for the functions in it may not be picklable.
     """
 
     times: Array
@@ -97,9 +114,22 @@ class ExitTimes:
     discrete: bool
     system: str
     region: str
+    # not a field: it would be saved and compared
+    problem: InitVar[Any] = None
+
+    def __post_init__(self, problem: Any) -> None:
+        object.__setattr__(self, "problem", problem)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "problem"}
 
     def __len__(self) -> int:
         return len(self.times)
+
+    @property
+    def unit(self) -> str:
+        """Unit of the times: "steps" of a map, or "time", the learning rate times steps."""
+        return "steps" if self.discrete else "time"
 
     @property
     def n_exited(self) -> int:
@@ -143,9 +173,8 @@ class ExitTimes:
         level : float
             Coverage, in (0, 1).
         method : {"normal", "exact", "bootstrap"}
-            "normal": mean +- z standard errors. "exact": chi-squared, exact if exit times "
-            "are exponential. "bootstrap": percentiles over 2000 resamples (BCa is of no
-            use for a ratio of sums this smooth), deterministic.
+            "normal": mean +- z standard errors. "exact": chi-squared, exact if exit times are exponential.
+            "bootstrap": percentiles over 2000 resamples of the paths, deterministic.
 
         Returns
         -------
@@ -161,9 +190,7 @@ class ExitTimes:
         >>> low < exits.mean < high
         True
         """
-        level = checks.number("level", level, above=0)
-        if level >= 1:
-            raise ValueError(f"level must be in (0, 1), got {level!r}")
+        level = checks_level(level)
         if method not in METHODS:
             raise ValueError(f"method must be one of {', '.join(map(repr, METHODS))}, got {method!r}")
         exposure, events = float(self.watched.sum()), self.n_exited
@@ -192,22 +219,33 @@ class ExitTimes:
         return means
 
     def survival(self, level: float = 0.95) -> Survival:
-        """Kaplan-Meier survival curve with its confidence band."""
+        """Kaplan-Meier survival curve with its confidence band.
+
+        Parameters
+        ----------
+        level : float
+            Coverage of the band at each time.
+
+        Returns
+        -------
+        Survival
+        """
+        level = checks_level(level)
         if not self.n_exited:
             one = np.ones(1)
             return Survival(np.zeros(1), one, one * 0, one)
         data = stats.CensoredData(uncensored=self.watched[self.exited], right=self.watched[~self.exited])
         curve = stats.ecdf(data).sf
         with np.errstate(all="ignore"), warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore", RuntimeWarning
-            )  # the band is undefined where nothing is left; see below
+            # the log-log band is undefined where all paths are inside, or none
+            warnings.simplefilter("ignore", RuntimeWarning)
             band = curve.confidence_interval(level, method="log-log")
         probability = curve.probabilities
-        # where nothing is left the log-log band is nan: its limits are 0 and the previous upper end
-        lower = np.nan_to_num(band.low.probabilities, nan=0.0)
-        upper = band.high.probabilities
-        upper = np.where(np.isnan(upper), np.nanmin(upper) if np.isfinite(upper).any() else 1.0, upper)
+        lower, upper = band.low.probabilities, band.high.probabilities
+        # before the first exit it starts at 1, after the last its limits are 0 and the previous upper end
+        last = np.nanmin(upper) if np.isfinite(upper).any() else 1.0
+        lower = np.where(np.isnan(lower), np.where(probability == 1, 1.0, 0.0), lower)
+        upper = np.where(np.isnan(upper), np.where(probability == 1, 1.0, last), upper)
         lead = np.zeros(1)
         return Survival(
             np.concatenate([lead, curve.quantiles]),
@@ -227,24 +265,191 @@ class ExitTimes:
         >>> bool(exits.quantile(0.5) < exits.quantile(0.9))
         True
         """
-        wanted = np.asarray(q, dtype=float)
-        if ((wanted < 0) | (wanted > 1)).any():
-            raise ValueError(f"q must be in [0, 1], got {q!r}")
         curve = self.survival()
-        index = np.searchsorted(-curve.probability, wanted - 1, side="left")
-        return np.where(
-            index < len(curve.times), curve.times[np.minimum(index, len(curve.times) - 1)], np.nan
+        return curve.first_time(curve.probability, 1 - _quantiles(q))
+
+    def quantile_interval(self, q: npt.ArrayLike, level: float = 0.95) -> tuple[Array, Array]:
+        """Confidence interval of quantiles: where the band of the survival curve crosses 1 - q.
+
+        Parameters
+        ----------
+        q : array_like, shape (...)
+            In [0, 1].
+        level : float
+            Coverage.
+
+        Returns
+        -------
+        (lower, upper) : ndarray, shape (...)
+            The upper end is inf, and the lower end the longest time watched, where the band does not come
+            down that far.
+
+        References
+        ----------
+        Brookmeyer & Crowley, Biometrics 38 (1982) 29-41.
+
+        Examples
+        --------
+        >>> import samdyn as sd
+        >>> sgd = sd.Diffusion(sd.landscapes.saddle(1, 1), sd.GD(), lr=0.01, noise=sd.GaussianNoise(std=1.0))
+        >>> exits = sd.exit_times(sgd, [0.0, 0.0], sd.Ball([0.0, 0.0], 0.5), n_paths=1000, t_max=100.0)
+        >>> low, high = exits.quantile_interval(0.5)
+        >>> bool(low < exits.quantile(0.5) < high)
+        True
+        """
+        wanted = 1 - _quantiles(q)
+        curve = self.survival(level)
+        lower, upper = (curve.first_time(band, wanted) for band in (curve.lower, curve.upper))
+        return (
+            np.where(np.isnan(lower), self.watched.max(), lower)[()],
+            np.where(np.isnan(upper), np.inf, upper)[()],
         )
+
+    def slowest_rate(self, quantile: float = 0.5) -> TailRate:
+        """Rate at which the survival probability decays at late times, with a test that it is constant.
+
+        Parameters
+        ----------
+        quantile : float
+            The tail is what lies beyond this quantile of the exit times, in [0, 1).
+
+        Returns
+        -------
+        TailRate
+            Raise `quantile` where its `p_value` is small: paths still remember their start.
+
+        Raises
+        ------
+        ValueError
+            The survival curve does not come down that far, or too few paths left beyond.
+
+        Notes
+        -----
+        See `samdyn.escape.tail`. The p-value is that of one look; a quantile chosen because its p-value is
+        large has passed an easier test. The deterministic answer is `exit_rate`.
+
+        Examples
+        --------
+        >>> import samdyn as sd
+        >>> noise = sd.GaussianNoise(std=20**0.5)
+        >>> sde = sd.Diffusion(sd.landscapes.double_well(), sd.GD(), lr=0.01, noise=noise)
+        >>> exits = sd.exit_times(sde, [-1.0], sd.HalfSpace([1.0], 0.0), 2000, t_max=60.0, dt=0.1, seed=1)
+        >>> tail = exits.slowest_rate()
+        >>> bool(abs(tail.rate - 0.03533) < 3 * tail.standard_error)  # the exact rate of this chain
+        True
+        """
+        share = checks.number("quantile", quantile, at_least=0)
+        if share >= 1:
+            raise ValueError(f"quantile must be in [0, 1), got {quantile!r}")
+        start = float(self.quantile(share)) if share else 0.0
+        if math.isnan(start):
+            left = 1 - float(self.survival().probability[-1])
+            raise ValueError(
+                f"quantile must be at most {left:.3g}, the share of paths that left, got {quantile!r}; "
+                "raise t_max for a later one"
+            )
+        step = self.dt if self.correction is None else None
+        return fit_tail(self.watched, self.exited, start, step=step, unit=self.unit, seed=self.seed)
 
     def face_counts(self) -> dict[str, int]:
         """How many paths left through each face."""
         return {name: int((self.faces == i).sum()) for i, name in enumerate(self.face_names)}
 
-    def plot(self, ax: Any = None, **style: Any) -> Any:
-        """Survival curve with its band on a logarithmic axis; returns the matplotlib Axes."""
+    def exit_location(self, level: float = 0.95, region: Any = None) -> ExitLocation:
+        """Where the paths left: the share of each face with its interval, and positions along the boundary.
+
+        Parameters
+        ----------
+        level : float
+            Coverage of the interval of each share.
+        region : region, optional
+            The region that was left, for a result read from a file: positions along the boundary need it.
+
+        Returns
+        -------
+        ExitLocation
+
+        Notes
+        -----
+        Shares are of the paths that left until t_max. Where early exits prefer one face and many paths are
+        censored they differ from the shares of all exits.
+
+        Examples
+        --------
+        >>> import samdyn as sd
+        >>> sgd = sd.Diffusion(sd.landscapes.saddle(1, 1), sd.GD(), lr=0.01, noise=sd.GaussianNoise(std=1.0))
+        >>> exits = sd.exit_times(sgd, [0.0, 0.0], sd.Box([-1, -1], [1, 1]), n_paths=500, t_max=50.0)
+        >>> exits.exit_location().shares.sum()
+        np.float64(1.0)
+        """
+        problem = vars(self).get("problem")
+        if region is None and problem is not None:
+            region = problem[1]
+        gone = self.exited
+        return locate(self.exit_points[gone], self.faces[gone], self.face_names, region, level)
+
+    def compare_exact(self, *, resolution: Any = 256, box: npt.ArrayLike | None = None) -> ExactComparison:
+        """The exact mean exit time of the same problem beside the sampled one.
+
+        Parameters
+        ----------
+        resolution, box
+            Of the solver in two dimensions, see `mean_exit_time`.
+
+        Returns
+        -------
+        ExactComparison
+            In one dimension the mean of the simulated chain itself, which the sample must meet; in two that
+            of the diffusion, which lacks the bias of the time step.
+
+        Raises
+        ------
+        ValueError
+            There is no exact answer: more than two dimensions, momentum, a schedule, a map in two dimensions,
+            no path that left, or a result read from a file.
+
+        Examples
+        --------
+        >>> import samdyn as sd
+        >>> noise = sd.GaussianNoise(std=20**0.5)
+        >>> sde = sd.Diffusion(sd.landscapes.double_well(), sd.GD(), lr=0.01, noise=noise)
+        >>> edge = sd.HalfSpace([1.0], 0.0)
+        >>> exits = sd.exit_times(sde, [-1.0], edge, 500, t_max=1000.0, dt=0.1)
+        >>> check = exits.compare_exact()
+        >>> round(check.exact, 4), abs(check.z) < 4
+        (29.312, True)
+        """
+        from samdyn.escape.comparison import compare_exact
+
+        return compare_exact(self, resolution=resolution, box=box)
+
+    def plot(self, kind: str = "survival", ax: Any = None, **style: Any) -> Any:
+        """Draw the result.
+
+        Parameters
+        ----------
+        kind : {"survival", "density", "location"}
+            Survival curve with its band on a logarithmic axis; histogram of the times with the exponential
+            law that fits them; where paths left.
+        ax : matplotlib Axes, optional
+            Where to draw; a new figure by default.
+        **style
+            Keywords of the functions of that name in `samdyn.plot`.
+
+        Returns
+        -------
+        matplotlib Axes
+        """
+        from samdyn.plot import exits
         from samdyn.plot.survival import survival
 
-        return survival([self], ax=ax, **style)
+        if kind == "survival":
+            return survival([self], ax=ax, **style)
+        if kind == "density":
+            return exits.exit_density(self, ax=ax, **style)
+        if kind == "location":
+            return exits.exit_locations(self, ax=ax, **style)
+        raise ValueError(f"kind must be one of {', '.join(map(repr, PLOTS))}, got {kind!r}")
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write to a compressed .npz file: arrays and a JSON header with a schema number, no pickle."""
@@ -271,7 +476,8 @@ class ExitTimes:
             Not such a file, or one of another schema.
         """
         try:
-            with np.load(path, allow_pickle=False) as stored:
+            # opened here, since np.load leaves a broken file open
+            with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
                 header = json.loads(str(stored["header"]))
                 arrays = {name: stored[name] for name in stored.files if name != "header"}
         except FileNotFoundError:
@@ -313,33 +519,8 @@ class ExitTimes:
         return f"<table>{rows}</table>"
 
 
-def ratio_of_means(a: ExitTimes, b: ExitTimes, level: float = 0.95) -> tuple[float, float, float]:
-    """Ratio of two mean exit times with its confidence interval.
-
-    Parameters
-    ----------
-    a, b : ExitTimes
-        Results of independent runs (different seeds, or different systems).
-    level : float
-        Coverage.
-
-    Returns
-    -------
-    (ratio, lower, upper) : tuple of float
-        mean(a) / mean(b); the interval by the delta method on the logarithm.
-
-    Examples
-    --------
-    >>> import samdyn as sd
-    >>> def exits(rule, seed):
-    ...     sde = sd.Diffusion(sd.landscapes.saddle(1, 1), rule, lr=0.01, noise=sd.GaussianNoise(std=1.0))
-    ...     return sd.exit_times(sde, [0.0, 0.0], sd.Ball([0.0, 0.0], 0.5), n_paths=1000, t_max=100.0,
-    ...     seed=seed)
-    >>> ratio, low, high = sd.ratio_of_means(exits(sd.USAM(0.5), 1), exits(sd.GD(), 2))
-    >>> low < ratio < high and ratio > 1
-    True
-    """
-    z = float(stats.norm.ppf((1 + checks.number("level", level, above=0)) / 2))
-    ratio = a.mean / b.mean
-    spread = z * math.hypot(a.standard_error / a.mean, b.standard_error / b.mean)
-    return ratio, ratio * math.exp(-spread), ratio * math.exp(spread)
+def _quantiles(q: npt.ArrayLike) -> Array:
+    wanted = np.asarray(q, dtype=float)
+    if not ((wanted >= 0) & (wanted <= 1)).all():
+        raise ValueError(f"q must be in [0, 1], got {q!r}")
+    return wanted

@@ -47,7 +47,7 @@ def survival(
     Raises
     ------
     TypeError, ValueError
-        Not exit times, none at all, or as many labels as results are missing.
+        Not exit times, none at all, in different units of time, or not one label for each.
 
     Notes
     -----
@@ -68,6 +68,8 @@ def survival(
     for result in results:
         if not isinstance(result, ExitTimes):
             raise TypeError(f"results must be ExitTimes, got {type(result).__name__}")
+    if len({result.unit for result in results}) > 1:
+        raise ValueError("results must be in the same unit, got some in steps and some in time")
     if labels is not None and len(labels) != len(results):
         raise ValueError(f"labels must be one for each of the {len(results)} results, got {len(labels)}")
     ax = style.axes(ax)
@@ -80,11 +82,15 @@ def survival(
         shown = curve.probability > 0
         t, p = curve.times[shown], curve.probability[shown]
         lower, upper = curve.lower[shown], curve.upper[shown]
-        if len(t) > 2000:  # a step every 1/2000 of the curve is finer than a pixel
-            keep = np.unique(np.linspace(0, len(t) - 1, 2000).astype(int))
+        if len(t) > 2000:  # finer than a pixel along either axis, and every step at the end
+            evenly = [np.linspace(0, t[-1], 2000), np.linspace(0, -np.log(p[-1]), 2000)]
+            keep = np.concatenate(
+                [np.searchsorted(rising, at) for rising, at in zip((t, -np.log(p)), evenly, strict=True)]
+            )
+            keep = np.unique(np.minimum(keep, len(t) - 1))
             t, p, lower, upper = t[keep], p[keep], lower[keep], upper[keep]
-        mean = f"{result.mean:.3g} ± {result.standard_error:.1g}" if result.n_exited else "no exit"
-        label = labels[i] if labels is not None else f"mean {mean}"
+        mean = f"mean {result.mean:.3g} ± {result.standard_error:.1g}" if result.n_exited else "no exit"
+        label = labels[i] if labels is not None else mean
         look = {"color": colors[i % 7], "linestyle": LINES[i % 7], "linewidth": 1.8, **line}
         (drawn,) = ax.step(t, p, where="post", label=label, **look)
         floor = max(float(p.min()) / 3, 1e-12)
@@ -96,7 +102,7 @@ def survival(
     ax.set_yscale("log")
     ax.set_ylim(max(lowest / 1.5, 1e-6), 1.15)
     ax.set_xlim(left=0)
-    unit = "steps" if all(result.discrete for result in results) else "time (learning rate $\\times$ steps)"
+    unit = "steps" if results[0].discrete else "time (learning rate $\\times$ steps)"
     ax.set_xlabel(unit, fontsize=13)
     ax.set_ylabel("probability still inside", fontsize=13)
     ax.tick_params(labelsize=11)

@@ -1,0 +1,101 @@
+"""Progress of a job whose amount of work is not known beforehand, in path-steps.
+
+Paths leave at random times, so the work ahead is an estimate, renewed at every report: with events at a
+constant rate r per path-step, the paths still inside take (1 - exp(-r s)) / r steps each if s steps are left,
+and s while no event has been seen.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from tqdm.auto import tqdm
+
+
+def expected_work(done: float, events: int, inside: int, steps_left: float) -> float:
+    """Path-steps still to come.
+
+    Parameters
+    ----------
+    done : float
+        Path-steps done.
+    events : int
+        Paths that left meanwhile.
+    inside : int
+        Paths still inside.
+    steps_left : float
+        Steps until they are given up.
+
+    Examples
+    --------
+    >>> expected_work(1000.0, 0, 5, 10), round(expected_work(1000.0, 10, 5, 1e9))
+    (50.0, 500)
+    """
+    rate = events / done if done else 0.0
+    if not rate:
+        return float(inside * steps_left)
+    return inside * -math.expm1(-rate * steps_left) / rate
+
+
+class WorkBar:
+    """A tqdm bar over path-steps that names the paths still inside; silent unless `show`.
+
+    Parameters
+    ----------
+    show : bool
+    n_paths, n_steps : int
+        Size of the job.
+    step, inside, done
+        Where a resumed job stands: completed steps, paths inside, path-steps.
+    """
+
+    def __init__(
+        self,
+        show: bool,
+        n_paths: int,
+        n_steps: int,
+        step: int = 0,
+        inside: int | None = None,
+        done: float = 0.0,
+    ) -> None:
+        self.n_paths, self.n_steps, self.step = n_paths, n_steps, step
+        self.inside = n_paths if inside is None else inside
+        self.n_finished = 0
+        self.bar: Any = None
+        if show:
+            self.bar = tqdm(
+                desc="exit times", unit="path-step", unit_scale=True, initial=done, total=None, leave=False
+            )
+            self._show(0.0)
+
+    def __enter__(self) -> WorkBar:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.bar is not None:
+            self.bar.close()
+
+    def report(self, step: int, inside: int) -> None:
+        """All paths inside have completed `step` steps, after which `inside` of them are left."""
+        work = self.inside * (step - self.step)
+        self.step, self.inside = step, inside
+        self._show(work)
+
+    def report_piece(self, work: float, left: int, n_paths: int) -> None:
+        """A piece of `n_paths` paths is finished: `left` of them have left, after `work` path-steps."""
+        self.inside -= left
+        self.n_finished += n_paths
+        self._show(work)
+
+    def _show(self, work: float) -> None:
+        if self.bar is None:
+            return
+        self.bar.set_postfix_str(f"{self.inside} of {self.n_paths} inside", refresh=False)
+        done = self.bar.n + work
+        if self.n_finished:
+            self.bar.total = done * self.n_paths / self.n_finished
+        else:
+            ahead = expected_work(done, self.n_paths - self.inside, self.inside, self.n_steps - self.step)
+            self.bar.total = done + ahead
+        self.bar.update(work)

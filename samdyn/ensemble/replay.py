@@ -1,0 +1,248 @@
+"""Replay of exits: when in its step, through which face and where each noted path left.
+
+Algorithm
+---------
+The inner loop says only that a path left in one of the four steps of a block. An exit is a function of
+(seed, path, step) and of the state at the start of the block, so here the four steps of every noted path are
+taken again from the noted state with the same random numbers; then the face, the crossing time within the
+step and the place are drawn (`samdyn.escape.crossing`). A path whose state is not finite by then has
+diverged.
+
+Notes are replayed in batches. A batch that does not fit into memory is halved and tried again: it writes
+its results last, so nothing is done twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from samdyn.compute.checks import Array
+from samdyn.compute.memory import halving
+from samdyn.compute.random import (
+    STEPS_PER_BLOCK,
+    STREAM_BRIDGE,
+    normal_block,
+    normals_from_bits,
+    path_counter,
+    philox4x32,
+    uniform_block,
+    uniform_from_bits,
+)
+from samdyn.compute.vector import Coordinates
+from samdyn.ensemble.checkpoint import Checkpoint
+from samdyn.ensemble.step import Stepper, combine
+
+STREAM_EXIT = 0xFFFF_1000  # and the numbers after it: what an exit draws
+
+
+@dataclass
+class Exits:
+    """What became of each path.
+
+    Attributes
+    ----------
+    step : ndarray of int64, shape (n,)
+        Number of whole steps before the step in which the path left; -1 while it has not.
+    fraction : ndarray, shape (n,)
+        Time of the exit within that step, in units of the step.
+    face : ndarray of int16, shape (n,)
+    point : ndarray, shape (n, dim)
+    diverged : ndarray of bool, shape (n,)
+    n_steps : int, or ndarray of int64, shape (n,)
+        Steps that every path was followed for, unless it left; or that each was.
+    """
+
+    step: npt.NDArray[np.int64]
+    fraction: Array
+    face: npt.NDArray[np.int16]
+    point: Array
+    diverged: npt.NDArray[np.bool_]
+    n_steps: int | npt.NDArray[np.int64]
+
+    @classmethod
+    def of(cls, n: int, dim: int, n_steps: int | npt.NDArray[np.int64]) -> Exits:
+        """Of n paths none of which has left."""
+        return cls(
+            np.full(n, -1, dtype=np.int64),
+            np.zeros(n),
+            np.full(n, -1, dtype=np.int16),
+            np.full((n, dim), np.nan),
+            np.zeros(n, dtype=bool),
+            n_steps,
+        )
+
+    def arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """The arrays by name, n_steps apart."""
+        return {name: getattr(self, name) for name in ("step", "fraction", "face", "point", "diverged")}
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Take the arrays from a checkpoint.
+
+        Raises
+        ------
+        ValueError
+            They are not there, or of another shape.
+        """
+        for name, array in self.arrays().items():
+            saved = checkpoint.arrays.pop(name, None)
+            if saved is None or saved.shape != array.shape or saved.dtype != array.dtype:
+                raise checkpoint.damaged(f"{name!r} is missing or has another shape")
+            setattr(self, name, saved)
+
+
+@dataclass
+class Notes:
+    """Paths that left, waiting for their replay: states at the start of the block, path and block
+    numbers, exit codes.
+    """
+
+    states: list[Tensor] = field(default_factory=list)
+    paths: list[Tensor] = field(default_factory=list)
+    blocks: list[Tensor] = field(default_factory=list)
+    codes: list[Tensor] = field(default_factory=list)
+    count: int = 0
+
+    def add(self, state: Tensor, path: Tensor, block: Tensor | int, code: Tensor) -> None:
+        self.states.append(state)
+        self.paths.append(path)
+        self.blocks.append(block if isinstance(block, Tensor) else torch.full_like(path, block))
+        self.codes.append(code)
+        self.count += len(path)
+
+    def rewind(self, length: int) -> None:
+        """Forget all but the first `length` entries."""
+        lists = (self.states, self.paths, self.blocks, self.codes)
+        if any(len(entries) > length for entries in lists):
+            for entries in lists:
+                del entries[length:]
+            self.count = sum(map(len, self.paths))
+
+    def joined(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """States (state_dim, m), paths, blocks and codes (m,) of a non-empty list."""
+        return (
+            torch.cat(self.states, dim=1),
+            torch.cat(self.paths),
+            torch.cat(self.blocks),
+            torch.cat(self.codes),
+        )
+
+
+Draws = Callable[[int], tuple[list[Tensor], list[Tensor]]]
+# start, end and uniform of the step of the exit, further random numbers, coefficients, dt -> face,
+# fraction, point
+Finish = Callable[
+    [Coordinates, Coordinates, Tensor, Draws, Sequence[Tensor], Tensor], tuple[Tensor, Tensor, Coordinates]
+]
+
+
+def exit_draws(
+    key: tuple[Tensor, Tensor], path: Tensor, step: Tensor, count: int, dtype: torch.dtype
+) -> tuple[list[Tensor], list[Tensor]]:
+    """`count` standard normals and `count` uniforms that belong to a path's exit in a step."""
+    normals: list[Tensor] = []
+    uniforms: list[Tensor] = []
+    for call in range(-(-count // 2)):
+        counter = path_counter(path, step & 0xFFFF_FFFF, STREAM_EXIT + call)
+        words = philox4x32(counter, key)
+        normals += normals_from_bits(words[0], words[1], dtype)
+        uniforms += [uniform_from_bits(word, dtype) for word in words[2:]]
+    return normals[:count], uniforms[:count]
+
+
+def replay(
+    notes: Notes,
+    result: Exits,
+    stepper: Stepper,
+    finish: Finish,
+    coefficients: Callable[[int], Sequence[float]],
+    first_path: int,
+    dt: Tensor,
+    key: tuple[Tensor, Tensor],
+    batch: int,
+) -> None:
+    """Run the block of every noted exit again, `batch` at a time, and record the exits in `result`."""
+    notes.rewind(len(notes.codes))  # the last note may have been cut short by Ctrl-C
+    if not notes.count:
+        return
+    with torch.no_grad():
+        states, paths, blocks, codes = notes.joined()
+        codes = codes.to(torch.int64)
+
+        def record(piece: slice) -> None:
+            _replay_batch(
+                states[:, piece], paths[piece], blocks[piece], codes[piece],
+                result, stepper, finish, coefficients, first_path, dt, key,
+            )  # fmt: skip
+
+        a = 0
+        while a < len(paths):
+            wanted = min(batch, len(paths) - a)
+            size = halving(lambda n, a=a: record(slice(a, a + n)), wanted)  # type: ignore[misc]
+            batch = size if size < wanted else batch
+            a += size
+
+
+def _replay_batch(
+    states: Tensor,
+    path: Tensor,
+    block: Tensor,
+    code: Tensor,
+    result: Exits,
+    stepper: Stepper,
+    finish: Finish,
+    coefficients: Callable[[int], Sequence[float]],
+    first_path: int,
+    dt: Tensor,
+    key: tuple[Tensor, Tensor],
+) -> None:
+    dtype, device = states.dtype, states.device
+    n_normals, dim = stepper.n_normals, stepper.dim
+    normals: Any = normal_block(key, path, block, n_normals, dtype) if n_normals else [()] * STEPS_PER_BLOCK
+    uniforms = uniform_block(key, path, block, STREAM_BRIDGE, dtype)
+    # the coefficients at each path's own steps
+    known, where = torch.unique(block, return_inverse=True)
+    table = [
+        [list(coefficients(STEPS_PER_BLOCK * int(b) + j)) for j in range(STEPS_PER_BLOCK)]
+        for b in known.tolist()
+    ]
+    values = torch.tensor(table, dtype=dtype, device=device)[where]  # (n, 4, names)
+    current = Coordinates(states.unbind(0))
+    start, end, uniform = current, current, uniforms[0]
+    own = values[:, 0]
+    for j in range(STEPS_PER_BLOCK):
+        at = [values[:, j, k] for k in range(values.shape[2])]
+        if stepper.continuous:
+            drift, columns = stepper.local(current, at)
+            noise = combine(columns, normals[j])
+            following = Coordinates(
+                x + dt * v + dt**0.5 * s for x, v, s in zip(current, drift, noise, strict=True)
+            )
+        else:
+            following = stepper.iterate(current, normals[j], at)
+        here = code == j + 1
+        start = Coordinates(torch.where(here, u, v) for u, v in zip(current, start, strict=True))
+        end = Coordinates(torch.where(here, u, v) for u, v in zip(following, end, strict=True))
+        uniform = torch.where(here, uniforms[j], uniform)
+        own = torch.where(here[:, None], values[:, j], own)
+        current = following
+    start, end = Coordinates(start[:dim]), Coordinates(end[:dim])
+    step = STEPS_PER_BLOCK * block + code - 1
+
+    def draws(count: int) -> tuple[list[Tensor], list[Tensor]]:
+        return exit_draws(key, path, step, count, dtype)
+
+    face, fraction, point = finish(start, end, uniform, draws, own.unbind(1), dt)
+    index = (path - first_path).cpu().numpy()
+    finite = torch.stack([x.isfinite() for x in end]).all(dim=0).cpu().numpy()
+    result.step[index] = step.cpu().numpy()
+    result.fraction[index] = np.where(finite, fraction.double().cpu().numpy(), 0.0)
+    result.face[index] = np.where(finite, face.cpu().numpy(), -1)
+    result.point[index] = torch.stack(tuple(point), dim=1).double().cpu().numpy()
+    result.diverged[index] = ~finite

@@ -1,0 +1,166 @@
+"""Where paths leave: the share of each face, with Wilson intervals, and the positions along the boundary."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import stats
+
+from samdyn.compute.checks import Array
+from samdyn.escape.faces import Face, PlaneFace, SphereFace
+from samdyn.escape.regions import OpenSet
+from samdyn.escape.tail import checks_level
+
+
+@dataclass(frozen=True, eq=False)
+class ExitLocation:
+    """Distribution of the exit points of an ensemble.
+
+    Attributes
+    ----------
+    face_names : tuple of str
+        The faces of the region.
+    counts : ndarray of int, shape (m,)
+        How many paths left through each.
+    shares, lower, upper : ndarray, shape (m,)
+        Share of the paths that left, with its Wilson interval of coverage `level`; nan, 0 and 1 where none
+        left.
+    level : float
+        Coverage of each interval.
+    points : ndarray, shape (n, dim)
+        Exit points of the n paths that left.
+    faces : ndarray of int, shape (n,)
+        Their faces, as indices into `face_names`.
+    positions : ndarray, shape (n,), or None
+        In two dimensions, how far along its face each point is: on a sphere the angle about its centre in
+        (-pi, pi], on a line the coordinate along it in units of the weights (the other coordinate, where the
+        line is parallel to an axis), nan on other curves. None in other dimensions, or where the region is
+        not known.
+    angular : ndarray of bool, shape (m,)
+        The faces whose positions are angles.
+    """
+
+    face_names: tuple[str, ...]
+    counts: npt.NDArray[np.int64]
+    shares: Array
+    lower: Array
+    upper: Array
+    level: float
+    points: Array
+    faces: npt.NDArray[np.int16]
+    positions: Array | None
+    angular: npt.NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.face_names)
+
+    def plot(self, ax: Any = None, **options: Any) -> Any:
+        """Draw the distribution, see `samdyn.plot.exits.exit_locations`; returns the matplotlib Axes."""
+        from samdyn.plot.exits import exit_locations
+
+        return exit_locations(self, ax=ax, **options)
+
+    def _rows(self) -> list[tuple[str, str, str, str]]:
+        rows = [("face", "exits", "share", f"{100 * self.level:g} % interval")]
+        for name, count, share, low, high in zip(
+            self.face_names, self.counts, self.shares, self.lower, self.upper, strict=True
+        ):
+            rows.append((name, str(count), f"{share:.4f}", f"({low:.4f}, {high:.4f})"))
+        return rows
+
+    def __repr__(self) -> str:
+        rows = self._rows()
+        widths = [max(len(row[i]) for row in rows) for i in range(4)]
+        lines = []
+        for name, *cells in rows:
+            padded = [cell.rjust(width) for cell, width in zip(cells, widths[1:], strict=True)]
+            lines.append("  ".join([name.ljust(widths[0]), *padded]))
+        return f"ExitLocation: {len(self.points)} exits\n" + "\n".join(f"  {line}" for line in lines)
+
+    def _repr_html_(self) -> str:
+        head, *rows = self._rows()
+        text = "<tr>" + "".join(f"<th>{cell}</th>" for cell in head) + "</tr>"
+        for row in rows:
+            text += "<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>"
+        return f"<table>{text}</table>"
+
+
+def locate(
+    points: Array,
+    faces: npt.NDArray[np.int16],
+    face_names: Sequence[str],
+    region: OpenSet | None = None,
+    level: float = 0.95,
+) -> ExitLocation:
+    """Distribution of exit points over the faces of a region.
+
+    Parameters
+    ----------
+    points : ndarray, shape (n, dim)
+        Exit points.
+    faces : ndarray of int, shape (n,)
+        Index of the face that each is on.
+    face_names : sequence of str
+    region : region, optional
+        Needed for the positions along the boundary.
+    level : float
+        Coverage of the interval of each share.
+
+    Returns
+    -------
+    ExitLocation
+
+    Raises
+    ------
+    ValueError
+        `region` has other faces.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from samdyn.escape.regions import Ball
+    >>> ball = Ball([0.0, 0.0], 1.0)
+    >>> place = locate(np.array([[1.0, 0.0], [0.0, -1.0]]), np.zeros(2, int), [ball.faces[0].name], ball)
+    >>> place.shares, place.positions.round(4)
+    (array([1.]), array([ 0.    , -1.5708]))
+    """
+    level = checks_level(level)
+    names, n = tuple(face_names), len(points)
+    counts = np.bincount(faces, minlength=len(names)) if n else np.zeros(len(names), dtype=np.int64)
+    intervals = np.array(
+        [stats.binomtest(int(k), n).proportion_ci(level, "wilson") if n else (0.0, 1.0) for k in counts]
+    )
+    surfaces: tuple[Face, ...] = ()
+    if region is not None:
+        surfaces = region.with_dim(points.shape[1]).faces
+        if tuple(face.name for face in surfaces) != names:
+            raise ValueError(f"region must have the faces {', '.join(names)}, got {region!r}")
+    positions = None
+    if surfaces and points.shape[1] == 2:
+        positions = np.full(n, np.nan)
+        for i, face in enumerate(surfaces):
+            positions[faces == i] = _along(face, points[faces == i])
+    angular = np.array([isinstance(face, SphereFace) for face in surfaces] or [False] * len(names))
+    with np.errstate(invalid="ignore"):
+        shares = counts / np.float64(n)
+    return ExitLocation(
+        names, counts, shares, intervals[:, 0], intervals[:, 1], level, points, faces, positions, angular
+    )
+
+
+def _along(face: Face, points: Array) -> Array:
+    """Position of points (n, 2) along a face."""
+    if isinstance(face, SphereFace):
+        x, y = (points - face.center).T
+        return np.arctan2(y, x)
+    if isinstance(face, PlaneFace):
+        tangent = np.array([-face.normal[1], face.normal[0]])
+        if (tangent == 0).any():  # parallel to an axis: the other coordinate, whichever way the normal points
+            tangent = np.abs(tangent)
+        along: Array = points @ tangent
+        return along
+    return np.full(len(points), np.nan)
