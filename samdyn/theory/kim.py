@@ -561,7 +561,7 @@ def momentum_variance(
     c2 = time / lr if exponent == "corrected" else lr / time
     ballistic = lr**2 * np.abs(lam) / 2 * np.expm1(-c2 * rest) ** 2 / rest**3
     slow = diffusion_variance(lam, time / rest, rho=rho, lr=lr, batch_size=batch_size, mode="paper")
-    return (ballistic / _number("batch_size", batch_size, above=0) + slow)[()]
+    return (ballistic / _number("batch_size", batch_size, above=0) + slow / rest)[()]
 
 
 def linear_covariance(
@@ -640,7 +640,7 @@ def momentum_covariance(
     Examples
     --------
     >>> momentum_covariance(-0.49, 1.0, 20, lr=0.01, momentum=0.5, stationary_velocity=True)[0, 0].round(12)
-    np.float64(0.008864211671)
+    np.float64(0.00886421183)
     """
     kappa, lr, gamma = _number("kappa", kappa), _number("lr", lr, above=0), _momentum(momentum)
     s2 = _number("noise_variance", noise_variance, at_least=0)

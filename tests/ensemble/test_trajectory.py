@@ -191,3 +191,21 @@ def test_a_function_that_cannot_be_traced() -> None:
     np.testing.assert_allclose(
         path[-1], np.linalg.matrix_power(np.linalg.inv(matrix.numpy()), 3) @ [1.0, 1.0], rtol=1e-12
     )
+
+
+def test_the_sam_flow_slides_along_a_valley() -> None:
+    """The algorithm at a small learning rate is the reference: (1 - w0 w1)^2 / 2 is minimal on a curve."""
+    loss = sd.landscapes.uv()
+    flow = sd.trajectory(sd.Flow(loss, sd.SAM(0.1)), [1.9, 0.8], t_max=10.0, dt=0.1)[-1]
+    algorithm = sd.trajectory(sd.Map(loss, sd.SAM(0.1), lr=2e-3), [1.9, 0.8], n_steps=5001, every=1)[
+        -2:
+    ].mean(0)
+    np.testing.assert_allclose(flow, algorithm, atol=3e-3)
+    assert abs(flow[0] - 1.77) > 0.05  # it has moved since it reached the valley
+
+
+def test_the_sam_flow_does_not_grind_to_a_halt_at_a_kink() -> None:
+    loss = sd.Landscape(lambda w: w[0].abs() + w[1] ** 2, 2)
+    path = sd.trajectory(sd.Flow(loss, sd.SAM(0.1)), [0.3, 0.8], t_max=1.0, dt=0.1)
+    assert np.isfinite(path).all()
+    assert abs(path[-1, 0]) < 0.05

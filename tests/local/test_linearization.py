@@ -113,11 +113,28 @@ def test_the_residual_says_how_far_from_fixed() -> None:
         ([1.5, -1.1], True, "repelling"),
         ([1.0, 0.5], True, "marginal"),
         ([np.exp(1j), np.exp(-1j)], True, "marginal"),
-        ([math.nan], True, "trapping"),
     ],
 )
 def test_classification(eigenvalues: list[complex], discrete: bool, expected: str) -> None:
     assert stability_of(eigenvalues, discrete) == expected
+
+
+def test_no_classification_from_nan() -> None:
+    with pytest.raises(ValueError, match="eigenvalues must not be nan"):
+        stability_of([math.nan], discrete=True)
+
+
+def test_a_missing_jacobian_is_an_error_unless_the_rule_jumps() -> None:
+    kink = sd.Landscape(lambda w: torch.sqrt(w @ w), 2)
+    with pytest.raises(ValueError, match="x must be a point where the Jacobian exists"):
+        sd.linearize(sd.Flow(kink, sd.GD()), [0.0, 0.0])
+
+
+def test_batched_jacobians_of_determinants() -> None:
+    """Forward mode over a batch is wrong for this loss in torch 2.13."""
+    loss = sd.Landscape(lambda w: torch.linalg.det(torch.stack([w, w**2, torch.sin(w)])), 3)
+    x = np.random.default_rng(0).normal(size=(4, 3))
+    np.testing.assert_allclose(sd.Flow(loss, sd.GD()).jacobian(x), -loss.hessian(x), atol=1e-10)
 
 
 # ---------------------------------------------------------------------- the critical radius
