@@ -267,6 +267,7 @@ def main() -> int:
             paths=options.paths,
             check_paths=options.check_paths,
         )
+        print(json.dumps(answer), file=sys.stderr, flush=True)  # kept, should a later contestant end the run
         if "error" in answer:
             print(f"failed: {variant}: {answer['error']}\n")
         else:

@@ -136,6 +136,9 @@ def box(name: str, value: Any, dim: int) -> Array:
         )
     if not np.isfinite(result).all():
         raise ValueError(f"{name} must be finite, got {value!r}")
+    width = result[:, 1] - result[:, 0]
+    if (width > 0).all() and (width <= 1e-12 * np.maximum(np.abs(result).max(axis=1), 1e-100)).any():
+        raise ValueError(f"{name} must be wider than rounding in every coordinate, got {value!r}")
     if not (result[:, 0] < result[:, 1]).all():
         raise ValueError(f"{name} must have lower < upper in every coordinate, got {value!r}")
     return result

@@ -10,8 +10,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from tqdm.auto import tqdm
-
 
 def expected_work(done: float, events: int, inside: int, steps_left: float) -> float:
     """Path-steps still to come.
@@ -64,6 +62,8 @@ class WorkBar:
         self.n_finished = 0
         self.bar: Any = None
         if show:
+            from tqdm.auto import tqdm  # warns in a notebook without ipywidgets: only if a bar is wanted
+
             self.bar = tqdm(
                 desc="exit times", unit="path-step", unit_scale=True, initial=done, total=None, leave=False
             )

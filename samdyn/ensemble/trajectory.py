@@ -270,6 +270,9 @@ def _smooth_flow(system: Flow, x: Array, times: Array) -> Array:
     stored = np.full((len(times), *x.shape), np.inf)
     with np.errstate(all="ignore"):
         for i, point in enumerate(x):
+            if not np.isfinite(velocity(0.0, point)).all():
+                stored[0, i] = point
+                continue
             one_path = solve_ivp(
                 velocity,
                 (0.0, times[-1]),

@@ -223,6 +223,7 @@ class Displacement:
 
     def __repr__(self) -> str:
         theory, n = self.theory, len(self.times)
+        heading = f"{self.unit:>12}  {'mean':>12}  {'std. error':>12}"
         shown = range(n) if n <= 8 else [*range(4), *range(n - 4, n)]
         lines = [
             f"Displacement of {self.n_paths} paths of {self.system} from {self.x0.tolist()}"
@@ -295,7 +296,7 @@ def mean_squared_displacement(
     >>> import samdyn as sd
     >>> noise = sd.CurvatureNoise(batch_size=1, probe="same")
     >>> sam = sd.Map(sd.landscapes.saddle(1, 1), sd.USAM(0.5), lr=0.01, noise=noise)
-    >>> result = sd.mean_squared_displacement(sam, [0.0, 0.0], [50, 100], direction=[0.0, 1.0])
+    >>> result = mean_squared_displacement(sam, [0.0, 0.0], [50, 100], direction=[0.0, 1.0])
     >>> bool((abs(result.mean - result.theory) < 4 * result.standard_error).all())
     True
     """

@@ -45,6 +45,8 @@ from samdyn.systems.map import Map
 from samdyn.systems.system import System
 
 FAMILY_SIZE = 10
+KINDS = ("minimum", "saddle", "maximum", "degenerate", "hallucinated", "fixed point", "cycle")
+STABILITIES = ("attracting", "repelling", "saddle", "marginal", "trapping")
 
 
 @dataclass(frozen=True)
@@ -140,6 +142,9 @@ class FixedPoints(Sequence[FixedPoint]):
 
     def select(self, kind: str | None = None, stability: str | None = None) -> FixedPoints:
         """Those of a kind, of a stability, or both."""
+        for name, value, known in (("kind", kind, KINDS), ("stability", stability, STABILITIES)):
+            if value is not None and value not in known:
+                raise ValueError(f"{name} must be one of {', '.join(map(repr, known))}, got {value!r}")
         keep = tuple(p for p in self if kind in (None, p.kind) and stability in (None, p.stability))
         return FixedPoints(keep, self.system, self.box)
 

@@ -232,7 +232,7 @@ def critical_rho(loss: Landscape, x: npt.ArrayLike, rule: Callable[..., Rule] | 
     hessian = loss.hessian(point)
     gradient = float(np.linalg.norm(loss.gradient(point)))
     scale = float(np.abs(hessian).max())
-    if gradient > 1e-6 * scale * (1 + float(np.linalg.norm(point))):
+    if not gradient <= 1e-6 * scale * (1 + float(np.linalg.norm(point))):
         raise ValueError(
             f"x must be a critical point of {loss.name}, got |gradient| = {gradient:.3g} at {point}"
         )

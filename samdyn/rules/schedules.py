@@ -159,7 +159,13 @@ def value_at(coefficient: Coefficient, step: int) -> float:
     """
     if not callable(coefficient):
         return float(coefficient)
-    value = coefficient(step)
+    try:
+        value = coefficient(step)
+    except Exception as error:
+        raise ValueError(
+            f"the schedule {coefficient!r} must be callable with a step, at step {step} it raised "
+            f"{type(error).__name__}: {error}"
+        ) from error
     return checks.number(f"the schedule {coefficient!r} at step {step}", value, at_least=0)
 
 

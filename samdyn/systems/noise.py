@@ -12,10 +12,11 @@ from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -83,7 +84,9 @@ class GaussianNoise(Noise):
     def __post_init__(self) -> None:
         super().__post_init__()
         std: Any = self.std
-        if isinstance(std, Sequence) or hasattr(std, "__len__"):
+        if not isinstance(std, str | dict) and np.ndim(std) == 1:
+            if len(std) == 0:
+                raise ValueError(f"std must be a number or one for each coordinate, got {std!r}")
             values = tuple(checks.number(f"std[{i}]", s, at_least=0) for i, s in enumerate(std))
             object.__setattr__(self, "std", values)
         else:

@@ -113,8 +113,13 @@ class FromFunction:
                 f"a differentiable tensor "
                 f"of the same shape; on {trial.tolist()} it raised {type(error).__name__}: {error}"
             ) from error
+        result = self.point_function(0)(trial.clone().requires_grad_(True))
+        if not isinstance(result, Tensor) or not result.is_floating_point() or not result.requires_grad:
+            raise TypeError(
+                f"the function must return a floating-point tensor made from w by torch, got {result!r}"
+            )
         if value.shape != (1, dim, dim):
-            got = tuple(self.point_function(0)(trial).shape)
+            got = tuple(result.shape)
             raise ValueError(f"the function must return a tensor of shape ({dim},), got shape {got}")
 
     def point_function(self, step: int) -> Callable[[Tensor], Tensor]:

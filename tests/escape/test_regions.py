@@ -274,7 +274,7 @@ def test_empty_intersections_are_refused(parts: tuple[OpenSet, ...]) -> None:
         Region(disc),
         Region(disc, dim=2) & HalfSpace([1, 0], 0),
     ],
-    ids=repr,
+    ids=lambda value: repr(value).partition(" at 0x")[0],
 )
 def test_pickling_equality_and_hash(region: OpenSet) -> None:
     size = len(pickle.dumps(copy.deepcopy(region)))
@@ -336,7 +336,7 @@ def test_functions_use_the_coordinate_form_where_there_is_one() -> None:
         Region(disc, 2) & HalfSpace([0, 1], 0.5),
         Region(disc),
     ],
-    ids=repr,
+    ids=lambda value: repr(value).partition(" at 0x")[0],
 )
 def test_faces_trace_without_a_graph_break(region: OpenSet) -> None:
     faces = region.faces
