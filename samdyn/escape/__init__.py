@@ -2,6 +2,7 @@
 
 from samdyn.escape.chain import ChainExitTime, chain_exit_time, chain_mean_exit_time
 from samdyn.escape.comparison import Comparison, ExactComparison, LogRank, compare, logrank, ratio_of_means
+from samdyn.escape.displacement import Displacement, mean_squared_displacement
 from samdyn.escape.exit_times import exit_times
 from samdyn.escape.field import Field
 from samdyn.escape.kolmogorov import ExitRate, committor, exit_rate, mean_exit_time
@@ -16,6 +17,7 @@ __all__ = [
     "Box",
     "ChainExitTime",
     "Comparison",
+    "Displacement",
     "ExactComparison",
     "ExitLocation",
     "ExitRate",
@@ -36,6 +38,7 @@ __all__ = [
     "exit_times",
     "logrank",
     "mean_exit_time",
+    "mean_squared_displacement",
     "rare_committor",
     "rare_exit_time",
     "ratio_of_means",

@@ -223,7 +223,6 @@ class Displacement:
 
     def __repr__(self) -> str:
         theory, n = self.theory, len(self.times)
-        heading = f"{self.unit:>12}  {'mean':>12}  {'std. error':>12}"
         shown = range(n) if n <= 8 else [*range(4), *range(n - 4, n)]
         lines = [
             f"Displacement of {self.n_paths} paths of {self.system} from {self.x0.tolist()}"
