@@ -203,7 +203,7 @@ class Displacement:
         further = {mode: self.prediction(mode) for mode in modes}  # refuses before anything is drawn
         where = "best" if ax is not None else "outside"
         ax = style.axes(ax)
-        colors = [style.OKABE_ITO[name] for name in ("vermillion", "blue", "bluish green", "orange")]
+        colors = [style.OKABE_ITO[name] for name in ("vermilion", "blue", "green", "orange")]
         look = {"fmt": "o", "color": style.OKABE_ITO["black"], "markersize": 4, "capsize": 2, **points}
         label = look.pop("label", f"mean of {self.n_paths} paths")
         handles = [ax.errorbar(self.times, self.mean, yerr=2 * self.standard_error, label=label, **look)]

@@ -323,15 +323,117 @@ def test_effective_covariance_simulated(probe):
     [
         (0.2, 0.5, 0.010194611, 0.008864212),
         (0.2, 0.9, 0.659762566, 0.179213645),
-        (0.2, 0.95, 10.241553984 / 10, 0.498596830),
+        (0.2, 0.95, 10.241553984, 0.498596830),
         (1.0, 0.5, 0.124876063, 0.116776775),
     ],
 )
 def test_momentum_table(t, momentum, formula, exact):
-    print(kim.momentum_variance(-1.0, t, rho=0.3, momentum=momentum, **ARGS))
-    print(
-        kim.momentum_covariance(
-            -0.49, 1.0, round(t / 0.01), lr=0.01, momentum=momentum, stationary_velocity=True
-        )
+    found = kim.momentum_variance(-1.0, t, rho=0.3, momentum=momentum, **ARGS)
+    assert_allclose(found, formula, atol=5.1e-10)
+    kappa, n = kim.effective_curvature(-1.0, 0.3, "paper"), round(t / 0.01)
+    covariance = kim.momentum_covariance(kappa, 1.0, n, lr=0.01, momentum=momentum, stationary_velocity=True)
+    assert_allclose(covariance[0, 0], exact, atol=5.1e-10)
+
+
+def test_momentum_exponent_as_printed():
+    found = kim.momentum_variance(-1.0, 1.0, rho=0.3, momentum=0.5, exponent="printed", **ARGS)
+    assert_allclose(found, 0.124476073, atol=5.1e-10)
+
+
+def test_ballistic_part_decides_between_the_exponents():
+    """Stationary speed against rest, without curvature: E[v^2] (gamma + ... + gamma^k)^2."""
+    gamma, k = 0.95, 50
+    args = {"lr": 0.01, "momentum": gamma}
+    moving = kim.momentum_covariance(0.0, 1.0, k, stationary_velocity=True, **args)[0, 0]
+    exact = moving - kim.momentum_covariance(0.0, 1.0, k, **args)[0, 0]
+    assert_allclose(exact, 1e-4 / (1 - gamma**2) * (gamma * (1 - gamma**k) / (1 - gamma)) ** 2, rtol=1e-12)
+    assert_allclose(exact, 0.31547, atol=5.1e-6)
+    t, slow = k * 0.01, kim.diffusion_variance(-1.0, k * 0.01 / (1 - gamma), rho=0.0, **ARGS) / (1 - gamma)
+    ballistic = {
+        form: kim.momentum_variance(-1.0, t, rho=0.0, momentum=gamma, exponent=form, **ARGS) - slow
+        for form in kim.EXPONENTS
+    }
+    assert_allclose(ballistic["corrected"], 0.33703, atol=5.1e-6)
+    assert_allclose(ballistic["printed"], 4e-7, rtol=2e-3, atol=1e-9 * slow)
+
+
+def test_theorem_3_without_momentum_exceeds_theorem_2():
+    args = {"rho": 0.3, "lr": 0.01, "batch_size": 2.0}
+    excess = kim.momentum_variance(-1.5, 1.0, momentum=0.0, **args) - kim.diffusion_variance(
+        -1.5, 1.0, mode="paper", **args
     )
-    assert_allclose(kim.momentum_variance(-1.0, t, rho=0.3, momentum=momentum, **ARGS), formula, atol=5.1e-10)
+    assert_allclose(excess, 0.01**2 * 1.5 / (2 * 2.0), rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("mode", "value", "error"),
+    [
+        ("same", 0.004235, 30e-6), ("full", 0.01712, 12e-5), ("paper", 0.01290, 9e-5), ("independent", 0.02132, 15e-5),
+    ],
+)  # fmt: skip
+def test_map_variance_table(mode, value, error):
+    """Sampled variances of the maps after 100 steps; and the limit of small lr at first order."""
+    kappa, s2 = kim.effective_curvature(-1.0, 0.5, mode), kim.noise_variance(-1.0, 0.5, 1.0, mode)
+    found = kim.momentum_covariance(kappa, s2, 100, lr=0.01)[0, 0]
+    assert abs(found - value) < 4 * error
+    limit = kim.diffusion_variance(-1.0, 1.0, rho=0.5, mode=mode, **ARGS)
+    finer = kim.momentum_covariance(kappa, s2, 1000, lr=0.001)[0, 0] * 10
+    assert_allclose((found - limit) / (finer - limit), 10, rtol=0.02)
+
+
+@given(st.integers(0, 70), st.floats(-3.0, 3.0), st.floats(0.0, 0.95), st.booleans())
+@settings(max_examples=40, deadline=None)
+def test_covariance_by_doubling_is_the_recursion(n, kappa, momentum, moving):
+    lr, s2 = 0.05, 1.7
+    step, push = np.array([[1 - lr * kappa, momentum], [-lr * kappa, momentum]]), np.array([lr, lr])
+    expected = np.diag([0.0, lr**2 * s2 / (1 - momentum**2) if moving else 0.0])
+    for _ in range(n):
+        expected = step @ expected @ step.T + np.outer(push, push) * s2
+    found = kim.momentum_covariance(kappa, s2, n, lr=lr, momentum=momentum, stationary_velocity=moving)
+    assert_allclose(found, expected, rtol=1e-10, atol=1e-14)
+
+
+def test_covariance_without_momentum_is_a_geometric_sum():
+    multiplier = 1 + 0.01 * 0.5
+    expected = 1e-4 * (1 - multiplier**200) / (1 - multiplier**2)
+    assert_allclose(kim.momentum_covariance(-0.5, 1.0, 100, lr=0.01)[0, 0], expected, rtol=1e-12)
+
+
+# Refusals
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: kim.effective_curvature(np.nan, 0.1), "eigenvalues must be finite"),
+        (lambda: kim.usam_rates(1.0, -0.1), "rho must be a finite number >= 0"),
+        (lambda: kim.usam_rates(1.0, np.inf), "rho must be a finite number >= 0"),
+        (lambda: kim.critical_radius([1.0, 0.0]), "eigenvalues must not be zero"),
+        (lambda: kim.attracting_radii([1.0], lr=0.0), "lr must be a finite number > 0"),
+        (lambda: kim.usam_multipliers(1.0, 0.1, 0.1, 1.0), r"momentum must be a number in \[0, 1\)"),
+        (lambda: kim.noise_variance(1.0, 0.1, 0.0), "batch_size must be a finite number > 0"),
+        (lambda: kim.noise_variance(1.0, 0.1, 1.0, "n-SAM"), "mode must be one of 'full'"),
+        (lambda: kim.diffusion_variance(1.0, -1.0, rho=0.0, lr=0.1), "t must be finite and >= 0"),
+        (lambda: kim.variance_gap_leading(1.0, 1.0, rho=0.0, lr=0.1, mode="m"), "mode must be"),
+        (lambda: kim.corollary_gap(1.0, -1.0, rho=0.0, lr=0.1), "t must be"),
+        (lambda: kim.mean_escape_time(0.0, 1.0, rho=0.1, lr=0.1), "eigenvalue must not be zero"),
+        (lambda: kim.mean_escape_time(1.0, 0.0, rho=0.1, lr=0.1), "distance must be"),
+        (lambda: kim.mean_direction(0), "dim must be an integer >= 1"),
+        (lambda: kim.mean_direction(2.5), "dim must be an integer >= 1"),
+        (lambda: kim.effective_radius(1.0, 0.0, 2), "noise_std must be"),
+        (lambda: kim.effective_covariance([[1.0, 2.0], [0.0, 1.0]], 1.0, 1.0), "symmetric"),
+        (lambda: kim.effective_covariance([[1.0]], 1.0, 1.0, probe="full"), "probe must be"),
+        (lambda: kim.momentum_variance(-1.0, 0.0, rho=0.1, lr=0.1, momentum=0.5), "t must be > 0"),
+        (
+            lambda: kim.momentum_variance(-1.0, 1.0, rho=0.1, lr=0.1, momentum=0.5, exponent="t/lr"),
+            "exponent must be",
+        ),
+        (lambda: kim.momentum_covariance(1.0, 1.0, -1, lr=0.1), "n_steps must be an integer >= 0"),
+        (lambda: kim.momentum_covariance(1.0, -1.0, 1, lr=0.1), "noise_variance must be"),
+        (lambda: kim.linear_covariance([[1.0]], np.eye(2), 1), "of one size"),
+        (lambda: kim.linear_covariance([[1.0]], [[1.0]], 1, np.eye(2)), "start must have shape"),
+    ],
+)
+def test_refuses(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
