@@ -153,12 +153,21 @@ def ratio_of_means(a: ExitTimes, b: ExitTimes, level: float = 0.95) -> tuple[flo
     True
     """
     z = float(stats.norm.ppf((1 + checks_level(level)) / 2))
+    _check_pair(a, b)
     if not (a.n_exited and b.n_exited):
         ratio = math.nan if not (a.n_exited or b.n_exited) else (math.inf if b.n_exited else 0.0)
         return ratio, 0.0, math.inf
     ratio = a.mean / b.mean
     spread = z * math.hypot(a.standard_error / a.mean, b.standard_error / b.mean)
     return ratio, ratio * math.exp(-spread), ratio * math.exp(spread)
+
+
+def _check_pair(a: ExitTimes, b: ExitTimes) -> None:
+    for name, value in (("a", a), ("b", b)):
+        if not isinstance(value, ExitTimes):
+            raise TypeError(f"{name} must be ExitTimes, got {type(value).__name__}")
+    if a.discrete != b.discrete:
+        raise ValueError(f"a and b must be in the same unit, got {a.unit} and {b.unit}")
 
 
 def logrank(a: ExitTimes, b: ExitTimes) -> LogRank:
@@ -192,11 +201,7 @@ def logrank(a: ExitTimes, b: ExitTimes) -> LogRank:
     >>> logrank(exits(sd.USAM(0.5), 1), exits(sd.GD(), 2)).p_value < 1e-6
     True
     """
-    for name, result in (("a", a), ("b", b)):
-        if not isinstance(result, ExitTimes):
-            raise TypeError(f"{name} must be ExitTimes, got {type(result).__name__}")
-    if a.discrete != b.discrete:
-        raise ValueError(f"a and b must be in the same unit, got {a.unit} and {b.unit}")
+    _check_pair(a, b)
     if not (a.n_exited or b.n_exited):
         raise ValueError("a or b must hold a path that left, got none")
     data = [stats.CensoredData(uncensored=r.watched[r.exited], right=r.watched[~r.exited]) for r in (a, b)]

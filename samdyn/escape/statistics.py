@@ -204,6 +204,8 @@ class ExitTimes:
             more = 2 * events + (0 if self.exited.all() else 2)
             upper = 2 * exposure / float(stats.chi2.ppf(tail, 2 * events))
             return 2 * exposure / float(stats.chi2.ppf(1 - tail, more)), upper
+        if len(self) < 2:  # one path says nothing about the spread
+            return 0.0, math.inf
         if method == "bootstrap":
             low, high = np.quantile(self._bootstrap_means(2000), [tail, 1 - tail])
             return float(low), float(high)
