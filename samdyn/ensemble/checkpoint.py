@@ -67,6 +67,7 @@ class Checkpoint:
     >>> saved = Checkpoint(name, {"seed": 1})
     >>> saved.meta, saved.arrays["x"]
     ({'step': 8}, array([0, 1, 2]))
+    >>> folder.cleanup()
     """
 
     def __init__(

@@ -140,7 +140,7 @@ class Displacement:
         >>> import samdyn as sd
         >>> noise = sd.CurvatureNoise(batch_size=1, probe="same")
         >>> sam = sd.Map(sd.landscapes.quadratic([[-1.0]]), sd.USAM(0.5), lr=0.01, noise=noise)
-        >>> result = mean_squared_displacement(sam, [0.0], 100, n_paths=1000)
+        >>> result = sd.mean_squared_displacement(sam, [0.0], 100, n_paths=1000)
         >>> result.prediction(continuous=True).round(7), result.prediction("paper", continuous=True).round(7)
         (array([0.0042957]), array([0.0129744]))
         """
@@ -201,7 +201,6 @@ class Displacement:
         from samdyn.plot import style
 
         further = {mode: self.prediction(mode) for mode in modes}  # refuses before anything is drawn
-        where = "best" if ax is not None else "outside"
         ax = style.axes(ax)
         colors = [style.OKABE_ITO[name] for name in ("vermilion", "blue", "green", "orange")]
         look = {"fmt": "o", "color": style.OKABE_ITO["black"], "markersize": 4, "capsize": 2, **points}
@@ -216,9 +215,8 @@ class Displacement:
             )
             handles.append(line)
         axis = "steps" if self.discrete else "time (learning rate $\\times$ steps)"
-        along = "along the direction" if self.direction is not None else "from the start"
-        style.axis_labels(ax, axis, f"mean squared displacement {along}")
-        style.legend(ax, handles, where)
+        style.axis_labels(ax, axis, "mean squared displacement")
+        style.legend(ax, handles, "best")
         return ax
 
     def __repr__(self) -> str:
@@ -295,7 +293,7 @@ def mean_squared_displacement(
     >>> import samdyn as sd
     >>> noise = sd.CurvatureNoise(batch_size=1, probe="same")
     >>> sam = sd.Map(sd.landscapes.saddle(1, 1), sd.USAM(0.5), lr=0.01, noise=noise)
-    >>> result = mean_squared_displacement(sam, [0.0, 0.0], [50, 100], direction=[0.0, 1.0])
+    >>> result = sd.mean_squared_displacement(sam, [0.0, 0.0], [50, 100], direction=[0.0, 1.0])
     >>> bool((abs(result.mean - result.theory) < 4 * result.standard_error).all())
     True
     """

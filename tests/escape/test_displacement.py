@@ -1,4 +1,4 @@
-"""Mean squared displacement: against stored trajectories, exact recursions and the diffusion's closed forms."""
+"""Mean squared displacement against trajectories, exact recursions and the diffusion's closed forms."""
 
 from __future__ import annotations
 
@@ -96,12 +96,11 @@ def test_schedules_are_followed():
         exact.append(s)
     assert (z_scores(result, np.array(exact)[[0, 1, 4]]) < 4).all()
     assert result.theory is None
+    # a diffusion counts time in units of its first lr: with steps of that length it is the map
     diffusion = sd.Diffusion(LINE, sd.GD(), lr=lr, noise=sd.GaussianNoise(std=1.0))
-    result = mean_squared_displacement(diffusion, [0.0], 0.3, n_paths=4000, dt=0.1)
-    s = 0.0
-    for step in range(3):  # a diffusion counts time in units of its first lr
-        s = s * 1.1**2 + 0.1 * lr(step)
-    assert (z_scores(result, s) < 4).all()
+    same = mean_squared_displacement(diffusion, [0.0], [0.1, 0.2, 0.5], n_paths=4000, dt=0.1)
+    assert_allclose(same.mean, result.mean, rtol=1e-10)
+    assert same.theory is None
 
 
 def test_memory_is_bounded():
@@ -294,7 +293,7 @@ def test_unified_rule_without_normalisation_is_usam():
 @pytest.mark.parametrize("probe", PROBES)
 def test_gap_between_sgd_and_sam_at_short_times(probe):
     """At lr |lam| n << 1 the sampled gap is the leading order; common random numbers make it visible."""
-    lr, rho, n = 0.001, 0.5, 100
+    lr, rho, n = 0.0002, 0.5, 100
     sgd, sam = (
         mean_squared_displacement(
             sd.Map(LINE, rule, lr=lr, noise=fisher("full" if rule == sd.GD() else probe)), [0.0], n
@@ -302,17 +301,17 @@ def test_gap_between_sgd_and_sam_at_short_times(probe):
         for rule in (sd.GD(), sd.USAM(rho))
     )
     leading = kim.variance_gap_leading(-1.0, n * lr, rho=rho, lr=lr, mode=probe)
-    assert_allclose(sgd.theory - sam.theory, leading, rtol=0.1)
+    assert_allclose(sgd.theory - sam.theory, leading, rtol=0.05)
     assert abs(sgd.mean - sam.mean - leading) < 4 * np.hypot(
         sgd.standard_error, sam.standard_error
     ) + 0.1 * abs(leading)
     if probe != "independent":  # the same draws in both
-        assert_allclose(sgd.mean - sam.mean, leading, rtol=0.15)
+        assert_allclose(sgd.mean - sam.mean, leading, rtol=0.1)
 
 
 def test_saddle_of_a_loss_that_is_not_quadratic():
     system = sd.Map(sd.landscapes.double_well(), sd.USAM(0.5), lr=0.01, noise=sd.GaussianNoise(0.1, "same"))
-    result = mean_squared_displacement(system, [0.0], [50, 1500])
+    result = mean_squared_displacement(system, [0.0], [50, 2500], n_paths=2000)
     assert z_scores(result, result.theory)[0] < 4
     assert z_scores(result, result.theory)[1] > 20  # settled in the wells, the linear theory goes on
     assert_allclose(result.mean[1], 1.0, rtol=0.02)

@@ -467,7 +467,8 @@ def test_a_map_that_leaves_in_the_last_step_counts() -> None:
     step = sd.Map(problems.constant_drift(1.0), sd.GD(), lr=0.25)
     region = sd.HalfSpace([1.0], 1.0)
     leaves = sd.exit_times(step, [0.0], region, n_paths=2, t_max=4)
-    stays = sd.exit_times(step, [0.0], region, n_paths=2, t_max=3)
+    with pytest.warns(UserWarning, match="t_max"):
+        stays = sd.exit_times(step, [0.0], region, n_paths=2, t_max=3)
     assert leaves.times.tolist() == [4, 4]
     assert stays.n_censored == 2
 

@@ -368,9 +368,12 @@ def test_theorem_3_without_momentum_exceeds_theorem_2():
 @pytest.mark.parametrize(
     ("mode", "value", "error"),
     [
-        ("same", 0.004235, 30e-6), ("full", 0.01712, 12e-5), ("paper", 0.01290, 9e-5), ("independent", 0.02132, 15e-5),
+        ("same", 0.004235, 30e-6),
+        ("full", 0.01712, 12e-5),
+        ("paper", 0.01290, 9e-5),
+        ("independent", 0.02132, 15e-5),
     ],
-)  # fmt: skip
+)
 def test_map_variance_table(mode, value, error):
     """Sampled variances of the maps after 100 steps; and the limit of small lr at first order."""
     kappa, s2 = kim.effective_curvature(-1.0, 0.5, mode), kim.noise_variance(-1.0, 0.5, 1.0, mode)
