@@ -44,8 +44,8 @@ class WorkBar:
     show : bool
     n_paths, n_steps : int
         Size of the job.
-    step, inside, done
-        Where a resumed job stands: completed steps, paths inside, path-steps.
+    step, inside, done, n_finished
+        Where a resumed job stands: completed steps, paths inside, path-steps; paths of finished pieces.
     """
 
     def __init__(
@@ -56,18 +56,24 @@ class WorkBar:
         step: int = 0,
         inside: int | None = None,
         done: float = 0.0,
+        n_finished: int = 0,
     ) -> None:
         self.n_paths, self.n_steps, self.step = n_paths, n_steps, step
         self.inside = n_paths if inside is None else inside
-        self.n_finished = 0
+        self.n_finished = n_finished
         self.bar: Any = None
         if show:
             from tqdm.auto import tqdm  # warns in a notebook without ipywidgets: only if a bar is wanted
 
             self.bar = tqdm(
-                desc="exit times", unit="path-step", unit_scale=True, initial=done, total=None, leave=False
+                desc="exit times",
+                unit="path-step",
+                unit_scale=True,
+                initial=done,
+                total=done + self._ahead(done),
+                postfix=f"{self.inside} of {n_paths} inside",
+                leave=False,
             )
-            self._show(0.0)
 
     def __enter__(self) -> WorkBar:
         return self
@@ -88,14 +94,15 @@ class WorkBar:
         self.n_finished += n_paths
         self._show(work)
 
+    def _ahead(self, done: float) -> float:
+        if self.n_finished:  # pieces
+            return done * (self.n_paths / self.n_finished - 1)
+        return expected_work(done, self.n_paths - self.inside, self.inside, self.n_steps - self.step)
+
     def _show(self, work: float) -> None:
         if self.bar is None:
             return
-        self.bar.set_postfix_str(f"{self.inside} of {self.n_paths} inside", refresh=False)
         done = self.bar.n + work
-        if self.n_finished:
-            self.bar.total = done * self.n_paths / self.n_finished
-        else:
-            ahead = expected_work(done, self.n_paths - self.inside, self.inside, self.n_steps - self.step)
-            self.bar.total = done + ahead
+        self.bar.total = done + self._ahead(done)
+        self.bar.set_postfix_str(f"{self.inside} of {self.n_paths} inside", refresh=False)
         self.bar.update(work)

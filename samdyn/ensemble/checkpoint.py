@@ -108,7 +108,7 @@ class Checkpoint:
                 f"{name} must be of schema {SCHEMA}, got {header['schema']!r}: "
                 "it was written by another version of samdyn"
             )
-        for key in sorted({*header["job"], *self.job}):
+        for key in [*self.job, *(key for key in header["job"] if key not in self.job)]:
             there, here = header["job"].get(key), self.job.get(key)
             if there != here:
                 raise ValueError(

@@ -153,13 +153,6 @@ def describe(job: Job, starts: Array, n_paths: int) -> dict[str, Any]:
     at = np.unique(np.geomspace(1, job.n_steps, 200).astype(np.int64) - 1)
     schedule = np.array([coefficients(int(k)) for k in at], dtype=float)
     return {
-        "system": _text(job.system),
-        "parameters": {name: _value(value) for name, value in job.system.parameters.items()},
-        "step": step,
-        "coefficients": _hash(schedule.tobytes()),
-        "region": _text(job.region),
-        "distances": _hash(_rounded(np.asarray(job.region.signed_distance(points)))),
-        "x0": _hash(np.ascontiguousarray(starts).tobytes()),
         "n_paths": n_paths,
         "n_steps": job.n_steps,
         "dt": job.dt,
@@ -168,6 +161,13 @@ def describe(job: Job, starts: Array, n_paths: int) -> dict[str, Any]:
         "device": torch.device(job.device).type,
         "precision": job.precision,
         "compile": job.compile,
+        "system": _text(job.system),
+        "parameters": {name: _value(value) for name, value in job.system.parameters.items()},
+        "region": _text(job.region),
+        "x0": _hash(np.ascontiguousarray(starts).tobytes()),
+        "coefficients": _hash(schedule.tobytes()),
+        "step": step,
+        "distances": _hash(_rounded(np.asarray(job.region.signed_distance(points)))),
     }
 
 
@@ -176,7 +176,7 @@ def _spread(dim: int) -> Array:
 
 
 def _hash(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
+    return hashlib.sha256(data).hexdigest()[:32]
 
 
 def _rounded(values: Array) -> bytes:

@@ -89,8 +89,8 @@ def run_apart(
         _save(saved, result, done)
     before = np.repeat(done, [piece.n_paths for piece in pieces.values()])
     left = int((result.step >= 0).sum())
-    with WorkBar(progress, n_paths, job.n_steps, 0, n_paths - left, _work(result, before, job)) as bar:
-        bar.n_finished = int(before.sum())
+    work, finished = _work(result, before, job), int(before.sum())
+    with WorkBar(progress, n_paths, job.n_steps, 0, n_paths - left, work, finished) as bar:
 
         def receive(i: int, part: Exits) -> None:
             paths = pieces[i].paths
