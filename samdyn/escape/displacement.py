@@ -55,8 +55,8 @@ class Displacement:
     times : ndarray, shape (n_t,)
         In the time of the diffusion, or in steps of the map.
     mean, standard_error : ndarray, shape (n_t,)
-        Mean over the paths of |X_t - x0|^2, or of the square of its projection on `direction`, in units of
-        the weights squared, and the standard error of that mean.
+        Mean over the paths of the squared distance from x0, or of the squared projection of X_t - x0 on
+        `direction`, in units of the weights squared, and the standard error of that mean.
     displacement, variance : ndarray, shape (n_t, dim)
         Mean of X_t - x0 and sample variance of X_t, by coordinate.
     diverged : ndarray of int, shape (n_t,)
