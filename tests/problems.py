@@ -324,3 +324,91 @@ def catalogue() -> dict[str, sd.Landscape]:
         function = getattr(sd.landscapes, name)
         made[name] = function([[2.0, 0.5], [0.5, -1.0]]) if name == "quadratic" else function()
     return made
+
+
+# Finite sums without random numbers. R6: six rows of least squares with ridge 0.1; S4: four rows through a
+# common minimum.
+R6_SMOOTHNESS = (0.56510477, 1.45096339, 7.70804849, 2.90262652, 7.1605474, 20.11670192)
+R6_MINIMISER, R6_MINIMUM = (-0.06021442, 0.05782337), 0.2515572314
+R6_MEAN_INFIMUM = 0.0179586765
+R6_START = (2.0, -1.0)
+
+
+def r6() -> sd.FiniteSum:
+    """f_i = (a_i.w - b_i)^2/2 + 0.05 |w|^2 with a_ij = cos(ij)(0.5 + 0.5 i) and b_i = sin(i)."""
+    i, j = np.arange(1, 7), np.arange(1, 3)
+    return sd.FiniteSum.least_squares(
+        np.cos(np.outer(i, j)) * (0.5 + 0.5 * i)[:, None], np.sin(i), ridge=0.1, name="R6"
+    )
+
+
+def s4() -> sd.FiniteSum:
+    """f_i = (a_i.w)^2/2 with a_i = (cos i, sin 2i)(1 + i/2)."""
+    i = np.arange(1, 5)
+    rows = np.stack([np.cos(i), np.sin(2 * i)], axis=1) * (1 + i / 2)[:, None]
+    return sd.FiniteSum.least_squares(rows, np.zeros(4), name="S4")
+
+
+# ----------------------------------------------------------------------
+# Two-layer tanh networks on XOR with mean square error / 2, in which SAM stops at hallucinated points
+# ----------------------------------------------------------------------
+def xor_network(width: int, weight_decay: float = 0.0) -> sd.Landscape:
+    """Parameters in the order W row by row, b, a, c of out = a . tanh(W x + b) + c: 4 width + 1 of them."""
+    inputs = torch.tensor([[-1.0, -1.0], [-1.0, 1.0], [1.0, -1.0], [1.0, 1.0]], dtype=torch.float64)
+    targets = torch.tensor([-1.0, 1.0, 1.0, -1.0], dtype=torch.float64)
+
+    def loss(w: torch.Tensor) -> torch.Tensor:
+        weights, shift, readout, offset = torch.split(w, [2 * width, width, width, 1])
+        hidden = torch.tanh(inputs @ weights.reshape(width, 2).T + shift)
+        fit = ((hidden @ readout + offset - targets) ** 2).sum() / 8
+        return fit + 0.5 * weight_decay * (w @ w)
+
+    return sd.Landscape(loss, dim=4 * width + 1, name=f"XOR network of width {width}")
+
+
+@dataclass(frozen=True)
+class HallucinatedNetwork:
+    """A hallucinated point of SAM on an XOR network: |g| there, and the eigenvalues of H(y) dT/dx."""
+
+    width: int
+    weight_decay: float
+    rho: float
+    x: tuple[float, ...]
+    gradient: float
+    n_zero: int
+    eigenvalues: tuple[complex, ...]  # the others
+
+
+_N1 = 0.984261241251842, 0.7532315464259085, 0.9210235293465979
+HALLUCINATED_NETWORKS = {
+    "isolated": HallucinatedNetwork(
+        2, 0.03, 4.0,
+        (*[-_N1[0]] * 4, -_N1[1], _N1[1], -_N1[2], _N1[2], -0.6570176045877107), 0.1865418199, 0, (),
+    ),
+    "saddle endpoint": HallucinatedNetwork(
+        2, 0.0, 1.0,
+        (
+            -0.6801343308885276, 0.1612645014959023, 0.2328236869681099, -0.23883777199095674,
+            -0.8395014091363363, 0.3235347865733954, 0.024589436668379195, -0.4925128419997043,
+            0.13113645744318084,
+        ),
+        0.0491608122, 4, (0.527353, 1.251675 + 1.490941j, 1.251675 - 1.490941j, 7.071759, 54.911689),
+    ),
+    "zero-loss endpoint": HallucinatedNetwork(
+        3, 0.0, 4.0,
+        (
+            -0.19358932223720451, 0.30769777152996763, -0.5599783283798292, -1.9334205389277916,
+            0.6078066818811451, -0.26938836509557723, 0.304564385382391, 2.124966359735184,
+            -0.5999536208700209, -0.36369112636766143, 0.2565268588892468, 0.4718109370439398,
+            0.15421343775880297,
+        ),
+        0.2216143401, 9, (1.52880579, 6.08985601, 12.60861759, 42.74013733),
+    ),
+}  # fmt: skip
+
+
+def thomas_flow(b: float = 0.16) -> sd.Flow:
+    """Thomas' cyclically symmetric flow, dx_i/dt = sin x_(i+1) - b x_i: 63 equilibria at b = 0.16."""
+    return sd.Flow.from_function(
+        lambda w, b: torch.sin(torch.roll(w, -1)) - b * w, 3, {"b": b}, box=[(-6.5, 6.5)] * 3, name="Thomas"
+    )

@@ -14,7 +14,8 @@ The layout is fixed, because stored results depend on it:
   z2, z3 = Box-Muller(w2, w3); z_j drives the coordinate at step 4 b + j. The noise of a coordinate therefore
   does not depend on how many coordinates there are;
 - uniforms: word w_j of the stream's call belongs to step 4 b + j. Streams with other purposes than normals
-  start at 0xFFFF_0000, beyond any number of coordinates.
+  start at 0xFFFF_0000, beyond any number of coordinates;
+- one more uniform for the block as a whole: the low bytes of coordinate 0's words (`spare_uniform`).
 
 From bits to floats: see `uniform_from_bits` and `normals_from_bits`.
 
@@ -318,6 +319,45 @@ def uniform_block(
     True
     """
     return tuple(uniform_from_bits(w, dtype) for w in philox4x32(path_counter(path, block, stream), key))
+
+
+def spare_uniform(key: Key, path: Word, block: Word, dtype: torch.dtype = torch.float32) -> Tensor:
+    """One uniform number in (0, 1) for a whole block of four steps, from bits that the normals hardly use.
+
+    Parameters
+    ----------
+    key, path, block, dtype
+        As in `normal_block`.
+
+    Returns
+    -------
+    Tensor (n,)
+
+    Notes
+    -----
+    The low bytes of the four words of coordinate 0 (angles first, then radii) make a word of 31 bits, as if
+    by a fifth word of the same Philox call: a compiler that draws the normals too finds the call done. The
+    number is (word + 1/2) 2**-31, in float32 rounded and at most 1 - 2**-22.
+
+    It is not quite independent of the normals. Given all of its bits, a normal's angle is known modulo 2**-23
+    of a half turn and its radius modulo 2**-24 in u = exp(-r^2/2), which shifts the normal by about 4e-7. The
+    leading 16 bits are those of angles, so that a normal far out in the tail, whose radius feels its low
+    byte more, is seen by the trailing bits alone.
+
+    Examples
+    --------
+    >>> u = spare_uniform(split_seed(0), torch.arange(4000), block=0)
+    >>> abs(float(u.mean()) - 0.5) < 0.02
+    True
+    """
+    # narrowing keeps the low 32 bits
+    radius_a, angle_a, radius_b, angle_b = (
+        w.to(torch.int32) for w in philox4x32(path_counter(path, block, 0), key)
+    )
+    word = ((angle_a & 0xFF) << 23) | ((angle_b & 0xFF) << 15) | ((radius_a & 0xFF) << 7) | (radius_b & 0x7F)
+    u = (word.to(dtype) + 0.5) * 2.0**-31
+    # sums of probabilities that round to just below 1 must still exceed it
+    return torch.clamp(u, max=1 - 2.0**-22) if dtype == torch.float32 else u
 
 
 def _numbers(name: str, value: Any, below: int) -> Tensor:

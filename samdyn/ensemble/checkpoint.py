@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-SCHEMA = 1
+SCHEMA = 2
 FORMAT = "samdyn checkpoint"
 EVERY = 30.0  # seconds
 

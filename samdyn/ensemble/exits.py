@@ -2,8 +2,8 @@
 
 Algorithm
 ---------
-1. All paths that are still inside form a pool: one tensor a coordinate, and the path numbers. They stand at
-   the same step.
+1. All paths that are still inside form a pool: one tensor a coordinate, and the row numbers (a row is a path,
+   of one system or of several: `samdyn.ensemble.coefficients`). They stand at the same step.
 2. A sweep takes the pool through `SWEEP` blocks of four steps, tile by tile, so that a tile stays in the
    cache. A path that leaves is noted with its state at the start of the block; it runs on unobserved until
    the sweep ends. A tile that does not fit into memory is halved, for this sweep and all that follow.
@@ -31,39 +31,39 @@ from torch import Tensor
 
 from samdyn.compute.checks import Array
 from samdyn.compute.memory import halving
-from samdyn.compute.random import STEPS_PER_BLOCK, STREAM_BRIDGE, normal_block, split_seed, uniform_block
+from samdyn.compute.random import STEPS_PER_BLOCK, normal_block, spare_uniform, split_seed
 from samdyn.ensemble.checkpoint import Checkpoint
+from samdyn.ensemble.coefficients import Coefficients, Values
 from samdyn.ensemble.kernel import ExitTest, Kernel, advance_block, block_function, compiled_kernel
 from samdyn.ensemble.replay import Exits, Finish, Notes, replay
 from samdyn.ensemble.step import Stepper
 
-TILE = 1 << 14
+# paths to a call: more repay the overhead of a compiled one; an eager one has more arrays in the cache
+TILE, COMPILED_TILE = 1 << 14, 1 << 16
 SWEEP = 16
 REPLAY = 1 << 16
 
 # of each block of a sweep: its number, and the coefficients of its four steps
-SweepValues = Sequence[tuple[Tensor, tuple[tuple[Tensor, ...], ...]]]
+SweepValues = Sequence[tuple[Tensor, tuple[Values, ...]]]
 
 
 def first_exits(
     stepper: Stepper,
     test: ExitTest,
     finish: Finish,
-    coefficients: Callable[[int], Sequence[float]],
+    coefficients: Coefficients,
     starts: Array,
     *,
-    first_path: int = 0,
-    n_steps: int,
-    dt: float,
+    first_row: int = 0,
     seed: int,
     device: torch.device,
     dtype: torch.dtype,
     compile: bool,
     progress: Callable[[int, int], None] | None = None,
     checkpoint: Checkpoint | None = None,
-    tile: int = TILE,
+    tile: int | None = None,
 ) -> Exits:
-    """Advance paths until they leave or `n_steps` steps are done.
+    """Advance paths until they leave or their step limit is reached.
 
     Parameters
     ----------
@@ -71,15 +71,13 @@ def first_exits(
         The step and the exit test.
     finish : callable
         Draws face, fraction and exit point of paths known to leave in a step.
-    coefficients : callable
-        The coefficients' values at a step, in the order of `stepper.names`; a constant sequence for
-        constant coefficients.
+    coefficients : Coefficients
+        Of the system or the systems of the ensemble, with step lengths and step limits.
     starts : ndarray, shape (n, state_dim)
         Initial states.
-    first_path : int
-        Number of the first path: the random numbers are those of paths first_path, first_path + 1, ...
-    n_steps, dt, seed
-        Step limit, step length and seed.
+    first_row : int
+        Number of the first row of the ensemble; for one system the number of its first path.
+    seed : int
     device, dtype
         Where, and in which precision, states are kept.
     compile : bool
@@ -89,43 +87,47 @@ def first_exits(
         the run: a KeyboardInterrupt as Ctrl-C does.
     checkpoint : Checkpoint, optional
         Where the state is saved; what it holds is resumed.
-    tile : int
+    tile : int, optional
         Paths per kernel call.
     """
+    if tile is None:
+        tile = COMPILED_TILE if compile else TILE
+    n_steps = max(coefficients.n_steps)
+    limits = coefficients.limits(np.arange(first_row, first_row + len(starts)))
     result = Exits.of(len(starts), stepper.dim, n_steps)
     kernel: Kernel = compiled_kernel(stepper, test) if compile else block_function(stepper, test)
     plain = None if compile or device.type != "cpu" else stepper.eager()
     key_words = split_seed(seed)
     key = (torch.tensor(key_words[0], device=device), torch.tensor(key_words[1], device=device))
-    step_length = torch.tensor(dt, dtype=dtype, device=device)
+    step_length = coefficients.step_lengths(dtype, device)
+    constant = None if coefficients.scheduled else coefficients.block(0, dtype, device)
     notes = Notes()
     if checkpoint is not None and checkpoint.meta is not None:
-        block, pool, paths = _resume(checkpoint, result, notes, device, dtype)
+        block, pool, rows = _resume(checkpoint, result, notes, device, dtype)
     else:
         block = 0
         pool = torch.from_numpy(np.array(starts.T, order="C")).to(device=device, dtype=dtype)
-        paths = torch.arange(first_path, first_path + len(starts), device=device)
+        rows = torch.arange(first_row, first_row + len(starts), device=device)
         if checkpoint is not None:
-            _save(checkpoint, block, pool, paths, notes, result)
+            _save(checkpoint, block, pool, rows, notes, result)
 
-    def step_values(step: int) -> tuple[Tensor, ...]:
-        return tuple(torch.tensor(value, dtype=dtype, device=device) for value in coefficients(step))
-
-    def block_values(b: int) -> tuple[Tensor, tuple[tuple[Tensor, ...], ...]]:
-        four = tuple(step_values(STEPS_PER_BLOCK * b + j) for j in range(STEPS_PER_BLOCK))
-        return torch.tensor(b, device=device), four
+    def block_values(b: int) -> tuple[Tensor, tuple[Values, ...]]:
+        return torch.tensor(b, device=device), constant or coefficients.block(b, dtype, device)
 
     def run_tile(piece: slice, values: SweepValues, gone: Tensor) -> None:
-        state, path, left = tuple(pool[:, piece].unbind(0)), paths[piece], gone[piece]
+        state, row, left = tuple(pool[:, piece].unbind(0)), rows[piece], gone[piece]
+        path, own = coefficients.paths(row), coefficients.of_rows(row)
+        dt = own(step_length)
         noise = _sweep_noise(plain, test, key, path, block, len(values), dtype) if plain else None
         for s, (index, four) in enumerate(values):
+            four = tuple(tuple(map(own, step)) for step in four)
             if plain and noise:
-                following, code = advance_block(plain, test, state, *noise(s), four, step_length)
+                following, code = advance_block(plain, test, state, *noise(s), four, dt)
             else:
-                following, code = kernel(state, path, index, four, step_length, key)
+                following, code = kernel(state, path, index, four, dt, key)
             new = ((code > 0) & ~left).nonzero()[:, 0]
             if len(new):
-                notes.add(torch.stack([x[new] for x in state]), path[new], block + s, code[new])
+                notes.add(torch.stack([x[new] for x in state]), row[new], block + s, code[new])
                 left[new] = True
             state = following
         for d, x in enumerate(state):
@@ -134,6 +136,7 @@ def first_exits(
     def run_sweep(values: SweepValues) -> Tensor:
         """Advance the pool; which of its paths left."""
         nonlocal tile
+        assert tile is not None
         gone = torch.zeros(pool.shape[1], dtype=torch.bool, device=device)
         a = 0
 
@@ -143,14 +146,14 @@ def first_exits(
             run_tile(slice(a, a + size), values, gone)
 
         while a < pool.shape[1]:
-            noted, wanted = len(notes.paths), min(tile, pool.shape[1] - a)
+            noted, wanted = len(notes.rows), min(tile, pool.shape[1] - a)
             size = halving(attempt, wanted)
             tile = size if size < wanted else tile
             a += size
         return gone
 
     def settle() -> None:
-        replay(notes, result, stepper, finish, coefficients, first_path, step_length, key, REPLAY)
+        replay(notes, result, stepper, finish, coefficients, first_row, key, REPLAY)
         notes.rewind(0)
 
     n_blocks = -(-n_steps // STEPS_PER_BLOCK)
@@ -162,11 +165,14 @@ def first_exits(
                 gone = run_sweep([block_values(block + s) for s in range(sweep)])
                 if notes.count >= REPLAY:
                     settle()
-                if bool(gone.any()):
-                    pool, paths = pool[:, ~gone], paths[~gone]
                 block += sweep
+                if coefficients.several:  # systems whose step limit is reached have no more to do
+                    ended = limits[rows.cpu().numpy() - first_row] <= STEPS_PER_BLOCK * block
+                    gone |= torch.from_numpy(ended).to(device)
+                if bool(gone.any()):
+                    pool, rows = pool[:, ~gone], rows[~gone]
                 if checkpoint is not None and checkpoint.due():
-                    _save(checkpoint, block, pool, paths, notes, result)
+                    _save(checkpoint, block, pool, rows, notes, result)
                 if progress is not None:
                     progress(min(STEPS_PER_BLOCK * block, n_steps), pool.shape[1])
     except KeyboardInterrupt:
@@ -174,21 +180,21 @@ def first_exits(
         result.n_steps = min(STEPS_PER_BLOCK * block, n_steps)
     settle()
     # exits after the limit belong to the unfinished last block, or to a sweep that was interrupted
-    late = result.step >= result.n_steps
+    late = result.step >= np.minimum(limits, result.n_steps)
     result.step[late], result.face[late], result.point[late], result.diverged[late] = -1, -1, np.nan, False
     result.fraction[late] = 0.0
     if checkpoint is not None and not interrupted:  # a finished job's file gives its result again
-        _save(checkpoint, block, pool, paths, notes, result)
+        _save(checkpoint, block, pool, rows, notes, result)
     return result
 
 
 def _save(
-    checkpoint: Checkpoint, block: int, pool: Tensor, paths: Tensor, notes: Notes, result: Exits
+    checkpoint: Checkpoint, block: int, pool: Tensor, rows: Tensor, notes: Notes, result: Exits
 ) -> None:
-    arrays = {"pool": pool, "paths": paths}
+    arrays = {"pool": pool, "rows": rows}
     if notes.count:
         states, noted, blocks, codes = notes.joined()
-        arrays |= {"note_states": states, "note_paths": noted, "note_blocks": blocks, "note_codes": codes}
+        arrays |= {"note_states": states, "note_rows": noted, "note_blocks": blocks, "note_codes": codes}
     saved = {name: tensor.cpu().numpy() for name, tensor in arrays.items()}
     checkpoint.write({"kind": "pool", "block": block}, {**saved, **result.arrays()})
 
@@ -196,7 +202,7 @@ def _save(
 def _resume(
     checkpoint: Checkpoint, result: Exits, notes: Notes, device: torch.device, dtype: torch.dtype
 ) -> tuple[int, Tensor, Tensor]:
-    """Fill result and notes from a checkpoint; block number, pool and path numbers."""
+    """Fill result and notes from a checkpoint; block number, pool and row numbers."""
     assert checkpoint.meta is not None
     result.restore(checkpoint)
 
@@ -204,16 +210,16 @@ def _resume(
         return torch.from_numpy(checkpoint.arrays.pop(name)).to(device)
 
     try:
-        if "note_paths" in checkpoint.arrays:
-            states, noted = tensor("note_states"), tensor("note_paths")
+        if "note_rows" in checkpoint.arrays:
+            states, noted = tensor("note_states"), tensor("note_rows")
             notes.add(states, noted, tensor("note_blocks"), tensor("note_codes"))
-        block, pool, paths = int(checkpoint.meta["block"]), tensor("pool"), tensor("paths")
+        block, pool, rows = int(checkpoint.meta["block"]), tensor("pool"), tensor("rows")
     except KeyError as error:
         raise checkpoint.damaged(f"{error.args[0]} is missing") from error
-    if pool.dtype != dtype or pool.shape[1:] != paths.shape:
+    if pool.dtype != dtype or pool.shape[1:] != rows.shape:
         raise checkpoint.damaged("the pool does not fit")
     checkpoint.meta = None
-    return block, pool, paths
+    return block, pool, rows
 
 
 def _sweep_noise(
@@ -224,16 +230,16 @@ def _sweep_noise(
     block: int,
     sweep: int,
     dtype: torch.dtype,
-) -> Callable[[int], tuple[Sequence[Sequence[Tensor]], Sequence[Tensor]]]:
+) -> Callable[[int], tuple[Sequence[Sequence[Tensor]], Tensor | None]]:
     """The random numbers of a tile for a whole sweep, drawn at once: eager operations cost their
     overhead, not their size.
     """
     blocks = torch.arange(block, block + sweep, device=path.device)[:, None]
     k = stepper.n_normals
     normals = normal_block(key, path, blocks, k, dtype) if k else [()] * STEPS_PER_BLOCK
-    uniforms = uniform_block(key, path, blocks, STREAM_BRIDGE, dtype) if test.bridge else ()
+    uniforms = spare_uniform(key, path, blocks, dtype) if test.bridge else None
 
-    def at(s: int) -> tuple[Sequence[Sequence[Tensor]], Sequence[Tensor]]:
-        return [tuple(z[s] for z in step) for step in normals], [u[s] for u in uniforms]
+    def at(s: int) -> tuple[Sequence[Sequence[Tensor]], Tensor | None]:
+        return [tuple(z[s] for z in step) for step in normals], None if uniforms is None else uniforms[s]
 
     return at

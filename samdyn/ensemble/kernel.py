@@ -7,13 +7,14 @@ afterwards (`samdyn.ensemble.exits`) and the inner loop stays short.
 
 The same function runs eagerly or through torch.compile. Compiled, it becomes one vectorised loop:
 coordinates are separate 1-D tensors, random numbers are integer arithmetic on the path number, and
-coefficients are 0-d tensors, so that one kernel serves every lr, rho, dt and seed. Compiling needs a C++
+coefficients are tensors, so that one kernel serves every lr, rho, dt and seed. Compiling needs a C++
 compiler and takes 5-20 s (1 s from the on-disk cache); it pays from about `COMPILE_FROM` path-steps on.
 """
 
 from __future__ import annotations
 
 import functools
+import math
 import shutil
 import types
 from collections.abc import Callable, Sequence
@@ -23,13 +24,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from samdyn.compute.random import STEPS_PER_BLOCK, STREAM_BRIDGE, normal_block, uniform_block
+from samdyn.compute.exponential import power_of_two
+from samdyn.compute.random import STEPS_PER_BLOCK, normal_block, spare_uniform
 from samdyn.compute.vector import Coordinates
 from samdyn.ensemble.step import Stepper, combine
 
 COMPILE_FROM = 2e9
+_EXPONENT = -2.0 / math.log(2.0)
 
-# state, path numbers, block number, coefficients of each of the four steps, dt, key -> state, exit code
+# state, path numbers, block number, coefficients of each of the four steps, dt, key -> state, exit code;
+# coefficients and dt are 0-d, or have an entry for each path
 Kernel = Callable[
     [tuple[Tensor, ...], Tensor, Tensor, tuple[tuple[Tensor, ...], ...], Tensor, tuple[Tensor, Tensor]],
     tuple[tuple[Tensor, ...], Tensor],
@@ -72,6 +76,11 @@ class ExitTest:
         return distances, variances
 
 
+def crossed(a: Tensor, c: Tensor, variance: Any) -> Tensor:
+    """Probability that the bridge from inside, at distance a of a face, to distance c crosses the face."""
+    return power_of_two(torch.clamp(a * c * (_EXPONENT / variance), max=0.0))
+
+
 def block_function(stepper: Stepper, test: ExitTest) -> Kernel:
     """The block of four steps as a torch function, not compiled."""
 
@@ -85,8 +94,8 @@ def block_function(stepper: Stepper, test: ExitTest) -> Kernel:
     ) -> tuple[tuple[Tensor, ...], Tensor]:
         dtype, k = state[0].dtype, stepper.n_normals
         normals = normal_block(key, path, index, k, dtype) if k else [()] * STEPS_PER_BLOCK
-        uniforms = uniform_block(key, path, index, STREAM_BRIDGE, dtype) if test.bridge else ()
-        return advance_block(stepper, test, state, normals, uniforms, coefficients, dt)
+        uniform = spare_uniform(key, path, index, dtype) if test.bridge else None
+        return advance_block(stepper, test, state, normals, uniform, coefficients, dt)
 
     return block
 
@@ -96,14 +105,14 @@ def advance_block(
     test: ExitTest,
     state: tuple[Tensor, ...],
     normals: Sequence[Sequence[Tensor]],
-    uniforms: Sequence[Tensor],
+    uniform: Tensor | None,
     coefficients: Sequence[Sequence[Tensor]],
     dt: Any,
 ) -> tuple[tuple[Tensor, ...], Tensor]:
     """Four steps with given random numbers: the states after them, and the number (1-4) of the step in
     which each path left, or 0.
     """
-    code = torch.zeros_like(state[0])
+    code = total = torch.zeros_like(state[0])
     current = Coordinates(state)
     root = dt**0.5
     for j in range(STEPS_PER_BLOCK):
@@ -118,14 +127,13 @@ def advance_block(
             columns = []
             following = stepper.iterate(current, normals[j], coefficients[j])
         end = Coordinates(following[: stepper.dim])
-        if test.bridge:
+        # both written so that nan, a path that diverged, counts as outside
+        if uniform is not None:
             a, variance = test.geometry(start, columns, dt)
             c = [-face.distance(end) for face in test.faces]
-            # both written so that nan, a path that diverged, counts as outside
-            if len(a) == 1:  # u < exp(-2 a c / v), which exceeds 1 where the end is outside
-                left = ~(torch.log(uniforms[j]) >= a[0] * c[0] * (-2.0 / variance[0]))
-            else:
-                left = ~(uniforms[j] >= test.exit_probability(a, c, variance))
+            for p in map(crossed, a, c, variance):
+                total = total + p * (1.0 - total)
+            left = ~(uniform >= total)
         else:
             inside = test.faces[0].distance(end) < 0
             for face in test.faces[1:]:
@@ -157,7 +165,7 @@ def compiled_kernel(stepper: Stepper, test: ExitTest) -> Kernel:
     block: Any = block_function(stepper, test)
     # torch.compile counts recompilations by code object: a copy for each kernel keeps them apart
     own = types.FunctionType(block.__code__.replace(), block.__globals__, "block", None, block.__closure__)
-    compiled: Kernel = torch.compile(own, dynamic=True, fullgraph=True)
+    compiled: Kernel = torch.compile(own, dynamic=True, fullgraph=True, options={"max_fusion_size": 100000})
 
     def kernel(
         state: tuple[Tensor, ...],
@@ -170,8 +178,13 @@ def compiled_kernel(stepper: Stepper, test: ExitTest) -> Kernel:
         if len(path) > 1:
             return compiled(state, path, index, coefficients, dt, key)
         # a tile of one path would be compiled anew, as a scalar
-        state, path = tuple(x.repeat(2) for x in state), path.repeat(2)
+        state, path, dt = tuple(map(_twice, state)), _twice(path), _twice(dt)
+        coefficients = tuple(tuple(map(_twice, values)) for values in coefficients)
         following, code = compiled(state, path, index, coefficients, dt, key)
         return tuple(x[:1] for x in following), code[:1]
 
     return kernel
+
+
+def _twice(x: Tensor) -> Tensor:
+    return x.repeat(2) if x.ndim else x

@@ -27,16 +27,15 @@ from samdyn.compute.checks import Array
 from samdyn.compute.memory import halving
 from samdyn.compute.random import (
     STEPS_PER_BLOCK,
-    STREAM_BRIDGE,
     normal_block,
     normals_from_bits,
     path_counter,
     philox4x32,
-    uniform_block,
     uniform_from_bits,
 )
 from samdyn.compute.vector import Coordinates
 from samdyn.ensemble.checkpoint import Checkpoint
+from samdyn.ensemble.coefficients import Coefficients
 from samdyn.ensemble.step import Stepper, combine
 
 STREAM_EXIT = 0xFFFF_1000  # and the numbers after it: what an exit draws
@@ -99,46 +98,45 @@ class Exits:
 
 @dataclass
 class Notes:
-    """Paths that left, waiting for their replay: states at the start of the block, path and block
+    """Paths that left, waiting for their replay: states at the start of the block, row and block
     numbers, exit codes.
     """
 
     states: list[Tensor] = field(default_factory=list)
-    paths: list[Tensor] = field(default_factory=list)
+    rows: list[Tensor] = field(default_factory=list)
     blocks: list[Tensor] = field(default_factory=list)
     codes: list[Tensor] = field(default_factory=list)
     count: int = 0
 
-    def add(self, state: Tensor, path: Tensor, block: Tensor | int, code: Tensor) -> None:
+    def add(self, state: Tensor, row: Tensor, block: Tensor | int, code: Tensor) -> None:
         self.states.append(state)
-        self.paths.append(path)
-        self.blocks.append(block if isinstance(block, Tensor) else torch.full_like(path, block))
+        self.rows.append(row)
+        self.blocks.append(block if isinstance(block, Tensor) else torch.full_like(row, block))
         self.codes.append(code)
-        self.count += len(path)
+        self.count += len(row)
 
     def rewind(self, length: int) -> None:
         """Forget all but the first `length` entries."""
-        lists = (self.states, self.paths, self.blocks, self.codes)
+        lists = (self.states, self.rows, self.blocks, self.codes)
         if any(len(entries) > length for entries in lists):
             for entries in lists:
                 del entries[length:]
-            self.count = sum(map(len, self.paths))
+            self.count = sum(map(len, self.rows))
 
     def joined(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """States (state_dim, m), paths, blocks and codes (m,) of a non-empty list."""
+        """States (state_dim, m), rows, blocks and codes (m,) of a non-empty list."""
         return (
             torch.cat(self.states, dim=1),
-            torch.cat(self.paths),
+            torch.cat(self.rows),
             torch.cat(self.blocks),
             torch.cat(self.codes),
         )
 
 
 Draws = Callable[[int], tuple[list[Tensor], list[Tensor]]]
-# start, end and uniform of the step of the exit, further random numbers, coefficients, dt -> face,
-# fraction, point
+# start and end of the step of the exit, random numbers, coefficients, dt -> face, fraction, point
 Finish = Callable[
-    [Coordinates, Coordinates, Tensor, Draws, Sequence[Tensor], Tensor], tuple[Tensor, Tensor, Coordinates]
+    [Coordinates, Coordinates, Draws, Sequence[Tensor], Tensor], tuple[Tensor, Tensor, Coordinates]
 ]
 
 
@@ -161,9 +159,8 @@ def replay(
     result: Exits,
     stepper: Stepper,
     finish: Finish,
-    coefficients: Callable[[int], Sequence[float]],
-    first_path: int,
-    dt: Tensor,
+    coefficients: Coefficients,
+    first_row: int,
     key: tuple[Tensor, Tensor],
     batch: int,
 ) -> None:
@@ -172,18 +169,18 @@ def replay(
     if not notes.count:
         return
     with torch.no_grad():
-        states, paths, blocks, codes = notes.joined()
+        states, rows, blocks, codes = notes.joined()
         codes = codes.to(torch.int64)
 
         def record(piece: slice) -> None:
             _replay_batch(
-                states[:, piece], paths[piece], blocks[piece], codes[piece],
-                result, stepper, finish, coefficients, first_path, dt, key,
+                states[:, piece], rows[piece], blocks[piece], codes[piece],
+                result, stepper, finish, coefficients, first_row, key,
             )  # fmt: skip
 
         a = 0
-        while a < len(paths):
-            wanted = min(batch, len(paths) - a)
+        while a < len(rows):
+            wanted = min(batch, len(rows) - a)
             size = halving(lambda n, a=a: record(slice(a, a + n)), wanted)  # type: ignore[misc]
             batch = size if size < wanted else batch
             a += size
@@ -191,30 +188,23 @@ def replay(
 
 def _replay_batch(
     states: Tensor,
-    path: Tensor,
+    row: Tensor,
     block: Tensor,
     code: Tensor,
     result: Exits,
     stepper: Stepper,
     finish: Finish,
-    coefficients: Callable[[int], Sequence[float]],
-    first_path: int,
-    dt: Tensor,
+    coefficients: Coefficients,
+    first_row: int,
     key: tuple[Tensor, Tensor],
 ) -> None:
-    dtype, device = states.dtype, states.device
+    dtype, path = states.dtype, coefficients.paths(row)
     n_normals, dim = stepper.n_normals, stepper.dim
     normals: Any = normal_block(key, path, block, n_normals, dtype) if n_normals else [()] * STEPS_PER_BLOCK
-    uniforms = uniform_block(key, path, block, STREAM_BRIDGE, dtype)
-    # the coefficients at each path's own steps
-    known, where = torch.unique(block, return_inverse=True)
-    table = [
-        [list(coefficients(STEPS_PER_BLOCK * int(b) + j)) for j in range(STEPS_PER_BLOCK)]
-        for b in known.tolist()
-    ]
-    values = torch.tensor(table, dtype=dtype, device=device)[where]  # (n, 4, names)
+    values = coefficients.of_notes(block, row, dtype)
+    dt = coefficients.of_rows(row)(coefficients.step_lengths(dtype, states.device))
     current = Coordinates(states.unbind(0))
-    start, end, uniform = current, current, uniforms[0]
+    start = end = current
     own = values[:, 0]
     for j in range(STEPS_PER_BLOCK):
         at = [values[:, j, k] for k in range(values.shape[2])]
@@ -229,7 +219,6 @@ def _replay_batch(
         here = code == j + 1
         start = Coordinates(torch.where(here, u, v) for u, v in zip(current, start, strict=True))
         end = Coordinates(torch.where(here, u, v) for u, v in zip(following, end, strict=True))
-        uniform = torch.where(here, uniforms[j], uniform)
         own = torch.where(here[:, None], values[:, j], own)
         current = following
     start, end = Coordinates(start[:dim]), Coordinates(end[:dim])
@@ -238,8 +227,8 @@ def _replay_batch(
     def draws(count: int) -> tuple[list[Tensor], list[Tensor]]:
         return exit_draws(key, path, step, count, dtype)
 
-    face, fraction, point = finish(start, end, uniform, draws, own.unbind(1), dt)
-    index = (path - first_path).cpu().numpy()
+    face, fraction, point = finish(start, end, draws, own.unbind(1), dt)
+    index = (row - first_row).cpu().numpy()
     finite = torch.stack([x.isfinite() for x in end]).all(dim=0).cpu().numpy()
     result.step[index] = step.cpu().numpy()
     result.fraction[index] = np.where(finite, fraction.double().cpu().numpy(), 0.0)

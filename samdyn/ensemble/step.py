@@ -14,6 +14,7 @@ nothing.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +25,7 @@ from torch import Tensor
 from samdyn.compute.printing import printed_form
 from samdyn.compute.tracing import CoordinateForm, traced_or_batched
 from samdyn.compute.vector import Coordinates
+from samdyn.ensemble.step_cache import kept_stepper
 from samdyn.systems.diffusion import Diffusion
 from samdyn.systems.map import Map
 
@@ -120,40 +122,75 @@ def combine(columns: Sequence[Coordinates], weights: Sequence[Any]) -> Coordinat
     return Coordinates(total)
 
 
-def build_stepper(system: Map | Diffusion) -> Stepper:
-    """Trace the step of a system.
+def build_stepper(system: Map | Diffusion, varied: Sequence[str] = ()) -> Stepper:
+    """Trace the step of a system, or take the trace of an earlier call (`samdyn.ensemble.step_cache`).
 
     Parameters
     ----------
     system : Map or Diffusion
+    varied : sequence of str
+        Numbers of the loss or the noise that become inputs of the step, after the rule's coefficients and
+        lr, which always are.
 
     Examples
     --------
     >>> import samdyn as sd
-    >>> build_stepper(sd.Map(sd.landscapes.beale(), sd.SAM(0.5), lr=0.01)).names
-    ('rho', 'lr')
+    >>> step = sd.Map(sd.landscapes.beale(), sd.SAM(0.5), lr=0.01, noise=sd.GaussianNoise(std=1.0))
+    >>> build_stepper(step).names, build_stepper(step, varied=["std"]).names
+    (('rho', 'lr'), ('rho', 'lr', 'std'))
     """
     dim, state_dim, k = system.dim, system.state_dim, system.n_normals
-    names = tuple(system.coefficients())
-    if isinstance(system, Map):
+    own = tuple(system.coefficients())
+    names = (*own, *(name for name in varied if name not in own))
+    continuous = isinstance(system, Diffusion)
+    head = state_dim if continuous else state_dim + k
+    width = head + len(names)
 
-        def step(v: Tensor) -> Tensor:
-            values = dict(zip(names, v[state_dim + k :], strict=True))
-            normals = v[state_dim : state_dim + k] if k else None
-            return system.advance(v[:state_dim], normals, **values)
+    def values(v: Tensor) -> tuple[Any, dict[str, Tensor]]:
+        given = dict(zip(names, v[head:], strict=True))
+        extra = {name: given.pop(name) for name in names[len(own) :]}
+        return _with_tensors(system, extra) if extra else system, given
 
-        form = traced_or_batched(step, state_dim + k + len(names))
-        return Stepper(dim, state_dim, k, names, False, form, frozenset())
+    def step(v: Tensor) -> Tensor:
+        at, given = values(v)
+        normals = v[state_dim : state_dim + k] if k else None
+        return torch.as_tensor(at.advance(v[:state_dim], normals, **given))
 
     def local(v: Tensor) -> Tensor:
-        x, values = v[:dim], dict(zip(names, v[dim:], strict=True))
+        at, given = values(v)
+        x = v[:dim]
         # the noise is linear in the normals: B's columns are its values at the unit vectors
         basis = torch.eye(k, dtype=v.dtype, device=v.device)
-        root = torch.stack([system.point_noise(x, basis[j], **values) for j in range(k)], dim=1)
-        return torch.cat([system.point_drift(x, **values), root.reshape(-1)])
+        root = torch.stack([at.point_noise(x, basis[j], **given) for j in range(k)], dim=1)
+        return torch.cat([at.point_drift(x, **given), root.reshape(-1)])
 
-    form = traced_or_batched(local, dim + len(names))
-    return Stepper(dim, dim, k, names, True, form, _zeros(form))
+    function = local if continuous else step
+
+    def build() -> Stepper:
+        form = traced_or_batched(function, width)
+        zeros = _zeros(form) if continuous else frozenset()
+        return Stepper(dim, state_dim, k, names, continuous, form, zeros)
+
+    return kept_stepper(system, names, function, width, build)
+
+
+def _with_tensors(system: Map | Diffusion, values: dict[str, Tensor]) -> Map | Diffusion:
+    """The system with tensors for some numbers of its loss, its function or its noise, unchecked."""
+    system, rest = copy.copy(system), dict(values)
+    if isinstance(system, Map) and system._function is not None:
+        system._function = system._function.with_parameters(**rest)
+        return system
+    assert system.landscape is not None
+    of_loss = {name: rest.pop(name) for name in list(rest) if name in system.landscape.parameters}
+    if of_loss:
+        system.landscape = copy.copy(system.landscape)
+        system.landscape.parameters = {**system.landscape.parameters, **of_loss}
+    if rest:
+        noise = copy.copy(system.noise)
+        for name, value in rest.items():
+            object.__setattr__(noise, name, value)
+        object.__setattr__(system, "noise", noise)
+    return system
 
 
 def _zeros(form: Any) -> frozenset[int]:

@@ -31,10 +31,12 @@ from samdyn.compute.printing import numpy_form
 from samdyn.compute.random import split_seed, standard_normal
 from samdyn.compute.tracing import NotTraceable, coordinate_form, traced_or_batched
 from samdyn.ensemble.jumping_flow import jumping_flow
+from samdyn.ensemble.replicas import run_replicas
 from samdyn.ensemble.step import Stepper, build_stepper
 from samdyn.systems.diffusion import Diffusion
 from samdyn.systems.flow import Flow
 from samdyn.systems.map import Map
+from samdyn.systems.minibatch import Minibatch
 from samdyn.systems.system import System
 
 FEW = 24  # below so many starts a loop over floats beats numpy
@@ -133,6 +135,8 @@ def _map(system: Map, x: Array, n_steps: int, every: int, seed: int) -> Array:
     state = np.concatenate([x, rest], axis=1)
     if system.landscape is None:
         return _iterate_function(system, state, n_steps, every)
+    if isinstance(system.noise, Minibatch):
+        return _batches(system, state, n_steps, every, seed)
     stepper = build_stepper(system)
     if not system.scheduled and not stepper.n_normals and stepper.traced and 0 < len(x) <= FEW:
         constants = tuple(system.coefficients().values())
@@ -146,6 +150,18 @@ def _map(system: Map, x: Array, n_steps: int, every: int, seed: int) -> Array:
     return _loop(
         lambda s, z, step: advance(*s, *z, *_full(values(step), s)), stepper, state, n_steps, every, seed
     )[..., : system.dim]
+
+
+def _batches(system: Map, state: Array, n_steps: int, every: int, seed: int) -> Array:
+    """Steps on drawn batches: the engine of many replicas stores the points."""
+    at = np.unique(np.append(np.arange(0, n_steps, every), n_steps))
+    stored = np.empty((len(at), len(state), system.dim))
+
+    def store(record: int, part: slice, points: Array) -> None:
+        stored[record, part] = points
+
+    run_replicas(system, state, n_steps, at, store, seed=seed)
+    return stored
 
 
 def _diffusion(system: Diffusion, x: Array, t_max: float, dt: float | None, every: int, seed: int) -> Array:

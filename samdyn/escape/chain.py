@@ -20,6 +20,7 @@ sampler can be tested apart from its time-step bias; a `Map` with Gaussian noise
 3. Nystrom: 16 Gauss-Legendre nodes on panels of at most 1.5 s. Where b or s jumps (normalised SAM) T jumps
    too, and a panel ends there. The kernel is cut at 9.5 standard deviations, so the matrix is banded and
    sparse LU solves it. T at any start is the right-hand side of the equation at that start.
+   Up to a censoring time n dt the operator is applied n times instead.
 4. An infinite end is moved to 9.5 s beyond where the stationary weight exp(2 int b dt / s^2) is below
    exp(-45) of its maximum. What jumps across it is dropped.
 
@@ -37,7 +38,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -53,10 +53,11 @@ Function = Callable[[Array], Array]
 
 REACH = 9.5  # standard deviations of the kernel that are kept; the rest is below 1e-20
 MAX_ENTRIES = 30_000_000
+MAX_PRODUCTS = 4_000_000_000  # multiplications for a censored mean, about four seconds
 RISE = 45.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ChainExitTime:
     """Exit time of the discrete chain from each start.
 
@@ -138,8 +139,77 @@ def chain_mean_exit_time(
     starts = np.asarray(x0, dtype=np.float64)
     if not ((starts > lower) & (starts < upper)).all():
         raise ValueError(f"x0 must lie inside the interval {interval!r}, got {x0!r}")
+    equation = chain_equation(drift, standard_deviation_per_step, (lower, upper), dt, starts, correction)
+    return equation.moments(starts, times_crossing=crossing == "inside")
+
+
+@dataclass(frozen=True, eq=False)
+class ChainEquation:
+    """The integral equation on its nodes: the operator K, and what a first step takes."""
+
+    mean: Function
+    deviation: Function
+    dt: float
+    nodes: Array
+    weights: Array
+    barriers: list[float]
+
+    def operator(self, y: Array) -> sparse.csr_array:
+        """Rows of K at points y (n,)."""
+        return _kernel(y, self.mean(y), self.deviation(y), self.nodes, self.weights, self.barriers)
+
+    def first_step(self, y: Array, times_crossing: bool = True) -> tuple[Array, Array]:
+        """Moments t1 and t2 of the time spent in the first step, (n,)."""
+        dt = self.dt
+        one, two = np.full(y.shape, dt), np.full(y.shape, dt**2)
+        for barrier in self.barriers if times_crossing else ():
+            shift = (self.mean(y) - y) * math.copysign(1, barrier - y[0])
+            lost = _time_lost(np.abs(barrier - y), shift, self.deviation(y))
+            one, two = one - dt * lost[0], two - dt**2 * lost[1]
+        return one, two
+
+    def moments(self, starts: Array, times_crossing: bool = True) -> ChainExitTime:
+        """Moments of the exit time from starts of any shape."""
+        dt, inside = self.dt, self.operator(self.nodes)
+        lu = splu((sparse.eye_array(len(self.nodes), format="csc") - inside).tocsc())
+        one, two = self.first_step(self.nodes, times_crossing)
+        t1 = lu.solve(one)
+        t2 = lu.solve(two + 2 * dt * (inside @ t1))
+        flat = starts.ravel()
+        from_start = self.operator(flat)
+        one, two = self.first_step(flat, times_crossing)
+        follow = from_start @ t1
+        mean, square = one + follow, two + 2 * dt * follow + from_start @ t2
+        return ChainExitTime(mean.reshape(starts.shape)[()], square.reshape(starts.shape)[()], len(t1))
+
+    def censored(self, starts: Array, n_steps: int) -> tuple[Array, Array] | None:
+        """E[min(tau, n dt)] and P(tau <= n dt) from starts (m,); None where that takes too long.
+
+        With S_k = K^k 1 the probability to be inside after k steps, the first is the sum of K^k t1 below n.
+        """
+        inside = self.operator(self.nodes)
+        if n_steps * inside.nnz > MAX_PRODUCTS:
+            return None
+        time, alive = self.first_step(self.nodes)[0], np.ones(len(self.nodes))
+        total = np.zeros(len(self.nodes))
+        for _ in range(n_steps - 1):
+            total += time
+            time, alive = inside @ time, inside @ alive
+        from_start = self.operator(starts)
+        return self.first_step(starts)[0] + from_start @ total, 1 - from_start @ alive
+
+
+def chain_equation(
+    drift: Function,
+    standard_deviation_per_step: Function | float,
+    interval: tuple[float, float],
+    dt: float,
+    starts: Array,
+    correction: str | None = None,
+) -> ChainEquation:
+    """The nodes of the equation, for arguments as in `chain_mean_exit_time`."""
     mean, deviation = _coefficients(drift, standard_deviation_per_step, dt)
-    window = _window(mean, deviation, lower, upper, starts)
+    window = _window(mean, deviation, *interval, starts)
 
     def both(x: Array) -> Array:
         return np.stack([mean(x) - x, deviation(x)])
@@ -150,113 +220,8 @@ def chain_mean_exit_time(
     pieces = [np.linspace(a, b, n + 1)[:-1] for a, b, n in zip(cuts[:-1], cuts[1:], counts, strict=True)]
     edges = np.append(np.concatenate(pieces), window[1])
     x, w = panel_nodes(edges).ravel(), (np.diff(edges)[:, None] / 2 * WEIGHTS).ravel()
-    barriers = [end for end in (lower, upper) if math.isfinite(end)] if correction else []
-
-    def kernel(y: Array) -> sparse.csr_array:
-        return _kernel(y, mean(y), deviation(y), x, w, barriers)
-
-    def first_step(y: Array) -> tuple[Array, Array]:
-        one, two = np.full(y.shape, dt), np.full(y.shape, dt**2)
-        for barrier in barriers if crossing == "inside" else ():
-            lost = _time_lost(
-                np.abs(barrier - y), (mean(y) - y) * math.copysign(1, barrier - y[0]), deviation(y)
-            )
-            one, two = one - dt * lost[0], two - dt**2 * lost[1]
-        return one, two
-
-    inside = kernel(x)
-    lu = splu((sparse.eye_array(len(x), format="csc") - inside).tocsc())
-    one, two = first_step(x)
-    t1 = lu.solve(one)
-    t2 = lu.solve(two + 2 * dt * (inside @ t1))
-    flat = starts.ravel()
-    from_start = kernel(flat)
-    one, two = first_step(flat)
-    follow = from_start @ t1
-    mean_time, square = one + follow, two + 2 * dt * follow + from_start @ t2
-    return ChainExitTime(mean_time.reshape(starts.shape)[()], square.reshape(starts.shape)[()], len(x))
-
-
-def chain_exit_time(
-    system: Any,
-    region: Any,
-    x0: npt.ArrayLike,
-    *,
-    dt: float | None = None,
-    correction: str | None = None,
-    crossing: str = "inside",
-) -> ChainExitTime:
-    """Exit-time moments of a stochastic `Map`, or of Euler-Maruyama steps of a `Diffusion`, in one dimension.
-
-    Parameters
-    ----------
-    system : Map or Diffusion
-        One-dimensional, with constant coefficients; a map with noise of ``probe="full"`` and without
-        momentum.
-    region : region
-        With the interval's ends: `HalfSpace`, `Box`, `Ball`, or an intersection of them.
-    x0 : array_like, shape (..., 1)
-        Starts.
-    dt : float
-        Time step of a diffusion; a map has none and counts steps.
-    correction, crossing
-        As in `chain_mean_exit_time`; a map has no time inside a step and takes None.
-
-    Returns
-    -------
-    ChainExitTime
-        In steps for a map, in time for a diffusion.
-
-    Examples
-    --------
-    >>> import samdyn as sd
-    >>> from samdyn.escape.chain import chain_exit_time
-    >>> sgd = sd.Map(sd.landscapes.double_well(), sd.GD(), lr=0.1, noise=sd.GaussianNoise(std=1.0))
-    >>> chain_exit_time(sgd, sd.HalfSpace([1.0], 0.0), [-1.0]).mean.round(4)
-    np.float64(4168.9393)
-    """
-    from samdyn.escape.domain import bounds
-
-    if getattr(system, "dim", None) != 1:
-        raise ValueError(f"system must have one dimension, got dim={getattr(system, 'dim', None)!r}")
-    if getattr(system, "scheduled", False):
-        raise ValueError("system must have constant coefficients: its rho or lr is a schedule")
-    starts = checks.points("x0", x0, 1)[..., 0]
-    lower, upper = bounds(region, 1)[0]
-    if math.isinf(lower) and math.isinf(upper):
-        raise ValueError(f"region must be an interval or a half-line, got {region!r}")
-    unit = 1.0
-    diffusion = system
-    if not hasattr(system, "drift"):
-        if dt is not None or correction is not None:
-            raise ValueError("dt and correction must be None for a map, which has no time inside a step")
-        if getattr(system, "noise", None) is None or getattr(system, "momentum", 0.0) != 0:
-            raise ValueError("system must be a map with noise and without momentum")
-        if getattr(system.noise, "probe", "full") != "full":
-            raise ValueError(
-                "system.noise.probe must be 'full': with another probe a step is not Gaussian, "
-                f"got {system.noise.probe!r}"
-            )
-        from samdyn.systems.diffusion import Diffusion
-
-        # Euler-Maruyama steps of length lr of the diffusion are the map
-        diffusion = Diffusion(system.landscape, system.rule, lr=system.lr, noise=system.noise)
-        dt = unit = float(system.lr)
-    elif dt is None:
-        raise ValueError("dt must be given for a diffusion")
-    step = checks.number("dt", dt, above=0)
-
-    def drift(x: Array) -> Array:
-        return np.asarray(diffusion.drift(x[..., None]), dtype=np.float64)[..., 0]
-
-    def deviation(x: Array) -> Array:
-        covariance = np.asarray(diffusion.covariance(x[..., None]), dtype=np.float64)
-        return np.sqrt(covariance[..., 0, 0] * step)
-
-    result = chain_mean_exit_time(
-        drift, deviation, (lower, upper), step, starts, correction, crossing=crossing
-    )
-    return ChainExitTime(result.mean / unit, result.second_moment / unit**2, result.n_nodes)
+    barriers = [end for end in interval if math.isfinite(end)] if correction else []
+    return ChainEquation(mean, deviation, dt, x, w, barriers)
 
 
 def _coefficients(drift: Function, deviation: Function | float, dt: float) -> tuple[Function, Function]:

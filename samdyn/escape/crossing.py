@@ -72,11 +72,25 @@ def projected_variance(
     >>> projected_variance((1.0, 0.0), [(0.5, 0.0), (0.0, 2.0)])
     0.25
     """
+    if _isotropic(columns):
+        return columns[0][0] * columns[0][0]
     total: Variance = 0.0
     for column in columns:
         along = project(normal, column)
         total = total + along * along
     return total
+
+
+def _isotropic(columns: Sequence[Sequence[Tensor | float]]) -> bool:
+    """Whether B is visibly one entry times the identity, so that no normal need be computed."""
+    if len(columns) != len(columns[0]):
+        return False
+    first = columns[0][0]
+    return all(
+        entry is first if i == j else isinstance(entry, float) and entry == 0.0
+        for j, column in enumerate(columns)
+        for i, entry in enumerate(column)
+    )
 
 
 def conjugate_direction(

@@ -21,6 +21,7 @@ import numpy.typing as npt
 
 from samdyn.compute import checks
 from samdyn.compute.checks import Array
+from samdyn.escape.faces import PlaneFace, SphereFace
 from samdyn.escape.regions import Intersection
 
 RISE = {1: 45.0, 2: 30.0}
@@ -73,6 +74,15 @@ def bounds(region: Any, dim: int) -> Array:
         parts = np.stack([bounds(part, dim) for part in region.parts])
         box[:, 0], box[:, 1] = parts[:, :, 0].max(axis=0), parts[:, :, 1].min(axis=0)
     return box
+
+
+def interval(region: Any) -> tuple[float, float] | None:
+    """The ends of a one-dimensional region of balls, boxes and half-spaces; None for any other."""
+    faces = region.with_dim(1).faces
+    if not all(isinstance(face, PlaneFace | SphereFace) for face in faces):
+        return None  # a function, a union or a complement, may cut the interval anywhere
+    lower, upper = bounds(region, 1)[0]
+    return float(lower), float(upper)
 
 
 def _landmarks(region: Any, dim: int) -> Array:

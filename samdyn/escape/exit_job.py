@@ -1,38 +1,26 @@
 """A first-exit job: what is simulated, as data that travel to workers and name a checkpoint.
 
-A `Job` holds the system, the region and the options. A process makes the traced step, the exit test and the
-function that draws exits out of it once (`prepare`). `describe` lists
-all that the numbers of a job depend on, for the header of a checkpoint: text of system and region, the code
-of the traced step, the values of the coefficients, hashes of starts and distances, and the options.
+A `Job` holds the systems, the region and the options. A process makes the traced step, the exit test and
+the function that draws exits out of it once (`prepare`). Several systems run as one ensemble: they differ
+in numbers that are inputs of the traced step.
 """
 
 from __future__ import annotations
 
-import hashlib
-import re
 import threading
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
-from torch import Tensor
 
-from samdyn.compute.checks import Array
-from samdyn.compute.random import standard_normal
-from samdyn.compute.vector import Coordinates
+from samdyn.ensemble.coefficients import Coefficients
 from samdyn.ensemble.kernel import ExitTest
-from samdyn.ensemble.replay import Draws, Finish
-from samdyn.ensemble.step import Stepper, build_stepper, combine
-from samdyn.escape.crossing import (
-    conjugate_direction,
-    exit_point,
-    exit_probability,
-    first_exit,
-    projected_variance,
-)
+from samdyn.ensemble.replay import Finish
+from samdyn.ensemble.step import Stepper, build_stepper
+from samdyn.escape.crossing import exit_probability, projected_variance
+from samdyn.escape.exit_draw import finisher
 from samdyn.escape.faces import ComplementFace, Face, FunctionFace, UnionFace
 from samdyn.escape.regions import OpenSet
 from samdyn.systems.diffusion import Diffusion
@@ -43,14 +31,21 @@ PRECISIONS = {"single": torch.float32, "double": torch.float64}
 
 @dataclass(frozen=True)
 class Job:
-    """What is simulated; picklable where system and region are.
+    """What is simulated; picklable where systems and region are.
 
     Attributes
     ----------
-    system, region
-        The region with its dimension known.
-    n_steps, dt, seed
-        Step limit, step length, seed.
+    systems : tuple
+        One system, or several of the same structure.
+    varied : tuple of str
+        Names of the numbers in which they differ.
+    region
+        With its dimension known.
+    n_paths : int
+        Paths of each system.
+    limits, dts : tuple of int, tuple of float
+        For each system the step limit and the step length.
+    seed : int
     bridge : bool
         Whether exits within a step are tested for.
     device, precision : str
@@ -59,10 +54,12 @@ class Job:
         Tells apart the jobs that a worker has seen.
     """
 
-    system: Diffusion | Map
+    systems: tuple[Diffusion | Map, ...]
+    varied: tuple[str, ...]
     region: OpenSet
-    n_steps: int
-    dt: float
+    n_paths: int
+    limits: tuple[int, ...]
+    dts: tuple[float, ...]
     seed: int
     bridge: bool
     device: str
@@ -70,11 +67,24 @@ class Job:
     compile: bool
     key: str = field(default_factory=lambda: uuid.uuid4().hex)
 
+    @property
+    def system(self) -> Diffusion | Map:
+        """The first system."""
+        return self.systems[0]
+
+    @property
+    def n_steps(self) -> int:
+        """The largest step limit."""
+        return max(self.limits)
+
+    @property
+    def n_rows(self) -> int:
+        """Paths of all systems together."""
+        return self.n_paths * len(self.systems)
+
     def options(self) -> dict[str, Any]:
         """The keyword arguments of `first_exits`."""
         return {
-            "n_steps": self.n_steps,
-            "dt": self.dt,
             "seed": self.seed,
             "device": torch.device(self.device),
             "dtype": PRECISIONS[self.precision],
@@ -88,7 +98,7 @@ class Prepared(NamedTuple):
     stepper: Stepper
     test: ExitTest
     finish: Finish
-    coefficients: Callable[[int], Sequence[float]]
+    coefficients: Coefficients
 
 
 _prepared: dict[str, Prepared] = {}
@@ -99,12 +109,12 @@ def prepare(job: Job) -> Prepared:
     """Trace the job's step, once in a process."""
     with _lock:  # an executor may run several pieces in threads of one process
         if job.key not in _prepared:
-            stepper = build_stepper(job.system)
+            stepper = build_stepper(job.system, job.varied)
             test = ExitTest(job.region.faces, job.bridge, exit_probability, projected_variance)
             while len(_prepared) > 1:
                 del _prepared[next(iter(_prepared))]
             _prepared[job.key] = Prepared(
-                stepper, test, finisher(stepper, test), _coefficients(job.system, job.dt)
+                stepper, test, finisher(stepper, test), _coefficients(job, stepper.names)
             )
         return _prepared[job.key]
 
@@ -136,114 +146,18 @@ def is_pointwise(job: Job) -> bool:
     )
 
 
-def describe(job: Job, starts: Array, n_paths: int) -> dict[str, Any]:
-    """All that the numbers of a job depend on, as JSON."""
-    stepper, coefficients = prepare(job).stepper, prepare(job).coefficients
-    points = np.concatenate([starts[:1, : stepper.dim] + scale * _spread(stepper.dim) for scale in (0.1, 3)])
-    with torch.no_grad():
-        if stepper.traced:
-            step = _hash(stepper.form.code.encode())  # type: ignore[attr-defined]
-        else:
-            inputs = np.concatenate([points] * (stepper.n_normals + 3), axis=1)
-            numbers = len(coefficients(0))
-            width = stepper.state_dim + (0 if stepper.continuous else stepper.n_normals)
-            rows = [*inputs.T[:width], *(np.full(len(points), c) for c in coefficients(0))]
-            values = stepper.form(*(torch.from_numpy(np.ascontiguousarray(row)) for row in rows))
-            step = f"{numbers} {_hash(_rounded(torch.stack(values).numpy()))}"
-    at = np.unique(np.geomspace(1, job.n_steps, 200).astype(np.int64) - 1)
-    schedule = np.array([coefficients(int(k)) for k in at], dtype=float)
-    return {
-        "n_paths": n_paths,
-        "n_steps": job.n_steps,
-        "dt": job.dt,
-        "seed": job.seed,
-        "correction": "bridge" if job.bridge else None,
-        "device": torch.device(job.device).type,
-        "precision": job.precision,
-        "compile": job.compile,
-        "system": _text(job.system),
-        "parameters": {name: _value(value) for name, value in job.system.parameters.items()},
-        "region": _text(job.region),
-        "x0": _hash(np.ascontiguousarray(starts).tobytes()),
-        "coefficients": _hash(schedule.tobytes()),
-        "step": step,
-        "distances": _hash(_rounded(np.asarray(job.region.signed_distance(points)))),
-    }
+def _coefficients(job: Job, names: Sequence[str]) -> Coefficients:
+    """Of all systems, in the order of the step's inputs."""
+    own = len(job.system.coefficients())
+    at = tuple(_values(system, dt, names[own:]) for system, dt in zip(job.systems, job.dts, strict=True))
+    return Coefficients(at, job.dts, job.limits, job.n_paths, job.system.scheduled)
 
 
-def _spread(dim: int) -> Array:
-    return np.asarray(standard_normal(1, np.arange(8), 0, dim), dtype=np.float64).reshape(8, dim)
-
-
-def _hash(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()[:32]
-
-
-def _rounded(values: Array) -> bytes:
-    # to single precision: the last bits are the machine's business
-    return values.astype(np.float32).tobytes()
-
-
-def _text(value: object) -> str:
-    """A repr without addresses, which differ from process to process."""
-    return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value))
-
-
-def _value(value: Any) -> Any:
-    if isinstance(value, Tensor):
-        value = value.detach().cpu().numpy()
-    if isinstance(value, np.ndarray):
-        return f"{value.dtype} {value.shape} {_hash(np.ascontiguousarray(value).tobytes())}"
-    return value if isinstance(value, int | float | str | None) else _text(value)
-
-
-def _coefficients(system: Diffusion | Map, dt: float) -> Callable[[int], Sequence[float]]:
-    """Coefficient values at a step of the simulation; a Diffusion's schedules count steps of its lr."""
+def _values(system: Diffusion | Map, dt: float, extra: Sequence[str]) -> Callable[[int], Sequence[float]]:
+    """Values at a step of the simulation; a Diffusion's schedules count steps of its lr."""
+    rest = tuple(float(system.parameters[name]) for name in extra)
     if not system.scheduled:
-        constant = tuple(system.coefficients().values())
+        constant = (*system.coefficients().values(), *rest)
         return lambda step: constant
     unit = dt / system.coefficients()["lr"] if isinstance(system, Diffusion) else 1.0
-    return lambda step: tuple(system.coefficients(int(step * unit + 1e-9)).values())
-
-
-def finisher(stepper: Stepper, test: ExitTest) -> Finish:
-    """The function that draws face, time within the step and place of an exit."""
-    n_faces = len(test.faces)
-
-    def watched(
-        start: Coordinates,
-        end: Coordinates,
-        uniform: Tensor,
-        draws: Draws,
-        coefficients: Sequence[Tensor],
-        dt: Tensor,
-    ) -> tuple[Tensor, Tensor, Coordinates]:
-        outside = torch.stack([face.distance(end) for face in test.faces])
-        return outside.argmax(dim=0), torch.ones_like(uniform), end
-
-    def bridged(
-        start: Coordinates,
-        end: Coordinates,
-        uniform: Tensor,
-        draws: Draws,
-        coefficients: Sequence[Tensor],
-        dt: Tensor,
-    ) -> tuple[Tensor, Tensor, Coordinates]:
-        normals, uniforms = draws(2 * n_faces + stepper.n_normals)
-        _, columns = stepper.local(start, coefficients)
-        a, variance = test.geometry(start, columns, dt)
-        c = [-face.distance(end) for face in test.faces]
-        choices = [uniform / test.exit_probability(a, c, variance), *uniforms[n_faces : 2 * n_faces - 1]]
-        face, fraction = first_exit(a, c, variance, choices, normals[:n_faces], uniforms[:n_faces])
-        noise = combine(columns, [z * dt**0.5 for z in normals[2 * n_faces :]])
-        noise = Coordinates(s + torch.zeros_like(uniform) for s in noise)
-        point = end
-        for i, own in enumerate(test.faces):
-            _, normal = own.distance_and_normal(start)
-            direction = conjugate_direction(normal, columns)
-            others = [other for other in test.faces if other is not own]
-            here = exit_point(start, end, fraction, own, noise, direction, others)
-            point = Coordinates(torch.where(face == i, u, v) for u, v in zip(here, point, strict=True))
-        return face, fraction, point
-
-    return bridged if test.bridge else watched
+    return lambda step: (*system.coefficients(int(step * unit + 1e-9)).values(), *rest)

@@ -27,7 +27,7 @@ from samdyn.escape.exit_job import Job, prepare
 
 
 class Piece(NamedTuple):
-    """A range of paths; starts has one row for all or one for each."""
+    """A range of rows of the ensemble; starts has one start for all or one for each."""
 
     first: int
     n_paths: int
@@ -35,7 +35,7 @@ class Piece(NamedTuple):
 
     @property
     def paths(self) -> slice:
-        """Their places in an array over all paths."""
+        """Their places in an array over all rows."""
         return slice(self.first, self.first + self.n_paths)
 
 
@@ -47,29 +47,27 @@ def run_piece(job: Job, piece: Piece) -> Exits:
             raise KeyboardInterrupt
 
     starts = np.broadcast_to(piece.starts, (piece.n_paths, piece.starts.shape[1]))
-    return first_exits(
-        *prepare(job), starts, first_path=piece.first, progress=stop_when_told, **job.options()
-    )
+    return first_exits(*prepare(job), starts, first_row=piece.first, progress=stop_when_told, **job.options())
 
 
-def cut(job: Job, starts: Array, n_paths: int) -> dict[int, Piece]:
+def cut(job: Job, starts: Array) -> dict[int, Piece]:
     """The pieces of a job."""
     return {
         i: Piece(a, b - a, starts if len(starts) == 1 else starts[a:b])
-        for i, (a, b) in enumerate(workers.ranges(n_paths))
+        for i, (a, b) in enumerate(workers.ranges(job.n_rows))
     }
 
 
 def run_apart(
     job: Job,
     pieces: dict[int, Piece],
-    n_paths: int,
     n_workers: int,
     executor: Executor | None,
     saved: Checkpoint | None,
     progress: bool,
 ) -> Exits:
     """All pieces, on workers if there are any; after Ctrl-C the steps that each path was followed for."""
+    n_paths = job.n_rows
     followed = np.zeros(n_paths, dtype=np.int64)
     result = Exits.of(n_paths, job.system.dim, followed)
     done = np.zeros(len(pieces), dtype=bool)
@@ -130,13 +128,13 @@ def _work(result: Exits, which: npt.NDArray[np.bool_], job: Job) -> float:
     return float(np.where(steps >= 0, steps + 1, job.n_steps).sum())
 
 
-def standing(job: Job, saved: Checkpoint, n_paths: int) -> tuple[int, int, float]:
+def standing(job: Job, saved: Checkpoint) -> tuple[int, int, float]:
     """Where a job that runs as one pool stands: completed steps, paths inside, path-steps done."""
     if saved.meta is None:
-        return 0, n_paths, 0.0
+        return 0, job.n_rows, 0.0
     try:
         step = min(STEPS_PER_BLOCK * int(saved.meta["block"]), job.n_steps)
-        inside, left = len(saved.arrays["paths"]), saved.arrays["step"]
+        inside, left = len(saved.arrays["rows"]), saved.arrays["step"]
     except (KeyError, TypeError, ValueError) as error:
         raise saved.damaged("the pool is missing") from error
     return step, inside, float(inside * step + (left[left >= 0] + 1).sum())

@@ -59,8 +59,8 @@ class ExitLocation:
         return len(self.face_names)
 
     def plot(self, ax: Any = None, **options: Any) -> Any:
-        """Draw the distribution, see `samdyn.plot.exits.exit_locations`; returns the matplotlib Axes."""
-        from samdyn.plot.exits import exit_locations
+        """Draw the distribution, see `samdyn.plot.locations.exit_locations`; returns the matplotlib Axes."""
+        from samdyn.plot.locations import exit_locations
 
         return exit_locations(self, ax=ax, **options)
 

@@ -1,72 +1,35 @@
-"""Statistics of first exit times, censored or not.
+"""The result of `exit_times`: first exit times of an ensemble, censored or not, and their statistics.
 
-Mean: total time watched over the number of exits; without censoring that is the sample mean. With censoring
-it is the maximum-likelihood mean of an exponential law. Whatever the law, it estimates
-E[min(T, c)] / P(T <= c) for censoring at c, which is the mean where the hazard is constant. Its standard
-error is that of a ratio, sqrt(sum (w_i - m d_i)^2) / sum d_i with w the watched times and d the exit flags;
-without censoring that is the usual standard deviation over sqrt(n).
-
-Survival: Kaplan-Meier with the log-log confidence band (scipy.stats.ecdf).
+The methods present what other modules work out: the mean and its intervals (`mean_interval`), the survival
+curve and quantiles (`survival`), the slowest rate (`tail`), where paths leave (`location`), the exact answer
+(`exact_comparison`) and the file (`result_file`).
 """
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import math
 import os
-import warnings
 from dataclasses import InitVar, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
 
 from samdyn.compute import checks
 from samdyn.compute.checks import Array
 from samdyn.escape.location import ExitLocation, locate
+from samdyn.escape.mean_interval import exposure_mean, mean_error, mean_interval
+from samdyn.escape.result_file import read, write
+from samdyn.escape.survival import Survival, kaplan_meier
 from samdyn.escape.tail import TailRate, checks_level, fit_tail
 
 if TYPE_CHECKING:
-    from samdyn.escape.comparison import ExactComparison
+    from samdyn.escape.exact_comparison import ExactComparison
 
-SCHEMA = 1
-METHODS = ("normal", "exact", "bootstrap")
-PLOTS = ("survival", "density", "location")
+PLOTS = ("survival", "density", "quantiles", "location")
 
 
-@dataclass(frozen=True)
-class Survival:
-    """Kaplan-Meier estimate of the probability that a path is still inside.
-
-    Attributes
-    ----------
-    times : ndarray, shape (m,)
-        Exit times, sorted, after a leading 0.
-    probability, lower, upper : ndarray, shape (m,)
-        Estimate and confidence band at and after each time.
-    """
-
-    times: Array
-    probability: Array
-    lower: Array
-    upper: Array
-
-    def __call__(self, t: npt.ArrayLike) -> Array:
-        """The estimate at times t."""
-        at = np.searchsorted(self.times, np.asarray(t, dtype=float), side="right") - 1
-        return np.asarray(np.where(at < 0, 1.0, self.probability[np.maximum(at, 0)]))
-
-    def first_time(self, curve: Array, level: npt.ArrayLike) -> Array:
-        """First of `times` at which a curve over them is at or below a level; nan where it never is."""
-        # the curve is a product of shares, 0.6000000000000001 where it should be 0.6
-        falling = 1e-12 - np.minimum.accumulate(curve)
-        index = np.searchsorted(falling, -np.asarray(level, dtype=float), side="left")
-        return np.where(index < len(self.times), self.times[np.minimum(index, len(self.times) - 1)], np.nan)
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ExitTimes:
     """First exit times of an ensemble of paths.
 
@@ -149,16 +112,12 @@ class ExitTimes:
     @property
     def mean(self) -> float:
         """Mean exit time: time watched over number of exits; inf if no path left."""
-        return float(self.watched.sum() / self.n_exited) if self.n_exited else math.inf
+        return exposure_mean(self.watched, self.exited)
 
     @property
     def standard_error(self) -> float:
         """Standard error of `mean`; inf if no path left."""
-        if not self.n_exited:
-            return math.inf
-        deviation = self.watched - self.mean * self.exited
-        scale = len(self) / max(len(self) - 1, 1)
-        return float(math.sqrt(scale * (deviation**2).sum()) / self.n_exited)
+        return mean_error(self.watched, self.exited)
 
     @property
     def rate(self) -> float:
@@ -190,35 +149,7 @@ class ExitTimes:
         >>> low < exits.mean < high
         True
         """
-        level = checks_level(level)
-        if method not in METHODS:
-            raise ValueError(f"method must be one of {', '.join(map(repr, METHODS))}, got {method!r}")
-        exposure, events = float(self.watched.sum()), self.n_exited
-        tail = (1 - level) / 2
-        if events == 0:
-            return exposure / float(-math.log(1 - level)), math.inf
-        if method == "exact":
-            # Exits of a path that is watched to the end: 2 exposure / mean is chi-squared with 2 events
-            # degrees of freedom; with censoring by time the upper end takes one event more, which makes the
-            # interval conservative
-            more = 2 * events + (0 if self.exited.all() else 2)
-            upper = 2 * exposure / float(stats.chi2.ppf(tail, 2 * events))
-            return 2 * exposure / float(stats.chi2.ppf(1 - tail, more)), upper
-        if len(self) < 2:  # one path says nothing about the spread
-            return 0.0, math.inf
-        if method == "bootstrap":
-            low, high = np.quantile(self._bootstrap_means(2000), [tail, 1 - tail])
-            return float(low), float(high)
-        reach = float(stats.norm.ppf(1 - tail)) * self.standard_error
-        return self.mean - reach, self.mean + reach
-
-    def _bootstrap_means(self, n_resamples: int) -> Array:
-        rng = np.random.default_rng(self.seed)
-        means = np.empty(n_resamples)
-        for i in range(n_resamples):  # one resample at a time: memory stays at one index array
-            pick = rng.integers(0, len(self), len(self))
-            means[i] = self.watched[pick].sum() / max(int(self.exited[pick].sum()), 1)
-        return means
+        return mean_interval(self.watched, self.exited, level, method, self.seed)
 
     def survival(self, level: float = 0.95) -> Survival:
         """Kaplan-Meier survival curve with its confidence band.
@@ -232,29 +163,7 @@ class ExitTimes:
         -------
         Survival
         """
-        level = checks_level(level)
-        if not self.n_exited:
-            one = np.ones(1)
-            return Survival(np.zeros(1), one, one * 0, one)
-        data = stats.CensoredData(uncensored=self.watched[self.exited], right=self.watched[~self.exited])
-        curve = stats.ecdf(data).sf
-        with np.errstate(all="ignore"), warnings.catch_warnings():
-            # the log-log band is undefined where all paths are inside, or none
-            warnings.simplefilter("ignore", RuntimeWarning)
-            band = curve.confidence_interval(level, method="log-log")
-        probability = curve.probabilities
-        lower, upper = band.low.probabilities, band.high.probabilities
-        # before the first exit it starts at 1, after the last its limits are 0 and the previous upper end
-        last = np.nanmin(upper) if np.isfinite(upper).any() else 1.0
-        lower = np.where(np.isnan(lower), np.where(probability == 1, 1.0, 0.0), lower)
-        upper = np.where(np.isnan(upper), np.where(probability == 1, 1.0, last), upper)
-        lead = np.zeros(1)
-        return Survival(
-            np.concatenate([lead, curve.quantiles]),
-            np.concatenate([lead + 1, probability]),
-            np.concatenate([lead + 1, lower]),
-            np.concatenate([lead + 1, upper]),
-        )
+        return kaplan_meier(self.watched, self.exited, checks_level(level))
 
     def quantile(self, q: npt.ArrayLike) -> Array:
         """Exit-time quantiles from the survival curve; nan where it does not come down that far.
@@ -267,8 +176,7 @@ class ExitTimes:
         >>> bool(exits.quantile(0.5) < exits.quantile(0.9))
         True
         """
-        curve = self.survival()
-        return curve.first_time(curve.probability, 1 - _quantiles(q))
+        return self.survival().quantile(q)
 
     def quantile_interval(self, q: npt.ArrayLike, level: float = 0.95) -> tuple[Array, Array]:
         """Confidence interval of quantiles: where the band of the survival curve crosses 1 - q.
@@ -299,9 +207,7 @@ class ExitTimes:
         >>> bool(low < exits.quantile(0.5) < high)
         True
         """
-        wanted = 1 - _quantiles(q)
-        curve = self.survival(level)
-        lower, upper = (curve.first_time(band, wanted) for band in (curve.lower, curve.upper))
+        lower, upper = self.survival(level).quantile_interval(q)
         return (
             np.where(np.isnan(lower), self.watched.max(), lower)[()],
             np.where(np.isnan(upper), np.inf, upper)[()],
@@ -421,7 +327,7 @@ class ExitTimes:
         >>> round(check.exact, 4), abs(check.z) < 4
         (29.312, True)
         """
-        from samdyn.escape.comparison import compare_exact
+        from samdyn.escape.exact_comparison import compare_exact
 
         return compare_exact(self, resolution=resolution, box=box)
 
@@ -430,9 +336,10 @@ class ExitTimes:
 
         Parameters
         ----------
-        kind : {"survival", "density", "location"}
+        kind : {"survival", "density", "quantiles", "location"}
             Survival curve with its band on a logarithmic axis; histogram of the times with the exponential
-            law that fits them; where paths left.
+            law that fits them; quantiles against those of the exponential law, with the slowest rate; where
+            paths left.
         ax : matplotlib Axes, optional
             Where to draw; a new figure by default.
         **style
@@ -443,30 +350,22 @@ class ExitTimes:
         matplotlib Axes
         """
         from samdyn.plot import exits
+        from samdyn.plot.locations import exit_locations
         from samdyn.plot.survival import survival
 
         if kind == "survival":
             return survival([self], ax=ax, **style)
         if kind == "density":
             return exits.exit_density(self, ax=ax, **style)
+        if kind == "quantiles":
+            return exits.exit_quantiles(self, ax=ax, **style)
         if kind == "location":
-            return exits.exit_locations(self, ax=ax, **style)
+            return exit_locations(self, ax=ax, **style)
         raise ValueError(f"kind must be one of {', '.join(map(repr, PLOTS))}, got {kind!r}")
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write to a compressed .npz file: arrays and a JSON header with a schema number, no pickle."""
-        header: dict[str, Any] = {"schema": SCHEMA, "kind": "ExitTimes"}
-        arrays = {}
-        for entry in dataclasses.fields(self):
-            value = getattr(self, entry.name)
-            if isinstance(value, np.ndarray):
-                arrays[entry.name] = value
-            else:
-                header[entry.name] = value
-        temporary = os.fspath(path) + ".partial"
-        with open(temporary, "wb") as file:  # np.savez would append .npz to the name given
-            np.savez_compressed(file, header=np.array(json.dumps(header)), **arrays)  # type: ignore[arg-type]
-        os.replace(temporary, path)
+        write(self, path)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> ExitTimes:
@@ -477,23 +376,9 @@ class ExitTimes:
         ValueError
             Not such a file, or one of another schema.
         """
-        try:
-            # opened here, since np.load leaves a broken file open
-            with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
-                header = json.loads(str(stored["header"]))
-                arrays = {name: stored[name] for name in stored.files if name != "header"}
-        except FileNotFoundError:
-            raise
-        except Exception as error:
-            raise ValueError(
-                f"path must be a file written by ExitTimes.save, got {os.fspath(path)!r}: {error}"
-            ) from error
-        if header.pop("kind", None) != "ExitTimes" or header.pop("schema", None) != SCHEMA:
-            raise ValueError(
-                f"path must hold ExitTimes of schema {SCHEMA}, got another file: {os.fspath(path)!r}"
-            )
-        header["face_names"] = tuple(header["face_names"])
-        return cls(**header, **arrays)
+        values = read(path, cls.__name__)
+        values["face_names"] = tuple(values["face_names"])
+        return cls(**values)
 
     def _summary(self) -> list[tuple[str, str]]:
         unit = " steps" if self.discrete else ""
@@ -519,10 +404,3 @@ class ExitTimes:
     def _repr_html_(self) -> str:
         rows = "".join(f"<tr><th>{name}</th><td>{text}</td></tr>" for name, text in self._summary())
         return f"<table>{rows}</table>"
-
-
-def _quantiles(q: npt.ArrayLike) -> Array:
-    wanted = np.asarray(q, dtype=float)
-    if not ((wanted >= 0) & (wanted <= 1)).all():
-        raise ValueError(f"q must be in [0, 1], got {q!r}")
-    return wanted

@@ -1,187 +1,66 @@
-"""Fixed points of a map, a flow or a drift in a box, found, classified and counted once.
+"""Fixed points of a map, a flow or a drift in a box: found, classified, and proven complete on request.
 
 Algorithm
 ---------
-1. Critical points of the loss: batched Newton on the gradient (`newton_zeros`). They are fixed points of
-   every rule, since e = 0 where g = 0.
-2. Hallucinated points: batched Newton on grad f(x + e(x)); zeros with a vanishing gradient belong to step 1
-   and are dropped.
-3. Kind, from the Hessian's eigenvalues at a critical point: "minimum", "saddle", "maximum", or "degenerate"
+1. Genuine points, the critical points of the loss: batched Newton on the gradient with deflation
+   (`samdyn.local.newton`). They are fixed points of every rule, since e = 0 where g = 0.
+2. Hallucinated points: the same on grad f(x + e(x)); zeros with a vanishing gradient belong to step 1 and
+   are dropped.
+3. Zeros with a singular Jacobian are tried for curves and surfaces (`samdyn.local.families`): one entry each,
+   with its dimension and sample points.
+4. Kind, from the Hessian's eigenvalues at a critical point: "minimum", "saddle", "maximum", or "degenerate"
    if one is below 1e-6 of the largest in modulus.
-4. Stability, from the Jacobian where there is one; at a critical point under a normalised rule from the
+5. Stability, from the Jacobian where there is one; at a critical point under a normalised rule from the
    capture set (`samdyn.local.trapping`).
-5. Degenerate points that hang together within 15 % of the box's diagonal, ten or more, are a curve or
-   surface: one entry, with its dimension and sample points.
-Systems given by a function skip 1 and 3. With period k > 1: zeros of the k-fold map that are not of a lower
-period, one entry a cycle.
+6. With ``certify=True``: a certificate for every isolated point, and a subdivision of the box that excludes
+   any other (`samdyn.local.certify`). A point that the proof finds and the search did not joins the list.
+Systems given by a function skip 1 and 4.
 
-The search is by multi-start: complete with high probability, not certainly. More starts (`n_starts`) find
-points with small Newton basins.
+Without step 6 the search is complete with high probability, not certainly; how high, the `coverage` says
+(`samdyn.local.coverage`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Any, overload
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial import cKDTree
 from torch import Tensor
 
-from samdyn.compute import batch, checks
+from samdyn.compute import checks
 from samdyn.compute.checks import Array
-from samdyn.local.linearization import residual_of, stability_of
-from samdyn.local.newton import newton_zeros
+from samdyn.compute.tracing import NotTraceable
+from samdyn.landscapes.landscape import Landscape
+from samdyn.local.certify import Certificate, Proof, certificates, exhaust
+from samdyn.local.coverage import Coverage
+from samdyn.local.enclosure import Field, critical_field, shift_coefficients, zero_field
+from samdyn.local.families import Family, split_families
+from samdyn.local.fixed_point import FixedPoint, FixedPoints
+from samdyn.local.linearization import stability_of
+from samdyn.local.newton import (
+    Evaluation,
+    newton_steps,
+    perturbed_evaluation,
+    search_zeros,
+    sobol_starts,
+    value_and_jacobian,
+)
 from samdyn.local.trapping import jump_stability, kind_of
 from samdyn.rules.family import GD
 from samdyn.rules.rule import Rule
 from samdyn.systems.flow import velocity
-from samdyn.systems.jump import jump_length
 from samdyn.systems.map import Map
 from samdyn.systems.system import System
 
-FAMILY_SIZE = 10
-KINDS = ("minimum", "saddle", "maximum", "degenerate", "hallucinated", "fixed point", "cycle")
-STABILITIES = ("attracting", "repelling", "saddle", "marginal", "trapping")
+__all__ = ["FixedPoint", "FixedPoints", "fixed_points"]
 
-
-@dataclass(frozen=True)
-class FixedPoint:
-    """A fixed point or a cycle.
-
-    Attributes
-    ----------
-    x : ndarray, shape (dim,)
-        Position (of one point of a cycle).
-    kind : str
-        What the loss has there: "minimum", "saddle", "maximum", "degenerate", or "hallucinated" (the
-        gradient at x is not zero, the one at x + e(x) is); "fixed point" for systems without a loss,
-        "cycle" for period > 1.
-    stability : str
-        What the dynamics does there: "attracting", "repelling", "saddle", "marginal", or "trapping" (the
-        field jumps; see `capture_radius`).
-    eigenvalues : ndarray
-        Of the Jacobian; nan where there is none. For a cycle the multipliers of one period.
-    residual : float
-        |x' - x| for a map, |velocity| for a flow or a drift.
-    period : int
-        1 for a fixed point.
-    capture_radius : float
-        Trapping points: from a ball of this radius the flow is drawn onto the point; at most the box's
-        diagonal, and 0 where it attracts but no such ball is known. nan otherwise.
-    chatter_radius : float
-        Trapping points of a map: the map hovers within this distance instead of stopping. 0 for a flow, nan
-        where not trapping.
-    dimension : int
-        Dimension of the set of fixed points that this entry stands for: 0 for an isolated one.
-    points : ndarray, shape (n, dim)
-        The points of the cycle, or sample points of the set.
-    """
-
-    x: Array
-    kind: str
-    stability: str
-    eigenvalues: npt.NDArray[Any]
-    residual: float
-    period: int = 1
-    capture_radius: float = float("nan")
-    chatter_radius: float = float("nan")
-    dimension: int = 0
-    points: Array = field(default_factory=lambda: np.empty((0, 0)), repr=False)
-
-    def __repr__(self) -> str:
-        position = ", ".join(f"{v:.6g}" for v in self.x)
-        return f"FixedPoint(({position}), {self.kind}, {self.stability}{_remark(self)})"
-
-
-def _remark(point: FixedPoint) -> str:
-    if point.stability == "trapping":
-        known = point.capture_radius > 0
-        return f", captures within {point.capture_radius:.3g}" if known else ", locally"
-    if point.dimension:
-        return f", a set of dimension {point.dimension}"
-    return f", period {point.period}" if point.period > 1 else ""
-
-
-@dataclass(frozen=True)
-class FixedPoints(Sequence[FixedPoint]):
-    """The fixed points of a system in a box, as a sequence of `FixedPoint`.
-
-    Attributes
-    ----------
-    points : tuple of FixedPoint
-    system : Map, Flow or Diffusion
-    box : ndarray, shape (dim, 2)
-    """
-
-    points: tuple[FixedPoint, ...]
-    system: System
-    box: Array
-
-    @overload
-    def __getitem__(self, index: int) -> FixedPoint: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[FixedPoint]: ...
-    def __getitem__(self, index: int | slice) -> FixedPoint | Sequence[FixedPoint]:
-        return self.points[index]
-
-    def __len__(self) -> int:
-        return len(self.points)
-
-    def __iter__(self) -> Iterator[FixedPoint]:
-        return iter(self.points)
-
-    @property
-    def x(self) -> Array:
-        """All positions, shape (n, dim)."""
-        return np.array([p.x for p in self.points]).reshape(-1, self.system.dim)
-
-    def select(self, kind: str | None = None, stability: str | None = None) -> FixedPoints:
-        """Those of a kind, of a stability, or both."""
-        for name, value, known in (("kind", kind, KINDS), ("stability", stability, STABILITIES)):
-            if value is not None and value not in known:
-                raise ValueError(f"{name} must be one of {', '.join(map(repr, known))}, got {value!r}")
-        keep = tuple(p for p in self if kind in (None, p.kind) and stability in (None, p.stability))
-        return FixedPoints(keep, self.system, self.box)
-
-    def _rows(self) -> list[tuple[str, str, str, str, str]]:
-        rows = []
-        for p in self.points:
-            position = "(" + ", ".join(f"{v:.6g}" for v in p.x) + ")"
-            values = (
-                ", ".join(f"{v:.4g}" for v in p.eigenvalues[:4])
-                if not np.isnan(p.eigenvalues).any()
-                else "none: the field jumps"
-            )
-            rows.append((position, p.kind, p.stability, values, _remark(p).lstrip(", ")))
-        return rows
-
-    def __repr__(self) -> str:
-        head = f"FixedPoints of {self.system!r}: {len(self)} in the box"
-        table = [("x", "kind", "stability", "eigenvalues", ""), *self._rows()]
-        widths = [max(len(row[i]) for row in table) for i in range(5)]
-        return "\n".join(
-            [head]
-            + [
-                "  " + "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip()
-                for row in table
-            ]
-        )
-
-    def _repr_html_(self) -> str:
-        cells = "".join("<tr>" + "".join(f"<td>{c}</td>" for c in row) + "</tr>" for row in self._rows())
-        names = "".join(f"<th>{n}</th>" for n in ("x", "kind", "stability", "eigenvalues", ""))
-        return f"<p>Fixed points of <code>{self.system!r}</code></p><table><tr>{names}</tr>{cells}</table>"
-
-    def plot(self, ax: Any = None) -> Any:
-        """Phase portrait with these points; returns the matplotlib Axes."""
-        from samdyn.plot import phase_portrait
-
-        return phase_portrait(self.system, box=self.box, ax=ax, fixed_points=self)
+MOST_DIMENSIONS = 6
+"""Above it no box can be subdivided to the end: `certify` is refused."""
+PROOF_ROUNDS = 3
 
 
 def fixed_points(
@@ -191,8 +70,9 @@ def fixed_points(
     *,
     n_starts: int = 2048,
     tolerance: float = 1e-12,
+    certify: bool = False,
 ) -> FixedPoints:
-    """All fixed points (or cycles) of a system that a multi-start search finds in a box.
+    """All fixed points (or cycles) of a system in a box: genuine and hallucinated, isolated and in families.
 
     Parameters
     ----------
@@ -202,31 +82,44 @@ def fixed_points(
     box : sequence of (lower, upper), optional
         Where to look; the system's own box by default.
     period : int
-        1 for fixed points; k > 1 for the cycles of a map of least period k.
+        1 for fixed points; k > 1 for the cycles of a map of least period k (see `cycles`).
     n_starts : int
-        Newton starts, rounded up to a power of two.
+        Newton starts, rounded up to a power of two; up to four times as many are spent while a point was
+        found fewer than ten times.
     tolerance : float
         Largest residual accepted, relative to 1 + |J| (1 + |x|).
+    certify : bool
+        Prove the list complete by interval subdivision, or name the boxes left `undecided`. In up to six
+        dimensions, for losses that can be traced into scalar operations.
 
     Returns
     -------
     FixedPoints
+        A sequence of `FixedPoint`, with `genuine`, `hallucinated`, `families`, `coverage` and, with
+        ``certify=True``, `certified` and `undecided`.
 
     Raises
     ------
     TypeError, ValueError
-        No box, bounds reversed, a scheduled coefficient, period > 1 for a flow.
+        No box, bounds reversed, a scheduled coefficient, period > 1 for a flow, a system that is infinite or
+        nan all over the box, a loss that cannot be certified.
 
     Notes
     -----
-    The algorithm is in the module's documentation (`samdyn.local.fixed_points`).
+    The algorithm is in the module's documentation (`samdyn.local.fixed_points`). Parts of the box where the
+    loss is infinite or nan are searched as far as Newton paths start outside them; `coverage` says how many
+    starts were lost. The proof of completeness concerns isolated points: along a family boxes stay
+    undecided. Near a critical point under a normalised rule, where the field jumps, hallucinated points are
+    excluded for every direction of ascent.
 
     Examples
     --------
     >>> import samdyn as sd
-    >>> points = sd.fixed_points(sd.Flow(sd.landscapes.double_well(), sd.SAM(0.2)))
-    >>> [(round(float(p.x[0]), 6), p.kind, p.stability) for p in points if p.kind != "hallucinated"]
+    >>> points = sd.fixed_points(sd.Flow(sd.landscapes.double_well(), sd.SAM(0.2)), certify=True)
+    >>> [(round(float(p.x[0]), 6), p.kind, p.stability) for p in points.genuine]
     [(-1.0, 'minimum', 'trapping'), (0.0, 'maximum', 'trapping'), (1.0, 'minimum', 'trapping')]
+    >>> len(points.hallucinated), points.certified
+    (2, True)
     """
     if not isinstance(system, System):
         raise TypeError(f"system must be a Map, a Flow or a Diffusion, got {system!r}")
@@ -243,29 +136,164 @@ def fixed_points(
             raise ValueError(
                 f"period must be 1 for a {type(system).__name__}: only maps have cycles of a given period"
             )
-        return FixedPoints(_cycles(system, region, period, n_starts, tolerance), system, region)
-    if system.landscape is None:
-        zeros = newton_zeros(_displacement(system), region, n_starts=n_starts, tolerance=tolerance)
-        return FixedPoints(tuple(_describe(system, z, "fixed point") for z in zeros), system, region)
-    loss = system.landscape
-    critical = newton_zeros(torch.func.grad(loss.one_point), region, n_starts=n_starts, tolerance=tolerance)
-    kinds = [kind_of(hessian) for hessian in loss.hessian(critical)]
-    isolated, families = _gather_families(
-        critical, np.array([kind == "degenerate" for kind in kinds], dtype=bool), region
-    )
-    found = _describe_critical(system, critical[isolated], [kinds[i] for i in isolated], region)
-    found += [_family(system, points, "degenerate") for points in families]
-    if system.rule is not None and _perturbs(system.rule):
-        zeros = newton_zeros(_displacement(system), region, n_starts=n_starts, tolerance=tolerance)
-        zeros = zeros[_hallucinated(system, zeros, critical, region)]
-        flat = np.array(
-            [stability_of(v, False) == "marginal" for v in np.linalg.eigvals(_field_jacobian(system, zeros))],
-            dtype=bool,
+        if certify:
+            raise ValueError(f"certify must be False for cycles, got True with period={period}")
+        from samdyn.local.cycles import cycles  # which starts from the fixed points
+
+        found = cycles(system, period, region)
+        return FixedPoints(tuple(p for p in found if p.period == period), system, region)
+    if certify and system.dim > MOST_DIMENSIONS:
+        raise ValueError(
+            f"certify must be False in more than {MOST_DIMENSIONS} dimensions, got dim={system.dim}"
         )
-        isolated, families = _gather_families(zeros, flat, region)
-        found += [_describe(system, z, "hallucinated") for z in zeros[isolated]]
-        found += [_family(system, points, "hallucinated") for points in families]
-    return FixedPoints(tuple(found), system, region)
+    try:
+        return _found(system, region, n_starts, tolerance, certify)
+    except NotTraceable as error:
+        raise ValueError(
+            f"certify must be False for {system.name}: it cannot be evaluated on intervals ({error})"
+        ) from error
+
+
+def _found(system: System, box: Array, n_starts: int, tolerance: float, certify: bool) -> FixedPoints:
+    options = _Options(box, n_starts, tolerance)
+    displacement = displacement_of(system)
+    loss = system.landscape
+    if loss is None:
+        search = _search(value_and_jacobian(displacement, system.dim), options)
+        if certify:
+            search = _proven(search, zero_field(system, displacement), options)
+        points = _described(system, search, "fixed point") + _as_families(system, search, "fixed point")
+        return FixedPoints(
+            tuple(points),
+            system,
+            box,
+            {"all": search.coverage},
+            {"all": search.proof} if search.proof else {},
+        )
+    undefined = _undefined_share(loss, options)
+    genuine = _search(
+        value_and_jacobian(torch.func.grad(loss.one_point), system.dim),
+        options,
+        lambda zeros: ~np.isfinite(loss.value(zeros)),
+    )
+    genuine = replace(genuine, coverage=_with_undefined(genuine.coverage, undefined))
+    if certify:
+        genuine = _proven(genuine, critical_field(loss), options)
+    kinds = _kinds(genuine, box)
+    points = _described_critical(system, genuine, kinds, box) + _as_families(system, genuine, "degenerate")
+    coverage, proofs = {"genuine": genuine.coverage}, {}
+    if genuine.proof is not None:
+        proofs["genuine"] = genuine.proof
+    if system.rule is not None and _perturbs(system.rule):
+        critical = np.concatenate([genuine.x, *(family.points for family in genuine.families)])
+        coefficients = shift_coefficients(system)
+        if coefficients is None:
+            evaluate = value_and_jacobian(displacement, system.dim)
+        else:  # from the gradient and the Hessian, which are traced already
+            evaluate = perturbed_evaluation(genuine.evaluate, *coefficients)
+        hallucinated = _search(
+            evaluate, options, lambda zeros: _is_critical(genuine.evaluate, zeros, critical, box)
+        )
+        if certify:
+            # a smooth field vanishes at the critical points too: there they are known zeros
+            known = np.empty((0, system.dim)) if system.rule.jumps else genuine.x
+            hallucinated = _proven(hallucinated, zero_field(system, displacement), options, known)
+        hallucinated = replace(hallucinated, coverage=_with_undefined(hallucinated.coverage, undefined))
+        points += _described(system, hallucinated, "hallucinated")
+        points += _as_families(system, hallucinated, "hallucinated")
+        coverage["hallucinated"] = hallucinated.coverage
+        if hallucinated.proof is not None:
+            proofs["hallucinated"] = hallucinated.proof
+    return FixedPoints(tuple(points), system, box, coverage, proofs)
+
+
+# ---------------------------------------------------------------------- search and proof
+
+
+@dataclass(frozen=True)
+class _Options:
+    box: Array
+    n_starts: int
+    tolerance: float
+
+
+@dataclass(frozen=True)
+class _Zeros:
+    """Isolated zeros x (n, dim), families, and what is known about their completeness."""
+
+    evaluate: Evaluation
+    x: Array
+    families: list[Family]
+    coverage: Coverage
+    certificates: list[Certificate | None]
+    proof: Proof | None = None
+
+
+def _search(
+    evaluate: Evaluation, options: _Options, excluded: Callable[[Array], npt.NDArray[np.bool_]] | None = None
+) -> _Zeros:
+    box = options.box
+    zeros, coverage = search_zeros(
+        evaluate, box, n_starts=options.n_starts, tolerance=options.tolerance, excluded=excluded
+    )
+    if coverage.n_undefined == coverage.n_starts:
+        raise _nowhere_finite(coverage.n_starts, box)
+    isolated, families = split_families(evaluate, zeros, box)
+    counts = coverage.counts[isolated]
+    if families:  # a family counts as one point, found as often as its members
+        members = coverage.counts.sum() - counts.sum()
+        counts = np.append(counts, np.full(len(families), members // len(families)))
+    return _Zeros(
+        evaluate, zeros[isolated], families, replace(coverage, counts=counts), [None] * len(isolated)
+    )
+
+
+def _undefined_share(loss: Landscape, options: _Options) -> float:
+    """The share of starts at which the loss itself is infinite or nan; its traced gradient need not be."""
+    starts = sobol_starts(options.box, options.n_starts)
+    finite = np.isfinite(loss.value(starts))
+    if not finite.any():
+        raise _nowhere_finite(len(starts), options.box)
+    return float(1 - finite.mean())
+
+
+def _with_undefined(coverage: Coverage, share: float) -> Coverage:
+    return replace(coverage, n_undefined=max(coverage.n_undefined, round(share * coverage.n_starts)))
+
+
+def _nowhere_finite(n_starts: int, box: Array) -> ValueError:
+    return ValueError(
+        f"system must be finite in the box, got infinity or nan at all {n_starts} starts in {box.tolist()}"
+    )
+
+
+def _proven(search: _Zeros, field: Field, options: _Options, others: Array | None = None) -> _Zeros:
+    """The same with certificates and a proof of completeness; `others` are further known zeros."""
+    box = options.box
+    reach = float(np.linalg.norm(box[:, 1] - box[:, 0]))
+    others = np.empty((0, len(box))) if others is None else others
+    their_proofs = certificates(field, others, reach)
+    x, coverage = search.x, search.coverage
+    for _ in range(PROOF_ROUNDS):
+        proofs = certificates(field, x, reach)
+        proof = exhaust(field, box, np.concatenate([x, others]), proofs + their_proofs)
+        if len(proof.missing) == 0:
+            break
+        missing = _polished(search.evaluate, proof.missing)
+        x = np.concatenate([x, missing])
+        order = np.lexsort(np.round(x, 9).T[::-1])
+        x = x[order]
+        counts = coverage.counts
+        isolated, rest = counts[: len(x) - len(missing)], counts[len(x) - len(missing) :]
+        isolated = np.append(isolated, np.zeros(len(missing), dtype=np.int64))[order]
+        coverage = replace(coverage, counts=np.append(isolated, rest))
+    return replace(search, x=x, coverage=coverage, certificates=proofs, proof=proof)
+
+
+def _polished(evaluate: Evaluation, x: Array) -> Array:
+    for _ in range(8):
+        x = x + newton_steps(*evaluate(x))
+    return x
 
 
 def _perturbs(rule: Rule) -> bool:
@@ -273,7 +301,7 @@ def _perturbs(rule: Rule) -> bool:
     return not isinstance(rule, GD) and type(rule) is not Rule and (not values or any(values))
 
 
-def _displacement(system: System) -> Callable[[Tensor], Tensor]:
+def displacement_of(system: System) -> Callable[[Tensor], Tensor]:
     """A torch function of one POINT whose zeros are the fixed points."""
     function = system.point_function()
     if not isinstance(system, Map):
@@ -284,36 +312,63 @@ def _displacement(system: System) -> Callable[[Tensor], Tensor]:
     return lambda x: function(x) - x
 
 
-def _describe(system: System, z: Array, kind: str) -> FixedPoint:
-    discrete = isinstance(system, Map)
-    eigenvalues = np.linalg.eigvals(system.jacobian(z))
-    order = np.argsort(-(np.abs(eigenvalues) if discrete else eigenvalues.real), kind="stable")
-    return FixedPoint(
-        z, kind, stability_of(eigenvalues, discrete), eigenvalues[order], residual_of(system, z)
-    )
-
-
-def _hallucinated(system: System, zeros: Array, critical: Array, box: Array) -> npt.NDArray[np.bool_]:
-    """Which zeros of the field are not critical points of the loss."""
-    assert system.landscape is not None
-    if len(zeros) == 0:
-        return np.zeros(0, dtype=bool)
-    gradient = np.linalg.norm(system.landscape.gradient(zeros), axis=-1)
-    scale = np.abs(system.landscape.hessian(zeros)).max(axis=(-1, -2))
+def _is_critical(gradient: Evaluation, zeros: Array, critical: Array, box: Array) -> npt.NDArray[np.bool_]:
+    """Which zeros of the field are critical points of the loss."""
+    value, hessian = gradient(zeros)
     diagonal = float(np.linalg.norm(box[:, 1] - box[:, 0]))
     away = np.full(len(zeros), np.inf) if len(critical) == 0 else cKDTree(critical).query(zeros)[0]
-    return np.asarray((gradient > 1e-7 * scale * diagonal) & (away > 1e-7 * diagonal))
+    flat = np.linalg.norm(value, axis=-1) <= 1e-7 * np.abs(hessian).max(axis=(-1, -2)) * diagonal
+    return np.asarray(flat | (away <= 1e-7 * diagonal))
 
 
-def _field_jacobian(system: System, x: Array) -> Array:
-    return batch.evaluate(torch.func.jacrev(_displacement(system)), x)
+# ---------------------------------------------------------------------- description
 
 
-def _describe_critical(system: System, z: Array, kinds: list[str], box: Array) -> list[FixedPoint]:
-    assert system.landscape is not None and system.rule is not None
-    if not system.rule.jumps or len(z) == 0:
-        return [_describe(system, point, kind) for point, kind in zip(z, kinds, strict=True)]
-    stabilities = jump_stability(system, z, reach=float(np.linalg.norm(box[:, 1] - box[:, 0])))
+def _kinds(genuine: _Zeros, box: Array) -> list[str]:
+    """Kinds of the critical points; a Hessian that rounding alone keeps from zero makes one degenerate."""
+    hessian = genuine.evaluate(genuine.x)[1]
+    around = genuine.evaluate(sobol_starts(box, 64))[1]
+    scale = np.nanmedian(np.where(np.isfinite(around), np.abs(around), np.nan).max(axis=(1, 2)))
+    flat = np.abs(hessian).max(axis=(1, 2)) <= 1e-8 * scale
+    return ["degenerate" if zero else kind_of(matrix) for zero, matrix in zip(flat, hessian, strict=True)]
+
+
+def _residuals(system: System, x: Array) -> Array:
+    """|x' - x| of a map, |velocity| otherwise, at points (n, dim)."""
+    moved = system(x) - x if isinstance(system, Map) else system.evaluate(x)
+    return np.asarray(np.linalg.norm(moved, axis=-1))
+
+
+def _described(system: System, search: _Zeros, kind: str | list[str]) -> list[FixedPoint]:
+    """Entries for isolated points with a Jacobian."""
+    if len(search.x) == 0:
+        return []
+    kinds = [kind] * len(search.x) if isinstance(kind, str) else kind
+    discrete = isinstance(system, Map)
+    result = []
+    for x, its_kind, jacobian, residual, proof in zip(
+        search.x,
+        kinds,
+        system.jacobian(search.x),
+        _residuals(system, search.x),
+        search.certificates,
+        strict=True,
+    ):
+        values = np.linalg.eigvals(jacobian)
+        values = values[np.argsort(-(np.abs(values) if discrete else values.real), kind="stable")]
+        # a zero eigenvalue of the Hessian is one of the field, which rounding must not give a sign
+        stability = "marginal" if its_kind == "degenerate" else stability_of(values, discrete)
+        result.append(FixedPoint(x, its_kind, stability, values, float(residual), certificate=proof))
+    return result
+
+
+def _described_critical(system: System, search: _Zeros, kinds: list[str], box: Array) -> list[FixedPoint]:
+    """Entries for isolated critical points, which trap where the rule jumps."""
+    assert system.rule is not None
+    if not system.rule.jumps or len(search.x) == 0:
+        return _described(system, search, kinds)
+    stabilities = jump_stability(system, search.x, reach=float(np.linalg.norm(box[:, 1] - box[:, 0])))
+    residuals = np.linalg.norm(search.evaluate(search.x)[0], axis=1)
     none = np.full(system.state_dim, np.nan)
     return [
         FixedPoint(
@@ -321,102 +376,29 @@ def _describe_critical(system: System, z: Array, kinds: list[str], box: Array) -
             kind,
             stability,
             none,
-            residual_of(system, point),
+            float(residual),
             capture_radius=capture,
             chatter_radius=chatter,
+            certificate=proof,
         )
-        for point, kind, (stability, capture, chatter) in zip(z, kinds, stabilities, strict=True)
+        for point, kind, residual, proof, (stability, capture, chatter) in zip(
+            search.x, kinds, residuals, search.certificates, stabilities, strict=True
+        )
     ]
 
 
-def _gather_families(x: Array, flat: npt.NDArray[np.bool_], box: Array) -> tuple[list[int], list[Array]]:
-    """Split points into isolated ones (indices) and clouds of ten or more flat points that hang together."""
-    isolated = np.flatnonzero(~flat).tolist()
-    flat_index = np.flatnonzero(flat)
-    if len(flat_index) < FAMILY_SIZE:
-        return sorted([*isolated, *flat_index.tolist()]), []
-    diagonal = float(np.linalg.norm(box[:, 1] - box[:, 0]))
-    labels = fcluster(linkage(x[flat_index], "single"), 0.15 * diagonal, criterion="distance")
-    families = []
-    for label in np.unique(labels):
-        members = flat_index[labels == label]
-        if len(members) < FAMILY_SIZE:
-            isolated += members.tolist()
+def _as_families(system: System, search: _Zeros, kind: str) -> list[FixedPoint]:
+    """One entry for each curve or surface of fixed points, at the sample nearest to its centre."""
+    result = []
+    for family in search.families:
+        cloud = family.points
+        centre = cloud[[int(np.argmin(np.linalg.norm(cloud - cloud.mean(axis=0), axis=1)))]]
+        jumps = kind == "degenerate" and system.rule is not None and system.rule.jumps
+        if jumps:
+            residual = float(np.linalg.norm(search.evaluate(centre)[0]))
+            none = np.full(system.state_dim, np.nan)
+            one = FixedPoint(centre[0], kind, "marginal", none, residual)
         else:
-            families.append(x[members])
-    return sorted(isolated), families
-
-
-def _family(system: System, cloud: Array, kind: str) -> FixedPoint:
-    """One entry for a curve or surface of fixed points, at the sample nearest to the cloud's centre."""
-    centre = cloud[int(np.argmin(np.linalg.norm(cloud - cloud.mean(axis=0), axis=1)))]
-    # directions in which the nearest samples spread comparably to their distance
-    nearest = cloud[np.argsort(np.linalg.norm(cloud - centre, axis=1))[: max(6, len(cloud) // 20)]]
-    spread = np.linalg.svd(nearest - nearest.mean(axis=0), compute_uv=False)
-    dimension = int((spread > 0.1 * spread[0]).sum())
-    jumps = kind == "degenerate" and system.rule is not None and system.rule.jumps
-    if jumps:
-        none = np.full(system.state_dim, np.nan)
-        return FixedPoint(
-            centre, kind, "marginal", none, residual_of(system, centre), dimension=dimension, points=cloud
-        )
-    one = _describe(system, centre, kind)
-    return FixedPoint(
-        one.x, kind, one.stability, one.eigenvalues, one.residual, dimension=dimension, points=cloud
-    )
-
-
-def _cycles(system: Map, box: Array, period: int, n_starts: int, tolerance: float) -> tuple[FixedPoint, ...]:
-    function = system.point_function()
-    if system.momentum:
-        raise ValueError("period must be 1 for a Map with momentum: cycles in (x, v) are not searched yet")
-
-    def repeated(x: Tensor) -> Tensor:
-        y = x
-        for _ in range(period):
-            y = function(y)
-        return y - x
-
-    starts = None
-    if system.landscape is not None and system.rule is not None and system.rule.jumps:
-        starts = _cycle_starts(system, box, n_starts)
-    zeros = newton_zeros(
-        repeated, box, n_starts=n_starts, tolerance=tolerance, starts=starts, separation=1e-8
-    )
-    diagonal = float(np.linalg.norm(box[:, 1] - box[:, 0]))
-    result: list[FixedPoint] = []
-    for z in zeros:
-        orbit = [z]
-        for _ in range(period - 1):
-            orbit.append(system(orbit[-1]))
-        cycle = np.array(orbit)
-        distances = np.linalg.norm(cycle[1:] - z, axis=1)
-        seen = any(np.linalg.norm(other.points - z, axis=1).min() < 1e-7 * diagonal for other in result)
-        if seen or distances.min() < 1e-9 * diagonal:
-            continue
-        product = np.linalg.multi_dot(list(system.jacobian(cycle))[::-1])
-        eigenvalues = np.linalg.eigvals(product)
-        eigenvalues = eigenvalues[np.argsort(-np.abs(eigenvalues), kind="stable")]
-        residual = float(np.linalg.norm(system(cycle[-1]) - z))
-        result.append(
-            FixedPoint(
-                z, "cycle", stability_of(eigenvalues, True), eigenvalues, residual, period, points=cycle
-            )
-        )
-    return tuple(result)
-
-
-def _cycle_starts(system: Map, box: Array, n_starts: int) -> Array:
-    """Starts on the scale of the cycles that a normalised rule has around critical points: lr r |lambda|
-    / 2 along each eigenvector.
-    """
-    assert system.landscape is not None and system.rule is not None
-    critical = newton_zeros(torch.func.grad(system.landscape.one_point), box, n_starts=n_starts)
-    length, lr = jump_length(system.rule), system.coefficients()["lr"]
-    starts = []
-    for z in critical:
-        eigenvalues, vectors = np.linalg.eigh(system.landscape.hessian(z))
-        for value, vector in zip(eigenvalues, vectors.T, strict=True):
-            amplitude = lr * length * abs(value) / max(2 - lr * value, 1e-3)
-            starts += [z + amplitude * vector * (1 + shift) for shift in (0.0, 1e-3, -1e-3)]
-    return np.array(starts).reshape(-1, system.dim)
+            (one,) = _described(system, replace(search, x=centre, certificates=[None]), kind)
+        result.append(replace(one, dimension=family.dimension, points=cloud))
+    return result

@@ -3,6 +3,9 @@
 A fixed point of a map is attracting when every eigenvalue (multiplier) of the Jacobian lies inside the unit
 circle, of a flow when every eigenvalue has a negative real part. Eigenvalues within `MARGIN` (relative to
 the largest) of the border make it "marginal": there the linear test is silent.
+
+The stable, unstable and centre subspaces come from real Schur forms ordered by which side of the border an
+eigenvalue lies on: orthonormal bases, also where eigenvectors are complex, nearly parallel or missing.
 """
 
 from __future__ import annotations
@@ -15,10 +18,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from scipy.linalg import schur
 
 from samdyn.compute import checks
 from samdyn.compute.checks import Array
 from samdyn.landscapes.landscape import Landscape
+from samdyn.local.transient_growth import TransientGrowth, transient_growth
 from samdyn.local.trapping import jump_stability
 from samdyn.rules.family import USAM, UnifiedSAM
 from samdyn.rules.rule import Rule
@@ -28,7 +33,7 @@ from samdyn.systems.system import System
 MARGIN = 1e-9
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Linearization:
     """A system linearised at a point.
 
@@ -50,6 +55,12 @@ class Linearization:
         (eigenvalues are rates, 1/time).
     residual : float
         How far the point is from being fixed: |x' - x| of a map, |velocity| otherwise.
+    capture_radius : float
+        Trapping points: from a ball of this radius the flow is drawn onto the point, so far as is known
+        (`samdyn.capture_set` says more). nan elsewhere.
+    chatter_radius : float
+        Trapping points of a map: it hovers within this distance instead of stopping; 0 for a flow. nan
+        elsewhere.
     """
 
     x: Array
@@ -59,6 +70,13 @@ class Linearization:
     stability: str
     discrete: bool
     residual: float
+    capture_radius: float = float("nan")
+    chatter_radius: float = float("nan")
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is a Jacobian; where the field jumps there is none, and its entries are nan."""
+        return not bool(np.isnan(self.jacobian).any())
 
     @property
     def spectral_radius(self) -> float:
@@ -70,13 +88,81 @@ class Linearization:
         """Largest real part of the eigenvalues."""
         return float(np.real(self.eigenvalues).max())
 
+    @property
+    def stable_subspace(self) -> Array:
+        """Orthonormal basis, shape (n, k), of the invariant subspace of the decaying modes."""
+        return self._subspace(-1)
+
+    @property
+    def unstable_subspace(self) -> Array:
+        """Orthonormal basis, shape (n, k), of the invariant subspace of the growing modes."""
+        return self._subspace(1)
+
+    @property
+    def centre_subspace(self) -> Array:
+        """Orthonormal basis, shape (n, k), of the invariant subspace of the marginal modes."""
+        return self._subspace(0)
+
+    def _subspace(self, side: int) -> Array:
+        self._demand_jacobian()
+        if side not in _sides(self.eigenvalues, self.discrete):
+            return np.empty((len(self.jacobian), 0))
+        # the margin is that of all eigenvalues together, so the side of one is looked up, not computed alone
+        sides = _sides(self.eigenvalues, self.discrete)
+
+        def wanted(real: float, imaginary: float = 0.0) -> bool:
+            nearest = int(np.argmin(np.abs(self.eigenvalues - complex(real, imaginary))))
+            return bool(sides[nearest] == side)
+
+        _, basis, k = schur(self.jacobian, output="real", sort=wanted)
+        return np.asarray(basis[:, :k])
+
+    def transient_growth(self, horizon: float | None = None) -> TransientGrowth:
+        """How far a small displacement can grow before it decays: largest 2-norm of J^k, or of exp(tJ).
+
+        Parameters
+        ----------
+        horizon : float, optional
+            Steps or time to look ahead (see `samdyn.local.transient_growth.transient_growth`).
+        """
+        self._demand_jacobian()
+        return transient_growth(self.jacobian, self.discrete, horizon)
+
+    def _demand_jacobian(self) -> None:
+        if not self.exists:
+            raise ValueError(
+                f"x must be a point with a Jacobian: at {_format(self.x)} the field jumps "
+                f"({self.stability}), see samdyn.capture_set"
+            )
+
     def __repr__(self) -> str:
+        head = f"Linearization at {_format(self.x)}: {self.stability}"
+        if not self.exists:
+            lines = [head, "  no Jacobian: the field jumps here"]
+            if self.stability == "trapping":
+                known = self.capture_radius > 0
+                how = f"within {self.capture_radius:.6g}" if known else "locally (no ball known)"
+                lines.append(f"  the flow is drawn onto it from {how}")
+                if self.discrete:
+                    lines.append(f"  the map hovers within {self.chatter_radius:.6g}")
+            return "\n".join(lines)
         what = "multipliers" if self.discrete else "rates"
-        return (
-            f"Linearization at {_format(self.x)}: {self.stability}\n"
-            f"  {what}: {_format(self.eigenvalues)}\n"
-            f"  residual: {self.residual:.2g}"
-        )
+        return f"{head}\n  {what}: {_format(self.eigenvalues)}\n  residual: {self.residual:.2g}"
+
+    def _repr_html_(self) -> str:
+        rows = [("x", _format(self.x)), ("stability", self.stability)]
+        if self.exists:
+            rows.append(("multipliers" if self.discrete else "rates", _format(self.eigenvalues)))
+            subspaces = (self.stable_subspace, self.centre_subspace, self.unstable_subspace)
+            sizes = ", ".join(str(basis.shape[1]) for basis in subspaces)
+            rows.append(("stable, marginal, unstable directions", sizes))
+            rows.append(("residual", f"{self.residual:.2g}"))
+        else:
+            rows.append(("Jacobian", "none: the field jumps"))
+            rows.append(("captures within", f"{self.capture_radius:.6g}"))
+            rows.append(("hovers within", f"{self.chatter_radius:.6g}"))
+        cells = "".join(f"<tr><th>{name}</th><td>{text}</td></tr>" for name, text in rows)
+        return f"<table>{cells}</table>"
 
 
 def _format(values: npt.NDArray[np.generic]) -> str:
@@ -91,17 +177,23 @@ def stability_of(eigenvalues: npt.ArrayLike, discrete: bool) -> str:
     >>> stability_of([0.5, 1.2], discrete=True), stability_of([-1.0, -2.0], discrete=False)
     ('saddle', 'attracting')
     """
+    sides = _sides(eigenvalues, discrete)
+    if (sides == 0).any():
+        return "marginal"
+    if (sides < 0).all():
+        return "attracting"
+    return "repelling" if (sides > 0).all() else "saddle"
+
+
+def _sides(eigenvalues: npt.ArrayLike, discrete: bool) -> npt.NDArray[np.int_]:
+    """-1 for decaying, 1 for growing, 0 for marginal modes."""
     values = np.asarray(eigenvalues)
     if np.isnan(values).any():
         raise ValueError(f"eigenvalues must not be nan, got {values}")
     growth = np.abs(values) - 1 if discrete else np.real(values)
-    margin = MARGIN * max(1.0 if discrete else 0.0, float(np.abs(values).max()))
     # a rate of exactly zero in a field that is zero everywhere has no scale of its own
-    if (np.abs(growth) <= margin).any():
-        return "marginal"
-    if (growth < 0).all():
-        return "attracting"
-    return "repelling" if (growth > 0).all() else "saddle"
+    margin = MARGIN * max(1.0 if discrete else 0.0, float(np.abs(values).max()))
+    return np.asarray(np.where(np.abs(growth) <= margin, 0, np.sign(growth)), dtype=int)
 
 
 def linearize(system: System, x: npt.ArrayLike) -> Linearization:
@@ -125,10 +217,11 @@ def linearize(system: System, x: npt.ArrayLike) -> Linearization:
 
     Notes
     -----
-    The Jacobian is exact (forward-mode automatic differentiation, through g/|g| too). For USAM at a
-    critical point it is -H (I + rho H) for the flow. At a critical point under a normalised rule there is
-    none: the stability is "trapping" if the field points inwards on all sides, and "repelling" or "saddle"
-    as the one-sided fields say otherwise; `fixed_points` says how far the trap reaches.
+    The Jacobian is exact (reverse-mode automatic differentiation, through g/|g| too): with y = x + e(x) and
+    n = g/|g| that of the SAM flow is -H(y) (I + (rho/|g|) (I - n n^T) H(x)), for USAM at a critical point
+    -H (I + rho H). At a critical point under a normalised rule there is none: the stability is "trapping" if
+    the field points inwards on all sides, with the radii of the capture set in the result, and "repelling"
+    or "saddle" as the one-sided fields say otherwise.
 
     Examples
     --------
@@ -148,15 +241,17 @@ def linearize(system: System, x: npt.ArrayLike) -> Linearization:
         if system.rule is None or not system.rule.jumps or not system.on_jump(point):
             raise ValueError(f"x must be a point where the Jacobian exists, got {point}, where it is nan")
         n = len(jacobian)
-        nothing = np.full(n, np.nan)
+        stability, capture, chatter = jump_stability(system, point[None])[0]
         return Linearization(
             point,
-            jacobian,
-            nothing,
             np.full((n, n), np.nan),
-            jump_stability(system, point[None])[0][0],
+            np.full(n, np.nan),
+            np.full((n, n), np.nan),
+            stability,
             discrete,
             residual_of(system, point),
+            capture,
+            chatter,
         )
     eigenvalues, eigenvectors = np.linalg.eig(jacobian)
     order = np.argsort(-(np.abs(eigenvalues) if discrete else eigenvalues.real), kind="stable")

@@ -2,19 +2,30 @@
 
 At a critical point z of the loss a normalised perturbation has length r = rho lam (rho for SAM) however
 small the gradient is, so the field just beside z is -grad f(z + r u) with u the gradient's direction: a
-jump. What decides is the Lyapunov function V = |grad f|^2: the flow lowers V at x when ``grad f . H F >
-0``, F the descent direction. On a quadratic that holds wherever |Hw| < r min|lambda_-| (lambda_- the
-negative eigenvalues), whatever r > 0: every nondegenerate saddle and maximum attracts, and every minimum
-does everywhere.
+jump. What decides is a Lyapunov function that falls along the flow. Two are used, with F the descent
+direction:
+
+- the squared distance ``|w - z|^2``, which falls where ``(w - z) . F > 0``. On a quadratic F = Hw + r Hw/|Hw|
+  and w . F = w . Hw + r |Hw| >= (r - |w|) |Hw|: every nondegenerate critical point captures the whole ball of
+  radius r, and where H has a negative eigenvalue no larger ball, since the flow has equilibria at the
+  distance r along its eigenvector. With an unnormalised part c = rho (1 - lam), for which F has c H^2 w as
+  well, the radius is r / (1 - c a), a the smallest eigenvalue in modulus, if that is negative; it is
+  infinite if c a >= 1 or H > 0.
+- ``|grad f|^2``, which falls where ``grad f . H F > 0``. On a quadratic that holds wherever |Hw| < r
+  min|lambda_-| (lambda_- the negative eigenvalues): an ellipsoid, inside the basin, that reaches farther than
+  r along directions in which the Hessian is small.
 
 Algorithm (`capture_radius`)
 ----------------------------
-1. V is sampled on shells around z, of radii geometric between 1e-4 r and `reach`, then again on finer
-   shells around the first result.
-2. For an outermost shell S let v be the smaller of V's minimum on S and of its values wherever it rises
-   inside S. The part of {V < v} around z is forward invariant and shrinks onto z; the largest ball in it,
-   over all S, is the result.
-It is 0 when V rises somewhere on the smallest shell. The point may still attract (`samdyn.systems.jump`
+1. Both functions are sampled on shells around z, of radii geometric between 1e-4 r and `reach`, then twice
+   again on finer shells around the result, along directions that cover the sphere, the same mapped by the
+   inverse Hessian, and the Hessian's eigenvectors.
+2. ``|w - z|^2``: the largest shell below the first that has a sample where it does not fall.
+3. ``|grad f|^2``: for an outermost shell S let v be the smaller of its minimum on S and of its values
+   wherever it rises inside S. The part of the set below v around z is forward invariant and shrinks onto z;
+   the largest ball in it, over all S, counts.
+4. The larger of the two is the result.
+It is 0 when both rise somewhere on the smallest shell. The point may still attract (`samdyn.systems.jump`
 decides that), but no ball around it is drawn onto it monotonically. The test is by sampling, not a proof.
 
 Algorithm (`chatter_radii`)
@@ -34,11 +45,14 @@ Bousquet (2022), and own derivation, checked in the tests.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
-import torch
 
 from samdyn.compute.checks import Array
+from samdyn.compute.printing import numpy_form
 from samdyn.compute.sphere import directions
+from samdyn.compute.tracing import traced_or_batched
 from samdyn.systems.flow import Flow
 from samdyn.systems.jump import attracts, jump_length
 from samdyn.systems.map import Map
@@ -69,35 +83,44 @@ def capture_radius(flow: Flow, z: Array, reach: float) -> float:
     """
     assert flow.rule is not None
     smallest = min(1e-4 * jump_length(flow.rule), 0.1 * reach)
-    rough = _falling_ball(flow, z, np.geomspace(smallest, reach, N_SHELLS))
-    if rough == 0.0:
+    radii = np.geomspace(smallest, reach, N_SHELLS)
+    found = max(_falling_ball(flow, z, radii))
+    if found == 0.0:
         return 0.0
-    ratio = (reach / smallest) ** (1.5 / (N_SHELLS - 1))
-    low, high = max(smallest, rough / ratio), min(reach, rough * ratio**3)
-    inner = np.geomspace(smallest, low, N_SHELLS // 4, endpoint=False)
-    return _falling_ball(flow, z, np.concatenate([inner, np.geomspace(low, high, N_SHELLS)]))
+    best = 0.0
+    for _ in range(2):
+        ratio = (radii[-1] / radii[-2]) ** 1.5
+        low, high = max(smallest, found / ratio), min(reach, found * ratio**2)
+        inner = np.geomspace(smallest, low, N_SHELLS // 4, endpoint=False)
+        radii = np.concatenate([inner, np.geomspace(low, high, N_SHELLS)])
+        found = max(_falling_ball(flow, z, radii))
+        best = max(best, found)
+    return best
 
 
-def _falling_ball(flow: Flow, z: Array, radii: Array) -> float:
-    """Largest of the shells' radii within which every sample is drawn inwards, less one shell."""
+def _falling_ball(flow: Flow, z: Array, radii: Array) -> tuple[float, float]:
+    """Largest of the shells' radii within which each function falls at every sample, less one shell."""
     loss = flow.landscape
     assert loss is not None
     # the directions of w, and those of the gradient H w: in a narrow valley the first hardly sample the
     # second
     w = directions(len(z))
     of_gradient = w @ np.linalg.pinv(loss.hessian(z))
+    axes = np.linalg.eigh(loss.hessian(z))[1].T
     of_gradient /= np.linalg.norm(of_gradient, axis=1, keepdims=True)
-    samples = z + radii[:, None, None] * np.concatenate([w, of_gradient])
-    gradient, hessian = loss.gradient(samples), loss.hessian(samples)
-    falls = np.einsum("sni,snij,snj->sn", gradient, hessian, -flow(samples)) > 0
+    samples = z + radii[:, None, None] * np.concatenate([w, of_gradient, axes, -axes])
+    gradient, hessian, descent = loss.gradient(samples), loss.hessian(samples), -flow(samples)
+    nearer = ((samples - z) * descent).sum(axis=-1) > 0
+    falls = np.einsum("sni,snij,snj->sn", gradient, hessian, descent) > 0
     steepness = (gradient**2).sum(axis=-1)
     # for each outermost shell S: V must stay below its values on S, and wherever it rises inside S
     level = np.minimum(
         steepness.min(axis=1), np.minimum.accumulate(np.where(falls, np.inf, steepness).min(axis=1))
     )
     inside = np.searchsorted(np.maximum.accumulate(steepness.max(axis=1)), level)
-    best = int(np.minimum(inside, np.arange(len(radii))).max())
-    return float(radii[best - 1]) if best > 0 else 0.0
+    shells = int(np.cumprod(nearer.all(axis=1)).sum()), int(np.minimum(inside, np.arange(len(radii))).max())
+    by_distance, by_gradient = (float(radii[k - 1]) if k > 0 else 0.0 for k in shells)
+    return by_distance, by_gradient
 
 
 def chatter_radii(system: Map, z: Array) -> Array:
@@ -127,17 +150,17 @@ def chatter_radii(system: Map, z: Array) -> Array:
     start = z[:, None] + scale[:, None, None] * around
     if system.momentum:
         start = np.concatenate([start, np.zeros_like(start)], axis=-1)
-    step = torch.func.vmap(system.point_function())
-    state = torch.from_numpy(start.reshape(-1, system.state_dim))
-    centre = torch.from_numpy(np.repeat(z, len(around), axis=0))
-    farthest = torch.zeros(4, len(state), dtype=state.dtype)
-    for k in range(CHATTER_STEPS):
-        state = step(state)
-        quarter = 4 * k // CHATTER_STEPS
-        distance = torch.linalg.vector_norm(state[:, : system.dim] - centre, dim=1)
-        farthest[quarter] = torch.maximum(farthest[quarter], distance.nan_to_num(nan=torch.inf))
-    second, last = farthest[[1, 3]].reshape(2, len(z), -1).amax(dim=2).numpy()
-    stays = (last <= 1.2 * second) & (last <= 10 * scale)
+    step = numpy_form(traced_or_batched(system.point_function(), system.state_dim))
+    state: Sequence[Array] = list(np.ascontiguousarray(start.reshape(-1, system.state_dim).T))
+    centre = np.repeat(z, len(around), axis=0).T
+    farthest = np.zeros((4, len(z) * len(around)))
+    with np.errstate(all="ignore"):
+        for k in range(CHATTER_STEPS):
+            state = step(*state)
+            quarter = 4 * k // CHATTER_STEPS
+            square = sum((x - c) ** 2 for x, c in zip(state, centre, strict=False))
+            farthest[quarter] = np.maximum(farthest[quarter], np.nan_to_num(np.sqrt(square), nan=np.inf))
+    second, last = farthest[[1, 3]].reshape(2, len(z), -1).max(axis=2)
     if not system.momentum:
         coefficients = system.rule.coefficients()
         smooth = coefficients.get("rho", 0.0) - length

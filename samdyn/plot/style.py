@@ -36,6 +36,9 @@ OKABE_ITO = {
 FIELD = "#66717c"
 LOSS = "#8a8a8a"
 TRAJECTORY = OKABE_ITO["black"]
+SEPARATRIX: dict[str, Any] = {"color": OKABE_ITO["purple"], "linewidth": 2.0, "linestyle": (0, (7, 2, 2, 2))}
+SMALL_CYCLE = 0.03
+PLACES = ("outside", "below", "inside")
 NULLCLINES = ((OKABE_ITO["sky blue"], (0, (5, 1.5))), (OKABE_ITO["orange"], (0, (4, 1.2, 1, 1.2))))
 
 # shape, colour, size in points (shapes of equal size differ in area)
@@ -87,19 +90,20 @@ def axes(ax: Axes | None = None, *, size: tuple[float, float] = (5.6, 4.2)) -> A
     TypeError
         `ax` is not a matplotlib Axes.
     """
-    from matplotlib.axes import Axes
-
+    check_axes(ax)
     if ax is None:
         import matplotlib.pyplot as plt
 
         return plt.subplots(figsize=size, layout="compressed")[1]
-    if not isinstance(ax, Axes):
-        raise TypeError(f"ax must be a matplotlib Axes or None, got {ax!r} of type {type(ax).__name__}")
     return ax
 
 
 def draw_fixed_points(
-    ax: Axes, points: Iterable[FixedPoint], coordinates: Sequence[int], base: Array
+    ax: Axes,
+    points: Iterable[FixedPoint],
+    coordinates: Sequence[int],
+    base: Array,
+    extent: float = 0.0,
 ) -> list[Any]:
     """Fixed points, cycles and sets of them as markers, and the capture sets of trapping ones.
 
@@ -112,6 +116,9 @@ def draw_fixed_points(
     base : ndarray, shape (dim,)
         A point of the plane that is shown. Points beside the plane are projected onto it, faded, and the
         legend says so.
+    extent : float
+        Size of what is shown, in data units. Cycles smaller than 3 % of it get one large open marker, so that
+        the fixed point within them stays visible.
 
     Returns
     -------
@@ -140,6 +147,10 @@ def draw_fixed_points(
             }
         if point.period > 1:
             name = f"{point.period}-cycle, {point.stability}"
+            if np.ptp(cloud, axis=0).max() < SMALL_CYCLE * extent:
+                cloud = cloud.mean(axis=0)[None]
+                look |= {"markersize": 17.0, "markerfacecolor": "none", "markeredgecolor": color}
+                look |= {"markeredgewidth": 2.0}
         beside = np.linalg.norm(cloud[:, others] - base[others], axis=1)
         near = beside <= 1e-6 * (1 + np.linalg.norm(base))
         for part, note, alpha in ((cloud[near], "", 1.0), (cloud[~near], ", off the plane", 0.35)):
@@ -168,7 +179,7 @@ def draw_fixed_points(
                 disc = Circle((x, y), reach, facecolor=color, edgecolor=color, alpha=0.25, zorder=4)
                 disc.set_gid("capture set")
                 ax.add_patch(disc)
-    result = [entries[label] for label in sorted(entries, key=_legend_order)]
+    result = [entries[label] for label in sorted(entries, key=legend_order)]
     return [*result, Patch(facecolor="#777777", alpha=0.4, label="capture set")] if discs else result
 
 
@@ -178,7 +189,8 @@ def on_axes(x: Array, coordinates: Sequence[int]) -> Array:
     return shown if len(coordinates) == 2 else np.concatenate([shown, np.zeros_like(shown)], axis=-1)
 
 
-def _legend_order(label: str) -> tuple[int, str]:
+def legend_order(label: str) -> tuple[int, str]:
+    """Sorts legend entries: fixed points by kind, then the rest by name."""
     kinds = list(KINDS)
     kind = label.split(",")[0]
     return (kinds.index(kind) if kind in kinds else len(kinds), label)
@@ -200,6 +212,25 @@ def place_of_legend(ax: Axes | None) -> str:
         return "outside"
     # a SubFigure asks the figure that it is part of
     return "inside" if ax.figure.get_layout_engine() is None else "below"
+
+
+def check_legend(value: Any) -> None:
+    """Refuse, before any work, a legend that is neither a bool nor a place that `legend` knows."""
+    from matplotlib.legend import Legend
+
+    if not isinstance(value, bool | str):
+        raise TypeError(f"legend must be a bool or a location, got {value!r}")
+    if isinstance(value, str) and value not in (*PLACES, *Legend.codes):
+        known = ", ".join(map(repr, (*PLACES, *Legend.codes)))
+        raise ValueError(f"legend must be a bool or one of {known}, got {value!r}")
+
+
+def check_axes(ax: Any) -> None:
+    """Refuse, before any work, what is not matplotlib Axes or None."""
+    from matplotlib.axes import Axes
+
+    if ax is not None and not isinstance(ax, Axes):
+        raise TypeError(f"ax must be a matplotlib Axes or None, got {ax!r} of type {type(ax).__name__}")
 
 
 def legend(ax: Axes, handles: Sequence[Any], where: str, busy: Array | None = None) -> None:

@@ -23,7 +23,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -52,6 +52,11 @@ class Rule:
     >>> float(sd.Map(sd.landscapes.quadratic([[2.0]]), Lookahead(0.1), lr=0.1)([1.0])[0])
     0.84
     """
+
+    memory: ClassVar[bool] = False
+    """Whether `perturbation` gets the last descent direction, as the keyword `memory`."""
+    uses_full_gradient: ClassVar[bool] = False
+    """Whether `perturbation` gets the whole sum's gradient, as the keyword `full_gradient`, under batches."""
 
     def __post_init__(self) -> None:
         for name in self.coefficient_names:

@@ -12,10 +12,12 @@ from torch import Tensor
 
 from samdyn.compute import batch, checks
 from samdyn.compute.checks import Array
+from samdyn.landscapes.finite_sum import FiniteSum
 from samdyn.landscapes.landscape import Landscape, hessian_of
 from samdyn.rules.rule import Rule
 from samdyn.rules.schedules import Coefficient, check_coefficient, value_at
 from samdyn.systems.flow import velocity
+from samdyn.systems.minibatch import Minibatch, gaussian_model, positive_root
 from samdyn.systems.noise import Noise
 from samdyn.systems.system import System, check_ingredients, split_parameters
 
@@ -41,9 +43,10 @@ class Diffusion(System):
     Time equals lr times the number of steps of the algorithm that the diffusion models. With
     ``probe="full"`` the noise of a step is that of the descent gradient, of covariance C(x + e(x)). With
     "same" and "independent" the perturbation is noisy as well and the diffusion carries that to first order
-    in the noise: with A = H(x + e) De, the derivative of the descent gradient with respect to the ascent
-    gradient, the covariance is (I + A) C (I + A)^T and C + A C A^T. For USAM A = rho H. Normalised rules
-    have no such linearisation near g = 0 and are refused: simulate the `Map` there.
+    in the noise (`Minibatch` has models of its own): with A = H(x + e) De, the derivative of the descent
+    gradient with respect to the ascent gradient, the covariance is (I + A) C (I + A)^T and C + A C A^T. For
+    USAM A = rho H. Normalised rules have no such linearisation near g = 0 and are refused: simulate the `Map`
+    there.
 
     References
     ----------
@@ -63,8 +66,9 @@ class Diffusion(System):
         check_coefficient("lr", lr, above=0)
         if not isinstance(noise, Noise):
             raise TypeError(f"noise must be a noise model such as sd.GaussianNoise(std=1.0), got {noise!r}")
-        noise.check_dim(loss.dim)
-        if noise.probe != "full" and rule.jumps:  # type: ignore[attr-defined]
+        noise.check_loss(loss)
+        sampled = isinstance(noise, Minibatch)
+        if not sampled and noise.probe != "full" and rule.jumps:  # type: ignore[attr-defined]
             raise ValueError(
                 f"noise.probe must be 'full' in a Diffusion with the normalised rule {rule!r}: "
                 f"near a vanishing gradient its noise has no "
@@ -94,7 +98,11 @@ class Diffusion(System):
     def point_drift(self, x: Tensor, **coefficients: Any) -> Tensor:
         """The drift at one point, in torch, with given coefficients."""
         lr = coefficients.pop("lr", None)
-        field = velocity(self.landscape.one_point, self.rule, "perturbed", **coefficients)(x)
+        if isinstance(self.noise, Minibatch):
+            assert isinstance(self.landscape, FiniteSum)
+            field = -gaussian_model(self.landscape, self.rule, self.noise, x, **coefficients)[0]
+        else:
+            field = velocity(self.landscape.one_point, self.rule, "perturbed", **coefficients)(x)
         return field * (lr / value_at(self.lr, 0)) if callable(self.lr) else field
 
     def point_noise(self, x: Tensor, normals: Tensor, *, lr: Any, **coefficients: Any) -> Tensor:
@@ -105,6 +113,10 @@ class Diffusion(System):
             root = lr / value_at(self.lr, 0) ** 0.5
         else:
             root = lr**0.5 if isinstance(lr, float) else torch.sqrt(lr)
+        if isinstance(self.noise, Minibatch):
+            assert isinstance(self.landscape, FiniteSum)
+            covariance = gaussian_model(self.landscape, self.rule, self.noise, x, **coefficients)[1]
+            return root * positive_root(covariance, normals)
         g = gradient(x)
         y = x + self.rule.perturbation(x, g, **coefficients)
         descent = self.noise.root(hessian, y, normals[:dim])

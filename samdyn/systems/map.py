@@ -18,6 +18,7 @@ from samdyn.compute.checks import Array
 from samdyn.landscapes.landscape import Landscape, hessian_of
 from samdyn.rules.rule import Rule
 from samdyn.rules.schedules import Coefficient, check_coefficient, value_at
+from samdyn.systems.minibatch import Minibatch
 from samdyn.systems.noise import Noise
 from samdyn.systems.system import FromFunction, System, check_ingredients, split_parameters
 
@@ -74,7 +75,11 @@ class Map(System):
                 raise TypeError(
                     f"noise must be a noise model such as sd.GaussianNoise(std=1.0), got {noise!r}"
                 )
-            noise.check_dim(loss.dim)
+            noise.check_loss(loss)
+        if momentum and rule.memory:
+            raise ValueError(
+                f"momentum must be 0 with {rule!r}, which has a memory of its own, got {momentum!r}"
+            )
         self.landscape: Landscape | None = loss
         self.rule: Rule | None = rule
         self.lr = lr
@@ -129,12 +134,22 @@ class Map(System):
 
     @property
     def state_dim(self) -> int:
-        """`dim`, or 2 dim with momentum."""
-        return 2 * self.dim if self.momentum else self.dim
+        """`dim`, or 2 dim with momentum or a rule that has memory."""
+        return 2 * self.dim if self.has_memory else self.dim
+
+    @property
+    def has_memory(self) -> bool:
+        """Whether a state holds the last descent direction besides the point."""
+        return bool(self.momentum) or (self.rule is not None and self.rule.memory)
 
     @property
     def n_normals(self) -> int:
         """Standard normals that one step uses."""
+        if isinstance(self.noise, Minibatch):
+            raise ValueError(
+                "noise must be Gaussian here, got Minibatch, which draws batches: use sd.trajectory or "
+                "sd.convergence, or the Diffusion with the same noise"
+            )
         return self.noise.n_normals(self.dim) if self.noise is not None else 0
 
     @property
@@ -185,8 +200,10 @@ class Map(System):
                     return gradient(x) + noise.root(hessian, x, other)
 
         x = state[:dim]
+        if self.rule.memory:
+            coefficients["memory"] = state[dim:]
         direction = self.rule.descent(x, ascent, descent, **coefficients)
-        if not self.momentum:
+        if not self.has_memory:
             return x - lr * direction
         velocity = self.momentum * state[dim:] + direction
         return torch.cat([x - lr * velocity, velocity])
@@ -200,7 +217,7 @@ class Map(System):
 
     def __call__(self, x: npt.ArrayLike, step: int = 0) -> Array:
         """One noiseless step from points (..., dim), or from states (..., 2 dim) with momentum."""
-        if self.momentum and np.shape(x)[-1:] == (self.dim,):
+        if self.has_memory and np.shape(x)[-1:] == (self.dim,):
             at_rest = checks.points("x", x, self.dim, finite=False)
             return self.evaluate(np.concatenate([at_rest, np.zeros_like(at_rest)], axis=-1), step)[
                 ..., : self.dim
@@ -211,7 +228,7 @@ class Map(System):
         """Jacobian of one noiseless step; with momentum that of the state map, (2 dim, 2 dim), taken at
         rest where `x` holds points.
         """
-        if self.momentum and np.shape(x)[-1:] == (self.dim,):
+        if self.has_memory and np.shape(x)[-1:] == (self.dim,):
             at_rest = checks.points("x", x, self.dim, finite=False)
             x = np.concatenate([at_rest, np.zeros_like(at_rest)], axis=-1)
         return super().jacobian(x)

@@ -49,6 +49,10 @@ class Noise(ABC):
     def check_dim(self, dim: int) -> None:  # noqa: B027  (most models fit any dimension)
         """Refuse a model of another dimension."""
 
+    def check_loss(self, loss: Any) -> None:
+        """Refuse a loss that the model does not fit."""
+        self.check_dim(loss.dim)
+
     @property
     def parameters(self) -> dict[str, Any]:
         """The model's numbers by name."""

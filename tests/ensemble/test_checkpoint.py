@@ -88,7 +88,7 @@ def test_an_archive_of_something_else_is_refused(path: Path) -> None:
 
 
 def test_pickled_objects_are_not_read(path: Path) -> None:
-    header = {"format": module.FORMAT, "schema": 1, "arrays": ["x"], "job": JOB, "meta": META}
+    header = {"format": module.FORMAT, "schema": module.SCHEMA, "arrays": ["x"], "job": JOB, "meta": META}
     text = np.frombuffer(json.dumps(header).encode(), dtype=np.uint8)
     with path.open("wb") as file:
         np.savez(file, header=text, x=np.array([{"an": "object"}], dtype=object))
@@ -111,8 +111,8 @@ def test_another_job_is_refused(path: Path, changes: dict[str, Any], match: str)
 
 
 def test_another_schema_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "SCHEMA", 2)
-    with pytest.raises(ValueError, match="must be of schema 2, got 1: it was written by another version"):
+    monkeypatch.setattr(module, "SCHEMA", 99)
+    with pytest.raises(ValueError, match="must be of schema 99, got 2: it was written by another version"):
         Checkpoint(path, JOB)
 
 

@@ -236,7 +236,7 @@ def test_kill_9(workers: int, tmp_path: Path) -> None:
     assert process.wait() == -signal.SIGKILL
     with np.load(path, allow_pickle=False) as data:
         exited = int((data["step"] >= 0).sum())
-        left = len(data["paths"]) if workers == 1 else int((~data["done"]).sum())
+        left = len(data["rows"]) if workers == 1 else int((~data["done"]).sum())
     assert left > 0
     spec = importlib.util.spec_from_file_location("kill_script", script)
     assert spec is not None
@@ -329,7 +329,7 @@ def test_truncated_and_mixed_checkpoints(tmp_path: Path) -> None:
         run(checkpoint=3)
 
 
-@pytest.mark.parametrize("missing", ["pool", "paths", "step", "note_codes"])
+@pytest.mark.parametrize("missing", ["pool", "rows", "step", "note_codes"])
 def test_a_state_that_lacks_a_part_is_refused(
     missing: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -339,7 +339,7 @@ def test_a_state_that_lacks_a_part_is_refused(
     def write(self: checkpoints.Checkpoint, meta: Any, arrays: Any) -> None:
         notes = {
             "note_states": np.zeros((2, 1)),
-            "note_paths": np.zeros(1, int),
+            "note_rows": np.zeros(1, int),
             "note_blocks": np.zeros(1, int),
         }
         full = {**arrays, **notes, "note_codes": np.ones(1)}
@@ -384,7 +384,7 @@ def test_a_tile_that_does_not_fit_is_halved(
 
 
 def test_a_replay_that_does_not_fit_is_halved(whole: sd.ExitTimes, monkeypatch: pytest.MonkeyPatch) -> None:
-    original, sizes = replay.uniform_block, []
+    original, sizes = replay.normal_block, []
 
     def small(key: Any, path: Any, *rest: Any) -> Any:
         sizes.append(len(path))
@@ -392,7 +392,7 @@ def test_a_replay_that_does_not_fit_is_halved(whole: sd.ExitTimes, monkeypatch: 
             raise torch.OutOfMemoryError("CUDA out of memory")
         return original(key, path, *rest)
 
-    monkeypatch.setattr(replay, "uniform_block", small)
+    monkeypatch.setattr(replay, "normal_block", small)
     assert_same(run(), whole)
     assert sum(size for size in sizes if size <= 100) == whole.n_exited
 

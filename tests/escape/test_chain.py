@@ -9,7 +9,8 @@ import pytest
 from numpy.testing import assert_allclose
 
 import samdyn as sd
-from samdyn.escape.chain import chain_exit_time, chain_mean_exit_time
+from samdyn.escape import chain_exit_time, chain_mean_exit_time
+from samdyn.escape.chain_exit import system_equation
 from samdyn.escape.regions import Box, HalfSpace
 from samdyn.theory import first_passage as fp
 
@@ -135,6 +136,8 @@ def test_errors():
     ]:
         with pytest.raises(ValueError, match=message):
             chain_mean_exit_time(*arguments)
+    with pytest.raises(ValueError, match="crossing must be"):
+        chain_mean_exit_time(well, 0.1, (-1, 0), 0.1, -0.5, crossing="middle")
     loss, region = sd.landscapes.double_well(), Box([-1.5], [0.0])
     noise = sd.GaussianNoise(std=1.0)
     for system, options, message in [
@@ -146,3 +149,43 @@ def test_errors():
     ]:
         with pytest.raises(ValueError, match=message):
             chain_exit_time(system, region, [-1.0], **options)
+
+
+@pytest.mark.parametrize(
+    "region",
+    [
+        Box([-1.5], [0.0]) & sd.Region(lambda w: -w[0] - 1.2, dim=1),
+        Box([-1.5], [0.0]) & ~sd.Ball([-0.3], 0.1),
+        Box([-1.5], [0.0]) | Box([-0.5], [0.5]),
+        sd.Region(lambda w: w[0].abs() - 1.5, dim=1),
+        (-1.5, 0.0),
+    ],
+    ids=["function", "complement", "union", "function alone", "tuple"],
+)
+def test_regions_that_are_no_plain_interval_are_refused(region):
+    """Their faces may cut the interval anywhere, so that its ends would give a wrong number."""
+    noise = sd.GaussianNoise(std=1.0)
+    for system, options in (
+        (sd.Map(sd.landscapes.double_well(), sd.GD(), lr=0.1, noise=noise), {}),
+        (sd.Diffusion(sd.landscapes.double_well(), sd.GD(), lr=0.1, noise=noise), {"dt": 0.1}),
+    ):
+        with pytest.raises(ValueError, match="region must be an interval or a half-line"):
+            chain_exit_time(system, region, [-1.0], **options)
+
+
+def test_intersections_of_plain_faces_are_intervals():
+    sde = sd.Diffusion(sd.landscapes.double_well(), sd.GD(), lr=0.1, noise=sd.GaussianNoise(std=1.0))
+    both = HalfSpace([1.0], 0.0) & sd.Ball([0.0], 1.5)
+    one, two = (chain_exit_time(sde, region, [-1.0], dt=0.1) for region in (both, Box([-1.5], [0.0])))
+    assert one.mean == two.mean
+
+
+def test_censored_mean_against_powers_of_the_operator():
+    """E[min(tau, n dt)] grows to the mean, and its increments are dt P(tau > n dt) for whole steps."""
+    sde = sd.Diffusion(sd.landscapes.double_well(), sd.GD(), lr=0.1, noise=sd.GaussianNoise(std=1.5))
+    equation, start, _ = system_equation(sde, Box([-1.5], [0.0]), [[-1.0]], 0.1, None)
+    pairs = [equation.censored(start, n) for n in (1, 2, 3, 4, 5000)]
+    time, left = (np.array([float(pair[i][0]) for pair in pairs]) for i in (0, 1))
+    assert_allclose(np.diff(time[:4]), 0.1 * (1 - left[:3]), rtol=1e-12)
+    assert_allclose(time[0], 0.1)
+    assert_allclose([time[-1], left[-1]], [float(equation.moments(start).mean[0]), 1.0], rtol=1e-9)

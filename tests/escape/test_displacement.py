@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
 import samdyn as sd
+from samdyn.escape import Displacement, mean_squared_displacement
 from samdyn.escape import displacement as module
-from samdyn.escape.displacement import Displacement, linear_model, mean_squared_displacement
+from samdyn.escape.linear_model import linear_model
 from samdyn.theory import kim
 
 mpl.use("Agg")

@@ -20,7 +20,7 @@ from samdyn.ensemble import exits as engine
 from samdyn.ensemble.kernel import can_compile
 
 # the package exports a function of the same name
-module = importlib.import_module("samdyn.escape.exit_times")
+module = importlib.import_module("samdyn.escape.exit_run")
 
 WELL = sd.landscapes.double_well()
 LEFT = sd.HalfSpace([1.0], 0.0)
@@ -303,7 +303,7 @@ def test_small_replay_batches_change_nothing(monkeypatch: pytest.MonkeyPatch) ->
 def test_the_number_of_the_first_path(monkeypatch: pytest.MonkeyPatch) -> None:
     sde, region = planar()
     whole = sd.exit_times(sde, [-1.0, 0.0], region, n_paths=60, t_max=3.0, seed=6)
-    monkeypatch.setattr(module, "first_exits", partial(engine.first_exits, first_path=40))
+    monkeypatch.setattr(module, "first_exits", partial(engine.first_exits, first_row=40))
     tail = sd.exit_times(sde, [-1.0, 0.0], region, n_paths=20, t_max=3.0, seed=6)
     np.testing.assert_array_equal(tail.times, whole.times[40:])
     np.testing.assert_array_equal(tail.exit_points, whole.exit_points[40:])
@@ -578,7 +578,9 @@ BALL = sd.Ball([0.0, 0.0], 1.0)
     [
         ({"system": sd.Flow(SADDLE, sd.GD())}, TypeError, "system must be a Diffusion or a Map, got Flow"),
         ({"system": SADDLE}, TypeError, "system must be a Diffusion or a Map, got Landscape"),
-        ({"system": sd.Map.from_function(lambda w: w / 2, 2)}, TypeError, "system must be made from a loss"),
+        ({"compile": "no"}, ValueError, "compile must be True, False or 'auto', got 'no'"),
+        ({"compile": 1.0}, ValueError, "compile must be True, False or 'auto', got 1.0"),
+        ({"t_max": 1e12}, ValueError, r"t_max must be at most 2\^34 steps of dt = 0.01, got t_max = 1e\+12"),
         ({"x0": [0.0]}, ValueError, r"x0 must have shape \(..., 2\), got shape \(1,\)"),
         ({"x0": 0.0}, ValueError, r"x0 must have shape \(..., 2\), got shape \(\)"),
         (

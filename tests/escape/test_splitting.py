@@ -12,8 +12,7 @@ import torch
 from problems import C4, C5, C25, ExitCase, diffusion
 
 import samdyn as sd
-from samdyn.escape import splitting
-from samdyn.escape.splitting import RareExitTime, RareProbability, rare_committor, rare_exit_time
+from samdyn.escape import RareExitTime, RareProbability, clones, rare_committor, rare_exit_time, stopping
 
 WELL = sd.landscapes.double_well()
 A, B = sd.HalfSpace([1.0], -1.0), sd.HalfSpace([-1.0], 0.0)
@@ -214,14 +213,14 @@ def test_repeats_do_not_depend_on_what_runs_with_them(monkeypatch: pytest.Monkey
     few = rare_committor(well(0.1), START, A, B, n_repeats=3, **options)
     np.testing.assert_array_equal(many.estimates[:3], few.estimates)
     exits = rare_exit_time(well(0.1), [-1.0], LEFT, sd.Ball([-1.0], 0.2), n_repeats=6, **options)
-    monkeypatch.setattr(splitting, "TABLE_BYTES", 1)
+    monkeypatch.setattr(clones, "TABLE_BYTES", 1)
     batched = rare_committor(well(0.1), START, A, B, n_repeats=6, **options)
     np.testing.assert_array_equal(many.estimates, batched.estimates)
     assert batched.path_steps == many.path_steps
     one_by_one = rare_exit_time(well(0.1), [-1.0], LEFT, sd.Ball([-1.0], 0.2), n_repeats=6, **options)
     assert one_by_one.mean == exits.mean
     assert one_by_one.standard_error == exits.standard_error
-    monkeypatch.setattr(splitting, "SWEEP", 1)
+    monkeypatch.setattr(stopping, "SWEEP", 1)
     swept = rare_committor(well(0.1), START, A, B, n_repeats=6, **options)
     np.testing.assert_array_equal(many.estimates, swept.estimates)
 

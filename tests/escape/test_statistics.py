@@ -283,3 +283,33 @@ def test_a_truncated_file_is_refused(tmp_path: Path) -> None:
 def test_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         sd.ExitTimes.load(tmp_path / "nothing")
+
+
+# ---------------------------------------------------------------------- equality
+
+
+def test_results_are_compared_by_identity() -> None:
+    """Arrays have no truth value: a comparison by fields would raise where it is meant to answer."""
+    other = result([1.0, 2.0], [1, 1])
+    for one, two in ((FULL, other), (FULL.survival(), other.survival())):
+        assert one == one
+        assert one != two
+        assert len({one, two, one}) == 2
+
+
+@pytest.mark.parametrize(
+    "q", ["a", [0.1, "b"], [[0.1], [0.2, 0.3]], object()], ids=["text", "list", "ragged", "object"]
+)
+def test_quantiles_that_are_no_numbers(q: Any) -> None:
+    for call in (FULL.quantile, FULL.quantile_interval):
+        with pytest.raises(TypeError, match="q must be a number or an array of numbers, got"):
+            call(q)
+    with pytest.raises(TypeError, match="t must be a number or an array of numbers, got"):
+        FULL.survival()(q)
+
+
+@pytest.mark.parametrize("q", [-0.1, 1.1, math.nan, [0.5, 2.0]], ids=repr)
+def test_quantiles_out_of_range(q: Any) -> None:
+    for call in (FULL.quantile, FULL.quantile_interval):
+        with pytest.raises(ValueError, match=r"q must be in \[0, 1\], got"):
+            call(q)

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.stats import chi2
 
 import samdyn as sd
 from samdyn.escape import chain_exit_time, compare, logrank, mean_exit_time
@@ -100,8 +101,21 @@ def test_results_that_cannot_be_compared() -> None:
         compare(none, none)
     with pytest.raises(ValueError, match="level must be in"):
         compare(some, some, 1.0)
-    assert sd.ratio_of_means(none, some) == (math.inf, 0.0, math.inf)
-    assert sd.ratio_of_means(some, none) == (0.0, 0.0, math.inf)
+
+
+def test_ratio_of_means_where_one_side_has_no_exit() -> None:
+    some, none = result([1, 2], [1, 1]), result([9, 9], [0, 0])
+    # 18 units of time without an exit, and two exits in 3 units, each with half of the 10 % that may fail
+    low_none = 18 / -math.log(0.05)
+    high_some = 6 / chi2.ppf(0.025, 4)
+    assert sd.ratio_of_means(none, some, 0.9) == (math.inf, pytest.approx(low_none / high_some), math.inf)
+    assert sd.ratio_of_means(some, none, 0.9) == (0.0, 0.0, pytest.approx(high_some / low_none))
+    ratio, low, high = sd.ratio_of_means(none, none)
+    assert math.isnan(ratio)
+    assert (low, high) == (0.0, math.inf)
+    both = compare(none, some, 0.9)
+    assert both.lower == pytest.approx(low_none / high_some)
+    assert "100 % and 0 % of the paths are censored" in both.note
 
 
 # ---------------------------------------------------------------------- the exact mean
@@ -176,9 +190,37 @@ def test_an_unusual_region_in_one_dimension_has_the_diffusion() -> None:
     assert "backward Kolmogorov" in check.source
 
 
-def test_censoring_is_named() -> None:
-    check = sample(well(sd.GD()), [-1.0], EDGE, 500, t_max=5.0, dt=0.2, seed=2).compare_exact()
+@pytest.mark.parametrize("correction", ["bridge", None])
+def test_a_censored_mean_is_judged_by_its_own_limit(correction: str | None) -> None:
+    """From -1 nobody leaves at once, so that exposure over exits exceeds the mean; the limit knows."""
+    exits = sample(well(sd.GD()), [-1.0], EDGE, 20_000, t_max=5.0, dt=0.2, seed=2, correction=correction)
+    check = exits.compare_exact()
     assert "of the paths are censored" in check.note
+    assert check.exact == chain_exit_time(well(sd.GD()), EDGE, [-1.0], dt=0.2, correction=correction).mean
+    assert abs(check.z) < 4
+    assert exits.mean - check.exact > 4 * exits.standard_error
+    assert check.expected == pytest.approx(exits.mean, rel=4 * exits.standard_error / exits.mean)
+    # watched for long, the limit is the mean
+    late = sample(well(sd.GD()), [-1.0], EDGE, 400, t_max=30.0, dt=0.2, seed=3, correction=correction)
+    assert late.n_censored
+    assert late.compare_exact().expected == pytest.approx(check.exact, rel=0.015)
+    full = dataclasses.replace(exits, exited=np.ones(len(exits), bool), problem=exits.problem)  # type: ignore[attr-defined]
+    assert full.compare_exact().expected == full.compare_exact().exact
+
+
+def test_censoring_at_different_times_is_named() -> None:
+    exits = sample(well(sd.GD()), [-1.0], EDGE, 500, t_max=5.0, dt=0.2, seed=2)
+    stopped = np.where(exits.exited, exits.watched, np.linspace(1.0, 5.0, 500))
+    check = dataclasses.replace(exits, watched=stopped, problem=exits.problem).compare_exact()  # type: ignore[attr-defined]
+    assert check.expected == check.exact
+    assert "as far as the rate of escape is constant" in check.note
+
+
+def test_a_censored_map_is_judged_in_steps() -> None:
+    system = sd.Map(WELL, sd.GD(), lr=0.1, noise=sd.GaussianNoise(std=2.0))
+    check = sample(system, [-1.0], EDGE, 20_000, t_max=40, seed=5).compare_exact()
+    assert check.expected > 1.02 * check.exact
+    assert abs(check.z) < 4
 
 
 class _Problems:

@@ -230,3 +230,128 @@ SPIRAL = sd.Flow.from_function(lambda w: torch.stack([w[1], -w[0]]), dim=2)
 def test_bad_input(make: Any, error: type[Exception], match: str) -> None:
     with pytest.raises(error, match=match):
         make()
+
+
+# ---------------------------------------------------------------------- completeness, families, infinities
+
+
+@pytest.mark.parametrize(
+    ("loss", "n"),
+    [
+        (sd.landscapes.himmelblau(), 9),
+        (sd.landscapes.six_hump_camel(), 15),
+        (sd.landscapes.mueller_brown(), 5),
+    ],
+    ids=lambda v: getattr(v, "name", None),
+)
+def test_all_critical_points_in_one_call(loss: sd.Landscape, n: int) -> None:
+    found = sd.fixed_points(sd.Flow(loss, sd.GD()))
+    assert len(found) == len(found.genuine) == n
+    assert len(found.hallucinated) == len(found.families) == 0
+    coverage = found.coverage["genuine"]
+    assert coverage.counts.min() >= 10
+    assert coverage.unseen == coverage.missed == 0
+    assert coverage.unseen_bound < 0.01
+    assert "Coverage: " in repr(found)
+    assert not found.certified  # nobody asked
+
+
+def test_equilibria_of_the_thomas_flow() -> None:
+    found = sd.fixed_points(problems.thomas_flow())
+    assert len(found) == 63
+    index = np.array([(p.eigenvalues.real > 0).sum() for p in found])
+    far = np.abs(np.linalg.norm(found.x, axis=1) - 4.06585) < 1e-5
+    assert far.sum() == 6
+    assert (index[far] == 1).all()
+    assert max(p.residual for p in found) < 1e-12
+
+
+def test_genuine_and_hallucinated_points_are_told_apart() -> None:
+    found = sd.fixed_points(sd.Flow(sd.landscapes.himmelblau(), sd.SAM(0.5)))
+    loss = found.system.landscape
+    assert np.linalg.norm(loss.gradient(found.genuine.x), axis=1).max() < 1e-10
+    assert np.linalg.norm(loss.gradient(found.hallucinated.x), axis=1).min() > 0.1
+    ahead = found.hallucinated.x + 0.5 * loss.gradient(found.hallucinated.x) / np.linalg.norm(
+        loss.gradient(found.hallucinated.x), axis=1, keepdims=True
+    )
+    assert np.linalg.norm(loss.gradient(ahead), axis=1).max() < 1e-10
+    assert len(found.genuine) + len(found.hallucinated) == len(found) == 21
+    assert set(found.coverage) == {"genuine", "hallucinated"}
+
+
+def test_deflation_finds_what_the_starts_miss() -> None:
+    # 512 starts on a line of 5 zeros of very different basins: two dents of width 1e-2 beside a bowl
+    loss = sd.Landscape(
+        lambda w: (w**2).sum() / 2 + 0.1 * torch.exp(-((w - 1) ** 2).sum() / 2e-4), 1, box=[(-40, 40)]
+    )
+    found = sd.fixed_points(sd.Flow(loss, sd.GD()), n_starts=512)
+    assert len(found) == 3
+
+
+@pytest.mark.parametrize(
+    ("loss", "dimension", "n_families", "n_isolated"),
+    [
+        (sd.landscapes.ring(2), 1, 1, 1),
+        (sd.landscapes.ring(3), 2, 1, 1),
+        (sd.landscapes.product(), 1, 2, 1),
+        (sd.landscapes.uv(0.0), 1, 2, 1),
+        (sd.landscapes.serpentine(), 1, 1, 0),
+        (sd.landscapes.widening_valley(), 1, 1, 0),
+        (sd.landscapes.monkey_saddle(), 0, 0, 1),
+        (sd.Landscape(lambda w: (w**4).sum(), 2, box=[(-1, 1)] * 2, name="quartic"), 0, 0, 1),
+        (sd.Landscape(lambda w: (w @ w - 1) ** 2 + w[2] ** 2, 3, box=[(-2, 2)] * 3, name="circle"), 1, 1, 3),
+    ],
+    ids=lambda v: getattr(v, "name", None),
+)
+def test_families_are_one_entry(loss: sd.Landscape, dimension: int, n_families: int, n_isolated: int) -> None:
+    found = sd.fixed_points(sd.Flow(loss, sd.GD()))
+    assert [p.dimension for p in found.families] == [dimension] * n_families
+    assert len(found) == n_families + n_isolated
+    for family in found.families:
+        assert len(family.points) > 20
+        assert np.linalg.norm(loss.gradient(family.points), axis=1).max() < 1e-8
+        assert (family.kind, family.stability) == ("degenerate", "marginal")
+    if n_families == 0:
+        assert found[0].kind == "degenerate"
+        assert found[0].stability == "marginal"
+
+
+def test_infinities_in_the_box_are_counted() -> None:
+    loss = sd.Landscape(lambda w: (w[0] - 1) ** 2 + 1 / torch.relu(w[0]), 1, box=[(-2, 2)], name="wall")
+    found = sd.fixed_points(sd.Flow(loss, sd.GD()))
+    assert len(found) == 1
+    assert found[0].x[0] == pytest.approx(float(np.roots([2, -2, 0, -1])[0].real))
+    coverage = found.coverage["genuine"]
+    assert coverage.n_undefined / coverage.n_starts == pytest.approx(0.5, abs=0.01)
+    assert "infinite or nan at" in repr(found)
+
+
+def test_a_logarithm_in_the_box() -> None:
+    loss = sd.Landscape(lambda w: w[0] - torch.log(w[0]), 1, box=[(-1, 3)], name="logarithm")
+    found = sd.fixed_points(sd.Flow(loss, sd.GD()), certify=True)
+    np.testing.assert_allclose(found.x, [[1.0]], atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("box", "match"),
+    [
+        ([(0, 0), (0, 1)], "box must have lower < upper"),
+        ([(1, -1), (0, 1)], "box must have lower < upper"),
+        ([(0, math.nan), (0, 1)], "box must be finite"),
+        ([(1, 1 + 1e-16), (0, 1)], "box must have lower < upper"),
+        ([(1, 1 + 1e-14), (0, 1)], "box must be wider than rounding"),
+    ],
+)
+def test_bad_boxes(box: Any, match: str) -> None:
+    with pytest.raises(ValueError, match=match):
+        sd.fixed_points(sd.Flow(sd.landscapes.himmelblau(), sd.SAM(0.1)), box=box)
+
+
+@pytest.mark.parametrize(
+    "function", [lambda w: torch.log(-w @ w), lambda w: (w @ w) * math.inf], ids=["nan", "infinite"]
+)
+@pytest.mark.parametrize("rule", [sd.GD(), sd.SAM(0.1)], ids=repr)
+def test_a_loss_that_is_nowhere_finite(function: Any, rule: sd.Rule) -> None:
+    loss = sd.Landscape(function, 2, box=[(-1, 1)] * 2)
+    with pytest.raises(ValueError, match="system must be finite in the box, got infinity or nan at all 2048"):
+        sd.fixed_points(sd.Flow(loss, rule))

@@ -9,7 +9,8 @@ import pytest
 
 import samdyn as sd
 from samdyn.escape.location import locate
-from samdyn.plot.exits import exit_density, exit_locations
+from samdyn.plot.exits import exit_density, exit_quantiles
+from samdyn.plot.locations import exit_locations
 
 
 def result(watched: Any, exited: Any, **changes: Any) -> sd.ExitTimes:
@@ -216,8 +217,35 @@ def test_plots_of_a_result() -> None:
     assert "density" in FULL.plot("density").get_ylabel()
     assert "share" in FULL.plot("location").get_ylabel()
     assert "share" in FULL.exit_location().plot(color="red").get_ylabel()
-    with pytest.raises(ValueError, match="kind must be one of 'survival', 'density', 'location', got 'pie'"):
+    with pytest.raises(
+        ValueError, match=r"kind must be one of 'survival', 'density', 'quantiles', .* got 'pie'"
+    ):
         FULL.plot("pie")
     for wrong, error in ((3.0, TypeError), (NOTHING, ValueError)):
         with pytest.raises(error, match="result must"):
             exit_density(wrong)
+        with pytest.raises(error, match="result must"):
+            exit_quantiles(wrong)
+
+
+@pytest.mark.parametrize("exits", [FULL, CENSORED, STEPS], ids=["full", "censored", "steps"])
+def test_quantiles_of_an_exponential_law_are_a_straight_line(exits: sd.ExitTimes) -> None:
+    ax = exits.plot("quantiles")
+    labelled(ax)
+    drawn, law = ax.lines[:2]
+    x, t = drawn.get_data()
+    np.testing.assert_array_equal(t, exits.quantile(-np.expm1(-x)))
+    np.testing.assert_allclose(law.get_ydata(), exits.mean * x)
+    middle = (x > 0.2) & (x < 1.3)
+    assert np.abs(t - exits.mean * x)[middle].max() < (1.0 if exits.discrete else 0.15)
+    tail = next(line for line in ax.lines if line.get_gid() == "tail")
+    assert np.diff(tail.get_ydata()) / np.diff(tail.get_xdata()) == pytest.approx(
+        1 / exits.slowest_rate(0.5).rate
+    )
+
+
+def test_few_exits_have_quantiles_without_a_tail() -> None:
+    ax = exit_quantiles(result([1.0, 2.0, 4.0], [1, 0, 0]))
+    labelled(ax)
+    assert "tail" not in {line.get_gid() for line in ax.lines}
+    assert "tail" not in {line.get_gid() for line in exit_quantiles(FULL, tail=None).lines}

@@ -1,0 +1,51 @@
+"""Basins of attraction: which attractor a start goes to, how large the basins are, and their boundaries."""
+
+from samdyn.basin.attractors import Attractor
+from samdyn.basin.basins import Basins, basins
+from samdyn.basin.boundary import (
+    BasinEntropy,
+    Exponent,
+    basin_entropy,
+    boundary_cells,
+    box_dimension,
+    smooth_boundary_entropy,
+    uncertainty_exponent,
+)
+from samdyn.basin.continuation import BasinContinuation, basin_continuation
+from samdyn.basin.edges import EdgeState, Kick, boundary_pairs, edge_state, smallest_kick
+from samdyn.basin.fractions import Fraction, wilson_interval
+from samdyn.basin.matching import match_attractors, tipping_probabilities
+from samdyn.basin.morse_continuation import MorseContinuation, match_sets, morse_continuation
+from samdyn.basin.morse_graph import MorseGraph, morse_graph
+from samdyn.basin.sampling import BasinFractions, basin_fractions
+
+__all__ = [
+    "Attractor",
+    "BasinContinuation",
+    "BasinEntropy",
+    "BasinFractions",
+    "Basins",
+    "EdgeState",
+    "Exponent",
+    "Fraction",
+    "Kick",
+    "MorseContinuation",
+    "MorseGraph",
+    "basin_continuation",
+    "basin_entropy",
+    "basin_fractions",
+    "basins",
+    "boundary_cells",
+    "boundary_pairs",
+    "box_dimension",
+    "edge_state",
+    "match_attractors",
+    "match_sets",
+    "morse_continuation",
+    "morse_graph",
+    "smallest_kick",
+    "smooth_boundary_entropy",
+    "tipping_probabilities",
+    "uncertainty_exponent",
+    "wilson_interval",
+]

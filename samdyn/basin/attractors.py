@@ -1,0 +1,316 @@
+"""What an attractor is, and what it is called.
+
+Attractors are found in two ways: from the system's fixed points that attract or trap (`samdyn.fixed_points`),
+whose surroundings say what the dynamics does there, and without prior knowledge from orbits that recur
+(`recurrences`). Either way a candidate counts only if it captures a neighbourhood.
+
+Names
+-----
+1. An attractor that sits at a fixed point has its name: "minimum (3, 0.5)", "hallucinated minimum (...)",
+   "fixed point (...)" where there is no loss.
+2. Under a normalised rule a map cannot stop at a critical point: it hovers on a small cycle or in small chaos
+   about it. All that hovers about one critical point is one attractor with its name; if it is no minimum,
+   "trapping saddle (0, 1)". Hovering about z means: of an extent of at most ten times lr r |H| (r the length
+   of the perturbation), with z within 0.6 extents of its middle; for a minimum, within 3 r, since along a
+   flat valley the cycle settles beside it.
+3. Else a map's orbit that returns to 1e-6 of its extent after p steps is a "p-cycle".
+4. Else the largest Lyapunov exponent decides, from two orbits held 1e-7 apart: above 4 standard errors and
+   1e-3 per step (or per stride of a flow) "chaotic"; else a flow is on a "limit cycle", and a map on a
+   "quasiperiodic" curve.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from samdyn.basin.motion import Motion
+from samdyn.basin.recurrences import Candidate, Rules, admit, search
+from samdyn.basin.settle import Course
+from samdyn.compute.checks import Array
+from samdyn.local.fixed_points import FixedPoint, fixed_points
+from samdyn.systems.jump import jump_length
+from samdyn.systems.map import Map
+
+LARGEST_PERIOD = 512
+MOST_DIM = 12  # above, fixed points are not searched for
+HOVER_ORBITS, HOVER_STEPS, HOVER_KEPT = 8, 3000, 192
+KINDS = (
+    "minimum",
+    "saddle",
+    "maximum",
+    "degenerate",
+    "hallucinated",
+    "fixed point",
+    "cycle",
+    "limit cycle",
+    "quasiperiodic",
+    "chaotic",
+)
+
+
+@dataclass(frozen=True)
+class Attractor:
+    """A set that a neighbourhood is drawn onto.
+
+    Attributes
+    ----------
+    points : ndarray, shape (n, dim)
+        The point, the cycle, or a sample of the set, without repetitions.
+    kind : str
+        "minimum", "saddle", "maximum", "degenerate", "hallucinated", "fixed point", "cycle", "limit cycle",
+        "quasiperiodic" or "chaotic".
+    name : str
+        What it is and where.
+    position : ndarray, shape (dim,)
+        The fixed or critical point, or the middle of the points.
+    radius : float
+        Distance from its points within which every probe was captured.
+    period : int
+        Of a cycle of a map; 1 otherwise.
+    exponent : float
+        Largest Lyapunov exponent where it was needed for the name, per unit of time; nan elsewhere.
+    states : ndarray, shape (m, state_dim)
+        States in order of time: the points, with velocities where there is momentum.
+    """
+
+    points: Array = field(repr=False)
+    kind: str
+    name: str
+    position: Array
+    radius: float
+    period: int = 1
+    exponent: float = float("nan")
+    states: Array = field(default_factory=lambda: np.empty((0, 0)), repr=False)
+
+    @property
+    def candidate(self) -> Candidate:
+        """What the search works with."""
+        return Candidate(self.states, self.radius)
+
+    @property
+    def extent(self) -> float:
+        """Largest distance of its points from their middle."""
+        return float(np.linalg.norm(self.points - self.points.mean(axis=0), axis=1).max())
+
+
+def known_points(course: Course) -> list[FixedPoint]:
+    """The fixed points in the box that can be attractors or give one its name; none on a schedule."""
+    system = course.system
+    if getattr(system, "scheduled", False) or system.dim > MOST_DIM:
+        return []
+    return list(fixed_points(system, course.box, n_starts=1024))
+
+
+def find_attractors(
+    motion: Motion,
+    course: Course,
+    starts: Array,
+    points: Sequence[FixedPoint],
+    rules: Rules,
+    known: Sequence[Candidate] = (),
+    first_step: int = 0,
+) -> list[Candidate]:
+    """Attractors at the given fixed points, and those that orbits from `starts` (state_dim, n) settle on."""
+    seeds = [] if known else [_around(motion, course, p) for p in points if _may_attract(p)]
+    found = admit(
+        motion, course, known, [s for s in seeds if len(s) and np.isfinite(s).all()], rules, first_step
+    )
+    return search(motion, course, starts, found, rules, first_step)
+
+
+def _may_attract(point: FixedPoint) -> bool:
+    return point.stability in ("attracting", "trapping", "marginal")
+
+
+def _around(motion: Motion, course: Course, point: FixedPoint) -> Array:
+    """States of an attractor at a fixed point: the point, or what a few orbits close to it hover on."""
+    size = course.scale.shape[0]
+    cloud = point.points if point.dimension else point.x[None]
+    states = np.zeros((len(cloud), size))
+    states[:, : len(point.x)] = cloud
+    rule = course.system.rule
+    if point.dimension or rule is None or not rule.jumps or point.kind == "hallucinated" or motion.every == 1:
+        return states
+    rng = np.random.default_rng(1)
+    # inside the capture set, and not on any symmetric line
+    radius = 1e-3 * jump_length(rule)
+    start = np.zeros((size, HOVER_ORBITS))
+    offset = rng.standard_normal((len(point.x), HOVER_ORBITS))
+    start[: len(point.x)] = point.x[:, None] + radius * offset / np.linalg.norm(offset, axis=0)
+    numbers, state = np.arange(HOVER_ORBITS), start
+    state = motion(state, numbers, 0, HOVER_STEPS)
+    kept = []
+    for j in range(HOVER_KEPT):
+        state = motion(state, numbers, HOVER_STEPS + j, 1)
+        kept.append(state)
+    orbits = np.stack(kept).transpose(2, 0, 1)
+    # only those that hover about the point, instead of having gone elsewhere
+    x = orbits[:, :, : len(point.x)]
+    middle = x.mean(axis=1)
+    extent = np.linalg.norm(x - middle[:, None], axis=2).max(axis=1)
+    diagonal = float(np.linalg.norm(course.box[:, 1] - course.box[:, 0]))
+    about = np.linalg.norm(middle - point.x, axis=1) <= np.maximum(0.6 * extent, 1e-4 * diagonal)
+    # orbit by orbit, so that cycles can be read off
+    return np.asarray(orbits[about].reshape(-1, size))
+
+
+def describe(
+    motion: Motion, course: Course, candidates: Sequence[Candidate], points: Sequence[FixedPoint]
+) -> list[Attractor]:
+    """Candidates with kind and name; those about one critical point are one attractor."""
+    owners = [_owner(course, c, points) for c in candidates]
+    result: list[Attractor] = []
+    for i, (candidate, owner) in enumerate(zip(candidates, owners, strict=True)):
+        if owner is None:
+            result.append(_name_orbit(motion, course, candidate))
+            continue
+        same = [j for j, other in enumerate(owners) if other is owner]
+        if same[0] != i:
+            continue
+        states = np.concatenate([candidates[j].states for j in same])
+        radius = min(candidates[j].radius for j in same)
+        result.append(_name_point(course, Candidate(states, radius), owner))
+    return result
+
+
+def merge_owners(
+    course: Course, candidates: Sequence[Candidate], points: Sequence[FixedPoint]
+) -> list[list[int]]:
+    """Candidates (by number) that `describe` makes one attractor of, in its order."""
+    owners = [_owner(course, c, points) for c in candidates]
+    groups: list[list[int]] = []
+    for i, owner in enumerate(owners):
+        same = [i] if owner is None else [j for j, other in enumerate(owners) if other is owner]
+        if same[0] == i:
+            groups.append(same)
+    return groups
+
+
+def _owner(course: Course, candidate: Candidate, points: Sequence[FixedPoint]) -> FixedPoint | None:
+    """The fixed point that an attractor is named after."""
+    if not points:
+        return None
+    system = course.system
+    x = candidate.states[:, : system.dim]
+    middle = (x.min(axis=0) + x.max(axis=0)) / 2
+    extent = float(np.linalg.norm(x - middle, axis=1).max())
+    diagonal = float(np.linalg.norm(course.box[:, 1] - course.box[:, 0]))
+    families = [p for p in points if p.dimension]
+    for p in families:
+        # a set of fixed points is known by samples
+        spacing = np.sort(np.linalg.norm(p.points - p.x, axis=1))[min(3, len(p.points) - 1)]
+        if np.linalg.norm(x[:, None] - p.points[None, :512], axis=2).min(axis=1).max() <= 3 * spacing:
+            return p
+    nearest = min(points, key=lambda p: float(np.linalg.norm(p.x - middle)))
+    distance = float(np.linalg.norm(nearest.x - middle))
+    if extent <= 1e-5 * diagonal and distance <= 1e-3 * diagonal:
+        return nearest
+    rule = system.rule
+    if rule is None or not rule.jumps or nearest.kind == "hallucinated":
+        return None
+    assert system.landscape is not None
+    stiffness = float(np.linalg.norm(system.landscape.hessian(nearest.x), 2))
+    lr = system.coefficients()["lr"] if isinstance(system, Map) else 0.0
+    length = jump_length(rule)
+    if extent > max(10 * lr * length * stiffness, 1e-3 * diagonal):
+        return None
+    if distance <= max(0.6 * extent, 1e-4 * diagonal):
+        return nearest
+    # in a flat valley the cycle across it settles beside the minimum, by a distance of the order of rho
+    hovers = extent > 1e-9 * diagonal and nearest.kind == "minimum"
+    return nearest if hovers and distance <= 3 * length else None
+
+
+def _place(x: Array) -> str:
+    # -0 reads badly, and what is below rounding of the others is 0
+    tidy = np.where(np.abs(x) < 5e-7 * max(1.0, float(np.abs(x).max())), 0.0, x)
+    return "(" + ", ".join(f"{v:.4g}" for v in tidy) + ")"
+
+
+def _name_point(course: Course, candidate: Candidate, point: FixedPoint) -> Attractor:
+    kind, where = point.kind, _place(point.x)
+    if kind == "hallucinated":
+        name = f"hallucinated minimum {where}"
+    elif point.dimension:
+        name = f"set of {'hallucinated points' if kind == 'hallucinated' else 'critical points'} at {where}"
+    elif kind in ("saddle", "maximum", "degenerate"):
+        rule = course.system.rule
+        held = "trapping " if rule is not None and rule.jumps else ""
+        name = f"{held}{kind}{' point' if kind == 'degenerate' else ''} {where}"
+    else:
+        name = f"{kind} {where}"
+    x = candidate.states[:, : course.system.dim]
+    return Attractor(_distinct(x), kind, name, point.x, candidate.radius, states=candidate.states)
+
+
+def _name_orbit(motion: Motion, course: Course, candidate: Candidate) -> Attractor:
+    dim = course.system.dim
+    x = candidate.states[:, :dim]
+    middle = x.mean(axis=0)
+    extent = float(np.ptp(x, axis=0).max())
+    diagonal = float(np.linalg.norm(course.box[:, 1] - course.box[:, 0]))
+    common: dict[str, Any] = {"radius": candidate.radius, "states": candidate.states}
+    if extent <= 1e-6 * diagonal:
+        return Attractor(x[-1:], "fixed point", f"fixed point {_place(x[-1])}", x[-1], **common)
+    if motion.every > 1:
+        period = _period(x[: min(len(x), 2048)], 1e-6 * extent)
+        if period:
+            return Attractor(
+                x[:period], "cycle", f"{period}-cycle about {_place(x[:period].mean(axis=0))}",
+                x[:period].mean(axis=0), period=period, **common,
+            )  # fmt: skip
+    exponent, error = largest_exponent(motion, course, candidate.states[-1])
+    common["exponent"] = exponent
+    if exponent > max(4 * error, 1e-3 / motion.unit):
+        kind = "chaotic"
+    else:
+        kind = "quasiperiodic" if motion.every > 1 else "limit cycle"
+    return Attractor(_distinct(x), kind, f"{kind} about {_place(middle)}", middle, **common)
+
+
+def _period(x: Array, tolerance: float) -> int:
+    """Smallest p after which the orbit is where it was, all along; 0 if there is none."""
+    last = x[len(x) // 2 :]
+    for p in np.flatnonzero(np.linalg.norm(last[1 : LARGEST_PERIOD + 1] - last[0], axis=1) <= tolerance) + 1:
+        if np.linalg.norm(last[p:] - last[:-p], axis=1).max() <= tolerance:
+            return int(p)
+    return 0
+
+
+def _distinct(x: Array) -> Array:
+    from samdyn.basin.proximity import thinned
+
+    return thinned(x)
+
+
+def largest_exponent(
+    motion: Motion, course: Course, state: Array, n_steps: int = 4000
+) -> tuple[float, float]:
+    """Largest Lyapunov exponent per unit of time, from two orbits held close, and its standard error."""
+    n_steps = n_steps if motion.every > 1 else n_steps // 4
+    diagonal = float(np.linalg.norm(course.box[:, 1] - course.box[:, 0]))
+    apart = 1e-7 * diagonal
+    rng = np.random.default_rng(2)
+    away = rng.standard_normal(len(state))
+    away *= apart / np.linalg.norm(away)
+    pair = np.stack([state, state + away / course.scale], axis=1)
+    numbers, logs = np.arange(2), []
+    for j in range(n_steps):
+        pair = motion(pair, numbers, j, 1)
+        gap = (pair[:, 1] - pair[:, 0]) * course.scale
+        size = float(np.linalg.norm(gap))
+        if not np.isfinite(size) or size == 0:
+            gap, size = away, apart * 1e-3
+        logs.append(np.log(size / apart))
+        pair[:, 1] = pair[:, 0] + gap / size * apart / course.scale
+    blocks = np.array(logs[n_steps // 10 :])[: 9 * (n_steps // 10)].reshape(9, -1).mean(axis=1)
+    return float(blocks.mean() / motion.unit), float(blocks.std(ddof=1) / 3 / motion.unit)
+
+
+def as_candidates(attractors: Mapping[int, Attractor]) -> list[Candidate]:
+    """Named attractors as candidates, in the order of their ids."""
+    return [attractors[k].candidate for k in sorted(attractors)]

@@ -1,0 +1,244 @@
+"""How fractal a basin boundary is: uncertainty exponent, box dimension, basin entropy.
+
+All take labels on a grid (a `Basins`, or an integer array of any dimension) and measure lengths in cells.
+
+- Uncertainty exponent alpha: a cell is uncertain at distance r if a cell within r of it (in each
+  coordinate) has another label; the share of uncertain cells grows as r^alpha. alpha = 1 for a smooth
+  boundary, less for a fractal one.
+- Box dimension D: boxes of r^d cells that hold more than one label number r^-D. D = d - alpha.
+- Basin entropy: the mean over boxes of r^d cells of the Gibbs entropy of the labels within; the boundary
+  entropy Sbb is the mean over boxes with more than one label.
+
+Exponents are slopes of least-squares lines in logarithmic coordinates, with the standard error of the slope;
+the points of one line come from one picture and are not independent, so that the error is a guide only.
+
+References
+----------
+Grebogi, McDonald, Ott & Yorke, Physics Letters A 99 (1983) 415-418. Daza, Wagemakers, Georgeot, Guery-Odelin
+& Sanjuan, Scientific Reports 6 (2016) 31416.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import integrate, ndimage, special
+
+from samdyn.compute import checks
+from samdyn.compute.checks import Array
+
+AnyLabels = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Exponent:
+    """A scaling exponent.
+
+    Attributes
+    ----------
+    value, standard_error : float
+        ``float(exponent)`` is the value.
+    sizes, values : ndarray
+        What the line was fitted to.
+    """
+
+    value: float
+    standard_error: float
+    sizes: Array
+    values: Array
+
+    def __float__(self) -> float:
+        return self.value
+
+
+@dataclass(frozen=True)
+class BasinEntropy:
+    """Basin entropy at one size of box.
+
+    Attributes
+    ----------
+    entropy : float
+        Mean over all boxes, in nats.
+    boundary_entropy : float
+        Mean over boxes with more than one label; nan without any. Above log 2 the boundary is fractal.
+    n_boxes, n_boundary : int
+    """
+
+    entropy: float
+    boundary_entropy: float
+    n_boxes: int
+    n_boundary: int
+
+
+def _labels(basins: Any) -> AnyLabels:
+    labels = np.asarray(getattr(basins, "labels", basins))
+    if labels.dtype.kind not in "iu" or labels.ndim == 0 or labels.size == 0:
+        raise ValueError(
+            f"basins must be a Basins or an array of integer labels, got {type(basins).__name__}"
+        )
+    return labels
+
+
+def boundary_cells(basins: Any, distance: int = 1) -> npt.NDArray[np.bool_]:
+    """Cells with a differently labelled cell within `distance` cells in each coordinate.
+
+    Examples
+    --------
+    >>> boundary_cells(np.array([1, 1, 1, 2, 2])).astype(int)
+    array([0, 0, 1, 1, 0])
+    """
+    labels = _labels(basins)
+    size = 2 * checks.integer("distance", distance, at_least=1) + 1
+    high = ndimage.maximum_filter(labels, size, mode="nearest")
+    low = ndimage.minimum_filter(labels, size, mode="nearest")
+    return np.asarray(high != low)
+
+
+def uncertainty_exponent(basins: Any, distances: Sequence[int] | None = None) -> Exponent:
+    """Exponent of the share of cells that are uncertain at a distance.
+
+    Parameters
+    ----------
+    basins : Basins or integer array
+    distances : sequence of int, optional
+        In cells; 1, 2, 4, ... up to a 32nd of the shortest side by default.
+
+    Returns
+    -------
+    Exponent
+
+    Raises
+    ------
+    ValueError
+        Fewer than two distances, or no boundary.
+
+    Notes
+    -----
+    The share is that of cells within ``distance + 1/2`` of the boundary, at half the distance on a lattice:
+    the fit is against ``distance`` itself, exact for a straight boundary.
+
+    Examples
+    --------
+    >>> half = np.repeat([[1] * 64 + [2] * 64], 128, axis=0)
+    >>> round(float(uncertainty_exponent(half)), 6)
+    1.0
+    """
+    labels = _labels(basins)
+    if distances is None:
+        distances = _doublings(min(n for n in labels.shape if n > 1) // 32, "distances")
+    sizes = np.array([checks.integer("distances", r, at_least=1) for r in distances])
+    share = np.array([boundary_cells(labels, int(r)).mean() for r in sizes])
+    return _fit(sizes, share, "uncertain cells")
+
+
+def box_dimension(basins: Any, sizes: Sequence[int] | None = None) -> Exponent:
+    """Box-counting dimension of the basin boundary.
+
+    Parameters
+    ----------
+    basins : Basins or integer array
+    sizes : sequence of int, optional
+        Sides of the boxes, in cells; 2, 4, 8, ... up to a 16th of the shortest side by default.
+
+    Returns
+    -------
+    Exponent
+
+    Examples
+    --------
+    >>> half = np.repeat([[1] * 65 + [2] * 63], 128, axis=0)
+    >>> round(float(box_dimension(half)), 6)
+    1.0
+    """
+    labels = _labels(basins)
+    if sizes is None:
+        sizes = [2 * n for n in _doublings(min(n for n in labels.shape if n > 1) // 32, "sizes")]
+    sides = np.array([checks.integer("sizes", r, at_least=1) for r in sizes])
+    counts = np.array([float(_mixed(_boxes(labels, int(r))).sum()) for r in sides])
+    fitted = _fit(sides, counts, "boxes with two labels")
+    return Exponent(-fitted.value, fitted.standard_error, fitted.sizes, fitted.values)
+
+
+def basin_entropy(basins: Any, size: int = 5) -> BasinEntropy:
+    """Basin entropy and boundary basin entropy for boxes of size^d cells.
+
+    Parameters
+    ----------
+    basins : Basins or integer array
+    size : int
+        Side of the boxes, in cells; what is left over at the upper sides is ignored.
+
+    Returns
+    -------
+    BasinEntropy
+
+    Examples
+    --------
+    >>> half = np.repeat([[1] * 5 + [2] * 5], 10, axis=0)
+    >>> round(basin_entropy(half, 10).entropy, 6) == round(np.log(2), 6)
+    True
+    """
+    boxes = _boxes(_labels(basins), checks.integer("size", size, at_least=1))
+    if len(boxes) == 0:
+        raise ValueError(f"size must be at most the shortest side of the grid, got {size!r}")
+    entropy = np.zeros(len(boxes))
+    for value in np.unique(boxes):
+        share = (boxes == value).mean(axis=1)
+        entropy -= special.xlogy(share, share)
+    mixed = _mixed(boxes)
+    on_boundary = float(entropy[mixed].mean()) if mixed.any() else float("nan")
+    return BasinEntropy(float(entropy.mean()), on_boundary, len(boxes), int(mixed.sum()))
+
+
+def smooth_boundary_entropy(dim: int) -> float:
+    """Mean entropy of a ball cut in two by a plane at a uniform offset: what a smooth boundary gives.
+
+    Examples
+    --------
+    >>> [round(smooth_boundary_entropy(d), 4) for d in (1, 2, 3)]
+    [0.5, 0.4395, 0.3961]
+    """
+    dim = checks.integer("dim", dim, at_least=1)
+
+    def entropy(t: float) -> float:
+        # share of the ball beyond a plane at distance t from its middle
+        p = 0.5 * float(special.betainc((dim + 1) / 2, 0.5, 1 - t * t))
+        return float(-special.xlogy(p, p) - special.xlogy(1 - p, 1 - p))
+
+    return float(integrate.quad(entropy, 0, 1)[0])
+
+
+def _boxes(labels: AnyLabels, size: int) -> AnyLabels:
+    """The labels box by box: (n_boxes, size^d). Sides of a single cell are sections and not boxed."""
+    sizes = [size if n > 1 else 1 for n in labels.shape]
+    counts = [n // s for n, s in zip(labels.shape, sizes, strict=True)]
+    cut = labels[tuple(slice(0, c * s) for c, s in zip(counts, sizes, strict=True))]
+    split = cut.reshape([k for pair in zip(counts, sizes, strict=True) for k in pair])
+    d = labels.ndim
+    return split.transpose([*range(0, 2 * d, 2), *range(1, 2 * d, 2)]).reshape(
+        int(np.prod(counts)), int(np.prod(sizes))
+    )
+
+
+def _mixed(boxes: AnyLabels) -> npt.NDArray[np.bool_]:
+    return np.asarray(boxes.min(axis=1) != boxes.max(axis=1)) if boxes.shape[1] else np.zeros(0, dtype=bool)
+
+
+def _doublings(most: int, name: str) -> list[int]:
+    result = [2**k for k in range(20) if 2**k <= most]
+    if len(result) < 2:
+        raise ValueError(f"{name} must be given for a grid with fewer than 64 cells along a side")
+    return result
+
+
+def _fit(sizes: npt.NDArray[Any], values: Array, what: str) -> Exponent:
+    if len(sizes) < 2 or not (values > 0).all():
+        raise ValueError(f"basins must have a boundary and two sizes to measure it, got {what} {values}")
+    x, y = np.log(sizes), np.log(values)
+    (slope, _), residuals = np.polyfit(x, y, 1), y - np.polyval(np.polyfit(x, y, 1), x)
+    error = np.sqrt((residuals**2).sum() / max(len(x) - 2, 1) / ((x - x.mean()) ** 2).sum())
+    return Exponent(float(slope), float(error), np.asarray(sizes, dtype=float), values)

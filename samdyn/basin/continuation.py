@@ -1,0 +1,174 @@
+"""Basin fractions across a parameter, attractors matched from value to value.
+
+For each value the fractions are computed as in `basin_fractions`, from the same starts, and the attractors
+are then matched (`matching`). Matching is a step of its own: `BasinContinuation.match` does it again with
+other options without a new simulation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from samdyn.basin.attractors import Attractor
+from samdyn.basin.fractions import Fraction
+from samdyn.basin.matching import Distance, chain
+from samdyn.basin.sampling import BasinFractions, basin_fractions
+from samdyn.basin.settle import REASONS
+from samdyn.compute.checks import Array
+from samdyn.systems.system import System
+
+
+@dataclass(frozen=True)
+class BasinContinuation:
+    """Basin fractions against a parameter.
+
+    Attributes
+    ----------
+    parameter : str
+    values : ndarray, shape (n,)
+    ids : tuple of int
+        Of the matched attractors, in order of appearance, then the reasons that occur.
+    fractions, lower, upper : dict of int to ndarray, shape (n,)
+        Share at each value, 0 where the attractor is not there, and the ends of its Wilson interval.
+    attractors : list of dict of int to Attractor
+        Those at each value, by matched id.
+    results : list of BasinFractions
+        As they were computed, before matching.
+    """
+
+    parameter: str
+    values: Array
+    ids: tuple[int, ...]
+    fractions: dict[int, Array]
+    lower: dict[int, Array] = field(repr=False)
+    upper: dict[int, Array] = field(repr=False)
+    attractors: list[dict[int, Attractor]] = field(repr=False)
+    results: list[BasinFractions] = field(repr=False)
+
+    def match(self, *, distance: str | Distance = "middles", threshold: float = np.inf) -> BasinContinuation:
+        """The same results with attractors matched anew (options as in `match_attractors`)."""
+        return _matched(self.parameter, self.values, self.results, distance, threshold)
+
+    def name_of(self, label: int) -> str:
+        """What an id stands for: the name where it first appears, without its place if that moves."""
+        if label < 0:
+            return REASONS[label]
+        names = [found[label].name for found in self.attractors if label in found]
+        kinds = list(dict.fromkeys(name.split(" (")[0].split(" about")[0] for name in names))
+        return names[0] if len(set(names)) == 1 else " / ".join(kinds) + f" [{label}]"
+
+    def __repr__(self) -> str:
+        lines = [f"BasinContinuation across {self.parameter}: {len(self.values)} values"]
+        lines.append("  " + self.parameter.ljust(34) + "  ".join(f"{v:6.3g}" for v in self.values[:10]))
+        lines += [
+            f"  {self.name_of(k)[:33]:33s} " + "  ".join(f"{f:6.3f}" for f in self.fractions[k][:10])
+            for k in self.ids
+        ]
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        head = "".join(f"<th>{v:.4g}</th>" for v in self.values)
+        rows = "".join(
+            f"<tr><td>{self.name_of(k)}</td>"
+            + "".join(f"<td>{f:.3f}</td>" for f in self.fractions[k])
+            + "</tr>"
+            for k in self.ids
+        )
+        return f"<table><tr><th>{self.parameter}</th>{head}</tr>{rows}</table>"
+
+    def plot(self, ax: Any = None, **options: Any) -> Any:
+        """Stacked bands (`samdyn.plot.fraction_bands`); returns the matplotlib Axes."""
+        from samdyn.plot import fraction_bands
+
+        return fraction_bands(self, ax=ax, **options)
+
+
+def basin_continuation(
+    system: System,
+    parameter: str,
+    values: Iterable[float],
+    box: npt.ArrayLike | None = None,
+    n: int = 2000,
+    *,
+    distance: str | Distance = "middles",
+    threshold: float | None = None,
+    **options: Any,
+) -> BasinContinuation:
+    """Basin fractions for each of several values of a parameter.
+
+    Parameters
+    ----------
+    system : Map, Flow or Diffusion
+    parameter : str
+        One of ``system.parameters``: rho, lr, momentum, batch_size, or one of the loss.
+    values : sequence of float
+    box, n, **options
+        As in `basin_fractions`.
+    distance, threshold
+        How attractors are matched, as in `match_attractors`; the largest distance of partners is a tenth of
+        the box's diagonal by default.
+
+    Returns
+    -------
+    BasinContinuation
+
+    Raises
+    ------
+    TypeError, ValueError
+        The system has no such parameter, there are no values, or as in `basin_fractions`.
+
+    Examples
+    --------
+    >>> import samdyn as sd
+    >>> well = sd.Map(sd.landscapes.double_well(), sd.SAM(0.2), lr=0.05)
+    >>> found = sd.basin_continuation(well, "rho", [0.2, 0.6], [(-2, 2)], n=500)
+    >>> [found.name_of(k) for k in found.ids]
+    ['minimum (-1)', 'trapping maximum (0)', 'minimum (1)']
+    """
+    if not isinstance(system, System):
+        raise TypeError(f"system must be a Map, a Flow or a Diffusion, got {system!r}")
+    if not isinstance(parameter, str) or parameter not in system.parameters:
+        known = ", ".join(system.parameters)
+        raise ValueError(f"parameter must be one of {known}, got {parameter!r}")
+    chosen = [float(v) for v in values]
+    if not chosen:
+        raise ValueError("values must hold at least one value, got none")
+    systems = [system.with_parameters(**{parameter: v}) for v in chosen]  # all are checked before any work
+    results = [basin_fractions(one, box, n, **options) for one in systems]
+    box_used = results[0].box
+    if threshold is None:
+        threshold = 0.1 * float(np.linalg.norm(box_used[:, 1] - box_used[:, 0]))
+    return _matched(parameter, np.array(chosen), results, distance, threshold)
+
+
+def _matched(
+    parameter: str, values: Array, results: list[BasinFractions], distance: str | Distance, threshold: float
+) -> BasinContinuation:
+    ids = chain([r.attractors for r in results], distance=distance, threshold=threshold)
+    named = [{new[k]: a for k, a in r.attractors.items()} for r, new in zip(results, ids, strict=True)]
+    shares = [{new.get(k, k): f for k, f in r.fractions.items()} for r, new in zip(results, ids, strict=True)]
+    order = list(dict.fromkeys(k for found in named for k in found))
+    order += sorted({k for share in shares for k in share if k < 0}, reverse=True)
+    n = len(results[0].labels)
+
+    def row(k: int, end: str | None) -> Array:
+        none = Fraction(0, n)
+        return np.array(
+            [float(s.get(k, none)) if end is None else getattr(s.get(k, none), end) for s in shares]
+        )
+
+    return BasinContinuation(
+        parameter,
+        values,
+        tuple(order),
+        {k: row(k, None) for k in order},
+        {k: row(k, "lower") for k in order},
+        {k: row(k, "upper") for k in order},
+        named,
+        results,
+    )

@@ -1,0 +1,141 @@
+"""Attractors of one parameter value matched to those of another.
+
+Algorithm
+---------
+The distance between two attractors is that of their middles, or the symmetric mean nearest-neighbour distance
+of their points, or a function of the caller. Of all pairs the nearest is matched first, then the nearest of
+what is left, up to a largest distance. Attractors without a partner get ids that have not been used.
+
+Matching reads only what was computed, so that it can be done again with another distance or threshold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from samdyn.basin.attractors import Attractor
+from samdyn.compute import checks
+from samdyn.compute.checks import Array
+
+Distance = Callable[[Attractor, Attractor], float]
+
+
+def distance_of_middles(a: Attractor, b: Attractor) -> float:
+    """Distance between positions."""
+    return float(np.linalg.norm(a.position - b.position))
+
+
+def distance_of_points(a: Attractor, b: Attractor) -> float:
+    """Mean distance from a point of one to the nearest of the other, the larger of the two ways."""
+    there = cKDTree(b.points).query(a.points)[0].mean()
+    back = cKDTree(a.points).query(b.points)[0].mean()
+    return float(max(there, back))
+
+
+DISTANCES: dict[str, Distance] = {"middles": distance_of_middles, "points": distance_of_points}
+
+
+def match_attractors(
+    before: Mapping[int, Attractor],
+    after: Mapping[int, Attractor],
+    *,
+    distance: str | Distance = "middles",
+    threshold: float = np.inf,
+    first_new: int | None = None,
+) -> dict[int, int]:
+    """New ids for the attractors `after`: those of their partners in `before`, or ids not used yet.
+
+    Parameters
+    ----------
+    before, after : dict of int to Attractor
+    distance : {"middles", "points"} or callable
+        Of two attractors.
+    threshold : float
+        Largest distance of partners.
+    first_new : int, optional
+        First id for an attractor without a partner; one more than the largest in `before` by default.
+
+    Returns
+    -------
+    dict of int to int
+        From ids in `after` to new ids.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> def at(x):
+    ...     return Attractor(np.array([[x]]), "minimum", "minimum", np.array([x]), 0.1)
+    >>> match_attractors({1: at(0.0), 2: at(1.0)}, {1: at(1.1), 2: at(5.0), 3: at(0.1)}, threshold=1.0)
+    {3: 1, 1: 2, 2: 3}
+    """
+    if isinstance(distance, str) and distance not in DISTANCES:
+        raise ValueError(f"distance must be one of {', '.join(map(repr, DISTANCES))}, got {distance!r}")
+    measure = DISTANCES[distance] if isinstance(distance, str) else distance
+    threshold = checks.number("threshold", threshold, at_least=0, finite=False)
+    pairs = sorted((measure(a, b), i, j) for i, a in before.items() for j, b in after.items())
+    result: dict[int, int] = {}
+    for d, i, j in pairs:
+        if d <= threshold and j not in result and i not in result.values():
+            result[j] = i
+    new = max(before, default=0) + 1 if first_new is None else first_new
+    for j in after:
+        if j not in result:
+            result[j] = new
+            new += 1
+    return result
+
+
+def tipping_probabilities(before: Array, after: Array) -> tuple[list[int], list[int], Array]:
+    """Share of each basin before that belongs to each basin after.
+
+    Parameters
+    ----------
+    before, after : ndarray of int, same shape
+        Labels on one grid at two parameter values.
+
+    Returns
+    -------
+    labels_before, labels_after : list of int
+    probabilities : ndarray, shape (len(labels_before), len(labels_after))
+        Rows sum to 1.
+
+    Examples
+    --------
+    >>> tipping_probabilities(np.array([1, 1, 1, 2]), np.array([1, 2, 2, 2]))[2]
+    array([[0.33333333, 0.66666667],
+           [0.        , 1.        ]])
+    """
+    before, after = np.asarray(before), np.asarray(after)
+    if before.shape != after.shape:
+        raise ValueError(f"after must have the shape of before, {before.shape}, got {after.shape}")
+    rows, columns = np.unique(before).tolist(), np.unique(after).tolist()
+    table = np.array([[float(((before == i) & (after == j)).sum()) for j in columns] for i in rows])
+    return rows, columns, table / table.sum(axis=1, keepdims=True)
+
+
+def relabel(labels: Array, ids: Mapping[int, int]) -> Array:
+    """Labels with positive ones replaced by their new ids."""
+    result = np.array(labels)
+    for old, new in ids.items():
+        result[labels == old] = new
+    return result
+
+
+def chain(sequence: Sequence[Mapping[int, Attractor]], **options: object) -> list[dict[int, int]]:
+    """Ids for attractors along a sequence of parameter values, one dict for each, from the old ids.
+
+    An attractor is compared with the last appearance of each known one, so that one that is gone for a while
+    comes back under its id.
+    """
+    known: dict[int, Attractor] = {}
+    result = []
+    used = 0
+    for found in sequence:
+        ids = match_attractors(known, found, first_new=used + 1, **options)  # type: ignore[arg-type]
+        known |= {ids[k]: a for k, a in found.items()}
+        used = max(known, default=0)
+        result.append(ids)
+    return result

@@ -1,0 +1,285 @@
+"""How states move between two looks of a basin computation: the steps of a map, the strides of a flow, the
+steps of a diffusion.
+
+- Map: whole steps, printed as numpy code with its coefficients as constants. On a schedule, with the
+  coefficients of each step; with noise, with the normals of (seed, path, step), as in `trajectory`.
+- Diffusion: Euler-Maruyama steps, likewise; without noise the steps of its drift as a Flow.
+- Flow of a smooth field: strides of fixed length, by Dormand-Prince 5(4) with a step for each path
+  (relative tolerance 1e-7, absolute 1e-9).
+- Flow of a normalised rule: strides by the linearly implicit Rosenbrock method 2(3) of
+  `samdyn.ensemble.jumping_flow`, whose field jumps at critical points. Near a jump no step size meets the
+  tolerance: steps are not cut below a 20th of the stride, so that a path hovers about a trapping point
+  within 1/20 of what it moves in a stride.
+
+All of it is pointwise: what a path does does not depend on the paths beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from samdyn.compute.checks import Array
+from samdyn.compute.printing import numpy_form
+from samdyn.compute.random import STEPS_PER_BLOCK, normal_block, split_seed
+from samdyn.compute.tracing import traced_or_batched
+from samdyn.ensemble.jumping_flow import _rosenbrock
+from samdyn.ensemble.step import build_stepper
+from samdyn.systems.diffusion import Diffusion
+from samdyn.systems.flow import Flow
+from samdyn.systems.map import Map
+from samdyn.systems.system import System
+
+RELATIVE, ABSOLUTE = 1e-7, 1e-9
+SHORTEST = 1 / 20  # of a stride, for a field that jumps
+HOVER = 2e-3  # of the box's diagonal
+MAX_ROUNDS = 4000  # attempts at steps within one stride of a smooth flow
+STRIDES_ACROSS = 50  # default stride: a box diagonal takes so many at the median speed
+
+Coordinates = Sequence[Array]
+Paths = npt.NDArray[np.int64]
+
+
+class Motion(Protocol):
+    """States at one look to states at the next.
+
+    Attributes
+    ----------
+    every : int
+        Steps of a map or diffusion that one call takes; 1 for a flow.
+    unit : float
+        Time of a step: 1 for a map.
+    hover : float
+        How far from a trapping point a path may come to hover, as a share of the box's diagonal: steps of a
+        finite length cannot stop at a jump.
+    """
+
+    every: int
+    unit: float
+    hover: float
+
+    def __call__(self, state: Array, path: Paths, step: int, n_steps: int) -> Array:
+        """States (state_dim, n) of paths with these numbers, `n_steps` after `step`."""
+        ...
+
+
+def build_motion(system: System, *, stride: float | None, noisy: bool, seed: int, box: Array) -> Motion:
+    """The motion of a system; `noisy` says whether a Map or Diffusion draws its noise."""
+    if isinstance(system, Map):
+        if system.scheduled or (noisy and system.n_normals):
+            return _NoisyMap(system, seed, noisy)
+        return _PlainMap(system)
+    if isinstance(system, Diffusion):
+        if noisy:
+            return _NoisyDiffusion(system, seed, stride)
+        return _Flow(as_flow(system), stride, box)
+    assert isinstance(system, Flow)
+    return _Flow(system, stride, box)
+
+
+def as_flow(system: System) -> Flow:
+    """The drift of a Diffusion as a Flow."""
+    if isinstance(system, Diffusion):
+        return Flow(system.landscape, system.rule)
+    assert isinstance(system, Flow)
+    return system
+
+
+class _PlainMap:
+    every, unit, hover = 8, 1.0, 0.0
+
+    def __init__(self, system: Map) -> None:
+        self.step = numpy_form(traced_or_batched(system.point_function(), system.state_dim))
+
+    def __call__(self, state: Array, path: Paths, step: int, n_steps: int) -> Array:
+        current: Coordinates = list(state)
+        for _ in range(n_steps):
+            current = self.step(*current)
+        return _stack(current, state)
+
+
+class _NoisyMap:
+    every, unit, hover = 8, 1.0, 0.0
+
+    def __init__(self, system: Map, seed: int, noisy: bool) -> None:
+        self.system, self.key = system, split_seed(seed)
+        self.stepper = build_stepper(system)
+        self.step = numpy_form(self.stepper.form)
+        self.noisy = noisy and self.stepper.n_normals > 0
+
+    def __call__(self, state: Array, path: Paths, step: int, n_steps: int) -> Array:
+        k = self.stepper.n_normals
+        draw = _normals(self.key, path, k) if self.noisy else None
+        silent = [np.zeros_like(state[0])] * k
+        current: Coordinates = list(state)
+        for j in range(step, step + n_steps):
+            values = [np.full_like(state[0], c) for c in self.system.coefficients(j).values()]
+            current = self.step(*current, *(draw(j) if draw else silent), *values)
+        return _stack(current, state)
+
+
+class _NoisyDiffusion:
+    every, hover = 8, 0.0
+
+    def __init__(self, system: Diffusion, seed: int, dt: float | None) -> None:
+        self.system, self.key = system, split_seed(seed)
+        self.lr = system.coefficients()["lr"]
+        self.unit = self.lr if dt is None else dt
+        self.stepper = build_stepper(system)
+        self.local = numpy_form(self.stepper.form)
+
+    def __call__(self, state: Array, path: Paths, step: int, n_steps: int) -> Array:
+        dim, k, dt = self.stepper.dim, self.stepper.n_normals, self.unit
+        draw = _normals(self.key, path, k)
+        current: Coordinates = list(state)
+        for j in range(step, step + n_steps):
+            at = int(j * dt / self.lr + 1e-9)
+            values = [np.full_like(state[0], c) for c in self.system.coefficients(at).values()]
+            out, z = self.local(*current, *values), draw(j)
+            noise = [
+                sum(
+                    out[dim + i * k + m] * z[m] for m in range(k) if dim + i * k + m not in self.stepper.zeros
+                )
+                for i in range(dim)
+            ]
+            current = [x + dt * b + dt**0.5 * w for x, b, w in zip(current, out, noise, strict=False)]
+        return _stack(current, state)
+
+
+def _normals(key: tuple[int, int], path: Paths, k: int) -> Callable[[int], list[Array]]:
+    """The standard normals of a step, drawn in blocks of four steps."""
+    numbers = torch.from_numpy(np.asarray(path, dtype=np.int64))
+    kept: dict[int, list[tuple[torch.Tensor, ...]]] = {}
+
+    def at(step: int) -> list[Array]:
+        block = step // STEPS_PER_BLOCK
+        if block not in kept:
+            kept.clear()
+            kept[block] = normal_block(key, numbers, block, k, torch.float64)
+        return [z.numpy() for z in kept[block][step % STEPS_PER_BLOCK]]
+
+    return at
+
+
+class _Flow:
+    every = 1
+
+    def __init__(self, system: Flow, stride: float | None, box: Array) -> None:
+        dim, function = system.dim, system.point_function()
+        self.field = _stacked(numpy_form(traced_or_batched(function, dim)), dim)
+        self.jumps = system.rule is not None and system.rule.jumps
+        self.hover = HOVER if self.jumps else 0.0
+        if self.jumps:
+            form = numpy_form(traced_or_batched(torch.func.jacrev(function), dim))
+            self.jacobian = _stacked(form, dim * dim)
+        self.unit = default_stride(self.field, box) if stride is None else stride
+
+    def __call__(self, state: Array, path: Paths, step: int, n_steps: int) -> Array:
+        x = np.ascontiguousarray(state.T)
+        with np.errstate(all="ignore"):
+            x = (
+                self._implicit(x, n_steps * self.unit)
+                if self.jumps
+                else self._explicit(x, n_steps * self.unit)
+            )
+        return np.ascontiguousarray(x.T)
+
+    def _explicit(self, x: Array, duration: float) -> Array:
+        left, h = np.full(len(x), duration), np.full(len(x), duration / 8)
+        result = x.copy()
+        for _ in range(MAX_ROUNDS):
+            at = np.flatnonzero(left > 0)
+            if len(at) == 0:
+                return result
+            step = np.minimum(h[at], left[at])
+            new, error = dormand_prince(self.field, result[at], step)
+            good = (error <= 1) | ~np.isfinite(new).all(axis=1) & (step < 1e-10 * duration)
+            result[at[good]] = new[good]
+            left[at[good]] -= step[good]
+            left[at[good & ~np.isfinite(new).all(axis=1)]] = 0.0
+            left[left < 1e-12 * duration] = 0.0
+            factor = np.clip(0.9 * np.maximum(error, 1e-10) ** -0.2, 0.2, 5.0)
+            factor = np.where(np.isfinite(factor), factor, 0.2)
+            # a step cut short by the end of the stride says nothing against the longer one
+            h[at] = np.where(good & (step < h[at]), np.maximum(step * factor, h[at]), step * factor)
+        result[left > 0] = np.nan  # blows up in finite time, or is too stiff for an explicit method
+        return result
+
+    def _implicit(self, x: Array, duration: float) -> Array:
+        left, h = np.full(len(x), duration), np.full(len(x), duration / 8)
+        shortest = SHORTEST * self.unit
+        result = x.copy()
+        while True:
+            at = np.flatnonzero(left > 0)
+            if len(at) == 0:
+                return result
+            step = np.minimum(np.maximum(h[at], shortest), left[at])
+            new, _, error = _rosenbrock(self.field, self.jacobian, result[at], step)
+            short = step <= shortest * (1 + 1e-9)
+            # the Jacobian is no guide across a jump: there the shortest step is one of Euler's
+            euler = short & ~(error <= 1)
+            new[euler] = result[at[euler]] + step[euler, None] * self.field(result[at[euler]])
+            good = (error <= 1) | short
+            result[at[good]] = new[good]
+            left[at[good]] -= step[good]
+            left[left < 1e-12 * duration] = 0.0
+            factor = np.clip(0.8 * np.maximum(error, 1e-12) ** (-1 / 3), 0.2, 5.0)
+            factor = np.where(np.isfinite(factor), factor, 0.2)
+            h[at] = np.where(good & (step < h[at]), np.maximum(step * factor, h[at]), step * factor)
+
+
+def _stack(current: Coordinates, state: Array) -> Array:
+    return np.stack([np.broadcast_to(x, state[0].shape) for x in current])
+
+
+def _stacked(form: Callable[..., Sequence[Array]], size: int) -> Callable[[Array], Array]:
+    def at(x: Array) -> Array:
+        columns = form(*np.ascontiguousarray(x.T))
+        return np.stack([np.broadcast_to(c, len(x)) for c in columns], axis=1)
+
+    return at
+
+
+def default_stride(field: Callable[[Array], Array], box: Array) -> float:
+    """Time in which the median speed in the box covers 1/50 of its diagonal."""
+    rng = np.random.default_rng(0)
+    with np.errstate(all="ignore"):
+        speed = np.linalg.norm(field(rng.uniform(box[:, 0], box[:, 1], (4096, len(box)))), axis=1)
+    typical = np.median(speed[np.isfinite(speed) & (speed > 0)]) if (speed > 0).any() else 1.0
+    return float(np.linalg.norm(box[:, 1] - box[:, 0]) / STRIDES_ACROSS / typical)
+
+
+# the tableau of Dormand & Prince (1980): rows of stages, then the error weights
+_STAGES = (
+    (1 / 5,),
+    (3 / 40, 9 / 40),
+    (44 / 45, -56 / 15, 32 / 9),
+    (19372 / 6561, -25360 / 2187, 64448 / 6561, -212 / 729),
+    (9017 / 3168, -355 / 33, 46732 / 5247, 49 / 176, -5103 / 18656),
+    (35 / 384, 0.0, 500 / 1113, 125 / 192, -2187 / 6784, 11 / 84),
+)
+_ERROR = (71 / 57600, 0.0, -71 / 16695, 71 / 1920, -17253 / 339200, 22 / 525, -1 / 40)
+
+
+def dormand_prince(field: Callable[[Array], Array], x: Array, step: Array) -> tuple[Array, Array]:
+    """One step for each of n points: the new points (n, dim), and the error over the tolerance (n,).
+
+    Examples
+    --------
+    >>> new, error = dormand_prince(lambda x: -x, np.array([[1.0]]), np.array([0.1]))
+    >>> bool(abs(new[0, 0] - np.exp(-0.1)) < 1e-8)
+    True
+    """
+    h = step[:, None]
+    k = [field(x)]
+    for row in _STAGES:
+        new = x + h * sum(a * stage for a, stage in zip(row, k, strict=True) if a)
+        k.append(field(new))
+    error = np.abs(h * sum(w * stage for w, stage in zip(_ERROR, k, strict=True) if w))
+    scale = ABSOLUTE + RELATIVE * np.maximum(np.abs(x), np.abs(new))
+    worst = (error / scale).max(axis=1)
+    return new, np.where(np.isfinite(worst) & np.isfinite(new).all(axis=1), worst, np.inf)

@@ -1,0 +1,297 @@
+"""Attractors without prior knowledge: orbits that come back to where they were, many at a time.
+
+Algorithm
+---------
+1. All orbits are followed together, at first for 64 looks, then through windows of 256, 512, 1024, ... steps,
+   of which at most `MOST_STORED` are kept, at an odd spacing. Orbits that arrive at a known attractor, or
+   diverge, are dropped.
+2. After each window its two halves are compared. An orbit has settled if
+
+   - recurrence: at least `recurrence` of the grid cells visited in the second half (weighted by visits) had
+     been visited in the first, on a grid of about 4096 cells;
+   - no drift: the difference d of the two halves' means is small against the spread within them in its own
+     direction: d . (C + (1e-7 box)^2)^-1 d <= `drift`^2, with C the mean covariance of the halves. A slow
+     drift hidden under a fast oscillation fails this, since along the drift the spread is that of the drift;
+   - no decay: the total spread of the second half is at least 0.8 of that of the first, or nothing.
+
+   Those that have not go on into a window twice as long, until `max_steps`.
+3. Settled orbits are followed for another `TAIL` steps (a third as many strides of a flow), the sample of
+   their attractor. Two samples belong
+   together if they come as close to each other as each comes to itself (three times the grain of the
+   coarser one, or 1e-6 of the box).
+4. A candidate is accepted if it captures a neighbourhood (`proximity.capture_radii`). This turns away slow
+   spots beside saddles and orbits that were on their way; they go on.
+
+Compared with the cell automaton of the literature, which follows one orbit at a time with counters of
+consecutive returns, this needs no counters: the windows double until an orbit recurs.
+
+References
+----------
+Datseris & Wagemakers, Chaos 32 (2022) 023104, for recurrences on a grid.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.spatial import cKDTree
+
+from samdyn.basin.motion import Motion
+from samdyn.basin.proximity import Proximity, Target, capture_radii, grain, thinned
+from samdyn.basin.settle import Course
+from samdyn.compute.checks import Array
+
+FIRST_WINDOW = 256
+N_LOOKS = 64
+MOST_STORED = 2048
+TAIL = 2048
+MOST_AT_ONCE = 32
+N_CELLS = 4096
+MOST_COMPARED = 512  # points of a sample, when two are compared
+POINT = 1e-7  # of the box: what is smaller counts as standing still
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A set that orbits settled on.
+
+    Attributes
+    ----------
+    states : ndarray, shape (n, state_dim)
+        Its sample, in order of time (unscaled).
+    radius : float
+        Within which it captures.
+    """
+
+    states: Array
+    radius: float
+
+
+@dataclass(frozen=True)
+class Rules:
+    """The stopping rules of a search for attractors.
+
+    Attributes
+    ----------
+    max_steps : int
+        Steps after which an orbit that has not settled is given up.
+    recurrence : float
+        Share of visits that must be returns.
+    drift : float
+        Largest drift between half windows, in standard deviations.
+    n_probes, probe_steps : int
+        Of the test whether a candidate captures its neighbourhood.
+    """
+
+    max_steps: int
+    recurrence: float = 0.8
+    drift: float = 0.6
+    n_probes: int = 32
+    probe_steps: int = 2000
+
+
+def search(
+    motion: Motion,
+    course: Course,
+    starts: Array,
+    known: Sequence[Candidate],
+    rules: Rules,
+    first_step: int = 0,
+) -> list[Candidate]:
+    """Attractors that orbits from `starts` (state_dim, n) settle on, beyond those known.
+
+    Returns
+    -------
+    list of Candidate
+        The known ones first, with radii renewed, then the new ones.
+    """
+    found = list(known)
+    state, step, length = (
+        _approach(motion, course, starts, found, first_step),
+        N_LOOKS * motion.every,
+        FIRST_WINDOW,
+    )
+    while state.shape[1] and step < rules.max_steps:
+        near = Proximity(targets_of(found, course), course.scale)
+        state = state[:, ~course.lost(state)]
+        state = state[:, near(state) == 0]
+        if state.shape[1] == 0:
+            break
+        n_steps = min(length, rules.max_steps - step)
+        kept, state = _window(motion, state, first_step + step, n_steps)
+        step += n_steps
+        alive = ~course.lost(state)
+        kept, state = kept[:, :, alive], state[:, alive]
+        arrived = near(state) > 0
+        kept, state = kept[:, :, ~arrived], state[:, ~arrived]
+        if state.shape[1] == 0:
+            break
+        done = settled(kept, course, rules)
+        if done.any():
+            # a few at a time: most of the others are on the same attractors, and arrive at once
+            done[np.flatnonzero(done)[MOST_AT_ONCE:]] = False
+            tails, after = _tail(motion, state[:, done], first_step + step)
+            ok = np.isfinite(tails).all(axis=(0, 1)) & ~course.lost(after)
+            of_known = np.array([_is_known(tails[:, :, i], found, course) for i in range(tails.shape[2])])
+            after, tails, ok = after[:, ~of_known], tails[:, :, ~of_known], ok[~of_known]
+            groups = _group([tails[:, :, i] for i in np.flatnonzero(ok)], course)
+            accepted = admit(motion, course, found, groups, rules, first_step + step)
+            length = length if len(accepted) > len(found) else 2 * length
+            # what was turned away goes on from where it stands
+            state = np.concatenate([state[:, ~done], after[:, ok]], axis=1)
+            found = accepted
+        else:
+            length *= 2
+    return found
+
+
+def _approach(
+    motion: Motion, course: Course, state: Array, known: Sequence[Candidate], first_step: int
+) -> Array:
+    """The orbits that have not ended after some looks: most of them have, and need no windows."""
+    near = Proximity(targets_of(known, course), course.scale)
+    for look in range(N_LOOKS):
+        state = state[:, ~course.lost(state)]
+        state = state[:, near(state) == 0]
+        if state.shape[1] == 0:
+            break
+        state = motion(state, np.arange(state.shape[1]), first_step + look * motion.every, motion.every)
+    return state
+
+
+def targets_of(candidates: Sequence[Candidate], course: Course) -> tuple[Target, ...]:
+    """Candidates as targets, labelled 1, 2, ... in their order."""
+    return tuple(Target(thinned(c.states * course.scale), c.radius, i + 1) for i, c in enumerate(candidates))
+
+
+def admit(
+    motion: Motion,
+    course: Course,
+    known: Sequence[Candidate],
+    states: Sequence[Array],
+    rules: Rules,
+    first_step: int = 0,
+) -> list[Candidate]:
+    """The known ones, and those of the given sets (n, state_dim) that capture a neighbourhood.
+
+    The radii of all are measured anew, since none may reach into another.
+    """
+    sets = [*(c.states for c in known), *states]
+    if not states:
+        return list(known)
+    scaled = [thinned(s * course.scale) for s in sets]
+    largest = 0.25 * float(np.linalg.norm(course.box[:, 1] - course.box[:, 0]))
+    options = {"largest": largest, "n_probes": rules.n_probes, "first_step": first_step}
+    options["hover"] = motion.hover * 4 * largest
+    n_steps = rules.probe_steps
+    radii = capture_radii(motion, scaled, course.scale, n_steps=n_steps, **options)  # type: ignore[arg-type]
+    good = [i for i, r in enumerate(radii) if r > 0 or i < len(known)]
+    if len(good) < len(sets):  # without those turned away the others may reach further
+        scaled = [scaled[i] for i in good]
+        again = capture_radii(motion, scaled, course.scale, n_steps=n_steps, **options)  # type: ignore[arg-type]
+    else:
+        again = radii
+    return [
+        Candidate(sets[i], r if r > 0 else (known[i].radius if i < len(known) else radii[i]))
+        for i, r in zip(good, again, strict=True)
+    ]
+
+
+def _window(motion: Motion, state: Array, first: int, n_steps: int) -> tuple[Array, Array]:
+    """States at regular steps of a window, (n_stored, state_dim, n), and at its end."""
+    spacing = -(-n_steps // MOST_STORED)
+    spacing += 1 - spacing % 2  # odd, or the phases of a 2-cycle would not alternate
+    numbers = np.arange(state.shape[1])
+    kept = []
+    for step in range(0, n_steps, spacing):
+        taken = min(spacing, n_steps - step)
+        state = motion(state, numbers, first + step, taken)
+        kept.append(state)
+    return np.stack(kept), state
+
+
+def _tail(motion: Motion, state: Array, first: int) -> tuple[Array, Array]:
+    numbers = np.arange(state.shape[1])
+    n = TAIL if motion.every > 1 else TAIL // 3
+    tail = np.empty((n, *state.shape))
+    for j in range(n):
+        tail[j] = state = motion(state, numbers, first + j, 1)
+    return tail, state
+
+
+def settled(kept: Array, course: Course, rules: Rules) -> npt.NDArray[np.bool_]:
+    """Which orbits have settled, from the states kept of a window (n_stored, state_dim, n)."""
+    half = len(kept) // 2
+    x = kept[len(kept) - 2 * half :] * course.scale[:, None]
+    first, second = x[:half], x[half:]
+    dim = x.shape[1]
+    diagonal = float(np.linalg.norm(course.box[:, 1] - course.box[:, 0]))
+    still = POINT * diagonal
+    mean1, mean2 = first.mean(axis=0), second.mean(axis=0)
+    r1, r2 = first - mean1, second - mean2
+    covariance = (np.einsum("tin,tjn->nij", r1, r1) + np.einsum("tin,tjn->nij", r2, r2)) / (2 * half)
+    d = (mean2 - mean1).T
+    solved = np.linalg.solve(covariance + still**2 * np.eye(dim), d[:, :, None])[:, :, 0]
+    steady = np.einsum("ni,ni->n", d, solved) <= rules.drift**2
+    spread1, spread2 = np.sqrt((r1**2).mean(axis=0).sum(axis=0)), np.sqrt((r2**2).mean(axis=0).sum(axis=0))
+    kept_up = (spread2 >= 0.8 * spread1) | (spread1 <= still)
+    result = np.asarray(steady & kept_up)
+    for i in np.flatnonzero(result):  # few orbits: sets of cells are quick
+        result[i] = _recurrence(first[:, :, i], second[:, :, i], course) >= rules.recurrence
+    return result
+
+
+def _recurrence(first: Array, second: Array, course: Course) -> float:
+    """Share of the second half's visits that go to cells visited in the first."""
+    dim = len(course.box)
+    side = max(8, round(N_CELLS ** (1 / dim)))
+    width = (course.box[:, 1] - course.box[:, 0]) / side
+    # cells that lie half a cell off the orbit's own middle
+    origin = first[:, :dim].mean(axis=0) - 0.5 * width
+    a, b = (np.floor((half[:, :dim] - origin) / width).astype(np.int64) for half in (first, second))
+    seen = {tuple(cell) for cell in a}
+    return float(np.mean([tuple(cell) in seen for cell in b]))
+
+
+def _is_known(tail: Array, known: Sequence[Candidate], course: Course) -> bool:
+    """Whether a sample is one of a known attractor, though none of its points came within the radius."""
+    if not np.isfinite(tail).all():
+        return False
+    mine = thinned(tail * course.scale)
+    diagonal = float(np.linalg.norm(course.box[:, 1] - course.box[:, 0]))
+    for candidate in known:
+        theirs = thinned(candidate.states * course.scale)
+        reach = max(3 * grain(mine), 3 * grain(theirs), 1e-6 * diagonal)
+        distance = cKDTree(theirs).query(mine, distance_upper_bound=reach)[0]
+        if np.mean(distance <= reach) > 0.5:
+            return True
+    return False
+
+
+def _group(tails: Sequence[Array], course: Course) -> list[Array]:
+    """Samples put together where they are samples of one set.
+
+    Each is compared with the first of every group so far, and joins all groups that it comes close to.
+    """
+    diagonal = float(np.linalg.norm(course.box[:, 1] - course.box[:, 0]))
+    groups: list[list[int]] = []
+    scaled = [thinned(tail * course.scale) for tail in tails]
+    grains = [grain(states) for states in scaled]
+    trees: dict[int, cKDTree] = {}
+    for i, states in enumerate(scaled):
+        some = states[:: max(1, len(states) // MOST_COMPARED)]
+        near = []
+        for group in groups:
+            first = group[0]
+            reach = max(3 * grains[i], 3 * grains[first], 1e-6 * diagonal)
+            if trees[first].query(some, distance_upper_bound=reach)[0].min() <= reach:
+                near.append(group)
+        groups = [g for g in groups if g not in near]
+        groups.append([*(member for g in near for member in g), i])
+        if not near:
+            trees[i] = cKDTree(states)
+    # for a set larger than a cycle a few samples cover it better than one
+    return [np.concatenate([tails[i] for i in g[: 1 if grains[g[0]] == 0 else 4]]) for g in groups]

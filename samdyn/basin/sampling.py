@@ -1,0 +1,243 @@
+"""Basin fractions by sampling, for boxes of any dimension.
+
+Algorithm
+---------
+Starts are drawn uniformly in the box, independently, from the seed. Two methods tell where they end:
+
+- "recurrences": as in `basins`. Attractors are found, and all starts are followed to them.
+- "features": no attractor is looked for. Every start is followed for `max_steps`, and a feature vector is
+  made of its last `tail` points (by default mean and standard deviation of each coordinate). Starts whose
+  features hang together are one group (single linkage of up to `MOST_CLUSTERED` of them, cut at
+  `tolerance` times the spread of all; the others join the group of their nearest neighbour if it is within
+  that distance). This works in any dimension and for attractors of any shape, as long as the features tell
+  them apart and `max_steps` is long enough: it has no test of either.
+
+The error of a fraction is statistical in both, with a Wilson interval.
+
+References
+----------
+Menck, Heitzig, Marwan & Kurths, Nature Physics 9 (2013) 89-92, for basin stability by sampling. Stender &
+Hoffmann, Nonlinear Dynamics 107 (2022) 1451-1469, for features.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.cluster.hierarchy import fcluster, linkage
+from scipy.spatial import cKDTree
+
+from samdyn.basin.attractors import Attractor
+from samdyn.basin.basins import (
+    _course,
+    check_options,
+    check_system,
+    check_workers,
+    final_attractors,
+    map_starts,
+)
+from samdyn.basin.fractions import Fraction, shares
+from samdyn.basin.settle import DIVERGED, REASONS, Course, Starts, motion_of
+from samdyn.compute import checks
+from samdyn.compute.checks import Array
+from samdyn.ensemble.workers import check_picklable
+from samdyn.systems.system import System
+
+METHODS = ("recurrences", "features")
+MOST_CLUSTERED = 4000
+
+
+@dataclass(frozen=True)
+class BasinFractions:
+    """Shares of basins, from independent starts.
+
+    Attributes
+    ----------
+    labels : ndarray of int, shape (n,)
+        Where each start ended; below zero why nowhere, as in `Basins`.
+    starts : ndarray, shape (n, dim)
+    attractors : dict of int to Attractor
+    box : ndarray, shape (dim, 2)
+    system : Map, Flow or Diffusion
+    features : ndarray, shape (n, k), or None
+        What the starts were told apart by.
+    """
+
+    labels: npt.NDArray[np.int16]
+    starts: Array = field(repr=False)
+    attractors: dict[int, Attractor]
+    box: Array
+    system: System | None
+    features: Array | None = field(default=None, repr=False)
+
+    @property
+    def fractions(self) -> dict[int, Fraction]:
+        """Share of each attractor, and of each reason that occurs, with 95 % Wilson intervals."""
+        return shares(self.labels, self.attractors)
+
+    def name_of(self, label: int) -> str:
+        """What a label stands for."""
+        return self.attractors[label].name if label > 0 else REASONS[label]
+
+    def __repr__(self) -> str:
+        lines = [f"BasinFractions of {self.system!r}: {len(self.labels)} starts"]
+        lines += [f"  {k:3d}  {self.name_of(k):40s}  {f!r}" for k, f in self.fractions.items()]
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><td>{k}</td><td>{self.name_of(k)}</td><td>{f!r}</td></tr>"
+            for k, f in self.fractions.items()
+        )
+        return f"<p>Basin fractions of <code>{self.system!r}</code></p><table>{rows}</table>"
+
+
+def basin_fractions(
+    system: System,
+    box: Sequence[Sequence[float]] | npt.ArrayLike | None = None,
+    n: int = 10_000,
+    *,
+    method: str = "recurrences",
+    features: Callable[[Array], Array] | None = None,
+    tail: int = 256,
+    tolerance: float = 0.05,
+    n_starts: int = 256,
+    max_steps: int | None = None,
+    far: float = 1e3,
+    radius: float | None = None,
+    dt: float | None = None,
+    seed: int = 0,
+    workers: int = 1,
+    executor: Executor | None = None,
+) -> BasinFractions:
+    """Shares of a box from which each attractor is reached, by sampling.
+
+    Parameters
+    ----------
+    system : Map, Flow or Diffusion
+        With noise, one noisy path from each start.
+    box : sequence of (lower, upper), optional
+        Where starts are drawn, uniformly; the system's own box by default.
+    n : int
+        Number of starts.
+    method : {"recurrences", "features"}
+        How ends are told apart (see `samdyn.basin.sampling`).
+    features : callable, optional
+        With method "features": tails (n, tail, dim) to feature vectors (n, k).
+    tail, tolerance
+        With method "features": points at the end that features are made of, and the distance at which
+        groups are separate, relative to the spread of all features.
+    n_starts, max_steps, far, radius, dt, seed, workers, executor
+        As in `basins`. With "features" every start is followed for `max_steps`, 10 000 by default (1000
+        strides of a flow).
+
+    Returns
+    -------
+    BasinFractions
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument is of the wrong kind or out of range.
+
+    Examples
+    --------
+    >>> import samdyn as sd
+    >>> gd = sd.Map(sd.landscapes.double_well(), sd.GD(), lr=0.1)
+    >>> result = sd.basin_fractions(gd, [(-2, 2)], n=2000)
+    >>> [result.fractions[k].lower < 0.5 < result.fractions[k].upper for k in result.attractors]
+    [True, True]
+    """
+    region = check_system(system, box)
+    n = checks.integer("n", n, at_least=1)
+    if method not in METHODS:
+        raise ValueError(f"method must be one of {', '.join(map(repr, METHODS))}, got {method!r}")
+    if features is not None and (method != "features" or not callable(features)):
+        raise ValueError(f"features must be a function, with method='features', got {features!r}")
+    tail = checks.integer("tail", tail, at_least=1)
+    tolerance = checks.number("tolerance", tolerance, above=0)
+    noisy = bool(getattr(system, "n_normals", 0))
+    given = max_steps
+    options = check_options(system, n_starts, max_steps, 0.8, 0.6, None, None, radius, far, dt, seed)
+    check_workers(workers, executor)
+    x = np.random.default_rng([seed, 1]).uniform(region[:, 0], region[:, 1], (n, system.dim))
+    course = _course(system, region, dt, noisy, seed, far)
+    if workers > 1 or isinstance(executor, ProcessPoolExecutor):
+        check_picklable(course, spawned=executor is None)
+    starts = Starts(x, 1, system.state_dim)
+    if method == "features":
+        every = motion_of(course).every
+        return _by_features(course, starts, x, features, given or 1250 * every, tail, tolerance)
+    followed, candidates, points = map_starts(
+        course, starts, options, None, workers, executor, None, lambda done: None
+    )
+    found, ids = final_attractors(course, candidates, points)
+    positive = followed.labels > 0
+    followed.labels[positive] = ids[followed.labels[positive]]
+    return BasinFractions(followed.labels, x, found, region, system)
+
+
+def mean_and_spread(tails: Array) -> Array:
+    """Mean and standard deviation of each coordinate: tails (n, tail, dim) to (n, 2 dim)."""
+    return np.concatenate([tails.mean(axis=1), tails.std(axis=1)], axis=1)
+
+
+def _by_features(
+    course: Course,
+    starts: Starts,
+    x: Array,
+    features: Callable[[Array], Array] | None,
+    max_steps: int,
+    tail: int,
+    tolerance: float,
+) -> BasinFractions:
+    motion, dim = motion_of(course), len(course.box)
+    numbers = np.arange(len(starts))
+    state = starts.states(numbers)
+    for step in range(0, max_steps, motion.every):
+        state = motion(state, numbers, step, min(motion.every, max_steps - step))
+        lost = course.lost(state)
+        state = np.where(lost, np.nan, state)
+    kept = np.empty((len(x), tail, dim))
+    for j in range(tail):
+        state = motion(state, numbers, max_steps + j, 1)
+        kept[:, j] = state[:dim].T
+    labels = np.full(len(x), DIVERGED, dtype=np.int16)
+    fine = np.isfinite(kept).all(axis=(1, 2))
+    of_tail = mean_and_spread if features is None else features
+    values = np.full((len(x), 0), np.nan)
+    attractors: dict[int, Attractor] = {}
+    if fine.any():
+        made = np.asarray(of_tail(kept[fine]), dtype=float)
+        if made.ndim != 2 or len(made) != fine.sum():
+            raise ValueError(f"features must return an array of shape (n, k), got shape {made.shape}")
+        values = np.full((len(x), made.shape[1]), np.nan)
+        values[fine] = made
+        labels[fine] = _groups(made, tolerance)
+        for k in range(1, int(labels.max()) + 1):
+            one = kept[np.flatnonzero(labels == k)[0]]
+            place = "(" + ", ".join(f"{v:.4g}" for v in one.mean(axis=0)[:4])
+            name = f"group about {place}{', ...' if dim > 4 else ''})"
+            attractors[k] = Attractor(one, "group", name, one.mean(axis=0), float("nan"))
+    return BasinFractions(labels, x, attractors, course.box, course.system, values)
+
+
+def _groups(values: Array, tolerance: float) -> npt.NDArray[Any]:
+    """Groups of feature vectors by single linkage, numbered from 1 in the order of their size."""
+    spread = float(np.ptp(values, axis=0).max())
+    if spread == 0 or len(values) == 1:
+        return np.ones(len(values), dtype=np.int16)
+    reach = tolerance * spread
+    chosen = np.unique(np.linspace(0, len(values) - 1, min(len(values), MOST_CLUSTERED)).astype(int))
+    groups = fcluster(linkage(values[chosen], "single"), reach, criterion="distance")
+    nearest = cKDTree(values[chosen]).query(values)[1]
+    labels = groups[nearest]
+    order = np.argsort(-np.bincount(labels)[1:], kind="stable")
+    rank = np.empty(len(order) + 1, dtype=np.int16)
+    rank[order + 1] = np.arange(1, len(order) + 1)
+    return rank[labels]

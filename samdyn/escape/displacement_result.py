@@ -1,0 +1,189 @@
+"""The result of `mean_squared_displacement`: how far an ensemble spread, beside the theory of its start."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import InitVar, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from samdyn.compute.checks import Array
+from samdyn.escape.linear_model import chain_covariance, diffusion_covariance, linear_model
+from samdyn.theory import kim
+
+
+@dataclass(frozen=True, eq=False)
+class Displacement:
+    """Mean squared displacement of an ensemble from its common start.
+
+    Attributes
+    ----------
+    times : ndarray, shape (n_t,)
+        In the time of the diffusion, or in steps of the map.
+    mean, standard_error : ndarray, shape (n_t,)
+        Mean over the paths of the squared distance from x0, or of the squared projection of X_t - x0 on
+        `direction`, in units of the weights squared, and the standard error of that mean.
+    displacement, variance : ndarray, shape (n_t, dim)
+        Mean of X_t - x0 and sample variance of X_t, by coordinate.
+    diverged : ndarray of int, shape (n_t,)
+        Paths that were no longer finite; where there are any, the other figures are inf or nan.
+    x0 : ndarray, shape (dim,)
+    direction : ndarray, shape (dim,), or None
+        Unit vector.
+    n_paths : int
+    dt : float
+        Longest step.
+    seed : int
+    discrete : bool
+        Whether times are steps of a map.
+    system : str
+        What was simulated, as text.
+    problem : system, optional
+        The same as an object: `theory` needs it. Not compared and not pickled.
+    """
+
+    times: Array
+    mean: Array
+    standard_error: Array
+    displacement: Array
+    variance: Array
+    diverged: npt.NDArray[np.int64]
+    x0: Array
+    direction: Array | None
+    n_paths: int
+    dt: float
+    seed: int
+    discrete: bool
+    system: str
+    problem: InitVar[Any] = None
+
+    def __post_init__(self, problem: Any) -> None:
+        object.__setattr__(self, "problem", problem)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "problem"}
+
+    @property
+    def unit(self) -> str:
+        """Unit of the times: "steps" of a map, or "time", the learning rate times steps."""
+        return "steps" if self.discrete else "time"
+
+    @property
+    def theory(self) -> Array | None:
+        """The exact mean of the simulated process where it is linear, shape (n_t,); None where no theory
+        applies. See `prediction`, which says why.
+        """
+        try:
+            return self.prediction()
+        except ValueError:
+            return None
+
+    def prediction(self, mode: str | None = None, *, continuous: bool = False) -> Array:
+        """Mean squared displacement of the linearisation at the start, at `times`.
+
+        Parameters
+        ----------
+        mode : {"full", "same", "independent", "paper"}, optional
+            Which gradient makes the perturbation; that of the noise's `probe` by default. "paper": Theorem 2
+            of Kim et al. as printed.
+        continuous : bool
+            The closed form of the diffusion in continuous time, which differs by O(lr), instead of the exact
+            covariance of the simulated chain.
+
+        Returns
+        -------
+        ndarray, shape (n_t,)
+            In units of the weights squared.
+
+        Raises
+        ------
+        ValueError
+            x0 is no critical point, the rule is normalised or not of the SAM family, a coefficient is a
+            schedule, `continuous` with momentum, or a result that was unpickled.
+
+        Examples
+        --------
+        >>> import samdyn as sd
+        >>> noise = sd.CurvatureNoise(batch_size=1, probe="same")
+        >>> sam = sd.Map(sd.landscapes.quadratic([[-1.0]]), sd.USAM(0.5), lr=0.01, noise=noise)
+        >>> result = sd.mean_squared_displacement(sam, [0.0], 100, n_paths=1000)
+        >>> result.prediction(continuous=True).round(7), result.prediction("paper", continuous=True).round(7)
+        (array([0.0042957]), array([0.0129744]))
+        """
+        if mode is not None and mode not in kim.MODES:
+            raise ValueError(f"mode must be one of {', '.join(map(repr, kim.MODES))}, got {mode!r}")
+        system = vars(self).get("problem")
+        if system is None:
+            raise ValueError("the result holds no system: it was unpickled")
+        rates, vectors, noise = linear_model(system, self.x0, mode)
+        lr, momentum = system.coefficients()["lr"], getattr(system, "momentum", 0.0)
+        if continuous:
+            if momentum:
+                raise ValueError(
+                    f"continuous must be False for a Map with momentum, got momentum={momentum:g}"
+                )
+            times = self.times * lr if self.discrete else self.times
+            covariance = diffusion_covariance(rates, noise, lr, times)
+        else:
+            covariance = chain_covariance(rates, noise, lr, momentum, self.times, self.dt, self.discrete)
+        if self.direction is None:
+            return np.asarray(np.trace(covariance, axis1=1, axis2=2))
+        along = vectors.T @ self.direction
+        return np.asarray(np.einsum("i,tij,j->t", along, covariance, along))
+
+    def plot(self, ax: Any = None, *, modes: Sequence[str] = (), **points: Any) -> Any:
+        """Draw the mean with error bars of two standard errors, and the theory as a line.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Where to draw; a new figure by default.
+        modes : sequence of str
+            Further predictions to draw, such as "paper".
+        **points
+            Keywords for the points (`Axes.errorbar`).
+
+        Returns
+        -------
+        matplotlib Axes
+        """
+        from samdyn.plot import style
+
+        further = {mode: self.prediction(mode) for mode in modes}  # refuses before anything is drawn
+        ax = style.axes(ax)
+        colors = [style.OKABE_ITO[name] for name in ("vermilion", "blue", "green", "orange")]
+        look = {"fmt": "o", "color": style.OKABE_ITO["black"], "markersize": 4, "capsize": 2, **points}
+        label = look.pop("label", f"mean of {self.n_paths} paths")
+        handles = [ax.errorbar(self.times, self.mean, yerr=2 * self.standard_error, label=label, **look)]
+        lines = {"theory": self.theory, **further}
+        dashes = ("-", "--", "-.", ":")
+        for i, (name, curve) in enumerate((k, v) for k, v in lines.items() if v is not None):
+            text = name if name == "theory" else f'theory, mode "{name}"'
+            (line,) = ax.plot(
+                self.times, curve, color=colors[i % 4], linestyle=dashes[i % 4], label=text, zorder=1
+            )
+            handles.append(line)
+        axis = "steps" if self.discrete else "time (learning rate $\\times$ steps)"
+        style.axis_labels(ax, axis, "mean squared displacement")
+        style.legend(ax, handles, "best")
+        return ax
+
+    def __repr__(self) -> str:
+        theory, n = self.theory, len(self.times)
+        shown = range(n) if n <= 8 else [*range(4), *range(n - 4, n)]
+        lines = [
+            f"Displacement of {self.n_paths} paths of {self.system} from {self.x0.tolist()}"
+            + ("" if self.direction is None else f" along {self.direction.round(6).tolist()}"),
+            f"{self.unit:>12}  {'mean':>12}  {'std. error':>12}"
+            + ("" if theory is None else f"  {'theory':>12}"),
+        ]
+        for i in shown:
+            row = f"{self.times[i]:12.6g}  {self.mean[i]:12.6g}  {self.standard_error[i]:12.2g}"
+            lines.append(row + ("" if theory is None else f"  {theory[i]:12.6g}"))
+            if n > 8 and i == 3:
+                lines.append(f"{'...':>12}")
+        if self.diverged.any():
+            lines.append(f"{self.diverged[-1]} paths diverged")
+        return "\n".join(lines)

@@ -1,0 +1,243 @@
+"""Exit times over a grid of parameters, computed as one ensemble, and their result.
+
+Every path carries the coefficients of its own grid point (`samdyn.ensemble.coefficients`), so that the step
+is traced and compiled once, and a tile holds paths of many points. Paths of the same number get the same
+random numbers at every point (common random numbers): each point's exits are those of `exit_times` by
+itself, and curves over a parameter are smoother than independent runs would make them.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from os import PathLike
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from samdyn.compute import checks
+from samdyn.compute.checks import Array
+from samdyn.escape.exit_arguments import check_system, check_workers, make_job
+from samdyn.escape.exit_run import run
+from samdyn.escape.regions import OpenSet
+from samdyn.escape.statistics import ExitTimes
+from samdyn.systems.diffusion import Diffusion
+from samdyn.systems.map import Map
+
+SHOWN = 25  # rows of a table
+
+
+@dataclass(frozen=True, eq=False)
+class ExitTimeSweep:
+    """Exit times over a grid of parameters: a sequence of `ExitTimes`, one for each grid point.
+
+    Attributes
+    ----------
+    parameters : dict of str to ndarray
+        The values of each parameter; the grid is their product, the last one varying fastest.
+    results : tuple of ExitTimes
+        In the order of the grid.
+    """
+
+    parameters: dict[str, Array]
+    results: tuple[ExitTimes, ...]
+
+    def __len__(self) -> int:
+        return len(self.results)
+
+    def __iter__(self) -> Iterator[ExitTimes]:
+        return iter(self.results)
+
+    def __getitem__(self, index: int | tuple[int, ...]) -> ExitTimes:
+        """The result with this number, or at these numbers of the parameters' values."""
+        if isinstance(index, tuple):
+            index = int(np.ravel_multi_index(index, self.shape))
+        return self.results[index]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Number of values of each parameter."""
+        return tuple(len(values) for values in self.parameters.values())
+
+    @property
+    def grid(self) -> dict[str, Array]:
+        """The value of each parameter at every grid point, of shape `shape`."""
+        values = np.meshgrid(*self.parameters.values(), indexing="ij")
+        return dict(zip(self.parameters, values, strict=True))
+
+    @property
+    def mean(self) -> Array:
+        """Mean exit times, of shape `shape`; nan where no path left."""
+        return self._array([r.mean if r.n_exited else math.nan for r in self.results])
+
+    @property
+    def standard_error(self) -> Array:
+        """Their standard errors, likewise."""
+        return self._array([r.standard_error if r.n_exited else math.nan for r in self.results])
+
+    def confidence_interval(self, level: float = 0.95) -> Array:
+        """Exact confidence intervals of the means, shape (*shape, 2); their end is infinite where none left."""
+        return np.array([r.confidence_interval(level) for r in self.results]).reshape(*self.shape, 2)
+
+    def plot(self, parameter: str | None = None, ax: Any = None, **style: Any) -> Any:
+        """Draw mean exit times with their intervals against a parameter.
+
+        Parameters
+        ----------
+        parameter : str, optional
+            Along the horizontal axis; the first by default. There is a line for each combination of the
+            others.
+        ax : matplotlib Axes, optional
+            Where to draw; a new figure by default.
+        **style
+            Keywords of `samdyn.plot.exit_sweep`.
+
+        Returns
+        -------
+        matplotlib Axes
+        """
+        from samdyn.plot.exit_sweep import exit_sweep
+
+        return exit_sweep(self, parameter, ax=ax, **style)
+
+    def _array(self, values: Sequence[float]) -> Array:
+        return np.array(values, dtype=float).reshape(self.shape)
+
+    def _rows(self) -> list[list[str]]:
+        rows = [[*self.parameters, "mean", "95 % interval", "exited", "censored", "diverged"]]
+        for values, r in zip(itertools.product(*self.parameters.values()), self.results, strict=True):
+            low, high = r.confidence_interval(0.95)
+            mean = f"{r.mean:.5g}" if r.n_exited else "no exit"
+            counts = [str(n) for n in (r.n_exited, r.n_censored, r.n_diverged)]
+            rows.append([*(f"{v:.6g}" for v in values), mean, f"({low:.5g}, {high:.5g})", *counts])
+            if len(rows) > SHOWN:
+                break
+        return rows
+
+    def __repr__(self) -> str:
+        rows = self._rows()
+        widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+        lines = ["  " + "  ".join(c.rjust(w) for c, w in zip(row, widths, strict=True)) for row in rows]
+        more = len(self) + 1 - len(rows)
+        head = f"ExitTimeSweep: {len(self)} points, {len(self.results[0])} paths each"
+        return "\n".join([head, *lines, *([f"  ... and {more} more"] if more else [])])
+
+    def _repr_html_(self) -> str:
+        head, *rows = self._rows()
+        lines = ["".join(f"<th>{cell}</th>" for cell in head)]
+        lines += ["".join(f"<td>{cell}</td>" for cell in row) for row in rows]
+        return "<table>" + "".join(f"<tr>{line}</tr>" for line in lines) + "</table>"
+
+
+def exit_time_sweep(
+    system: Diffusion | Map,
+    x0: npt.ArrayLike,
+    region: OpenSet,
+    parameters: Mapping[str, Sequence[float] | npt.ArrayLike],
+    n_paths: int | None = None,
+    *,
+    t_max: float,
+    dt: float | None = None,
+    seed: int = 0,
+    correction: str | None = "bridge",
+    device: str | None = None,
+    precision: str | None = None,
+    compile: bool | str | None = None,
+    workers: int = 1,
+    executor: Executor | None = None,
+    checkpoint: str | PathLike[str] | None = None,
+    progress: bool = False,
+) -> ExitTimeSweep:
+    """First exit times over a grid of parameters, as one ensemble.
+
+    Parameters
+    ----------
+    system : Diffusion or Map
+        The system at one point of the grid; its own values of the parameters do not matter.
+    x0, region
+        As for `exit_times`.
+    parameters : dict of str to sequence of float
+        The values of each parameter; the grid is their product. Any number that ``system.with_parameters``
+        takes: the rule's (rho, lam), lr, the noise's (std, batch_size), the loss's own; not momentum.
+    n_paths : int, optional
+        Paths at each point of the grid; 10 000 by default, or the number of starts.
+    t_max, dt, seed, correction, device, precision, compile, workers, executor, checkpoint, progress
+        As for `exit_times`. dt is each point's lr by default.
+
+    Returns
+    -------
+    ExitTimeSweep
+
+    Raises
+    ------
+    TypeError, ValueError
+        As for `exit_times`; a parameter that the system does not have, that has no values, is not a number,
+        or that the loss needs as a Python number.
+
+    Warns
+    -----
+    UserWarning, RuntimeWarning
+        As for `exit_times`.
+
+    Notes
+    -----
+    Each point's exits are those of ``exit_times(system.with_parameters(...), ...)`` with the same seed,
+    precision and choice of compilation. All points share their random numbers, so that differences between
+    them have smaller errors than the intervals, which are each point's own, suggest.
+
+    Examples
+    --------
+    >>> import samdyn as sd
+    >>> sam = sd.Diffusion(sd.landscapes.double_well(), sd.SAM(0.1), lr=0.05, noise=sd.GaussianNoise(std=3.0))
+    >>> left, radii = sd.HalfSpace([1.0], 0.0), {"rho": [0.0, 0.1, 0.2]}
+    >>> sweep = sd.exit_time_sweep(sam, [-1.0], left, radii, n_paths=500, t_max=200.0)
+    >>> sweep.shape, bool((sweep.mean[:-1] > sweep.mean[1:]).all())
+    ((3,), True)
+    """
+    check_system(system)
+    workers = check_workers(workers, executor)
+    axes = _axes(system, parameters)
+    systems = [
+        system.with_parameters(**dict(zip(axes, map(float, values), strict=True)))
+        for values in itertools.product(*axes.values())
+    ]
+    try:
+        job, starts = make_job(
+            systems, tuple(axes), x0, region, n_paths, t_max=t_max, dt=dt, seed=seed, correction=correction,
+            device=device, precision=precision, compile=compile,
+        )  # fmt: skip
+    except (
+        RuntimeError
+    ) as error:  # torch cannot make a number of a coefficient that differs from path to path
+        raise ValueError(
+            f"parameters must be numbers that the loss uses in torch operations only, got {', '.join(axes)} "
+            f"({error}): run exit_times for each value"
+        ) from error
+    results = run(job, starts, workers=workers, executor=executor, checkpoint=checkpoint, progress=progress)
+    return ExitTimeSweep(axes, tuple(results))
+
+
+def _axes(system: Diffusion | Map, parameters: Mapping[str, Any]) -> dict[str, Array]:
+    """The values of each parameter, checked."""
+    if not isinstance(parameters, Mapping):
+        raise TypeError(f'parameters must be a dict such as {{"rho": [0.1, 0.2]}}, got {parameters!r}')
+    if not parameters:
+        raise ValueError("parameters must name at least one parameter, got none")
+    known, axes = system.parameters, {}
+    for name, values in parameters.items():
+        if name not in known:
+            raise ValueError(f"parameters must be among {', '.join(known) or 'none'}, got {name!r}")
+        if name == "momentum" or callable(known[name]) or np.ndim(known[name]) > 0:
+            raise ValueError(
+                f"parameters must be numbers other than momentum in the system given, got {name!r}, "
+                f"which is {known[name]!r}"
+            )
+        entries = list(values) if np.iterable(values) and not isinstance(values, str) else None
+        if not entries:
+            raise ValueError(f"parameters[{name!r}] must hold at least one value, got {values!r}")
+        axes[name] = np.array([checks.number(f"parameters[{name!r}]", value) for value in entries])
+    return axes

@@ -1,0 +1,57 @@
+"""Reaction coordinates: how far a path has got, and the levels at which it may branch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from samdyn.compute import checks
+from samdyn.compute.checks import Array
+from samdyn.compute.tracing import CoordinateForm, traced_or_batched
+from samdyn.compute.vector import Coordinates
+from samdyn.escape.faces import Face
+from samdyn.escape.stopping import distance_to
+
+
+def reaction_coordinate_and_levels(
+    function: Callable[[Tensor], Tensor] | None,
+    levels: int | npt.ArrayLike,
+    faces: tuple[Face, ...],
+    start: Array,
+) -> tuple[Callable[[Coordinates], Tensor], Array]:
+    """The reaction coordinate on coordinates, and the values of its levels."""
+    if function is None:
+        coordinate = distance_to(faces)
+    elif callable(function):
+        coordinate = _traced(function, len(start))
+    else:
+        raise TypeError(f"reaction_coordinate must be a function of one point, got {function!r}")
+    if np.ndim(levels) == 0:
+        n = checks.integer("levels", levels, at_least=1)
+        if function is not None:
+            raise ValueError(
+                f"levels must be an array of values of reaction_coordinate where that is given, got {n}"
+            )
+        low = float(coordinate(Coordinates(torch.from_numpy(start)[:, None].unbind(0)))[0])
+        return coordinate, np.linspace(low, 0.0, n + 1)[:-1]
+    values = checks.points("levels", levels, np.shape(levels)[-1])
+    if values.ndim != 1 or not len(values) or not (np.diff(values) > 0).all():
+        raise ValueError(f"levels must be a number or an increasing sequence of numbers, got {levels!r}")
+    return coordinate, values
+
+
+def _traced(function: Callable[[Tensor], Tensor], dim: int) -> Callable[[Coordinates], Tensor]:
+    wanted = f"reaction_coordinate must turn a tensor of shape ({dim},) into a scalar tensor"
+    try:
+        value = function(torch.zeros(dim, dtype=torch.float64))
+        shape = tuple(value.shape)
+        form: CoordinateForm = traced_or_batched(function, dim)
+    except Exception as error:
+        raise TypeError(f"{wanted}, got {type(error).__name__}: {error}") from error
+    if shape:
+        raise ValueError(f"{wanted}, got shape {shape}")
+    return lambda x: form(*x)[0]

@@ -1,0 +1,235 @@
+"""Paths that run until they stop in one of two sets: what splitting does with a system.
+
+A step is Euler-Maruyama with the Brownian-bridge test (`samdyn.escape.crossing`) for either set, or one step
+of a map. A bridge that touches a set sends the path to a state of its own, which belongs to the chain whose
+probabilities are estimated; so the bridges remove the bias of order sqrt(dt) and cost nothing in rigour. A
+step that ends in the origin may have touched the target on its way, and the other way round; touching both
+and ending in neither is left to the origin.
+
+Random numbers belong to (seed, path, step). Steps go in sweeps of `SWEEP` blocks of four, all of whose
+exit tests are evaluated at once; then the paths that stopped are removed.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from samdyn.compute import checks
+from samdyn.compute.checks import Array
+from samdyn.compute.random import STEPS_PER_BLOCK, STREAM_BRIDGE, normal_block, split_seed, uniform_block
+from samdyn.compute.vector import Coordinates
+from samdyn.ensemble.step import Stepper, build_stepper, combine
+from samdyn.escape.crossing import exit_probability, projected_variance
+from samdyn.escape.faces import Face
+from samdyn.escape.regions import OpenSet
+from samdyn.systems.diffusion import Diffusion
+from samdyn.systems.map import Map
+
+SWEEP = 4  # blocks of four steps between removals of stopped paths
+MAX_STEPS = 10_000_000
+
+RUNNING, ORIGIN, TARGET, LOST = 0, 1, 2, 3
+
+
+@dataclass(frozen=True)
+class Enlarged(Face):
+    """The surface at a distance from a region, outside it."""
+
+    faces: tuple[Face, ...]
+    margin: float
+
+    def distance(self, x: Coordinates) -> Tensor:
+        return distance_to(self.faces)(x) - self.margin
+
+
+def distance_to(faces: Sequence[Face]) -> Callable[[Coordinates], Tensor]:
+    """Signed distance of the intersection of the faces' insides: negative inside, 0 where it is left."""
+
+    def distance(x: Coordinates) -> Tensor:
+        largest = faces[0].distance(x)
+        for face in faces[1:]:
+            largest = torch.maximum(largest, face.distance(x))
+        return largest
+
+    return distance
+
+
+class StoppingSet(NamedTuple):
+    """A set in which paths stop, by the faces of its complement, and whether it is touched within steps."""
+
+    faces: tuple[Face, ...]
+    bridge: bool
+
+
+@dataclass(frozen=True)
+class StoppedChain:
+    """A system with the two sets in which its paths stop, each given by the faces of its complement."""
+
+    stepper: Stepper
+    coefficients: tuple[Tensor, ...]
+    dt: float
+    key: tuple[Tensor, Tensor]
+    origin: StoppingSet
+    target: StoppingSet
+
+    def sweep(self, state: Tensor, path: Tensor, block: Tensor) -> tuple[Tensor, Tensor]:
+        """Some steps of paths: the states after each (state_dim, steps, n), and the codes (steps, n) that say
+        whether a step stops its path, and where. What follows a stop means nothing.
+        """
+        k, dt = self.stepper.n_normals, self.dt
+        blocks = block + torch.arange(SWEEP)[:, None]
+        normals = normal_block(self.key, path, blocks, k, torch.float64)
+        states = [state]
+        current = Coordinates(state.unbind(0))
+        for s, j in itertools.product(range(SWEEP), range(STEPS_PER_BLOCK)):
+            z = [normal[s] for normal in normals[j]]
+            if self.stepper.continuous:
+                drift, columns = self.stepper.local(current, self.coefficients)
+                noise = combine(columns, z)
+                current = Coordinates(
+                    x + dt * b + dt**0.5 * n for x, b, n in zip(current, drift, noise, strict=True)
+                )
+            else:
+                current = self.stepper.iterate(current, z, self.coefficients)
+            states.append(torch.stack(tuple(current)))
+        every = torch.stack(states, dim=1)
+        # the tests of all steps at once: eager operations cost their overhead, not their size
+        start, end = every[:, :-1].flatten(1), every[:, 1:].flatten(1)
+        uniform = torch.full_like(end[0], 0.5)
+        columns = []
+        if self.origin.bridge or self.target.bridge:
+            uniforms = uniform_block(self.key, path, blocks, STREAM_BRIDGE, torch.float64)
+            uniform = torch.stack(uniforms, dim=1).flatten()
+            columns = self.stepper.local(Coordinates(start.unbind(0)), self.coefficients)[1]
+        dim = self.stepper.dim
+        ends = Coordinates(start[:dim].unbind(0)), Coordinates(end[:dim].unbind(0))
+        a, in_origin = self._probability(self.origin, *ends, columns)
+        b, _ = self._probability(self.target, *ends, columns)
+        to_target = torch.where(in_origin, uniform < b, (uniform >= a) & (uniform < a + b * (1 - a)))
+        code = torch.where(in_origin | (uniform < a), ORIGIN, RUNNING)
+        code = torch.where(to_target, TARGET, code)
+        code = torch.where(end.isfinite().all(dim=0), code, LOST)
+        return every[:, 1:], code.reshape(-1, len(path))
+
+    def _probability(
+        self, stops: StoppingSet, start: Coordinates, end: Coordinates, columns: list[Coordinates]
+    ) -> tuple[Tensor, Tensor]:
+        """Probability that a step touches a set, and whether it ends there."""
+        ahead = [-face.distance(end) for face in stops.faces]
+        inside = torch.stack(ahead).amin(dim=0) <= 0
+        if not stops.bridge:
+            return inside.to(torch.float64), inside
+        sides = [face.distance_and_normal(start) for face in stops.faces]
+        variance = [projected_variance(normal, columns) * self.dt for _, normal in sides]
+        return exit_probability([-distance for distance, _ in sides], ahead, variance), inside
+
+
+@dataclass
+class Tally:
+    """Work done, and the limit on a path's steps."""
+
+    max_blocks: int
+    path_steps: int = 0
+    n_diverged: int = 0
+
+    def check(self, block: Tensor) -> None:
+        if len(block) and int(block.max()) >= self.max_blocks:
+            raise RuntimeError(
+                f"t_max was reached by {int((block >= self.max_blocks).sum())} paths that stopped in neither "
+                "region: raise t_max, or choose regions that paths reach (a start in another basin never "
+                "returns to the origin)"
+            )
+
+    def stops(self, code: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Which paths stopped, after how many steps of the sweep (all of them if it did not), and where."""
+        stop = code != RUNNING
+        stopped = stop.any(dim=0)
+        last = torch.where(stopped, stop.int().argmax(dim=0), len(code) - 1)
+        where = code.gather(0, last[None])[0]
+        self.path_steps += int((last + 1).sum())
+        self.n_diverged += int((where == LOST).sum())
+        return stopped, last + 1, where
+
+
+def run_until_stopped(
+    chain: StoppedChain, tally: Tally, state: Tensor, path: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Run paths until they stop: their last states, where they stopped, and after how many steps."""
+    final, outcome, steps = state.clone(), torch.zeros_like(path), torch.zeros_like(path)
+    place, block = torch.arange(len(path)), torch.zeros_like(path)
+    while len(place):
+        tally.check(block)
+        states, code = chain.sweep(state, path, block)
+        stopped, taken, where = tally.stops(code)
+        now = stopped.nonzero()[:, 0]
+        final[:, place[now]] = states[:, taken[now] - 1, now]
+        outcome[place[now]] = where[now]
+        steps[place[now]] = STEPS_PER_BLOCK * block[now] + taken[now]
+        running = ~stopped
+        state, path, place = states[:, -1, running], path[running], place[running]
+        block = block[running] + SWEEP
+    return final, outcome, steps
+
+
+def check_region(name: str, region: Any) -> None:
+    if not isinstance(region, OpenSet):
+        raise TypeError(f"{name} must be a samdyn region such as sd.Ball(center, radius), got {region!r}")
+
+
+def check_correction(correction: str | None) -> bool:
+    if correction not in ("bridge", None):
+        raise ValueError(f"correction must be 'bridge' or None, got {correction!r}")
+    return correction == "bridge"
+
+
+def check_system(
+    system: Any, x0: npt.ArrayLike, dt: float | None, seed: int
+) -> tuple[Stepper, Array, float, tuple[Tensor, Tensor]]:
+    if not isinstance(system, Diffusion | Map):
+        raise TypeError(f"system must be a Diffusion or a Map, got {system!r}")
+    if not system.n_normals:
+        raise ValueError(f"system must have noise, got {system!r}")
+    if system.scheduled:
+        raise ValueError(f"system must have constant coefficients, got {system!r}")
+    start = checks.points("x0", x0, system.dim)
+    if start.ndim != 1:
+        raise ValueError(f"x0 must have shape ({system.dim},), got shape {start.shape}")
+    if isinstance(system, Diffusion):
+        dt = float(system.coefficients()["lr"]) if dt is None else checks.number("dt", dt, above=0)
+    elif dt is not None:
+        raise ValueError(f"dt must not be given for a Map, whose time is its step, got {dt!r}")
+    low, high = split_seed(seed)
+    key = torch.tensor(low), torch.tensor(high)
+    return build_stepper(system).eager(), start, 1.0 if dt is None else dt, key
+
+
+def new_tally(t_max: float | None, dt: float) -> Tally:
+    steps = MAX_STEPS if t_max is None else checks.number("t_max", t_max, above=0) / dt
+    return Tally(max_blocks=math.ceil(steps / STEPS_PER_BLOCK))
+
+
+def stopped_chain(
+    system: Diffusion | Map,
+    stepper: Stepper,
+    dt: float,
+    key: tuple[Tensor, Tensor],
+    origin: StoppingSet,
+    target: StoppingSet,
+) -> StoppedChain:
+    """A system with constant coefficients and the two sets."""
+    values = tuple(torch.tensor(v, dtype=torch.float64) for v in system.coefficients().values())
+    return StoppedChain(stepper, values, dt, key, origin, target)
+
+
+def state_at_rest(system: Diffusion | Map, start: Array) -> Tensor:
+    """A state at rest."""
+    return torch.from_numpy(np.concatenate([start, np.zeros(system.state_dim - system.dim)]))

@@ -1,0 +1,140 @@
+"""Branches of fixed points and cycles of maps and flows, followed through one parameter.
+
+Algorithm
+---------
+1. The start is corrected by Newton at the system's own parameter value; it must lie within 1e-4 of the
+   state's scale of a fixed point.
+2. From there the curve is followed both ways by pseudo-arclength (`samdyn.local.arclength`), in units in
+   which the range of the parameter and a quarter of the box's mean width are 1, with steps of at most
+   `max_step`. A cycle of period k is a fixed point of the k-fold map, whose Jacobian is the product along it.
+3. A way ends at the bounds (met exactly), outside the box widened threefold, when it closes, after
+   `max_points` points, or when no step of 1e-9 is accepted ("lost").
+4. Between neighbours bifurcations are looked for (`samdyn.local.bifurcations`). One that lies within 1e-8 of
+   the range of an end of the branch, a fold for example, is reported as being at the end.
+5. Under a rule whose field jumps where grad f = 0, a step is refused if the gradient turns by more than 60
+   degrees at any point of the orbit, and the way ends in a border collision where the gradient vanishes
+   (`samdyn.local.border`).
+6. A branch of critical points under such a rule is another matter: there is no Jacobian there
+   (`samdyn.local.critical_branch`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from samdyn.compute import checks
+from samdyn.local.bifurcations import Curve
+from samdyn.local.border import Borders
+from samdyn.local.branch import Branch
+from samdyn.local.branch_assembly import assemble
+from samdyn.local.branch_start import (
+    check_parameter,
+    check_start,
+    corrected_start,
+    is_critical,
+    region_of,
+    scale_of,
+)
+from samdyn.local.critical_branch import critical_branch
+from samdyn.local.defining_systems import Scale
+from samdyn.local.following import follow_both
+from samdyn.local.parametric import Parametric
+from samdyn.systems.system import System
+
+
+def continuation(
+    system: System,
+    x: Any,
+    parameter: str,
+    bounds: Sequence[float],
+    *,
+    period: int | None = None,
+    max_step: float = 0.005,
+    max_points: int = 4000,
+    box: Sequence[Sequence[float]] | None = None,
+) -> Branch:
+    """Follow a fixed point or a cycle through a parameter.
+
+    Parameters
+    ----------
+    system : Map or Flow
+        Its own value of the parameter is where the branch starts. Coefficients must be constant; noise is
+        left out.
+    x : FixedPoint or array_like, shape (dim,)
+        A fixed point, or a point of a cycle. With momentum (x, v) is accepted too; v is 0 at fixed points.
+    parameter : str
+        Any of ``system.parameters`` that is a number: rho, lam, lr, momentum, a parameter of the loss or of
+        the function.
+    bounds : (float, float)
+        The range of the parameter; it must hold the system's own value.
+    period : int, optional
+        Of the cycle; that of the FixedPoint, or 1, by default.
+    max_step : float
+        Longest step, as a share of the range.
+    max_points : int
+        Most points in each direction.
+    box : sequence of (lower, upper), optional
+        The branch ends where it leaves this; three times the system's own box by default.
+
+    Returns
+    -------
+    Branch
+
+    Raises
+    ------
+    TypeError, ValueError
+        A parameter that the system lacks (those it has are listed) or that is no number; bounds reversed or
+        without the system's own value; `x` is no fixed point (how far off it is, is said) or not isolated.
+
+    Notes
+    -----
+    The algorithm is in the module's documentation (`samdyn.local.continuation`). Bifurcation points are
+    located by Newton on their defining systems, usually to 1e-12 of the range; `Bifurcation.error` says how
+    well. A point costs four to six evaluations of the step and its Jacobian, about a millisecond in all for
+    a loss that can be traced.
+
+    References
+    ----------
+    Keller (1977); Allgower & Georg (2003); Kuznetsov (2004), ch. 10.
+
+    Examples
+    --------
+    The saddle of Beale's function becomes an attractor of USAM at rho = 1/27.75:
+
+    >>> import samdyn as sd
+    >>> branch = sd.continuation(sd.Flow(sd.landscapes.beale(), sd.USAM(0.01)), [0, 1], "rho", (0.0, 0.1))
+    >>> [round(b.value, 10) for b in branch.bifurcations]
+    [0.036036036]
+    >>> str(branch.stability[0]), str(branch.stability[-1])
+    ('saddle', 'attracting')
+    """
+    start, period = check_start(system, x, period)
+    low, high = check_parameter(system, parameter, bounds)
+    max_step = checks.number("max_step", max_step, above=0)
+    max_points = checks.integer("max_points", max_points, at_least=2)
+    region = region_of(system, box)
+    value = float(system.parameters[parameter])
+    if not low <= value <= high:
+        raise ValueError(
+            f"bounds must hold the system's own value of {parameter}, {value:g}, got ({low:g}, {high:g}): "
+            f"start from system.with_parameters({parameter}=...)"
+        )
+    inside = system.with_parameters(**{parameter: (low + high) / 2})
+    jumps = system.landscape is not None and inside.rule is not None and inside.rule.jumps
+    if jumps and period == 1 and is_critical(system, start[: system.dim]):
+        return critical_branch(
+            system, start[: system.dim], parameter, (low, high), max_step, max_points, region
+        )
+    field = Parametric(system, (parameter,), period)
+    if len(start) < field.n:  # at rest
+        start = np.concatenate([start, np.zeros(field.n - len(start))])
+    curve = Curve.of(field, Scale(scale_of(system, start), np.array([low]), np.array([high - low])))
+    first = corrected_start(curve, start, value, parameter)
+    border = Borders(system, parameter, curve) if jumps else None
+    if border is not None and border.sizes(first.u).min() == 0:
+        raise ValueError("x must be a cycle on which the gradient of the loss vanishes nowhere")
+    ways = follow_both(curve, first, parameter, max_step, max_points, region, border)
+    return assemble(curve, ways, parameter, (low, high), border)

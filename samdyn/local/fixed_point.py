@@ -1,0 +1,208 @@
+"""What a search for fixed points returns: `FixedPoint` and `FixedPoints`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, overload
+
+import numpy as np
+import numpy.typing as npt
+
+from samdyn.compute.checks import Array
+from samdyn.local.certify import Certificate, Proof
+from samdyn.local.coverage import Coverage
+from samdyn.systems.system import System
+
+KINDS = ("minimum", "saddle", "maximum", "degenerate", "hallucinated", "fixed point", "cycle")
+STABILITIES = ("attracting", "repelling", "saddle", "marginal", "trapping")
+
+
+@dataclass(frozen=True, eq=False)
+class FixedPoint:
+    """A fixed point or a cycle.
+
+    Attributes
+    ----------
+    x : ndarray, shape (dim,)
+        Position (of one point of a cycle).
+    kind : str
+        What the loss has there: "minimum", "saddle", "maximum", "degenerate", or "hallucinated" (the
+        gradient at x is not zero, the one at x + e(x) is); "fixed point" for systems without a loss,
+        "cycle" for period > 1.
+    stability : str
+        What the dynamics does there: "attracting", "repelling", "saddle", "marginal", or "trapping" (the
+        field jumps; see `capture_radius`).
+    eigenvalues : ndarray
+        Of the Jacobian; nan where there is none. For a cycle the multipliers of one period.
+    residual : float
+        |x' - x| for a map, |velocity| for a flow or a drift.
+    period : int
+        1 for a fixed point.
+    capture_radius : float
+        Trapping points: from a ball of this radius the flow is drawn onto the point; at most the box's
+        diagonal, and 0 where it attracts but no such ball is known. nan otherwise.
+    chatter_radius : float
+        Trapping points of a map: the map hovers within this distance instead of stopping. 0 for a flow, nan
+        where not trapping.
+    dimension : int
+        Dimension of the set of fixed points that this entry stands for: 0 for an isolated one.
+    points : ndarray, shape (n, dim)
+        The points of the cycle, or sample points of the set.
+    certificate : Certificate or None
+        Proof that the point exists and is alone, where ``certify=True`` asked for it and it succeeded.
+    """
+
+    x: Array
+    kind: str
+    stability: str
+    eigenvalues: npt.NDArray[Any]
+    residual: float
+    period: int = 1
+    capture_radius: float = float("nan")
+    chatter_radius: float = float("nan")
+    dimension: int = 0
+    points: Array = field(default_factory=lambda: np.empty((0, 0)), repr=False)
+    certificate: Certificate | None = field(default=None, repr=False)
+
+    def __repr__(self) -> str:
+        position = ", ".join(f"{v:.6g}" for v in self.x)
+        return f"FixedPoint(({position}), {self.kind}, {self.stability}{_remark(self)})"
+
+
+def _remark(point: FixedPoint) -> str:
+    if point.stability == "trapping":
+        known = point.capture_radius > 0
+        return f", captures within {point.capture_radius:.3g}" if known else ", locally"
+    if point.dimension:
+        return f", a set of dimension {point.dimension}"
+    return f", period {point.period}" if point.period > 1 else ""
+
+
+@dataclass(frozen=True, eq=False)
+class FixedPoints(Sequence[FixedPoint]):
+    """The fixed points of a system in a box, as a sequence of `FixedPoint`.
+
+    Attributes
+    ----------
+    points : tuple of FixedPoint
+    system : Map, Flow or Diffusion
+    box : ndarray, shape (dim, 2)
+    coverage : dict of str to Coverage
+        How thoroughly the box was searched, for each search: "genuine" (critical points of the loss),
+        "hallucinated", or "all" for systems without a loss.
+    proofs : dict of str to Proof
+        With ``certify=True`` what was proved, for each search.
+    """
+
+    points: tuple[FixedPoint, ...]
+    system: System
+    box: Array
+    coverage: dict[str, Coverage] = field(default_factory=dict)
+    proofs: dict[str, Proof] = field(default_factory=dict)
+
+    @overload
+    def __getitem__(self, index: int) -> FixedPoint: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[FixedPoint]: ...
+    def __getitem__(self, index: int | slice) -> FixedPoint | Sequence[FixedPoint]:
+        return self.points[index]
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+    def __iter__(self) -> Iterator[FixedPoint]:
+        return iter(self.points)
+
+    @property
+    def x(self) -> Array:
+        """All positions, shape (n, dim)."""
+        return np.array([p.x for p in self.points]).reshape(-1, self.system.dim)
+
+    @property
+    def genuine(self) -> FixedPoints:
+        """Those that are critical points of the loss (all, for systems without a loss)."""
+        return self._subset(p for p in self if p.kind != "hallucinated")
+
+    @property
+    def hallucinated(self) -> FixedPoints:
+        """Those where the gradient does not vanish, but the gradient at x + e(x) does."""
+        return self._subset(p for p in self if p.kind == "hallucinated")
+
+    @property
+    def families(self) -> FixedPoints:
+        """Curves and surfaces of fixed points: entries with a `dimension`, and sample `points`."""
+        return self._subset(p for p in self if p.dimension)
+
+    @property
+    def undecided(self) -> Array:
+        """Boxes (n, dim, 2) in which ``certify=True`` could not exclude further points."""
+        none = np.empty((0, len(self.box), 2))
+        return np.concatenate([none, *(proof.undecided for proof in self.proofs.values())])
+
+    @property
+    def certified(self) -> bool:
+        """Whether the list is proven complete, and every point of it to exist."""
+        proven = all(p.certificate is not None for p in self.points)
+        return bool(self.proofs) and len(self.undecided) == 0 and proven
+
+    def _subset(self, points: Iterable[FixedPoint]) -> FixedPoints:
+        return FixedPoints(tuple(points), self.system, self.box, self.coverage, self.proofs)
+
+    def select(self, kind: str | None = None, stability: str | None = None) -> FixedPoints:
+        """Those of a kind, of a stability, or both."""
+        for name, value, known in (("kind", kind, KINDS), ("stability", stability, STABILITIES)):
+            if value is not None and value not in known:
+                raise ValueError(f"{name} must be one of {', '.join(map(repr, known))}, got {value!r}")
+        return self._subset(p for p in self if kind in (None, p.kind) and stability in (None, p.stability))
+
+    def _rows(self) -> list[tuple[str, str, str, str, str]]:
+        rows = []
+        for p in self.points:
+            position = "(" + ", ".join(f"{v:.6g}" for v in p.x) + ")"
+            values = (
+                ", ".join(f"{v:.4g}" for v in p.eigenvalues[:4])
+                if not np.isnan(p.eigenvalues).any()
+                else "none: the field jumps"
+            )
+            rows.append((position, p.kind, p.stability, values, _remark(p).lstrip(", ")))
+        return rows
+
+    def __repr__(self) -> str:
+        head = f"FixedPoints of {self.system!r}: {len(self)} in the box"
+        table = [("x", "kind", "stability", "eigenvalues", ""), *self._rows()]
+        widths = [max(len(row[i]) for row in table) for i in range(5)]
+        return "\n".join(
+            [head]
+            + [
+                "  " + "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip()
+                for row in table
+            ]
+            + ["  " + line for line in self._remarks()]
+        )
+
+    def _remarks(self) -> list[str]:
+        lines = [f"{name}: {coverage!r}" for name, coverage in self.coverage.items()]
+        for name, proof in self.proofs.items():
+            n = len(proof.undecided)
+            if n == 0:
+                lines.append(f"{name}: proven complete ({proof.n_boxes} boxes)")
+                continue
+            volume = np.prod(proof.undecided[..., 1] - proof.undecided[..., 0], axis=1).sum()
+            share = volume / np.prod(self.box[:, 1] - self.box[:, 0])
+            lines.append(f"{name}: proven complete outside {n} undecided boxes, {share:.1g} of the volume")
+        return lines
+
+    def _repr_html_(self) -> str:
+        cells = "".join("<tr>" + "".join(f"<td>{c}</td>" for c in row) + "</tr>" for row in self._rows())
+        names = "".join(f"<th>{n}</th>" for n in ("x", "kind", "stability", "eigenvalues", ""))
+        return (
+            f"<p>Fixed points of <code>{self.system!r}</code></p><table><tr>{names}</tr>{cells}</table>"
+            + "".join(f"<p>{line}</p>" for line in self._remarks())
+        )
+
+    def plot(self, ax: Any = None) -> Any:
+        """Phase portrait with these points; returns the matplotlib Axes."""
+        from samdyn.plot import phase_portrait
+
+        return phase_portrait(self.system, box=self.box, ax=ax, fixed_points=self)

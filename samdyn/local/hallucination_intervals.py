@@ -1,0 +1,280 @@
+"""For which radii normalised SAM has fixed points that are not critical points of the loss.
+
+In one dimension the list is complete (`hallucination_intervals`). With p < q consecutive stationary points,
+each stationary point y and each interval (p, q) between them give
+
+- where f' > 0 on (p, q) and q <= y: the points x = y - rho for rho in (y - q, y - p);
+- where f' < 0 on (p, q) and p >= y: the points x = y + rho for rho in (p - y, q - y);
+
+and there are no others, since x + rho sign f'(x) = y. Their multiplier under the flow is -f''(y): every one
+with a minimum as endpoint attracts, the map's for lr < 2/f''(y); the others repel.
+
+In more dimensions the intervals are read off the branches of `hallucinated_branches`, cut where rho turns
+back and where the stability changes.
+
+References
+----------
+The complete list in one dimension: own derivation; Park, Jang, Ryu & Yang (2025), arXiv 2509.21818, prove
+existence for an interval of radii above the distance between a minimiser and an isolated maximiser.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, overload
+
+import numpy as np
+import numpy.typing as npt
+
+from samdyn.compute import checks
+from samdyn.compute.checks import Array
+from samdyn.landscapes.landscape import Landscape
+from samdyn.local.linearization import stability_of
+from samdyn.local.newton import newton_zeros
+from samdyn.local.trapping import kind_of
+
+N_NODES = 4096
+
+
+@dataclass(frozen=True)
+class HallucinationInterval:
+    """An open interval of radii with one hallucinated point for each.
+
+    Attributes
+    ----------
+    lower, upper : float
+        Its ends, in units of the weights.
+    endpoint : ndarray, shape (dim,)
+        The critical point y at which the perturbed point x + rho g/|g| lies.
+    endpoint_kind : str
+        "minimum", "saddle", "maximum" or "degenerate".
+    stability : str
+        Of x under the flow: "attracting", "saddle", "repelling" or "marginal".
+    lr_max : float
+        The map attracts below it, at the best radius of the interval; 0 where the flow does not attract.
+    lower_end, upper_end : str
+        What happens at the ends: x reaches a critical point of the loss ("minimum", "saddle", "maximum",
+        "degenerate") or its endpoint ("endpoint", at rho = 0), the branch turns back ("fold"), the
+        "stability" changes, or the search ended there ("box", "steps", "loop").
+    x_lower, x_upper : ndarray, shape (dim,)
+        Position of the point at the ends.
+    """
+
+    lower: float
+    upper: float
+    endpoint: Array
+    endpoint_kind: str
+    stability: str
+    lr_max: float
+    lower_end: str
+    upper_end: str
+    x_lower: Array
+    x_upper: Array
+
+    def __contains__(self, rho: float) -> bool:
+        return bool(self.lower < rho < self.upper)
+
+    @property
+    def _row(self) -> tuple[str, ...]:
+        y = ", ".join(f"{v:.6g}" for v in self.endpoint)
+        bound = f"{self.lr_max:.6g}" if self.lr_max else "-"
+        ends = f"{self.lower_end}, {self.upper_end}"
+        return (
+            f"({self.lower:.10g}, {self.upper:.10g})",
+            f"({y}) {self.endpoint_kind}",
+            self.stability,
+            bound,
+            ends,
+        )
+
+
+HEAD = ("rho", "endpoint", "stability", "lr below", "ends")
+
+
+@dataclass(frozen=True)
+class HallucinationIntervals(Sequence[HallucinationInterval]):
+    """Intervals of radii with hallucinated points, sorted by their lower ends.
+
+    Attributes
+    ----------
+    intervals : tuple of HallucinationInterval
+    loss : Landscape
+    box : ndarray, shape (dim, 2)
+    complete : bool
+        Whether the list is known to be complete for the stationary points in the box (one dimension).
+    """
+
+    intervals: tuple[HallucinationInterval, ...]
+    loss: Landscape
+    box: Array
+    complete: bool
+
+    @overload
+    def __getitem__(self, index: int) -> HallucinationInterval: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[HallucinationInterval]: ...
+    def __getitem__(self, index: int | slice) -> HallucinationInterval | Sequence[HallucinationInterval]:
+        return self.intervals[index]
+
+    def __len__(self) -> int:
+        return len(self.intervals)
+
+    def __iter__(self) -> Iterator[HallucinationInterval]:
+        return iter(self.intervals)
+
+    def select(
+        self, endpoint_kind: str | None = None, stability: str | None = None
+    ) -> HallucinationIntervals:
+        """Those with an endpoint of a kind, of a stability, or both."""
+        keep = tuple(
+            i for i in self if endpoint_kind in (None, i.endpoint_kind) and stability in (None, i.stability)
+        )
+        return HallucinationIntervals(keep, self.loss, self.box, self.complete)
+
+    def radii(self) -> Array:
+        """The union of the intervals, as disjoint ones: shape (n, 2)."""
+        union: list[list[float]] = []
+        for interval in self:
+            # intervals that share an end lie on one branch, or meet there: the point between them counts
+            if union and interval.lower <= union[-1][1] * (1 + 1e-9):
+                union[-1][1] = max(union[-1][1], interval.upper)
+            else:
+                union.append([interval.lower, interval.upper])
+        return np.array(union).reshape(-1, 2)
+
+    def __repr__(self) -> str:
+        how = "complete" if self.complete else "by continuation"
+        table = [HEAD, *(i._row for i in self)]
+        widths = [max(len(row[i]) for row in table) for i in range(len(HEAD))]
+        lines = [
+            "  " + "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in table
+        ]
+        shown = lines if len(lines) <= 42 else [*lines[:40], f"  ... and {len(lines) - 40} more"]
+        return "\n".join([f"HallucinationIntervals of {self.loss.name}: {len(self)}, {how}", *shown])
+
+    def _repr_html_(self) -> str:
+        names = "".join(f"<th>{name}</th>" for name in HEAD)
+        rows = "".join("<tr>" + "".join(f"<td>{c}</td>" for c in i._row) + "</tr>" for i in self)
+        return f"<p>Hallucination intervals of {self.loss.name}</p><table><tr>{names}</tr>{rows}</table>"
+
+    def plot(self, ax: Any = None) -> Any:
+        """The intervals as bars over rho, one row an endpoint; returns the matplotlib Axes."""
+        from samdyn.plot.hallucination import intervals
+
+        return intervals(self, ax)
+
+
+def hallucination_intervals(
+    loss: Landscape, box: Sequence[Sequence[float]] | npt.ArrayLike | None = None
+) -> HallucinationIntervals:
+    """For which radii normalised SAM has fixed points that are not critical points of the loss.
+
+    Parameters
+    ----------
+    loss : Landscape
+    box : sequence of (lower, upper), optional
+        Where to look for critical points and hallucinated points; the loss's own box by default. It does
+        not limit rho.
+
+    Returns
+    -------
+    HallucinationIntervals
+        Complete in one dimension, as far as the list of stationary points in the box is (they are found by
+        their changes of sign on a grid and by Newton from 2048 starts). A degenerate stationary point is an
+        endpoint whose stability is "marginal". In more dimensions by continuation, see
+        `hallucinated_branches`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Not a Landscape, or no box.
+
+    Notes
+    -----
+    The algorithm is in the module's documentation (`samdyn.local.hallucination_intervals`).
+
+    References
+    ----------
+    Park, Jang, Ryu & Yang (2025), arXiv 2509.21818.
+
+    Examples
+    --------
+    >>> import samdyn as sd
+    >>> found = sd.hallucination_intervals(sd.landscapes.double_well())
+    >>> found.select(stability="attracting").radii()
+    array([[1., 2.]])
+    >>> found.select(stability="attracting")[0].lr_max
+    1.0
+    """
+    if not isinstance(loss, Landscape):
+        raise TypeError(f"loss must be a samdyn Landscape, got {loss!r}")
+    if box is None and loss.box is None:
+        raise ValueError(f"box must be given: {loss.name} has none of its own")
+    region = checks.box("box", loss.box if box is None else box, loss.dim)
+    if loss.dim > 1:
+        from samdyn.local.hallucinated_branches import hallucinated_branches
+
+        return hallucinated_branches(loss, region).intervals()
+    stationary = _stationary_points(loss, region)
+    curvature = loss.hessian(stationary[:, None])[:, 0, 0]
+    kinds = [kind_of(np.array([[value]])) for value in _not_flat(loss, stationary, curvature)]
+    bounds = np.concatenate([region[0, :1], stationary, region[0, 1:]])
+    names = ["box", *kinds, "box"]
+    found = []
+    for k in range(len(bounds) - 1):
+        p, q = bounds[k], bounds[k + 1]
+        if not p < q:
+            continue
+        sign = np.sign(loss.gradient([[(p + q) / 2]])[0, 0])
+        for y, kind, value in zip(stationary, kinds, curvature, strict=True):
+            if sign > 0 and q <= y:
+                near, far, at_near, at_far = q, p, names[k + 1], names[k]
+            elif sign < 0 and p >= y:
+                near, far, at_near, at_far = p, q, names[k], names[k + 1]
+            else:
+                continue
+            stability = "marginal" if kind == "degenerate" else stability_of([-value], discrete=False)
+            bound = 2 / value if stability == "attracting" else 0.0
+            found.append(
+                HallucinationInterval(
+                    float(abs(near - y)),
+                    float(abs(far - y)),
+                    np.array([y]),
+                    kind,
+                    stability,
+                    float(bound),
+                    "endpoint" if near == y else at_near,
+                    at_far,
+                    np.array([near]),
+                    np.array([far]),
+                )
+            )
+    found.sort(key=lambda i: (i.lower, i.upper, *i.endpoint))
+    return HallucinationIntervals(tuple(found), loss, region, True)
+
+
+def _stationary_points(loss: Landscape, region: Array) -> Array:
+    """Zeros of f' in the box, in order: from Newton, and from changes of sign between the nodes of a grid."""
+    import torch
+    from scipy.optimize import brentq
+
+    x = np.linspace(region[0, 0], region[0, 1], N_NODES + 1)
+    slope = loss.gradient(x[:, None])[:, 0]
+    known = newton_zeros(torch.func.grad(loss.one_point), region)[:, 0]
+    found = list(known)
+    for i in np.flatnonzero(slope[:-1] * slope[1:] < 0):
+        if not ((known >= x[i]) & (known <= x[i + 1])).any():
+            # a pole changes sign too, and is no zero
+            root = brentq(lambda t: float(loss.gradient([t])[0]), x[i], x[i + 1], xtol=1e-15)
+            if abs(loss.gradient([root])[0]) <= 1e-6 * max(abs(slope[i]), abs(slope[i + 1])):
+                found.append(root)
+    return np.sort(np.array(found, dtype=np.float64))
+
+
+def _not_flat(loss: Landscape, stationary: Array, curvature: Array) -> Array:
+    """The curvatures, with 0 for those that are 0 on the scale of the box."""
+    if len(stationary) == 0:
+        return curvature
+    scale = float(np.abs(curvature).max())
+    return np.asarray(np.where(np.abs(curvature) <= 1e-7 * scale, 0.0, curvature))

@@ -1,0 +1,275 @@
+"""One-dimensional stable and unstable manifolds of saddles, with controlled spacing.
+
+A saddle whose unstable subspace is a line has an unstable manifold that is a curve: all points whose past
+leads to it. Likewise stable ones, with the future; of a flow between two wells they are the border of the
+basins. Both arms start at p + d v and p - d v, with v the eigenvector and d = `SEED` of the length wanted;
+the curvature of the manifold makes an error of the order d^2 there. The two ways to grow them are in
+`samdyn.local.manifold_of_flow` and `samdyn.local.manifold_of_map`.
+
+References
+----------
+Krauskopf et al., A survey of methods for computing (un)stable manifolds of vector fields, Int. J. Bifurcation
+Chaos 15 (2005) 763-791; Krauskopf & Osinga, J. Comput. Phys. 146 (1998) 404-419 (maps).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from samdyn.compute import checks
+from samdyn.compute.checks import Array
+from samdyn.local.curve_spacing import Limits, lengths, sparse
+from samdyn.local.linearization import MARGIN
+from samdyn.local.manifold_of_flow import flow_arm
+from samdyn.local.manifold_of_map import map_arm
+from samdyn.systems.flow import Flow
+from samdyn.systems.map import Map
+from samdyn.systems.system import System
+
+SEED = 1e-7
+KINDS = ("unstable", "stable")
+
+
+@dataclass(frozen=True, eq=False)
+class Manifold:
+    """The two arms of a one-dimensional invariant manifold.
+
+    Attributes
+    ----------
+    points : tuple of two ndarrays, shape (n, dim)
+        Each arm in order, from the fixed point outwards, the fixed point first. (n, 2 dim) states for a map
+        with momentum.
+    arclength : tuple of two ndarrays, shape (n,)
+        Length of the polygon up to each point.
+    ends : tuple of two str
+        Why each arm ends: "length", "left the box", "fixed point" (or a critical point that traps), "fold" (a
+        branch of the inverse ends), "diverged", "jump" (the field could not be followed further), or "points"
+        and "slow" (too many points or generations).
+    which : str
+        "unstable" or "stable".
+    fixed_point : ndarray, shape (dim,)
+    direction : ndarray, shape (dim,)
+        The unit eigenvector along which the first arm starts; the second starts against it.
+    eigenvalue : float
+        The multiplier or rate of that direction.
+    system : System
+    """
+
+    points: tuple[Array, Array]
+    arclength: tuple[Array, Array]
+    ends: tuple[str, str]
+    which: str
+    fixed_point: Array
+    direction: Array
+    eigenvalue: float
+    system: System
+
+    @property
+    def curve(self) -> Array:
+        """Both arms as one curve through the fixed point, shape (n, dim)."""
+        return np.concatenate([self.points[1][:0:-1], self.points[0]])
+
+    def __repr__(self) -> str:
+        position = ", ".join(f"{v:.6g}" for v in self.fixed_point)
+        arms = [
+            f"  arm {i + 1}: {len(p)} points, length {s[-1]:.6g}, ends at ({_format(p[-1])}): {why}"
+            for i, (p, s, why) in enumerate(zip(self.points, self.arclength, self.ends, strict=True))
+        ]
+        return "\n".join([f"Manifold, {self.which}, of ({position}) of {self.system!r}", *arms])
+
+    def _repr_html_(self) -> str:
+        cells = "".join(
+            f"<tr><td>{i + 1}</td><td>{len(p)}</td><td>{s[-1]:.6g}</td><td>({_format(p[-1])})</td>"
+            f"<td>{why}</td></tr>"
+            for i, (p, s, why) in enumerate(zip(self.points, self.arclength, self.ends, strict=True))
+        )
+        names = "".join(f"<th>{n}</th>" for n in ("arm", "points", "length", "end", "because"))
+        whose = f"({_format(self.fixed_point)}) of <code>{self.system!r}</code>"
+        head = f"<p>The {self.which} manifold of {whose}</p>"
+        return f"{head}<table><tr>{names}</tr>{cells}</table>"
+
+    def plot(self, ax: Any = None, **line: Any) -> Any:
+        """Draw the curve; returns the matplotlib Axes."""
+        from samdyn.plot.manifolds import manifolds
+
+        return manifolds([self], ax, **line)
+
+
+def _format(point: Array) -> str:
+    return ", ".join(f"{v:.6g}" for v in point)
+
+
+def manifold(
+    system: System,
+    fixed_point: Any,
+    which: str = "unstable",
+    *,
+    length: float | None = None,
+    box: Sequence[Sequence[float]] | npt.ArrayLike | None = None,
+    max_distance: float | None = None,
+    max_angle: float = 0.1,
+    strong: bool = False,
+) -> Manifold:
+    """The one-dimensional stable or unstable manifold of a saddle of a map or a flow.
+
+    Parameters
+    ----------
+    system : Map or Flow
+    fixed_point : FixedPoint or array_like, shape (dim,)
+        The saddle. A `FixedPoint` of period k > 1 is one of the k-fold map.
+    which : {"unstable", "stable"}
+    length : float, optional
+        Arclength of each arm; by default four diagonals of the box, which then also ends the arms.
+    box : sequence of (lower, upper), optional
+        Arms end where they leave it. By default the system's own box, enlarged by half its width on every
+        side, where no length is given, and no box otherwise.
+    max_distance : float, optional
+        Largest distance of neighbours; by default a five-hundredth of the length or of the box's diagonal,
+        whichever is smaller.
+    max_angle : float
+        Largest angle in radians by which the curve turns at a point.
+    strong : bool
+        Where the (un)stable subspace has more than one dimension: follow the fastest direction of it, whose
+        manifold is one-dimensional. Without it that is an error.
+
+    Returns
+    -------
+    Manifold
+
+    Raises
+    ------
+    TypeError, ValueError
+        Not a map or a flow, not a fixed point (how far off is said), a point where the field jumps, or no
+        single real direction of the kind wanted.
+
+    Notes
+    -----
+    Cost: a flow, some ten evaluations of the field a point; a map, as many steps for each point as lie
+    between it and the fixed point. The algorithm is in the module's documentation
+    (`samdyn.local.manifolds`).
+
+    References
+    ----------
+    Krauskopf & Osinga (1998), Hobson (1993), England, Krauskopf & Osinga (2004).
+
+    Examples
+    --------
+    The stable manifold of the saddle is the border between the two wells:
+
+    >>> import samdyn as sd
+    >>> flow = sd.Flow(sd.landscapes.coupled_double_well(), sd.GD())
+    >>> unstable = sd.manifold(flow, [0.0, 0.0])
+    >>> [bool(np.allclose(abs(arm[-1]), [1, 0], atol=1e-6)) for arm in unstable.points], unstable.ends
+    ([True, True], ('fixed point', 'fixed point'))
+    """
+    if not isinstance(system, Map | Flow):
+        raise TypeError(f"system must be a Map or a Flow, got {system!r}")
+    if which not in KINDS:
+        raise ValueError(f"which must be 'unstable' or 'stable', got {which!r}")
+    if getattr(system, "scheduled", False):
+        raise ValueError(f"system must have constant coefficients to have manifolds, got {system!r}")
+    max_angle = checks.number("max_angle", max_angle, above=0)
+    period = int(getattr(fixed_point, "period", 1))
+    point = _state(system, fixed_point)
+    region, length = _extent(system, box, length)
+    reach = length if region is None else min(length, float(np.linalg.norm(region[:, 1] - region[:, 0])))
+    spacing = reach / 500 if max_distance is None else checks.number("max_distance", max_distance, above=0)
+    function = _repeated(system.point_function(), period)
+    vector, value = _direction(system, function, point, which, strong)
+    limits = Limits(length, region, spacing, max_angle)
+    arms: list[tuple[Array, str]] = []
+    for sign in (1.0, -1.0):
+        seed = SEED * reach * sign * vector
+        if isinstance(system, Flow):
+            backwards = -1.0 if which == "stable" else 1.0
+            arms.append(flow_arm(system, point, seed, backwards, limits))
+        else:
+            arms.append(map_arm(function, point, seed, value, which, limits))
+    points = (sparse(arms[0][0], limits), sparse(arms[1][0], limits))
+    distances = (lengths(points[0]), lengths(points[1]))
+    return Manifold(points, distances, (arms[0][1], arms[1][1]), which, point, vector, value, system)
+
+
+def _state(system: System, fixed_point: Any) -> Array:
+    value = getattr(fixed_point, "x", fixed_point)
+    if system.state_dim != system.dim and np.shape(value) == (system.state_dim,):
+        return checks.points("fixed_point", value, system.state_dim)
+    point = checks.points("fixed_point", value, system.dim)
+    if point.ndim != 1:
+        raise ValueError(f"fixed_point must be one point of shape ({system.dim},), got shape {point.shape}")
+    return np.concatenate([point, np.zeros(system.state_dim - system.dim)])
+
+
+def _extent(system: System, box: Any, length: float | None) -> tuple[Array | None, float]:
+    if length is not None:
+        region = None if box is None else checks.box("box", box, system.dim)
+        return region, checks.number("length", length, above=0)
+    if box is None:
+        if system.box is None:
+            raise ValueError(f"length or box must be given: {system.name} has no box of its own")
+        half = (system.box[:, 1] - system.box[:, 0]) / 2
+        region = np.stack([system.box[:, 0] - half, system.box[:, 1] + half], axis=1)
+    else:
+        region = checks.box("box", box, system.dim)
+    return region, 4 * float(np.linalg.norm(region[:, 1] - region[:, 0]))
+
+
+def _repeated(function: Callable[[Tensor], Tensor], period: int) -> Callable[[Tensor], Tensor]:
+    def repeated(x: Tensor) -> Tensor:
+        for _ in range(period):
+            x = function(x)
+        return x
+
+    return repeated if period > 1 else function
+
+
+def _direction(
+    system: System, function: Callable[[Tensor], Tensor], point: Array, which: str, strong: bool
+) -> tuple[Array, float]:
+    """The unit eigenvector of the one direction wanted, and its eigenvalue."""
+    if bool(system.on_jump(point)):
+        raise ValueError(
+            f"fixed_point must have a Jacobian: at ({_format(point)}) the field of {system.rule!r} jumps and "
+            "the point has no manifolds; see samdyn.capture_set"
+        )
+    at = torch.from_numpy(point.copy())
+    jacobian = torch.func.jacrev(function)(at).detach().numpy()
+    discrete = isinstance(system, Map)
+    image = function(at).detach().numpy()
+    residual = float(np.linalg.norm(image - point if discrete else image))
+    scale = float(np.abs(jacobian).max()) + 1e-300
+    if not residual <= 1e-6 * scale * (1 + np.linalg.norm(point)):
+        how = "|x' - x|" if discrete else "|velocity|"
+        raise ValueError(
+            f"fixed_point must be a fixed point of {system!r}, got ({_format(point)}) "
+            f"where {how} = {residual:.3g}"
+        )
+    values, vectors = np.linalg.eig(jacobian)
+    growth = np.log(np.maximum(np.abs(values), 1e-300)) if discrete else values.real
+    growth = growth if which == "unstable" else -growth
+    wanted = np.flatnonzero(growth > MARGIN * max(float(np.abs(values).max()), 1.0 if discrete else 0.0))
+    if len(wanted) == 0:
+        raise ValueError(f"fixed_point must have an {which} direction, got eigenvalues {np.round(values, 9)}")
+    if len(wanted) > 1 and not strong:
+        raise ValueError(
+            f"which={which!r} must be one direction, got {len(wanted)} eigenvalues "
+            f"{np.round(values[wanted], 9)}: strong=True follows the fastest"
+        )
+    best = wanted[int(np.argmax(growth[wanted]))]
+    if abs(values[best].imag) > 1e-12 * abs(values[best]):
+        raise ValueError(f"which={which!r} must be a real direction, got the complex pair {values[best]:.6g}")
+    if which == "stable" and discrete and abs(values[best]) < 1e-12:
+        raise ValueError(
+            "fixed_point must have an invertible Jacobian to have a stable manifold, got multiplier 0"
+        )
+    vector = vectors[:, best].real
+    # the same every time: the largest component is positive
+    vector = vector / np.linalg.norm(vector) * np.sign(vector[int(np.argmax(np.abs(vector)))])
+    return vector, float(values[best].real)

@@ -1,0 +1,147 @@
+"""The orbit diagram: where the orbits of a map end up, by brute force, at many values of a parameter.
+
+All starts at all values are one ensemble, stepped together with the parameter as an input of the traced
+step; there is no loop over values. What is shown after the transient is attractors as such: it says nothing
+about unstable points, and one start finds one attractor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from samdyn.compute import checks
+from samdyn.compute.checks import Array
+from samdyn.local.branch_start import check_parameter
+from samdyn.local.newton import sobol_starts
+from samdyn.local.parametric import stepper
+from samdyn.systems.map import Map
+
+MOST_NUMBERS = 50_000_000  # of stored coordinates, 400 MB
+
+
+@dataclass(frozen=True)
+class OrbitDiagram:
+    """The last points of orbits of a map at many values of a parameter.
+
+    Attributes
+    ----------
+    parameter : str
+    values : ndarray, shape (m,)
+    points : ndarray, shape (m, n_starts, n_keep, dim)
+        nan where an orbit diverged.
+    n_transient : int
+        Steps before the first of them.
+    system : Map
+    """
+
+    parameter: str
+    values: Array
+    points: Array = field(repr=False)
+    n_transient: int
+    system: Map
+
+    @property
+    def diverged(self) -> npt.NDArray[np.bool_]:
+        """Which orbits (m, n_starts) diverged."""
+        return np.asarray(~np.isfinite(self.points[:, :, -1]).all(axis=-1))
+
+    def plot(self, ax: Any = None, **options: Any) -> Any:
+        """The points over the parameter; returns the matplotlib Axes."""
+        from samdyn.plot import bifurcation_diagram
+
+        return bifurcation_diagram([], ax=ax, orbits=self, **options)
+
+    def __repr__(self) -> str:
+        m, starts, keep, _ = self.points.shape
+        return (
+            f"OrbitDiagram of {self.system!r}: {m} values of {self.parameter} in [{self.values.min():.6g}, "
+            f"{self.values.max():.6g}], {starts} orbits each, {keep} points after {self.n_transient} steps, "
+            f"{int(self.diverged.sum())} diverged"
+        )
+
+
+def orbit_diagram(
+    system: Map,
+    parameter: str,
+    values: npt.ArrayLike,
+    *,
+    x0: npt.ArrayLike | Sequence[float] | None = None,
+    n_starts: int = 8,
+    n_transient: int = 1000,
+    n_keep: int = 64,
+) -> OrbitDiagram:
+    """The last points of orbits at many values of a parameter.
+
+    Parameters
+    ----------
+    system : Map
+        Noise is left out; coefficients must be constant. With momentum orbits start at rest.
+    parameter : str
+    values : array_like, shape (m,)
+    x0 : array_like, shape (dim,) or (n_starts, dim), optional
+        Starts, the same for every value; a Sobol sequence over the system's box by default.
+    n_starts : int
+        Number of those, rounded up to a power of two.
+    n_transient, n_keep : int
+        Steps before the points that are kept, and how many are.
+
+    Returns
+    -------
+    OrbitDiagram
+
+    Examples
+    --------
+    >>> import samdyn as sd
+    >>> logistic = sd.Map.from_function(lambda w, r: r * w * (1 - w), 1, {"r": 3.2}, box=[(0, 1)])
+    >>> orbits = sd.orbit_diagram(logistic, "r", [2.0, 3.2], x0=[0.3], n_keep=4)
+    >>> orbits.points[:, 0, :, 0].round(4)
+    array([[0.5   , 0.5   , 0.5   , 0.5   ],
+           [0.7995, 0.513 , 0.7995, 0.513 ]])
+    """
+    if not isinstance(system, Map):
+        raise TypeError(f"system must be a Map, got {system!r}: a flow is the Map of a small lr")
+    if system.scheduled:
+        raise ValueError(f"system must have constant coefficients, got {system!r}")
+    swept = np.asarray(values, dtype=float)
+    if swept.ndim != 1 or len(swept) == 0 or not np.isfinite(swept).all():
+        raise ValueError(f"values must be a sequence of finite numbers, got {values!r}")
+    low, high = float(swept.min()), float(swept.max())
+    check_parameter(system, parameter, (low, high if high > low else np.nextafter(low, np.inf)), "values")
+    n_starts = checks.integer("n_starts", n_starts, at_least=1)
+    n_transient = checks.integer("n_transient", n_transient, at_least=0)
+    n_keep = checks.integer("n_keep", n_keep, at_least=1)
+    if x0 is None:
+        if system.box is None:
+            raise ValueError(f"x0 must be given: {system.name} has no box to start in")
+        starts = sobol_starts(system.box, n_starts)
+    else:
+        starts = np.atleast_2d(checks.points("x0", x0, system.dim))
+        if starts.ndim != 2:
+            raise ValueError(
+                f"x0 must have shape ({system.dim},) or (n_starts, {system.dim}), got {starts.shape}"
+            )
+    m, k, dim = len(swept), len(starts), system.dim
+    if m * k * n_keep * dim > MOST_NUMBERS:
+        raise ValueError(
+            f"values, x0 and n_keep must give at most {MOST_NUMBERS:g} numbers to store, "
+            f"got {m * k * n_keep * dim:g}"
+        )
+    step, n = stepper(system, (parameter,))
+    state = np.zeros((n, m * k))
+    state[:dim] = np.tile(starts, (m, 1)).T
+    parameters = np.repeat(swept, k)[None]
+    kept = np.empty((n_keep, dim, m * k))
+    with np.errstate(all="ignore"):
+        for _ in range(n_transient):
+            state = step(state, parameters)
+        for i in range(n_keep):
+            state = step(state, parameters)
+            kept[i] = state[:dim]
+    kept[:, :, ~np.isfinite(kept[-1]).all(axis=0)] = np.nan
+    points = kept.reshape(n_keep, dim, m, k).transpose(2, 3, 0, 1)
+    return OrbitDiagram(parameter, swept, np.ascontiguousarray(points), n_transient, system)

@@ -1,0 +1,160 @@
+"""The minimum of the loss on spheres around a critical point, which finds hallucinated attractors.
+
+With m(rho) = min of f on the sphere of radius rho around y, grad f(y) = 0, the minimiser x is a hallucinated
+point with endpoint y wherever m'(rho) < 0: there grad f(x) points straight at y. These are the points at
+which nothing is folded (B(x) = d(x + rho g/|g|)/dx has no negative eigenvalue), so that they attract if y is
+a nondegenerate minimum and lr is small enough, except where H(y) and B(x) are too far from commuting.
+
+Algorithm
+---------
+1. f is evaluated in evenly spread directions on each sphere; the `N_CANDIDATES` lowest are candidates.
+2. Newton on the Lagrange equations grad f(x) + nu (x - y) = 0, |x - y| = rho from each.
+3. The lowest of those that converge, and are no higher than their candidate, is m(rho); m'(rho) = -nu rho by
+   the envelope theorem. A radius with none is nan.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from samdyn.compute import checks
+from samdyn.compute.checks import Array
+from samdyn.compute.sphere import directions
+from samdyn.landscapes.landscape import Landscape
+from samdyn.local.local_attraction import shift_jacobian
+from samdyn.local.proximal_branches import at_radius, derivatives_of
+
+N_CANDIDATES = 8
+
+
+@dataclass(frozen=True)
+class SphericalMinima:
+    """The lowest point of the loss on each of a family of spheres.
+
+    Attributes
+    ----------
+    centre : ndarray, shape (dim,)
+    radii : ndarray, shape (n,)
+    x : ndarray, shape (n, dim)
+        The minimisers.
+    values : ndarray, shape (n,)
+        m(rho), the loss there.
+    slopes : ndarray, shape (n,)
+        m'(rho).
+    hallucinated : ndarray of bool, shape (n,)
+        Whether m'(rho) < 0: x is then fixed under normalised SAM with this radius.
+    shift_eigenvalues : ndarray, shape (n, dim)
+        Of B(x), in ascending order; nan where x is not hallucinated.
+    """
+
+    centre: Array
+    radii: Array
+    x: Array
+    values: Array
+    slopes: Array
+    hallucinated: npt.NDArray[np.bool_]
+    shift_eigenvalues: Array
+
+    def __repr__(self) -> str:
+        centre = ", ".join(f"{v:.6g}" for v in self.centre)
+        lines = [f"SphericalMinima around ({centre}): {len(self.radii)} radii"]
+        for i in range(min(len(self.radii), 40)):
+            place = ", ".join(f"{v:.6g}" for v in self.x[i])
+            what = "hallucinated" if self.hallucinated[i] else ""
+            lines.append(
+                f"  rho {self.radii[i]:.6g}: x ({place}), m {self.values[i]:.6g}, "
+                f"m' {self.slopes[i]:.4g} {what}"
+            )
+        return "\n".join(line.rstrip() for line in lines)
+
+    def plot(self, ax: Any = None) -> Any:
+        """m(rho), with the hallucinated radii marked; returns the matplotlib Axes."""
+        from samdyn.plot.hallucination import spherical
+
+        return spherical(self, ax)
+
+
+def spherical_minima(
+    loss: Landscape, centre: npt.ArrayLike, radii: Sequence[float] | Array
+) -> SphericalMinima:
+    """The minimum of the loss on spheres around a critical point.
+
+    Parameters
+    ----------
+    loss : Landscape
+        In two or more dimensions.
+    centre : array_like, shape (dim,), or FixedPoint
+        A critical point of the loss.
+    radii : array_like, shape (n,)
+        Positive.
+
+    Returns
+    -------
+    SphericalMinima
+
+    Raises
+    ------
+    TypeError, ValueError
+        One dimension, a centre that is no critical point (its gradient is reported), or a radius that is not
+        positive.
+
+    Notes
+    -----
+    The algorithm is in the module's documentation (`samdyn.local.spherical_minima`).
+
+    Examples
+    --------
+    >>> import samdyn as sd
+    >>> found = sd.spherical_minima(sd.landscapes.himmelblau(), [3.0, 2.0], [1.9, 2.0])
+    >>> found.hallucinated, found.x[1].round(4)
+    (array([False,  True]), array([3.3892, 0.0382]))
+    """
+    if not isinstance(loss, Landscape):
+        raise TypeError(f"loss must be a samdyn Landscape, got {loss!r}")
+    if loss.dim < 2:
+        raise ValueError(
+            "loss must have two dimensions or more, got one: hallucination_intervals is complete there"
+        )
+    y = checks.points("centre", getattr(centre, "x", centre), loss.dim)
+    if y.ndim != 1:
+        raise ValueError(f"centre must be one point of shape ({loss.dim},), got shape {y.shape}")
+    rho = np.atleast_1d(checks.points("radii", np.asarray(radii)[..., None], 1)[..., 0])
+    if rho.ndim != 1 or not (rho > 0).all():
+        raise ValueError(f"radii must be positive numbers in one dimension, got {radii!r}")
+    size = float(np.linalg.norm(loss.gradient(y)))
+    if not size <= 1e-6 * float(np.abs(loss.hessian(y)).max()) * (1 + float(np.linalg.norm(y))):
+        raise ValueError(
+            f"centre must be a critical point of {loss.name}, got |gradient| = {size:.3g} at {y}"
+        )
+    derivatives = derivatives_of(loss)
+    u = directions(loss.dim)
+    height = loss.value(y + rho[:, None, None] * u)
+    lowest = np.argsort(np.where(np.isnan(height), np.inf, height), axis=1)[:, :N_CANDIDATES]
+    n, k = lowest.shape
+    starts = (y + rho[:, None, None] * u[lowest]).reshape(n * k, -1)
+    of = np.repeat(rho, k)
+    gradient = derivatives(starts)[0]
+    nu = -(gradient * (starts - y)).sum(axis=1) / of**2
+    x, nu, good = at_radius(derivatives, starts, nu, np.broadcast_to(y, starts.shape), of)
+    before = np.take_along_axis(height, lowest, axis=1).ravel()
+    with np.errstate(all="ignore"):
+        value = loss.value(x)
+        good &= value <= before + 1e-9 * (1 + np.abs(before))
+    value = np.where(good, value, np.inf).reshape(n, k)
+    best = np.arange(n) * k + value.argmin(axis=1)
+    found = np.isfinite(value.min(axis=1))
+    place = np.where(found[:, None], x[best], np.nan)
+    slope = np.where(found, -nu[best] * rho, np.nan)
+    hallucinated = found & (slope < 0)
+    eigenvalues = np.full(place.shape, np.nan)
+    if hallucinated.any():
+        g, hessian = derivatives(place[hallucinated])
+        values = np.linalg.eigvals(shift_jacobian(g, hessian, rho[hallucinated])).real
+        eigenvalues[hallucinated] = np.sort(values, axis=1)
+    minima = np.where(found, value.min(axis=1), np.nan)
+    return SphericalMinima(y, rho, place, minima, slope, hallucinated, eigenvalues)

@@ -1,0 +1,208 @@
+"""How far a linear system can amplify a start before its eigenvalues decide.
+
+The Jacobians of normalised SAM and of heavy-ball momentum are not symmetric: their eigenvectors are not
+orthogonal, and a stable one may first amplify a perturbation many times. What measures that is the largest
+2-norm of the powers A^k of a map, or of the propagator exp(tA) of a flow.
+
+Algorithm
+---------
+1. Maps: A^k is formed by repeated multiplication until its norm is below 1, or `horizon` is reached. As the
+   norm of A^(k+j) is at most that of A^k times that of A^j, nothing later exceeds the largest so far.
+2. Flows: exp(tA) on a grid of `N_TIMES` times up to the horizon, by multiplication with one exponential, and
+   golden-section refinement around the largest.
+3. The horizon by default is `HORIZON` e-folding times of the slowest decaying mode. An unstable system has no
+   maximum: its growth is reported as infinite.
+4. The Kreiss constant K = sup (|z| - 1) / smallest singular value of (z - A) over |z| > 1 (for a flow
+   sup Re z / smallest singular value over Re z > 0) is bounded from below on a grid around the spectrum. It
+   is itself a lower bound: K <= max growth <= e n K.
+
+References
+----------
+Trefethen & Embree, Spectra and Pseudospectra (2005), chapters 14-16 (the Kreiss matrix theorem).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.linalg import expm
+from scipy.optimize import minimize_scalar
+
+from samdyn.compute import checks
+from samdyn.compute.checks import Array
+
+HORIZON = 40.0
+N_TIMES = 400
+MOST_POWERS = 1_000_000
+N_ANGLES = 48
+
+
+@dataclass(frozen=True, eq=False)
+class TransientGrowth:
+    """Amplification by a linear system x' = A x (a map) or dx/dt = A x (a flow).
+
+    Attributes
+    ----------
+    largest : float
+        The largest 2-norm of A^k, or of exp(tA), over k, t >= 0: at least 1; inf if unstable.
+    when : float
+        The step k (a whole number) or the time t at which it is reached; inf if unstable.
+    one_step : float
+        The 2-norm of A itself, for a map; nan for a flow.
+    numerical_abscissa : float
+        The largest eigenvalue of (A + A^T)/2: the fastest growth rate at t = 0 of a flow. nan for a map.
+    kreiss : float
+        Lower bound of the Kreiss constant, itself a lower bound of `largest`; inf if unstable.
+    start : ndarray, shape (n,)
+        The unit vector that is amplified most; nan if unstable.
+    discrete : bool
+        Whether A is the matrix of a map.
+    """
+
+    largest: float
+    when: float
+    one_step: float
+    numerical_abscissa: float
+    kreiss: float
+    start: Array
+    discrete: bool
+
+    def __repr__(self) -> str:
+        if not np.isfinite(self.largest):
+            return "TransientGrowth: unstable, grows without bound"
+        at = f"step {int(self.when)}" if self.discrete else f"time {self.when:.6g}"
+        first = (
+            f"norm of one step {self.one_step:.6g}"
+            if self.discrete
+            else f"numerical abscissa {self.numerical_abscissa:.6g}"
+        )
+        return (
+            f"TransientGrowth: at most {self.largest:.6g} times, at {at}\n"
+            f"  {first}, Kreiss constant >= {self.kreiss:.6g}"
+        )
+
+
+def transient_growth(
+    matrix: npt.ArrayLike, discrete: bool = True, horizon: float | None = None
+) -> TransientGrowth:
+    """Largest amplification by the powers or the exponential of a matrix.
+
+    Parameters
+    ----------
+    matrix : array_like, shape (n, n)
+        The Jacobian of a map or of a flow.
+    discrete : bool
+        True for a map (powers), False for a flow (exponential).
+    horizon : float, optional
+        Steps or time to look ahead; by default 40 e-folding times of the slowest mode.
+
+    Returns
+    -------
+    TransientGrowth
+
+    Raises
+    ------
+    TypeError, ValueError
+        Not a finite square matrix, or a horizon that is not positive.
+
+    Notes
+    -----
+    Cost: a product of n x n matrices for each step until the norm has fallen below 1, at most a million. The
+    algorithm is in the module's documentation (`samdyn.local.transient_growth`).
+
+    References
+    ----------
+    Trefethen & Embree, Spectra and Pseudospectra (2005), chapters 14-16.
+
+    Examples
+    --------
+    >>> transient_growth([[0.5, 10.0], [0.0, 0.5]])
+    TransientGrowth: at most 10.0249 times, at step 1
+      norm of one step 10.0249, Kreiss constant >= 5.04122
+    """
+    try:
+        a = np.asarray(matrix, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"matrix must be a square array of numbers, got {matrix!r}") from error
+    if a.ndim != 2 or a.shape[0] != a.shape[1] or len(a) == 0:
+        raise ValueError(f"matrix must be a square array, got shape {a.shape}")
+    if not np.isfinite(a).all():
+        raise ValueError("matrix must be finite: where the field jumps there is no Jacobian, got nan or inf")
+    if horizon is not None:
+        horizon = checks.number("horizon", horizon, above=0)
+    values = np.linalg.eigvals(a)
+    growth = float(np.abs(values).max()) if discrete else float(values.real.max())
+    norm = float(np.linalg.norm(a, 2))
+    one_step, abscissa = (
+        (norm, np.nan) if discrete else (np.nan, float(np.linalg.eigvalsh((a + a.T) / 2)[-1]))
+    )
+    if growth >= 1 if discrete else growth >= 0:
+        if horizon is None:
+            nothing = np.full(len(a), np.nan)
+            return TransientGrowth(np.inf, np.inf, one_step, abscissa, np.inf, nothing, discrete)
+        kreiss = np.inf
+    else:
+        kreiss = _kreiss(a, values, discrete)
+    if discrete:
+        rate = -np.log(max(growth, 1e-300)) if growth < 1 else 0.0
+        largest, when, best = _powers(a, horizon or min(HORIZON / rate + len(a), MOST_POWERS))
+    else:
+        largest, when, best = _exponentials(a, horizon or HORIZON / -growth)
+    start = np.linalg.svd(best)[2][0]
+    return TransientGrowth(largest, when, one_step, abscissa, max(kreiss, 1.0), start, discrete)
+
+
+def _powers(a: Array, horizon: float) -> tuple[float, float, Array]:
+    power = best = np.eye(len(a))
+    largest, when = 1.0, 0
+    for k in range(1, int(min(horizon, MOST_POWERS)) + 1):
+        power = power @ a
+        norm = float(np.linalg.norm(power, 2))
+        if norm > largest:
+            largest, when, best = norm, k, power
+        if norm < 1:
+            break
+    return largest, float(when), best
+
+
+def _exponentials(a: Array, horizon: float) -> tuple[float, float, Array]:
+    # the largest singular value of A bounds how soon anything can happen: a geometric grid sees both ends
+    times = np.unique(
+        np.concatenate([np.linspace(0, horizon, N_TIMES), np.geomspace(1e-4, 1, N_TIMES) * horizon])
+    )
+    propagators = expm(times[:, None, None] * a)
+    norms = np.linalg.norm(propagators, 2, axis=(1, 2))
+    i = int(np.argmax(norms))
+    if i == 0:
+        return 1.0, 0.0, np.eye(len(a))
+    low, high = times[max(i - 1, 0)], times[min(i + 1, len(times) - 1)]
+    best: Any = minimize_scalar(
+        lambda t: -np.linalg.norm(expm(t * a), 2),
+        bounds=(low, high),
+        method="bounded",
+        options={"xatol": 1e-10 * horizon},
+    )
+    if -best.fun > norms[i]:
+        return float(-best.fun), float(best.x), expm(best.x * a)
+    return float(norms[i]), float(times[i]), propagators[i]
+
+
+def _kreiss(a: Array, values: npt.NDArray[Any], discrete: bool) -> float:
+    """The Kreiss constant's defining quotient, maximised over a grid next to the border of stability."""
+    scale = max(float(np.linalg.norm(a, 2)), 1e-300)
+    if discrete:
+        beyond = np.geomspace(1e-6, max(scale, 1.0), 40)
+        angles = np.concatenate([np.linspace(0, 2 * np.pi, N_ANGLES, endpoint=False), np.angle(values)])
+        z: npt.NDArray[np.complex128] = ((1 + beyond[:, None]) * np.exp(1j * angles)).ravel()
+        excess = np.abs(z) - 1
+    else:
+        beyond = np.geomspace(1e-6, 2, 40) * scale
+        heights = np.concatenate([np.linspace(-scale, scale, N_ANGLES), values.imag])
+        z = (beyond[:, None] + 1j * heights).ravel()
+        excess = np.real(z)
+    shifted = z[:, None, None] * np.eye(len(a)) - a
+    smallest = np.linalg.svd(shifted, compute_uv=False)[:, -1]
+    return float((excess / smallest).max())

@@ -1,0 +1,161 @@
+"""How many steps of plain gradient descent before SAM keep it from hallucinated minimisers.
+
+Hallucinated points lie high on the loss, near maxima and saddles, which gradient descent leaves first: k
+steps of it before SAM (`WarmStart`) move starts out of their basins. It works only as far as the minimum
+that gradient descent reaches attracts SAM at this radius and learning rate; where it does not, SAM leaves it.
+A radius that decays to zero is the alternative: hallucinated points need a radius above some bound.
+
+`warm_start_study` measures both: the same starts, `n_steps` steps in all, k of them by gradient descent, for
+each k; and the same with each radius schedule given.
+
+References
+----------
+Park, Jang, Ryu & Yang (2025), arXiv 2509.21818 (warm start; read in the abstract and in summaries).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from samdyn.compute import checks
+from samdyn.compute.checks import Array
+from samdyn.local.hallucinated_share import OUTCOMES, HallucinatedShare, hallucinated_share
+from samdyn.rules.rule import WarmStart
+from samdyn.rules.schedules import Schedule, check_coefficient
+from samdyn.systems.map import Map
+
+STEPS = (0, 10, 30, 100, 300, 1000)
+
+
+@dataclass(frozen=True)
+class WarmStartStudy:
+    """Shares of hallucinated runs against the length of the warm start.
+
+    Attributes
+    ----------
+    steps : ndarray of int, shape (n,)
+        Steps of gradient descent before SAM.
+    results : tuple of HallucinatedShare
+        One for each entry of `steps`.
+    decaying : dict of str to HallucinatedShare
+        The same starts with a decaying radius and no warm start, by the name of the schedule.
+    system : Map
+        The map without warm start.
+    """
+
+    steps: npt.NDArray[np.int_]
+    results: tuple[HallucinatedShare, ...]
+    decaying: dict[str, HallucinatedShare]
+    system: Map
+
+    @property
+    def shares(self) -> Array:
+        """Share of hallucinated runs for each warm start, shape (n,)."""
+        return np.array([result.share() for result in self.results])
+
+    def confidence_intervals(self, level: float = 0.95) -> Array:
+        """Wilson intervals of `shares`, shape (n, 2)."""
+        return np.array([result.confidence_interval(level) for result in self.results])
+
+    def _rows(self) -> list[tuple[str, ...]]:
+        named = [(str(k), r) for k, r in zip(self.steps, self.results, strict=True)]
+        named += list(self.decaying.items())
+        rows = []
+        for name, result in named:
+            low, high = result.confidence_interval()
+            others = [f"{result.share(outcome):.4f}" for outcome in OUTCOMES[1:]]
+            rows.append((name, f"{result.share():.4f}", f"{low:.4f} to {high:.4f}", *others))
+        return rows
+
+    def __repr__(self) -> str:
+        n, of = len(self.results[0].x0), self.results[0].n_steps
+        table = [HEAD, *self._rows()]
+        widths = [max(len(row[i]) for row in table) for i in range(len(HEAD))]
+        return "\n".join(
+            [f"WarmStartStudy of {self.system!r}: {n} starts, {of} steps"]
+            + ["  " + "  ".join(c.ljust(w) for c, w in zip(r, widths, strict=True)).rstrip() for r in table]
+        )
+
+    def _repr_html_(self) -> str:
+        names = "".join(f"<th>{name}</th>" for name in HEAD)
+        rows = "".join("<tr>" + "".join(f"<td>{c}</td>" for c in row) + "</tr>" for row in self._rows())
+        return f"<p>Warm start of <code>{self.system!r}</code></p><table><tr>{names}</tr>{rows}</table>"
+
+    def plot(self, ax: Any = None) -> Any:
+        """Shares against the length of the warm start; returns the matplotlib Axes."""
+        from samdyn.plot.hallucination import warm_start
+
+        return warm_start(self, ax)
+
+
+HEAD = ("GD steps first", "hallucinated", "95 % interval", *OUTCOMES[1:])
+
+
+def warm_start_study(
+    system: Map,
+    steps: Sequence[int] = STEPS,
+    *,
+    decaying: Mapping[str, Schedule] | None = None,
+    box: Sequence[Sequence[float]] | npt.ArrayLike | None = None,
+    x0: npt.ArrayLike | None = None,
+    n_starts: int = 1024,
+    n_steps: int = 10_000,
+    seed: int = 0,
+) -> WarmStartStudy:
+    """Share of runs that end at hallucinated minimisers against the length of a warm start.
+
+    Parameters
+    ----------
+    system : Map
+        With a rule that has a radius rho.
+    steps : sequence of int
+        Numbers of steps of plain gradient descent before SAM.
+    decaying : dict of str to schedule, optional
+        Schedules of rho to run beside, without a warm start.
+    box, x0, n_starts, n_steps, seed
+        As in `hallucinated_share`. `n_steps` is the length of the whole run; every warm start gets the same
+        starts.
+
+    Returns
+    -------
+    WarmStartStudy
+
+    Raises
+    ------
+    TypeError, ValueError
+        No radius to delay, no warm start at all, or one that leaves less than a tenth of the run to SAM.
+
+    Examples
+    --------
+    >>> import samdyn as sd
+    >>> system = sd.Map(sd.landscapes.tilted_double_well(), sd.SAM(1.0), lr=0.05)
+    >>> study = sd.warm_start_study(system, [0, 20, 400], n_starts=400, n_steps=2000)
+    >>> bool((study.shares[:-1] > study.shares[1:]).all())
+    True
+    """
+    if not isinstance(system, Map) or system.landscape is None or system.rule is None:
+        raise TypeError(f"system must be a Map made from a loss and a rule, got {system!r}")
+    n_steps = checks.integer("n_steps", n_steps, at_least=100)
+    lengths = [checks.integer("steps", k, at_least=0) for k in steps]
+    if not lengths:
+        raise ValueError("steps must hold at least one length of a warm start, got none")
+    if max(lengths) > 0.9 * n_steps:
+        raise ValueError(f"steps must be at most nine tenths of n_steps = {n_steps}, got {max(lengths)}")
+    schedules = dict(decaying or {})
+    for name, schedule in schedules.items():
+        check_coefficient(f"decaying[{name!r}]", schedule, at_least=0)
+    rules = [WarmStart(system.rule, k) if k else system.rule for k in lengths]
+    if "rho" not in system.rule.coefficient_names:
+        raise ValueError(f"system must have a rule with a perturbation radius rho, got {system.rule!r}")
+    how: dict[str, Any] = {"box": box, "x0": x0, "n_starts": n_starts, "n_steps": n_steps, "seed": seed}
+    results = [hallucinated_share(system.with_parameters(rho=vars(rule)["rho"]), **how) for rule in rules]
+    others = {
+        name: hallucinated_share(system.with_parameters(rho=schedule), **how)
+        for name, schedule in schedules.items()
+    }
+    return WarmStartStudy(np.array(lengths), tuple(results), others, system)

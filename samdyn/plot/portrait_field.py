@@ -1,0 +1,70 @@
+"""What a phase portrait draws, as numbers: the field and the loss on a grid, and paths through them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from samdyn.compute.checks import Array
+from samdyn.ensemble.trajectory import trajectory
+from samdyn.systems.diffusion import Diffusion
+from samdyn.systems.map import Map
+from samdyn.systems.system import System
+
+PATH_LENGTHS = 5.0  # default duration of a path: so many crossings of the box at a slow (10 % quantile) speed
+MOST_POINTS = 4000  # stored along a computed path of a Diffusion
+FAR = 1e3  # sides of the box from its middle, beyond which a path counts as diverged
+
+
+def field_of(system: System, x: Array) -> Array:
+    """The field that is drawn, at points (..., dim)."""
+    with np.errstate(all="ignore"):
+        if isinstance(system, Map):
+            return np.asarray((system(x) - x) / system.coefficients().get("lr", 1.0))
+        return system.drift(x) if isinstance(system, Diffusion) else system.evaluate(x)
+
+
+def prime_from(n: int) -> int:
+    """The first prime that is at least n."""
+    while any(n % k == 0 for k in range(2, int(n**0.5) + 1)):
+        n += 1
+    return n
+
+
+class Grid:
+    """The field and the loss on the nodes of a plane, in arrays of shape (rows, columns)."""
+
+    def __init__(self, system: System, region: Array, plane: list[int], base: Array, resolution: int) -> None:
+        self.system, self.region, self.plane, self.base = system, region, plane, base
+        self.sides = region[plane]
+        cells = prime_from(resolution)
+        self.first, self.second = (np.linspace(low, high, cells + 1) for low, high in self.sides)
+        nodes = np.broadcast_to(base, (cells + 1, cells + 1, len(base))).copy()
+        nodes[..., plane[0]], nodes[..., plane[1]] = np.meshgrid(self.first, self.second)
+        self.field = field_of(system, nodes)[..., plane]
+        self.loss = None if system.landscape is None else system.landscape.value(nodes)
+
+
+def computed_paths(system: System, starts: Array, grid: Grid, how: dict[str, Any]) -> list[Array]:
+    """Paths from starts (n, dim), as one array (n_steps, n, dim) in a list, or an empty list."""
+    if len(starts) == 0:
+        return []
+    if "t_max" in how and how["t_max"] is None:
+        speed = np.linalg.norm(grid.field, axis=-1)
+        moving = speed[np.isfinite(speed) & (speed > 0)]
+        slow = np.quantile(moving, 0.1) if len(moving) else 1.0
+        how = {**how, "t_max": float(PATH_LENGTHS * np.linalg.norm(np.ptp(grid.sides, axis=1)) / slow)}
+    if isinstance(system, Diffusion):
+        step = system.coefficients()["lr"] if how["dt"] is None else how["dt"]
+        how = {**how, "every": max(1, int(how["t_max"] / step / MOST_POINTS))}
+    return [trajectory(system, starts, **how)]
+
+
+def single_paths(paths: list[Array], plane: list[int], sides: Array) -> tuple[list[Array], int]:
+    """Every path on its own, (n_steps, 2), cut where it diverges; and how many do."""
+    single = [one for path in paths for one in np.moveaxis(path[..., plane].reshape(len(path), -1, 2), 1, 0)]
+    far = FAR * np.ptp(sides, axis=1)
+    lost = [~(np.abs(one - sides.mean(axis=1)) < far).all(axis=1) for one in single]
+    cut = [one[: int(np.argmax(out))] if out.any() else one for one, out in zip(single, lost, strict=True)]
+    return cut, sum(bool(out.any()) for out in lost)

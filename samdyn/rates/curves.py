@@ -1,0 +1,273 @@
+"""What a convergence experiment found: curves of many replicas, their plateaus, rates, and limit sets."""
+
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from samdyn.compute import checks
+from samdyn.compute.checks import Array
+from samdyn.escape.result_file import read, write
+from samdyn.rates.fits import Estimate, exponential_rate, plateau, power_rate, scaling_exponent
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+QUANTITIES = ("gap", "gradient_norm", "distance")
+KINDS = ("fixed point", "cycle", "bounded set", "moving", "diverged")
+
+
+class LimitSet(NamedTuple):
+    """Where some of the replicas end up.
+
+    Attributes
+    ----------
+    kind : str
+        "fixed point", "cycle", "bounded set", "moving" or "diverged".
+    period : int
+        Of a fixed point 1, of a cycle its period, else 0.
+    centre : ndarray, shape (dim,)
+        Mean over the last steps, and over the replicas of the set.
+    extent : float
+        Largest distance from a replica's own centre.
+    share : float
+        Of the setting's replicas.
+    """
+
+    kind: str
+    period: int
+    centre: Array
+    extent: float
+    share: float
+
+
+@dataclass(frozen=True)
+class Convergence:
+    """Result of a convergence experiment.
+
+    Attributes
+    ----------
+    steps : ndarray of int, shape (n_times,)
+        When the curves were recorded.
+    gap, gradient_norm, distance : ndarray, shape (n_settings, n_times, n_replicas)
+        f(x) - f*, the norm of the gradient, the distance from the nearest minimiser; of shape (n_settings, 0,
+        n_replicas) where it was not recorded.
+    final : ndarray, shape (n_settings, n_replicas, dim)
+        The last points.
+    kind, period : ndarray of int, shape (n_settings, n_replicas)
+        Of each replica's limit set: its number in ``KINDS``, and its period.
+    centre : ndarray, shape (n_settings, n_replicas, dim)
+        Of each replica's limit set.
+    extent : ndarray, shape (n_settings, n_replicas)
+        Likewise.
+    minimisers : ndarray, shape (n_minimisers, dim)
+    infimum : float
+        f*.
+    settings : list of dict
+        What differs between the settings.
+    name : str
+        The system.
+    seed : int
+
+    Examples
+    --------
+    >>> import samdyn as sd
+    >>> sam = sd.Map(sd.landscapes.quadratic([[2.0]]), sd.SAM(0.3), lr=0.25)
+    >>> result = sd.convergence(sam, [1.0], n_steps=200)
+    >>> result.limit_sets()[0].kind, round(result.plateau().value, 6)
+    ('cycle', 0.01)
+    """
+
+    steps: npt.NDArray[np.int64]
+    gap: Array
+    gradient_norm: Array
+    distance: Array
+    final: Array
+    kind: npt.NDArray[np.int64]
+    period: npt.NDArray[np.int64]
+    centre: Array
+    extent: Array
+    minimisers: Array
+    infimum: float
+    settings: list[dict[str, Any]]
+    name: str
+    seed: int
+
+    @property
+    def n_replicas(self) -> int:
+        """Replicas of each setting."""
+        return self.final.shape[1]
+
+    def curves(self, quantity: str = "gap", setting: int = 0) -> Array:
+        """The recorded curves of one quantity and setting: shape (n_times, n_replicas)."""
+        if quantity not in QUANTITIES:
+            raise ValueError(f"quantity must be one of {', '.join(map(repr, QUANTITIES))}, got {quantity!r}")
+        values: Array = getattr(self, quantity)
+        if not values.shape[1]:
+            raise ValueError(f"quantity must be one that was recorded, got {quantity!r}")
+        if not -len(self.settings) <= setting < len(self.settings):
+            raise ValueError(f"setting must be one of the {len(self.settings)} settings, got {setting!r}")
+        return values[setting]
+
+    def mean(self, quantity: str = "gap", setting: int = 0) -> Array:
+        """Mean over the replicas: shape (n_times,)."""
+        return np.asarray(self.curves(quantity, setting).mean(axis=1))
+
+    def standard_error(self, quantity: str = "gap", setting: int = 0) -> Array:
+        """Standard error of `mean`; nan with one replica."""
+        curves = self.curves(quantity, setting)
+        if curves.shape[1] < 2:
+            return np.full(len(curves), np.nan)
+        return np.asarray(curves.std(axis=1, ddof=1) / math.sqrt(curves.shape[1]))
+
+    def band(self, quantity: str = "gap", setting: int = 0, level: float = 0.9) -> tuple[Array, Array]:
+        """Quantiles over the replicas that hold a share `level` of them: two arrays (n_times,)."""
+        if not 0 < checks.number("level", level) < 1:
+            raise ValueError(f"level must be a number in (0, 1), got {level!r}")
+        low, high = np.quantile(self.curves(quantity, setting), [(1 - level) / 2, (1 + level) / 2], axis=1)
+        return low, high
+
+    def plateau(self, quantity: str = "gap", setting: int = 0, tail: float = 0.5) -> Estimate:
+        """Mean over the replicas and over the last share `tail` of the steps.
+
+        Notes
+        -----
+        It is a plateau only if the curve has come down by then: compare two tails.
+        """
+        curves = self.curves(quantity, setting)
+        if not 0 < checks.number("tail", tail) <= 1:
+            raise ValueError(f"tail must be a number in (0, 1], got {tail!r}")
+        return plateau(curves[self.steps >= (1 - tail) * self.steps[-1]])
+
+    def rate(
+        self,
+        quantity: str = "gap",
+        setting: int = 0,
+        *,
+        law: str = "exponential",
+        between: tuple[float, float] | None = None,
+    ) -> Estimate:
+        """Rate of decay of the mean curve.
+
+        Parameters
+        ----------
+        quantity : str
+        setting : int
+        law : {"exponential", "power"}
+            exp(-r t) or t^-p; what is returned is r or p.
+        between : (first, last) step, optional
+            Where to fit. By default for "exponential" the times before the mean first comes below 10 times
+            its plateau, for "power" the last nine tenths of the steps.
+        """
+        curves = self.curves(quantity, setting)
+        mean = curves.mean(axis=1)
+        if law not in ("exponential", "power"):
+            raise ValueError(f"law must be 'exponential' or 'power', got {law!r}")
+        if between is not None:
+            used = (self.steps >= between[0]) & (self.steps <= between[1])
+        elif law == "power":
+            used = self.steps >= max(self.steps[-1] / 10, 1)
+        else:
+            low = mean <= 10 * self.plateau(quantity, setting).value
+            used = self.steps < (self.steps[np.argmax(low)] if low.any() else math.inf)
+        used &= (mean > 0) & np.isfinite(mean)
+        if law == "power":
+            used &= self.steps > 0
+            return power_rate(self.steps[used], curves[used])
+        return exponential_rate(self.steps[used], curves[used])
+
+    def scaling(self, parameter: str, quantity: str = "gap", tail: float = 0.5) -> Estimate:
+        """Exponent s of plateau ~ parameter^s over the settings of a sweep.
+
+        Examples
+        --------
+        >>> import samdyn as sd
+        >>> sam = sd.Map(sd.landscapes.quadratic([[1.0]]), sd.SAM(0.1), lr=0.5)
+        >>> result = sd.convergence(sam, [1.0], n_steps=200, sweep={"rho": [0.1, 0.2, 0.4]})
+        >>> round(result.scaling("rho").value, 6)
+        2.0
+        """
+        try:
+            values = [float(setting[parameter]) for setting in self.settings]
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"parameter must be a number that was swept, got {parameter!r}") from error
+        plateaus = [self.plateau(quantity, i, tail) for i in range(len(values))]
+        return scaling_exponent(values, plateaus)
+
+    def limit_sets(self, setting: int = 0, within: float = 1e-3) -> list[LimitSet]:
+        """The limit sets of a setting's replicas, the most frequent first.
+
+        Parameters
+        ----------
+        setting : int
+        within : float
+            Replicas of one kind belong together if their centres are closer than this, relative to one plus
+            the centre's size, plus their extent (four times that for bounded sets, whose centres scatter).
+        """
+        found: list[LimitSet] = []
+        left = np.ones(self.n_replicas, dtype=bool)
+        kind, period = self.kind[setting], self.period[setting]
+        centre, extent = self.centre[setting], self.extent[setting]
+        while left.any():
+            i = int(np.argmax(left))
+            group = left & (kind == kind[i])
+            if KINDS[kind[i]] != "diverged":
+                spread = 4.0 if KINDS[kind[i]] == "bounded set" else 1.0
+                reach = within * (1 + np.linalg.norm(centre[i])) + spread * extent[i]
+                group &= (period == period[i]) & (np.linalg.norm(centre - centre[i], axis=1) <= reach)
+            found.append(
+                LimitSet(
+                    KINDS[kind[i]],
+                    int(period[i]),
+                    centre[group].mean(axis=0),
+                    float(extent[group].max()),
+                    float(group.mean()),
+                )
+            )
+            left &= ~group
+        return sorted(found, key=lambda one: -one.share)
+
+    def plot(self, quantity: str = "gap", ax: Axes | None = None, **options: Any) -> Axes:
+        """Curves with bands on logarithmic axes: see `samdyn.plot.convergence`."""
+        from samdyn.plot.convergence import convergence as draw
+
+        return draw(self, quantity, ax, **options)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write to a compressed .npz file, without pickle; schedules are kept as text."""
+        write(self, path)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Convergence:
+        """Read what `save` wrote."""
+        return cls(**read(path, cls.__name__))
+
+    def _rows(self) -> list[tuple[str, ...]]:
+        recorded = [q for q in QUANTITIES if getattr(self, q).shape[1]]
+        rows: list[tuple[str, ...]] = [("setting", *recorded, "limit set")]
+        for i, setting in enumerate(self.settings):
+            name = ", ".join(f"{k}={v:g}" if isinstance(v, float) else f"{k}={v}" for k, v in setting.items())
+            sets = self.limit_sets(i)
+            most = f"{sets[0].kind}" + (f" of period {sets[0].period}" if sets[0].kind == "cycle" else "")
+            most += f" ({sets[0].share:.0%})" if len(sets) > 1 else ""
+            rows.append((name or "-", *(repr(self.plateau(q, i)) for q in recorded), most))
+        return rows
+
+    def __repr__(self) -> str:
+        head = f"Convergence of {self.name}: {self.n_replicas} replicas, {self.steps[-1]} steps; plateaus"
+        rows = self._rows()
+        shown = rows if len(rows) <= 17 else [*rows[:16], ("...",) * len(rows[0])]
+        width = [max(len(row[i]) for row in shown) for i in range(len(shown[0]))]
+        lines = ["  ".join(cell.ljust(w) for cell, w in zip(row, width, strict=True)) for row in shown]
+        return "\n".join([head, *("  " + line.rstrip() for line in lines)])
+
+    def _repr_html_(self) -> str:
+        head, *rows = self._rows()
+        top = "".join(f"<th>{cell}</th>" for cell in head)
+        body = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows)
+        return f"<table><tr>{top}</tr>{body}</table>"

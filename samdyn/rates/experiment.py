@@ -1,0 +1,221 @@
+"""Convergence experiments: many replicas of an optimiser, what they come down to, and how fast.
+
+`convergence` moves all replicas of all settings of a sweep together and records, along the way, the gap
+f(x) - f*, the norm of the gradient and the distance from the minimisers. Settings that differ in numbers of
+the rule or in lr share the ensemble, with a value for each replica; others (batch size, momentum, schedules,
+parameters of the loss) make groups that run after each other. Replica i sees the random numbers of path i in
+every setting: settings are compared on the same batches, and one setting's curves do not depend on others.
+
+What happens in the long run is reported as a limit set and not by the last iterate alone: see
+`samdyn.rates.observation`.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from samdyn.compute import checks
+from samdyn.compute.checks import Array
+from samdyn.compute.random import split_seed
+from samdyn.ensemble.replicas import run_replicas
+from samdyn.landscapes.finite_sum import FiniteSum, Minimum
+from samdyn.rates.curves import QUANTITIES, Convergence
+from samdyn.rates.observation import WINDOW, Watcher
+from samdyn.systems.diffusion import Diffusion
+from samdyn.systems.map import Map
+
+
+def convergence(
+    system: Map | Diffusion,
+    x0: npt.ArrayLike,
+    n_steps: int,
+    n_replicas: int = 1,
+    *,
+    record: Sequence[str] = QUANTITIES,
+    sweep: Mapping[str, Sequence[Any]] | None = None,
+    minimum: npt.ArrayLike | None = None,
+    times: Sequence[int] | None = None,
+    seed: int = 0,
+) -> Convergence:
+    """Move many replicas of an optimiser and record how they converge.
+
+    Parameters
+    ----------
+    system : Map or Diffusion
+        A diffusion moves in Euler-Maruyama steps of length lr.
+    x0 : array_like, shape (dim,) or (n_replicas, dim)
+        Starts.
+    n_steps : int
+    n_replicas : int
+        Replicas of each setting.
+    record : sequence of str
+        Among "gap", "gradient_norm" and "distance".
+    sweep : dict of str to sequence, optional
+        Parameters of the system and their values; every combination is a setting.
+    minimum : array_like, shape (dim,) or (k, dim), optional
+        The minimisers that gap and distance refer to. By default those that the loss knows
+        (`FiniteSum.minimum`, or its critical points), else a local minimum found from the first start.
+    times : sequence of int, optional
+        Steps at which to record; by default about 60 in even ratios, and 64 evenly over the second half.
+    seed : int
+
+    Returns
+    -------
+    Convergence
+
+    Raises
+    ------
+    TypeError, ValueError
+        Before any work: a system without a loss, starts of the wrong shape, a quantity or parameter that does
+        not exist, a value out of range.
+
+    Notes
+    -----
+    See `samdyn.rates.experiment`. Gaps of quadratic finite sums are computed from the distance to the
+    minimiser and so have no floor of rounding. Memory: three numbers for each record, replica and setting.
+
+    Examples
+    --------
+    >>> import samdyn as sd
+    >>> loss = sd.FiniteSum.least_squares([[1.0], [2.0]], [1.0, 1.0])
+    >>> sgd = sd.Map(loss, sd.GD(), lr=0.1, noise=sd.Minibatch(batch_size=1))
+    >>> result = sd.convergence(sgd, [2.0], n_steps=2000, n_replicas=200, sweep={"lr": [0.05, 0.1]})
+    >>> exact = [sd.stationary_law(sgd.with_parameters(lr=lr)).gap for lr in (0.05, 0.1)]
+    >>> estimates = [result.plateau("gap", i) for i in (0, 1)]
+    >>> [abs(e.value - g) < 4 * e.standard_error for e, g in zip(estimates, exact)]
+    [True, True]
+    """
+    starts, n_steps, settings, systems = _checked(system, x0, n_steps, n_replicas, record, sweep)
+    split_seed(seed)
+    n_replicas, dim = len(starts), system.dim
+    steps = _times(n_steps) if times is None else _given_times(times, n_steps)
+    references = [_minimisers(s.landscape, minimum, starts[0]) for s in systems]
+    shape = (len(settings), len(steps), n_replicas)
+    curves = {q: np.full(shape if q in record else (shape[0], 0, shape[2]), np.nan) for q in QUANTITIES}
+    final = np.empty((len(settings), n_replicas, dim))
+    centre, extent = np.empty_like(final), np.empty(final.shape[:2])
+    kind, period = np.zeros(final.shape[:2], np.int64), np.zeros(final.shape[:2], np.int64)
+    noisy = getattr(system, "noise", None) is not None
+
+    for members in _groups(system, settings).values():
+        first = systems[members[0]]
+        reference = references[members[0]]
+        owner = np.repeat(members, n_replicas)
+        replica = np.tile(np.arange(n_replicas), len(members))
+        state = np.zeros((len(owner), getattr(first, "state_dim", dim)))
+        state[:, :dim] = starts[replica]
+        window = np.arange(max(n_steps - WINDOW, 0), n_steps + 1)
+        watcher = Watcher(first.landscape, reference, steps, window, owner, replica, curves)
+        names = list(first.coefficients())
+        each = [systems[m] for m in members]
+
+        def values(step: int, each: list[Any] = each, names: list[str] = names) -> dict[str, Array]:
+            table = [one.coefficients(step) for one in each]
+            return {name: np.repeat([row[name] for row in table], n_replicas) for name in names}
+
+        own = values if len(members) > 1 else None
+        end = run_replicas(
+            first, state, n_steps, watcher.at, watcher, seed=seed, paths=replica, coefficients=own
+        )
+        watcher.flush()
+        final[owner, replica] = end
+        described = watcher.limit_sets(noisy)
+        for target, value in zip((kind, period, centre, extent), described, strict=True):
+            target[owner, replica] = value
+    return Convergence(
+        steps,
+        curves["gap"],
+        curves["gradient_norm"],
+        curves["distance"],
+        final,
+        kind,
+        period,
+        centre,
+        extent,
+        references[0][0],
+        references[0][1],
+        [{k: v if not callable(v) else repr(v) for k, v in s.items()} for s in settings],
+        system.name,
+        seed,
+    )
+
+
+def _checked(
+    system: Any, x0: Any, n_steps: Any, n_replicas: Any, record: Any, sweep: Any
+) -> tuple[Array, int, list[dict[str, Any]], list[Any]]:
+    if not isinstance(system, Map | Diffusion):
+        raise TypeError(f"system must be a Map or a Diffusion, got {system!r}")
+    if system.landscape is None:
+        raise ValueError(f"system must be made from a loss and a rule, got {system!r}")
+    n_steps = checks.integer("n_steps", n_steps, at_least=1)
+    n_replicas = checks.integer("n_replicas", n_replicas, at_least=1)
+    starts = checks.points("x0", x0, system.dim)
+    if starts.ndim > 2 or (starts.ndim == 2 and len(starts) != n_replicas):
+        raise ValueError(
+            f"x0 must have shape ({system.dim},) or ({n_replicas}, {system.dim}), got {starts.shape}"
+        )
+    for name in record:
+        if name not in QUANTITIES:
+            raise ValueError(f"record must hold {', '.join(map(repr, QUANTITIES))} only, got {name!r}")
+    names = list(sweep or {})
+    for name in names:
+        if name not in system.parameters:
+            raise ValueError(
+                f"sweep must name parameters of the system ({', '.join(system.parameters)}), got {name!r}"
+            )
+        if isinstance(sweep[name], str) or not len(sweep[name]):
+            raise ValueError(f"sweep must hold a sequence of values for {name!r}, got {sweep[name]!r}")
+    combinations = itertools.product(*(sweep[name] for name in names)) if names else [()]
+    settings = [
+        {k: float(v) if isinstance(v, np.floating) else v for k, v in zip(names, c, strict=True)}
+        for c in combinations
+    ]
+    systems = [system.with_parameters(**s) if s else system for s in settings]
+    return np.broadcast_to(starts, (n_replicas, system.dim)), n_steps, settings, systems
+
+
+def _groups(system: Any, settings: list[dict[str, Any]]) -> dict[Any, list[int]]:
+    """Settings that can share an ensemble: those that differ in numbers of the rule or lr only."""
+    shared = {*system.rule.coefficient_names, "lr"}
+    groups: dict[Any, list[int]] = {}
+    for i, setting in enumerate(settings):
+        own = tuple((k, repr(v)) for k, v in setting.items() if k not in shared or callable(v))
+        groups.setdefault(own, []).append(i)
+    return groups
+
+
+def _times(n_steps: int) -> npt.NDArray[np.int64]:
+    ratios = np.unique(np.round(np.geomspace(1, n_steps, 60)).astype(np.int64))
+    even = np.round(np.linspace(n_steps / 2, n_steps, 64)).astype(np.int64)
+    even[:-1] += np.arange(63) % 2  # both sides of a 2-cycle
+    return np.unique(np.concatenate([[0], ratios, np.minimum(even, n_steps)]))
+
+
+def _given_times(times: Sequence[int], n_steps: int) -> npt.NDArray[np.int64]:
+    steps = np.unique([checks.integer("times", t, at_least=0) for t in times])
+    if not len(steps) or steps[-1] > n_steps:
+        raise ValueError(f"times must be steps from 0 to n_steps={n_steps}, got {list(times)!r}")
+    return np.asarray(steps, dtype=np.int64)
+
+
+def _minimisers(loss: Any, given: Any, start: Array) -> tuple[Array, float]:
+    if given is not None:
+        points = np.atleast_2d(checks.points("minimum", given, loss.dim))
+        return points, float(loss.value(points).min())
+    if isinstance(loss, FiniteSum):
+        best: Minimum = loss.minimum(start)
+        return best.x[None], best.value
+    known = [point.x for point in loss.critical_points if point.kind == "minimum"]
+    if known:
+        values = loss.value(np.array(known))
+        lowest = values <= values.min() + 1e-12 * (1 + abs(values.min()))
+        return np.array(known)[lowest], float(values.min())
+    from scipy.optimize import minimize
+
+    found = minimize(lambda w: float(loss.value(w)), start, jac=lambda w: loss.gradient(w), tol=1e-14).x
+    return found[None], float(loss.value(found))

@@ -1,0 +1,134 @@
+"""What is recorded on the way of a convergence experiment, and the search for limit sets at its end.
+
+The last `WINDOW` steps of every replica are searched for periods up to `MAX_PERIOD`:
+
+- "fixed point": they stay within 1e-9 of their mean, relative to its size plus one;
+- "cycle": x(t + p) - x(t) is below 1e-3 of the extent, for the smallest such p;
+- "bounded set": no period; chaos, or noise;
+- "moving": (without noise) the means of the two halves of the window differ by more than half the extent;
+- "diverged": not finite.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from samdyn.compute.checks import Array
+from samdyn.landscapes.finite_sum import FiniteSum
+from samdyn.rates.curves import KINDS
+
+WINDOW = 64
+MAX_PERIOD = 16
+BUFFER_VALUES = 1 << 20
+
+
+class Watcher:
+    """Keeps the last steps of every replica, and evaluates what is recorded, many points at a time."""
+
+    def __init__(
+        self,
+        loss: Any,
+        reference: tuple[Array, float],
+        steps: npt.NDArray[np.int64],
+        window: npt.NDArray[np.int64],
+        owner: npt.NDArray[np.int64],
+        replica: npt.NDArray[np.int64],
+        curves: dict[str, Array],
+    ) -> None:
+        self.loss, self.curves = loss, curves
+        self.minimisers, self.infimum = reference
+        self.owner, self.replica = owner, replica
+        self.at = np.union1d(steps, window)
+        self.time = {int(r): i for i, r in enumerate(np.searchsorted(self.at, steps))}
+        self.place = {int(r): i for i, r in enumerate(np.searchsorted(self.at, window))}
+        n = len(owner)
+        self.recent = np.empty((len(window), 0, loss.dim))
+        self.kind, self.period = np.zeros(n, np.int64), np.zeros(n, np.int64)
+        self.centre, self.extent = np.empty((n, loss.dim)), np.empty(n)
+        self.movement = np.zeros(n)
+        self.waiting: list[tuple[int, slice, Array]] = []
+        self.held = 0
+        self.hessian: Array | None = None
+        if isinstance(loss, FiniteSum) and loss.quadratics is not None and len(self.minimisers) == 1:
+            hessian = loss.quadratics.hessians.mean(axis=0)
+            # a point that was given need not be the minimiser
+            if np.abs(loss.gradient(self.minimisers[0])).max() <= 1e-9 * np.abs(hessian).max():
+                self.hessian = hessian
+
+    def __call__(self, record: int, part: slice, points: Array) -> None:
+        if record in self.place:
+            if self.place[record] == 0:
+                self.recent = np.empty((len(self.place), *points.shape))
+            self.recent[self.place[record]] = points
+            if self.place[record] == len(self.place) - 1:
+                self._describe(part)
+        if record in self.time:
+            self.waiting.append((self.time[record], part, points.copy()))
+            self.held += points.size
+            if self.held >= BUFFER_VALUES:
+                self.flush()
+
+    def flush(self) -> None:
+        """Evaluate the points that wait."""
+        if not self.waiting:
+            return
+        x = np.concatenate([points for _, _, points in self.waiting])
+        off = x[:, None, :] - self.minimisers
+        results: dict[str, Array] = {}
+        with np.errstate(all="ignore"):
+            if self.curves["gap"].shape[1]:
+                if self.hessian is not None:
+                    results["gap"] = np.einsum("ni,ni->n", off[:, 0] @ self.hessian, off[:, 0]) / 2
+                else:
+                    results["gap"] = self.loss.value(x) - self.infimum
+            if self.curves["gradient_norm"].shape[1]:
+                results["gradient_norm"] = np.linalg.norm(self.loss.gradient(x), axis=1)
+            if self.curves["distance"].shape[1]:
+                results["distance"] = np.linalg.norm(off, axis=2).min(axis=1)
+        start = 0
+        for time, part, points in self.waiting:
+            for quantity, value in results.items():
+                self.curves[quantity][self.owner[part], time, self.replica[part]] = value[
+                    start : start + len(points)
+                ]
+            start += len(points)
+        self.waiting, self.held = [], 0
+
+    def _describe(self, part: slice) -> None:
+        """Centre, extent and period of the last steps of a tile."""
+        x = self.recent
+        with np.errstate(all="ignore"):
+            centre = x.mean(axis=0)
+            extent = np.linalg.norm(x - centre, axis=2).max(axis=0)
+            period = np.zeros(x.shape[1], np.int64)
+            for p in range(min(MAX_PERIOD, len(x) // 2), 0, -1):
+                drift = np.linalg.norm(x[p:] - x[:-p], axis=2).max(axis=0)
+                period[drift <= 1e-3 * extent] = p
+            for p in np.unique(period[period > 0]):
+                # over whole periods, so that the centre is that of the cycle
+                on, whole = period == p, x[-(len(x) // p * p) :]
+                centre[on] = whole[:, on].mean(axis=0)
+                extent[on] = np.linalg.norm(whole[:, on] - centre[on], axis=2).max(axis=0)
+            still = extent <= 1e-9 * (1 + np.linalg.norm(centre, axis=1))
+            half = len(x) // 2
+            moved = np.linalg.norm(x[:half].mean(axis=0) - x[half:].mean(axis=0), axis=1)
+        period[still] = 1
+        kind = np.where(still, 0, np.where(period > 0, 1, 2))
+        kind[~np.isfinite(centre).all(axis=1)] = KINDS.index("diverged")
+        period[kind >= 2] = 0
+        self.kind[part], self.period[part], self.centre[part], self.extent[part] = (
+            kind,
+            period,
+            centre,
+            extent,
+        )
+        self.movement[part] = moved
+
+    def limit_sets(self, noisy: bool) -> tuple[Any, Any, Array, Array]:
+        """Kind, period, centre and extent of every replica."""
+        if not noisy:
+            self.kind[(self.kind == 2) & (self.movement > 0.5 * self.extent)] = KINDS.index("moving")
+        return self.kind, self.period, self.centre, self.extent

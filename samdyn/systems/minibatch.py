@@ -1,0 +1,311 @@
+"""The noise of real training: batches of a finite sum.
+
+In a `Map` the batches are drawn: one step is that of the algorithm. With S the descent batch,
+
+- probe "same": the perturbation is made from S too (with micro-batches every part of S makes its own, and
+  the descent gradients are averaged);
+- probe "independent": from another batch of the same law;
+- probe "full": from the whole sum.
+
+In a `Diffusion` the batches are replaced by a Gaussian with their mean and covariance at each point, of the
+sampled direction d_S(x) = g_S(x + e_S(x)). With q_S = H_S(x) e_S(x), all at x:
+
+- model "first-order": drift -(E g_S + E q_S), covariance Cov(g_S) + Cov(g_S, q_S) + Cov(g_S, q_S)^T;
+- model "gradient": the same drift, covariance Cov(g_S): no correction of the noise;
+- model "full": drift -E d_S, covariance Cov(d_S), nothing expanded.
+
+For USAM q_S = rho H_S g_S, for SAM rho H_S g_S / |g_S|, for DNSAM rho H_S g_S / |grad f|: the first-order
+model is then that of Monzio Compagnoni et al. Its covariance is not positive for large rho; negative
+eigenvalues are set to zero. Moments are sums over all batches (see `Sampler.batches`).
+
+References
+----------
+Monzio Compagnoni et al., "An SDE for modeling SAM" (ICML 2023, arXiv 2301.08203) [equations from memory;
+derived again and checked numerically]. Li, Tai, E (ICML 2017) for the Gaussian model of SGD.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from samdyn.compute import checks
+from samdyn.landscapes.finite_sum import FiniteSum
+from samdyn.rules.rule import Rule
+from samdyn.systems.noise import Noise
+from samdyn.systems.sampling import Sampler
+
+SAMPLINGS = ("without replacement", "with replacement", "importance")
+MODELS = ("first-order", "full", "gradient")
+
+
+@dataclass(frozen=True)
+class Minibatch(Noise):
+    """Batches of a finite sum, drawn at every step.
+
+    Parameters
+    ----------
+    batch_size : int
+        Samples in a batch, at most n.
+    probe : {"same", "independent", "full"}
+        Which batch makes the perturbation.
+    sampling : str or sequence of float
+        "without replacement" (every set of batch_size samples is equally likely), "with replacement",
+        "importance" (with replacement, probabilities proportional to the components' smoothness constants),
+        or the probabilities of one draw with replacement, one for each sample.
+    reweight : bool
+        Multiply the i-th sample's gradient by 1/(n p_i), so that the batch mean is unbiased. Without it the
+        algorithm minimises sum_i p_i f_i instead.
+    micro_batch : int, optional
+        Size of the parts of the batch that are perturbed on their own (probe "same"); it divides batch_size.
+    model : {"first-order", "full", "gradient"}
+        The Gaussian model in a `Diffusion`: see `samdyn.systems.minibatch`.
+
+    Raises
+    ------
+    ValueError
+        A probe, sampling or model that does not exist; probabilities that are negative, do not sum to one or
+        are zero for a sample that reweighting needs; a batch larger than the data.
+
+    Examples
+    --------
+    >>> import samdyn as sd
+    >>> loss = sd.FiniteSum.least_squares([[1.0], [2.0]], [1.0, 1.0])
+    >>> sgd = sd.Map(loss, sd.GD(), lr=0.1, noise=sd.Minibatch(batch_size=1))
+    >>> sd.trajectory(sgd, [1.0], n_steps=2, seed=1)[:, 0].round(3)
+    array([1.  , 0.8 , 0.82])
+    """
+
+    batch_size: int = 1
+    probe: str = "same"
+    sampling: str | tuple[float, ...] = "without replacement"
+    reweight: bool = True
+    micro_batch: int | None = None
+    model: str = "first-order"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "batch_size", checks.integer("batch_size", self.batch_size, at_least=1))
+        if isinstance(self.sampling, str):
+            if self.sampling not in SAMPLINGS:
+                known = ", ".join(map(repr, SAMPLINGS))
+                raise ValueError(f"sampling must be {known}, or probabilities, got {self.sampling!r}")
+        else:
+            object.__setattr__(self, "sampling", _probabilities(self.sampling, self.reweight))
+        if self.model not in MODELS:
+            raise ValueError(f"model must be one of {', '.join(map(repr, MODELS))}, got {self.model!r}")
+        if self.micro_batch is not None:
+            micro = checks.integer("micro_batch", self.micro_batch, at_least=1)
+            if self.batch_size % micro:
+                raise ValueError(f"micro_batch must divide batch_size={self.batch_size}, got {micro}")
+            if self.probe != "same":
+                raise ValueError(f"micro_batch needs probe='same', got probe={self.probe!r}")
+
+    def check_loss(self, loss: Any) -> None:
+        """Refuse a loss that has no samples, or too few."""
+        if not isinstance(loss, FiniteSum):
+            raise TypeError(f"loss must be an sd.FiniteSum to draw batches from, got {loss!r}")
+        if self.batch_size > loss.n_samples:
+            raise ValueError(
+                f"batch_size must be at most the number of samples {loss.n_samples}, got {self.batch_size}"
+            )
+        if isinstance(self.sampling, tuple) and len(self.sampling) != loss.n_samples:
+            raise ValueError(
+                f"sampling must hold one probability for each of the {loss.n_samples} samples, "
+                f"got {len(self.sampling)}"
+            )
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The batch size."""
+        return {"batch_size": self.batch_size}
+
+    def n_normals(self, dim: int) -> int:
+        """Standard normals that one step of the Gaussian model uses."""
+        return dim
+
+    def root(self, hessian: Callable[[Tensor], Tensor], x: Tensor, z: Tensor) -> Tensor:
+        """Refused: the covariance comes from the samples, not from the Hessian of the sum."""
+        raise TypeError("Minibatch noise has no root made from a Hessian")
+
+    def sampler(self, loss: FiniteSum) -> Sampler:
+        """What draws the batches of a loss."""
+        n = loss.n_samples
+        uniform = np.full(n, 1 / n)
+        ordered = self.micro_batch not in (None, 1, self.batch_size)
+        if self.sampling == "importance":
+            p = loss.importance_probabilities()
+        elif isinstance(self.sampling, tuple):
+            p = np.array(self.sampling)
+        else:
+            p = uniform
+        replacement = self.sampling != "without replacement"
+        weights = uniform / np.where(p > 0, p, 1.0) if self.reweight else np.ones(n)
+        return Sampler(n, self.batch_size, replacement, p, weights, ordered)
+
+
+def _probabilities(values: Any, reweight: bool) -> tuple[float, ...]:
+    try:
+        p = np.array(values, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"sampling must be a name or a sequence of probabilities, got {values!r}") from error
+    if p.ndim != 1 or not len(p) or not np.isfinite(p).all():
+        raise ValueError(f"sampling must hold one finite probability for each sample, got {values!r}")
+    if (p < 0).any():
+        i = int(np.argmin(p))
+        raise ValueError(f"sampling must hold probabilities >= 0, got {p[i]:g} for sample {i}")
+    if abs(p.sum() - 1) > 1e-9:
+        raise ValueError(f"sampling must hold probabilities that sum to 1, got the sum {p.sum():.12g}")
+    if reweight and (p == 0).any():
+        i = int(np.argmin(p))
+        raise ValueError(
+            f"sampling must give every sample a probability > 0 when it is reweighted, got 0 for sample {i}"
+        )
+    return tuple((p / p.sum()).tolist())
+
+
+def batch_gradient(loss: FiniteSum, samples: Any, weights: Any) -> Callable[[Tensor], Tensor]:
+    """The mean gradient of a batch as a torch function of one point.
+
+    Parameters
+    ----------
+    samples : tensor or tuple of tensors, leading axis batch_size
+    weights : tensor (batch_size,) or None
+    """
+    each = torch.func.vmap(torch.func.grad(loss.at_sample), in_dims=(None, 0))
+
+    def at(x: Tensor) -> Tensor:
+        gradients = each(x, samples)
+        return (gradients if weights is None else weights[:, None] * gradients).mean(dim=0)
+
+    return at
+
+
+def descent_direction(
+    rule: Rule,
+    x: Tensor,
+    ascent: Callable[[Tensor], Tensor],
+    descent: Callable[[Tensor], Tensor],
+    full: Callable[[Tensor], Tensor],
+    **coefficients: Any,
+) -> Tensor:
+    """What the base step subtracts; `full` is the gradient of the whole sum, for rules that look at it."""
+    if rule.uses_full_gradient:
+        coefficients["full_gradient"] = full(x)
+    return rule.descent(x, ascent, descent, **coefficients)
+
+
+def gaussian_model(
+    loss: FiniteSum, rule: Rule, noise: Minibatch, x: Tensor, **coefficients: Any
+) -> tuple[Tensor, Tensor]:
+    """Mean and covariance of the sampled direction at one point, in torch: see the module's docstring.
+
+    Returns
+    -------
+    mean : Tensor, shape (dim,)
+    covariance : Tensor, shape (dim, dim)
+    """
+    law = noise.sampler(loss).batches()
+    if not law.exact:
+        raise ValueError(
+            f"batch_size={noise.batch_size} of {loss.n_samples} samples has more batches than can be "
+            "enumerated for the Gaussian model: take a smaller batch_size"
+        )
+    probability = torch.from_numpy(law.probability).to(x)
+    weights = torch.from_numpy(law.weights).to(x)
+    index = torch.from_numpy(law.index)
+    parts = (loss.samples,) if loss.single else loss.samples
+    chosen = tuple(part.to(x)[index] for part in parts)
+    samples = chosen[0] if loss.single else chosen
+    full = torch.func.grad(loss.one_point)
+    micro = noise.micro_batch or noise.batch_size
+
+    def groups(s: Any, w: Tensor) -> list[Callable[[Tensor], Tensor]]:
+        cut = [slice(i, i + micro) for i in range(0, noise.batch_size, micro)]
+        return [batch_gradient(loss, s[c] if loss.single else tuple(a[c] for a in s), w[c]) for c in cut]
+
+    if noise.model == "full":
+
+        def direction(s: Any, w: Tensor) -> Tensor:
+            made = [descent_direction(rule, x, g, g, full, **coefficients) for g in groups(s, w)]
+            return torch.stack(made).mean(dim=0)
+
+        def mixed(s: Any, w: Tensor, s2: Any, w2: Tensor) -> Tensor:
+            descent, other = batch_gradient(loss, s, w), batch_gradient(loss, s2, w2)
+            ascent = full if noise.probe == "full" else other
+            return descent_direction(rule, x, ascent, descent, full, **coefficients)
+
+        if noise.probe == "same":
+            values = torch.func.vmap(direction)(samples, weights)
+        elif noise.probe == "full":
+            values = torch.func.vmap(mixed)(samples, weights, samples, weights)
+        else:
+            over_ascent = torch.func.vmap(mixed, in_dims=(None, None, 0, 0))
+            pairs = torch.func.vmap(over_ascent, in_dims=(0, 0, None, None))(
+                samples, weights, samples, weights
+            )
+            values = pairs.reshape(-1, len(x))
+            probability = torch.outer(probability, probability).reshape(-1)
+        mean = probability @ values
+        centred = values - mean
+        return mean, (probability[:, None] * centred).T @ centred
+
+    more = {"full_gradient": full(x)} if rule.uses_full_gradient else {}
+
+    def perturbed(g: Callable[[Tensor], Tensor]) -> Tensor:
+        return rule.perturbation(x, g(x), **coefficients, **more)
+
+    def expanded(s: Any, w: Tensor, e: Tensor | None) -> tuple[Tensor, Tensor]:
+        g, q = [], []
+        for gradient in groups(s, w):
+            value, pullback = torch.func.vjp(gradient, x)[:2]
+            g.append(value)
+            q.append(pullback(perturbed(gradient) if e is None else e)[0])
+        gradient_mean, bend = torch.stack(g).mean(dim=0), torch.stack(q).mean(dim=0)
+        bend = rule.combine(gradient_mean, gradient_mean + bend, **coefficients) - gradient_mean
+        return gradient_mean, bend
+
+    common: Tensor | None = None
+    if noise.probe == "full":
+        common = perturbed(full)
+    elif noise.probe == "independent":
+        each = torch.func.vmap(lambda s, w: perturbed(batch_gradient(loss, s, w)))(samples, weights)
+        common = probability @ each
+    g, q = torch.func.vmap(lambda s, w: expanded(s, w, common))(samples, weights)
+    g_mean, q_mean = probability @ g, probability @ q
+    weighted = probability[:, None] * (g - g_mean)
+    covariance = weighted.T @ (g - g_mean)
+    if noise.model == "first-order":
+        cross = weighted.T @ (q - q_mean)
+        covariance = covariance + cross + cross.T
+    return g_mean + q_mean, covariance
+
+
+def positive_root(covariance: Tensor, z: Tensor) -> Tensor:
+    """C^(1/2) z with negative eigenvalues of C taken as zero; in closed form up to two dimensions."""
+    if z.shape[-1] == 1:
+        return torch.sqrt(torch.clamp(covariance[0], min=0.0)) * z
+    if z.shape[-1] == 2:
+        return _root_2d(covariance, z)
+    values, vectors = torch.linalg.eigh(covariance)
+    return vectors @ (torch.sqrt(torch.clamp(values, min=0.0)) * (vectors.T @ z))
+
+
+def _root_2d(c: Tensor, z: Tensor) -> Tensor:
+    """The root through the divided difference of sqrt over the two eigenvalues, without eigenvectors."""
+    centre, difference = (c[0, 0] + c[1, 1]) / 2, (c[0, 0] - c[1, 1]) / 2
+    square = difference**2 + c[0, 1] ** 2
+    split = square > 0
+    half = torch.where(split, torch.sqrt(torch.where(split, square, 1.0)), 0.0)
+    upper, lower = ((centre + sign * half).clamp(min=0.0) ** 0.5 for sign in (1.0, -1.0))
+    slope = torch.where(split, (upper - lower) / (2 * torch.where(split, half, 1.0)), 0.0)
+    mean = (upper + lower) / 2
+    off = slope * c[0, 1]
+    return torch.stack(
+        [(mean + slope * difference) * z[0] + off * z[1], off * z[0] + (mean - slope * difference) * z[1]]
+    )

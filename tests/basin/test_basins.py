@@ -1,0 +1,324 @@
+"""Basins on grids: shares that are known, labels that say why, nothing that depends on tiles or workers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from samdyn.basin import settle
+from samdyn.basin.settle import DIVERGED, LEFT, NOT_A_NUMBER, OUT_OF_STEPS
+
+import samdyn as sd
+
+
+def two_wells() -> sd.Landscape:
+    def f(w: torch.Tensor) -> torch.Tensor:
+        narrow = torch.exp(-((w[0] + 2) ** 2) / (2 * 0.25**2))
+        return -narrow - torch.exp(-((w[0] - 2) ** 2) / 2) + 0.02 * w[0] ** 2
+
+    return sd.Landscape(f, dim=1, box=[(-5.003, 5.001)], name="two wells")
+
+
+def henon() -> sd.Map:
+    return sd.Map.from_function(
+        lambda w, a, b: torch.stack([1 - a * w[0] ** 2 + w[1], b * w[0]]), 2, parameters={"a": 1.4, "b": 0.3}
+    )
+
+
+TWO_WELLS = {
+    0.2: [("minimum", 0.361), ("maximum", 0.040), ("minimum", 0.599)],
+    0.6: [("minimum", 0.321), ("maximum", 0.120), ("minimum", 0.559)],
+    1.0: [("hallucinated", 0.481), ("minimum", 0.519)],
+    1.5: [("hallucinated", 0.531), ("minimum", 0.469)],
+    3.0: [("hallucinated", 0.681), ("minimum", 0.319)],
+}
+
+
+@pytest.mark.parametrize("rho", TWO_WELLS)
+def test_shares_of_two_wells(rho: float) -> None:
+    found = sd.basins(sd.Map(two_wells(), sd.SAM(rho), lr=0.01), resolution=5000)
+    assert [a.kind for a in found.attractors.values()] == [kind for kind, _ in TWO_WELLS[rho]]
+    shares = [float(found.fractions[k]) for k in found.attractors]
+    assert shares == pytest.approx([share for _, share in TWO_WELLS[rho]], abs=6e-4)
+    assert sum(shares) == pytest.approx(1)
+    for k, attractor in found.attractors.items():
+        if attractor.kind == "maximum":
+            width = float(found.fractions[k]) * 10.004
+            assert width == pytest.approx(2 * rho, abs=3 * 10.004 / 5000)
+            assert attractor.name == "trapping maximum (-1.189)"
+
+
+@pytest.mark.parametrize("lr", [0.1, 1.0, 1.9])
+def test_sine_trap_ends_at_points_that_are_not_stationary(lr: float) -> None:
+    w = 5 * np.pi / 3
+    trap = sd.Landscape(
+        lambda x: 9 / (25 * np.pi**2) * torch.sin(w * x[0]), dim=1, box=[(-0.3, 0.9)], name="sine"
+    )
+    found = sd.basins(sd.Map(trap, sd.SAM(1.0), lr=lr), resolution=240)
+    positions = [float(a.position[0]) for a in found.attractors.values()]
+    assert positions == pytest.approx([-0.1, 0.7], abs=1e-6)
+    assert [a.kind for a in found.attractors.values()] == ["hallucinated"] * 2
+    assert [float(found.fractions[k]) for k in (1, 2)] == pytest.approx([0.5, 0.5], abs=0.01)
+
+
+def test_henon_bounded_share_and_exponent() -> None:
+    found = sd.basins(henon(), [(-2, 2), (-2, 2)], 300)
+    assert found.attractors[1].kind == "chaotic"
+    assert found.attractors[1].exponent == pytest.approx(0.419, abs=0.02)
+    assert float(found.fractions[1]) == pytest.approx(0.4323, abs=0.003)
+    # on a lattice that holds the corners of the box the share is that of the literature
+    axis = np.linspace(-2, 2, 100)
+    lattice = np.stack(np.meshgrid(axis, axis, indexing="ij"), axis=-1)
+    assert (found.label_at(lattice) == 1).mean() == pytest.approx(0.4261, abs=5e-5)
+    assert set(np.unique(found.labels)) == {1, DIVERGED}
+
+
+def test_pendulum_with_a_limit_cycle() -> None:
+    pendulum = sd.Flow.from_function(lambda w: torch.stack([w[1], -0.1 * w[1] + 0.5 - torch.sin(w[0])]), 2)
+    # the cycle runs along the angle: a path on it leaves every box in the plane
+    found = sd.basins(pendulum, [(-np.pi, np.pi), (-10, 10)], (24, 36), max_steps=600)
+    rest = [k for k, a in found.attractors.items() if np.allclose(a.position, [np.pi / 6, 0], atol=1e-6)]
+    assert len(rest) == 1
+    assert found.attractors[rest[0]].kind == "fixed point"
+    settled = found.labels == rest[0]
+    outside = found.label_at([[np.pi / 6 + 0.1, 0.0]])
+    assert outside[0] == rest[0]
+    assert set(np.unique(found.labels[~settled])) <= {LEFT, DIVERGED}
+
+
+def test_himmelblau_is_symmetric_where_its_copy_is() -> None:
+    """A symmetric double well in two dimensions: equal shares, within the interval."""
+    well = sd.Landscape(
+        lambda w: (w[0] ** 2 - 1) ** 2 / 4 + w[1] ** 2 / 2, dim=2, box=[(-2, 2), (-1, 1)], name="well"
+    )
+    for rule in (sd.GD(), sd.SAM(0.3)):
+        found = sd.basins(sd.Map(well, rule, lr=0.05), resolution=60)
+        left, right = (
+            next(f for k, f in found.fractions.items() if found.name_of(k).startswith(f"minimum ({x}"))
+            for x in ("-1", "1")
+        )
+        assert left.lower <= float(right) <= left.upper
+        assert float(left) == float(right)
+
+
+def test_beale_saddle_basin_grows_with_rho() -> None:
+    shares = []
+    for rho in (0.1, 0.3, 0.5):
+        found = sd.basins(sd.Map(sd.landscapes.beale(), sd.SAM(rho), lr=1e-3), resolution=24)
+        name = {a.name: k for k, a in found.attractors.items()}
+        assert "minimum (3, 0.5)" in name
+        shares.append(float(found.fractions[name["trapping saddle (0, 1)"]]))
+    assert shares == sorted(shares)
+    assert shares[2] > 4 * shares[0]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("rho", "name"), [(0.30, "minimum (3, 0.5)"), (0.35, "trapping saddle (0, 1)")])
+def test_beale_threshold(rho: float, name: str) -> None:
+    system = sd.Map(sd.landscapes.beale(), sd.SAM(rho), lr=1e-4)
+    # one cell about (1, 2)
+    found = sd.basins(
+        system, [(1 - 1e-9, 1 + 1e-9), (2 - 1e-9, 2 + 1e-9)], 1, attractors=_beale_attractors(system)
+    )
+    assert found.name_of(int(found.labels[0, 0])) in (name, "left the box")
+    end = sd.trajectory(system, [1.0, 2.0], n_steps=30000, every=30000)[-1]
+    nearest = "trapping saddle (0, 1)" if np.linalg.norm(end - [0, 1]) < 0.1 else "minimum (3, 0.5)"
+    assert nearest == name
+
+
+def _beale_attractors(system: sd.Map) -> dict[int, sd.Attractor]:
+    wide = sd.basins(system, resolution=2, max_steps=200)
+    return wide.attractors
+
+
+def test_names_of_plain_orbits() -> None:
+    logistic = sd.Map.from_function(lambda x, r: r * x * (1 - x), 1, parameters={"r": 3.2})
+    kinds = {2.8: "fixed point", 3.2: "cycle", 3.5: "cycle", 3.9: "chaotic"}
+    periods = {3.2: 2, 3.5: 4}
+    for r, kind in kinds.items():
+        found = sd.basins(logistic.with_parameters(r=r), [(0.0, 1.0)], 64)
+        assert [a.kind for a in found.attractors.values()] == [kind]
+        assert found.attractors[1].period == periods.get(r, 1)
+    assert found.attractors[1].exponent == pytest.approx(0.4945, abs=0.03)
+    two = sd.basins(logistic, [(0.0, 1.0)], 64).attractors[1]
+    assert sorted(two.points[:, 0]) == pytest.approx([0.5130445, 0.7994555], abs=1e-6)
+    assert two.name.startswith("2-cycle about")
+
+
+def test_limit_cycle_of_a_flow() -> None:
+    def van_der_pol(w: torch.Tensor) -> torch.Tensor:
+        return torch.stack([w[1], (1 - w[0] ** 2) * w[1] - w[0]])
+
+    found = sd.basins(sd.Flow.from_function(van_der_pol, 2), [(-3, 3), (-3, 3)], 10)
+    assert [a.kind for a in found.attractors.values()] == ["limit cycle"]
+    assert float(found.fractions[1]) == 1.0
+    assert np.abs(found.attractors[1].points[:, 0]).max() == pytest.approx(2.0086, abs=0.01)
+
+
+def test_flow_of_a_normalised_rule_traps() -> None:
+    found = sd.basins(sd.Flow(sd.landscapes.double_well(), sd.SAM(0.5)), [(-2, 2)], 80)
+    assert [a.name for a in found.attractors.values()] == ["minimum (-1)", "trapping maximum (0)", "minimum (1)"]
+    assert [float(found.fractions[k]) for k in (1, 2, 3)] == pytest.approx([0.375, 0.25, 0.375], abs=0.0126)
+
+
+def test_momentum_and_sections() -> None:
+    system = sd.Map(sd.landscapes.himmelblau(), sd.GD(), lr=0.002, momentum=0.5)
+    found = sd.basins(system, resolution=(12, 1))
+    assert found.labels.shape == (12, 1)
+    assert (found.labels > 0).all()
+    assert len(found.attractors) == 4
+    assert found.attractors[1].states.shape[1] == 4
+
+
+def test_three_dimensions() -> None:
+    bowl = sd.Landscape(
+        lambda w: ((w[0] ** 2 - 1) ** 2 + w[1] ** 2 + w[2] ** 2), dim=3, box=[(-2, 2)] * 3, name="bowl"
+    )
+    found = sd.basins(sd.Map(bowl, sd.GD(), lr=0.05), resolution=6)
+    assert found.labels.shape == (6, 6, 6)
+    assert np.array_equal(found.labels[:3], np.full((3, 6, 6), 1))
+    assert np.array_equal(found.labels[3:], np.full((3, 6, 6), 2))
+
+
+def test_nothing_depends_on_tiles_or_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    system = sd.Map(sd.landscapes.himmelblau(), sd.SAM(0.5), lr=0.01)
+    one = sd.basins(system, resolution=40)
+    monkeypatch.setattr(settle, "TILE", 37)
+    monkeypatch.setattr(settle.workers, "ranges", lambda n: [(a, min(a + 101, n)) for a in range(0, n, 101)])
+    other = sd.basins(system, resolution=40)
+    assert np.array_equal(one.labels, other.labels)
+    assert np.array_equal(one.steps, other.steps)
+    assert repr(one) == repr(other)
+
+
+@pytest.mark.slow
+def test_nothing_depends_on_workers() -> None:
+    system = sd.Map(sd.landscapes.himmelblau(), sd.SAM(0.5), lr=0.01)
+    one, two = (sd.basins(system, resolution=40, workers=n) for n in (1, 2))
+    assert np.array_equal(one.labels, two.labels)
+    assert np.array_equal(one.steps, two.steps)
+
+
+def test_checkpoint_holds_the_result(tmp_path: Path) -> None:
+    system = sd.Map(sd.landscapes.double_well(), sd.SAM(0.3), lr=0.05)
+    path = tmp_path / "job.npz"
+    one = sd.basins(system, [(-2, 2)], 40, checkpoint=path)
+    again = sd.basins(system, [(-2, 2)], 40, checkpoint=path)
+    assert np.array_equal(one.labels, again.labels)
+    assert list(one.attractors) == list(again.attractors)
+    with pytest.raises(ValueError, match="resolution"):
+        sd.basins(system, [(-2, 2)], 41, checkpoint=path)
+
+
+def test_save_and_load(tmp_path: Path) -> None:
+    system = sd.Map(sd.landscapes.double_well(), sd.SAM(0.3), lr=0.05)
+    found = sd.basins(system, [(-2, 2)], 40)
+    found.save(tmp_path / "basins.npz")
+    loaded = sd.Basins.load(tmp_path / "basins.npz", system)
+    assert np.array_equal(found.labels, loaded.labels)
+    assert [a.name for a in loaded.attractors.values()] == [a.name for a in found.attractors.values()]
+    assert np.array_equal(loaded.label_at([[-1.5], [0.01], [1.5]]), [1, 2, 3])
+    with pytest.raises(ValueError, match="system must be"):
+        sd.Basins.load(tmp_path / "basins.npz").label_at([0.0])
+
+
+def test_noise_gives_probabilities() -> None:
+    """Between two balls the share of paths that reach each first is the committor's."""
+    sde = sd.Diffusion(sd.landscapes.double_well(), sd.GD(), lr=0.005, noise=sd.GaussianNoise(std=8.0))
+    found = sd.basins(sde, [(-0.8, 0.8)], 4, replicas=400, radius=0.1, attractors=_wells(), max_steps=20000)
+    assert found.probabilities is not None
+    assert found.probabilities.sum(axis=-1) == pytest.approx(np.ones(4))
+    exact = sd.committor(sde, sd.Ball([-1.0], 0.1), sd.Ball([1.0], 0.1))
+    expected = exact(found.grid.axis(0)[:, None])
+    error = np.sqrt(expected * (1 - expected) / 400)
+    # watched every eight steps of 0.005 only, which shifts both balls alike
+    assert np.abs(found.probabilities[:, 1] - expected) == pytest.approx(np.zeros(4), abs=float(4 * error.max()))
+    assert found.fractions[1] + found.fractions[2] == pytest.approx(1)
+
+
+def _wells() -> dict[int, sd.Attractor]:
+    return {
+        k: sd.Attractor(np.array([[x]]), "minimum", f"minimum ({x})", np.array([x]), 0.1, states=np.array([[x]]))
+        for k, x in ((1, -1.0), (2, 1.0))
+    }
+
+
+def test_noise_is_the_same_in_any_tile(monkeypatch: pytest.MonkeyPatch) -> None:
+    system = sd.Map(sd.landscapes.double_well(), sd.SAM(0.2), lr=0.05, noise=sd.GaussianNoise(std=1.0))
+    one = sd.basins(system, [(-2, 2)], 10, replicas=8)
+    monkeypatch.setattr(settle, "TILE", 7)
+    other = sd.basins(system, [(-2, 2)], 10, replicas=8)
+    assert np.array_equal(one.probabilities, other.probabilities)  # type: ignore[arg-type]
+
+
+# ---- labels that say why
+
+
+def test_all_diverges() -> None:
+    away = sd.Map.from_function(lambda x: 3 * x + 1, 1)
+    found = sd.basins(away, [(1.0, 2.0)], 10)
+    assert (found.labels == DIVERGED).all()
+    assert found.attractors == {}
+    assert float(found.fractions[DIVERGED]) == 1
+    assert "diverged" in repr(found)
+
+
+def test_attractor_outside_the_box() -> None:
+    gd = sd.Map(sd.landscapes.double_well(), sd.GD(), lr=0.1)
+    found = sd.basins(gd, [(0.1, 0.6)], 10)
+    assert (found.labels == LEFT).all()
+    assert found.name_of(LEFT) == "left the box"
+
+
+def test_out_of_steps() -> None:
+    slow = sd.Map(sd.landscapes.double_well(), sd.GD(), lr=1e-5)
+    found = sd.basins(slow, [(-2, 2)], 8, max_steps=50)
+    assert OUT_OF_STEPS in found.labels
+
+
+def test_map_that_returns_nan() -> None:
+    rooted = sd.Map.from_function(lambda x: torch.sqrt(x), 1)
+    found = sd.basins(rooted, [(-1.0, 2.0)], 30)
+    assert (found.labels[:10] == NOT_A_NUMBER).all()
+    assert (found.labels[10:] == 1).all()
+
+
+# ---- bad input
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "text"),
+    [
+        ({"resolution": 0}, ValueError, "resolution must be an integer >= 1, got 0"),
+        ({"resolution": (4, 4)}, ValueError, "one integer or 1"),
+        ({"resolution": 2.5}, ValueError, "resolution"),
+        ({"resolution": "many"}, TypeError, "resolution"),
+        ({"resolution": 10**13}, ValueError, "fit"),
+        ({"box": [(1, -1)]}, ValueError, "lower < upper"),
+        ({"box": [(0, 1), (0, 1)]}, ValueError, "box"),
+        ({"n_starts": 0}, ValueError, "n_starts"),
+        ({"max_steps": 0}, ValueError, "max_steps"),
+        ({"far": -1.0}, ValueError, "far"),
+        ({"recurrence": 1.5}, ValueError, "recurrence"),
+        ({"drift": 0}, ValueError, "drift"),
+        ({"radius": 0.0}, ValueError, "radius"),
+        ({"dt": 0.1}, ValueError, "dt must not be given"),
+        ({"replicas": 4}, ValueError, "replicas"),
+        ({"workers": 0}, ValueError, "workers"),
+        ({"seed": -1}, ValueError, "seed"),
+        ({"executor": 3}, TypeError, "executor"),
+        ({"system": "x"}, TypeError, "system must be a Map"),
+    ],
+)
+def test_bad_input(change: dict[str, Any], error: type[Exception], text: str) -> None:
+    call = {"system": sd.Map(sd.landscapes.double_well(), sd.GD(), lr=0.1), "box": [(-2, 2)], **change}
+    with pytest.raises(error, match=text):
+        sd.basins(**call)
+
+
+def test_box_is_needed() -> None:
+    with pytest.raises(ValueError, match="box must be given"):
+        sd.basins(henon())

@@ -1,0 +1,115 @@
+"""Boundaries: exponents of exact fractals, entropy of smooth ones, kicks and edge states."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+import samdyn as sd
+
+
+def test_smooth_boundary_entropy() -> None:
+    reference = [0.499999, 0.4395, 0.3961, 0.3632, 0.3372]
+    assert [sd.smooth_boundary_entropy(d) for d in range(1, 6)] == pytest.approx(reference, abs=6e-5)
+
+
+def test_straight_boundary() -> None:
+    x, y = np.meshgrid(np.arange(512), np.arange(512), indexing="ij")
+    labels = np.where(x + 0.37 * y > 400, 2, 1)
+    assert float(sd.uncertainty_exponent(labels)) == pytest.approx(1, abs=0.03)
+    assert float(sd.box_dimension(labels)) == pytest.approx(1, abs=0.05)
+    discs = sd.basin_entropy(labels, 8).boundary_entropy
+    assert 0.3 < discs < 0.5
+
+
+def test_cantor_boundary() -> None:
+    """Middle-third Cantor set times a line: box dimension 1 + log 2/log 3 of the boundary, exactly."""
+    levels = 6
+    cantor = np.ones(1, dtype=int)
+    for _ in range(levels):
+        cantor = np.concatenate([cantor, np.zeros(len(cantor), dtype=int), cantor])
+    # label the gaps alternately, so that every interval of the set is a boundary
+    labels = np.cumsum(np.abs(np.diff(cantor, prepend=cantor[0])) > 0) % 2 + 1
+    found = sd.box_dimension(labels, sizes=[3, 9, 27, 81])
+    assert float(found) == pytest.approx(np.log(2) / np.log(3), abs=0.03)
+
+
+def test_entropy_of_exact_patterns() -> None:
+    stripes = np.tile([1, 2], (4, 2))
+    result = sd.basin_entropy(stripes, 2)
+    assert result.entropy == pytest.approx(np.log(2))
+    assert result.boundary_entropy == pytest.approx(np.log(2))
+    assert (result.n_boxes, result.n_boundary) == (4, 4)
+    assert np.isnan(sd.basin_entropy(np.ones((4, 4), dtype=int), 2).boundary_entropy)
+
+
+@pytest.mark.parametrize(
+    ("call", "text"),
+    [
+        (lambda: sd.basin_entropy(np.ones((4, 4), dtype=int), 5), "size must be at most"),
+        (lambda: sd.uncertainty_exponent(np.ones((64, 64), dtype=int)), "boundary"),
+        (lambda: sd.uncertainty_exponent(np.ones((8, 8), dtype=int)), "distances"),
+        (lambda: sd.box_dimension(np.ones((8, 8))), "integer labels"),
+        (lambda: sd.boundary_cells(np.ones(3, dtype=int), 0), "distance"),
+    ],
+    ids=["size", "no boundary", "small", "floats", "distance"],
+)
+def test_bad_input(call: object, text: str) -> None:
+    with pytest.raises(ValueError, match=text):
+        call()  # type: ignore[operator]
+
+
+def well() -> sd.Landscape:
+    return sd.Landscape(
+        lambda w: (w[0] ** 2 - 1) ** 2 / 4 + w[1] ** 2 / 2, dim=2, box=[(-2, 2), (-1, 1)], name="well"
+    )
+
+
+def test_smallest_kick() -> None:
+    found = sd.basins(sd.Map(well(), sd.GD(), lr=0.1), resolution=20)
+    kick = sd.smallest_kick(found, 1)
+    assert kick.distance == pytest.approx(1, abs=1e-4)
+    assert kick.distance >= 1 - 1e-9
+    assert kick.label == 2
+    assert found.label_at(kick.end) == 2
+    trapped = sd.basins(sd.Map(well(), sd.SAM(0.4), lr=0.01), resolution=40)
+    k = next(k for k, a in trapped.attractors.items() if a.name == "minimum (1, 0)")
+    saddle = next(k for k, a in trapped.attractors.items() if "saddle" in a.name)
+    assert sd.smallest_kick(trapped, k, target=saddle).distance < 0.65
+    with pytest.raises(ValueError, match="target"):
+        sd.smallest_kick(found, 1, target=1)
+    with pytest.raises(ValueError, match="attractor must be"):
+        sd.smallest_kick(found, 9)
+
+
+def test_edge_state_is_the_saddle() -> None:
+    tilted = sd.Landscape(
+        lambda w: w[0] ** 4 / 4 - w[0] ** 2 / 2 + 0.1 * w[0] + w[0] * w[1] * 0.3 + w[1] ** 2 / 2, dim=2,
+        box=[(-2, 2), (-2, 2)], name="tilted",
+    )  # fmt: skip
+    flow = sd.Flow(tilted, sd.GD())
+    found = sd.basins(flow, resolution=16)
+    edge = sd.edge_state(found, 1, 2)
+    saddle = sd.fixed_points(flow).select(kind="saddle")[0].x
+    assert edge.converged
+    assert edge.x == pytest.approx(saddle, abs=1e-5)
+    assert edge.labels[0] == 1
+
+
+def test_edge_state_of_fitzhugh_nagumo() -> None:
+    """The origin, between two stable equilibria."""
+    fhn = sd.Flow.from_function(lambda w: torch.stack([10 * (w[0] - w[0] ** 3 - w[1]), -w[1] * 3 + w[0]]), 2)
+    found = sd.basins(fhn, [(-1.5, 1.5), (-1, 1)], 12)
+    assert len(found.attractors) == 2
+    assert np.abs(sd.edge_state(found, 1, 2).x).max() < 1e-4
+
+
+def test_edge_state_needs_a_boundary() -> None:
+    found = sd.basins(sd.Map(well(), sd.GD(), lr=0.1), resolution=10)
+    with pytest.raises(ValueError, match="touch"):
+        sd.edge_state(found, 1, -2)
+    with pytest.raises(ValueError, match="start must be"):
+        sd.edge_state(found, 1, 2, start=([-1.0, 0.0], [-1.5, 0.0]))
+    with pytest.raises(TypeError, match="basins must be"):
+        sd.edge_state(3, 1, 2)  # type: ignore[arg-type]

@@ -1,0 +1,293 @@
+"""Morse graphs against published box counts, and against what intervals must guarantee."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+import samdyn as sd
+from samdyn.basin.box_image import box_image
+from samdyn.basin.box_partition import Level, Members, meeting
+from samdyn.basin.morse_continuation import match_sets
+
+
+def leslie(w: torch.Tensor) -> torch.Tensor:
+    return torch.stack([(19.6 * w[0] + 23.68 * w[1]) * torch.exp(-0.1 * (w[0] + w[1])), 0.7 * w[0]])
+
+
+def mobius(w: torch.Tensor) -> torch.Tensor:
+    return w / (2 - w)
+
+
+LESLIE = sd.Map.from_function(leslie, dim=2, box=[(-0.001, 90), (-0.001, 70)], name="Leslie")
+
+
+def product_map(dim: int) -> sd.Map:
+    return sd.Map.from_function(mobius, dim=dim, box=[(0, 1.2)] * dim)
+
+
+def sizes(graph: sd.MorseGraph) -> list[int]:
+    return sorted(len(boxes) for boxes in graph.sets.values())
+
+
+@pytest.mark.parametrize(("dim", "resolution", "reach", "reduced"), [(2, 64, 119, 40), (3, 32, 1603, 300)])
+def test_grid_of_fixed_points(dim: int, resolution: int, reach: int, reduced: int) -> None:
+    """x / (2 - x) in each coordinate: five recurrent boxes on a line (CMGDB 1.5.2 has the same counts)."""
+    graph = sd.morse_graph(product_map(dim), resolution=resolution, image="corners")
+    assert sizes(graph) == [1] * 5**dim
+    assert graph.reachability.number_of_edges() == reach
+    assert graph.graph.number_of_edges() == reduced
+
+
+def test_artefacts_are_discarded() -> None:
+    """Of the 25 sets four hold fixed points, at the corners of the unit square."""
+    graph = sd.morse_graph(product_map(2), resolution=64, image="corners", discard=4)
+    assert sizes(graph) == [1] * 4
+    assert graph.n_discarded == 21
+    ends = {tuple(np.round(graph.graph.nodes[k]["center"]).astype(int)) for k in graph.sets}
+    assert ends == {(0, 0), (0, 1), (1, 0), (1, 1)}
+    assert graph.graph.number_of_edges() == 4
+
+
+@pytest.mark.parametrize(("resolution", "large"), [(64, 1128), (128, 3542)])
+def test_leslie_on_uniform_grids(resolution: int, large: int) -> None:
+    graph = sd.morse_graph(LESLIE, resolution=resolution, image="padded")
+    assert sizes(graph) == [1, large]
+    assert list(graph.graph.edges) == [(1, 0)]
+
+
+def test_leslie_adaptive() -> None:
+    """20 bisections, small sets followed through 24: four sets with padded images.
+
+    CMGDB reports six reachable pairs, since it lets parts of sets inherit what the whole reaches; the graph
+    on the uniform grid has five, as here.
+    """
+    padded = sd.morse_graph(LESLIE, resolution=1024, image="padded", discard=4)
+    assert sizes(padded) == [1, 427, 1261, 64417]
+    assert padded.graph.number_of_edges() == 3
+    assert padded.reachability.number_of_edges() == 5
+    interval = sd.morse_graph(LESLIE, resolution=1024, discard=4)
+    assert len(interval) == 4
+    assert interval.rigorous
+    assert not padded.rigorous
+    assert 45372 in sizes(sd.morse_graph(LESLIE, resolution=1024, image="corners", discard=4))
+
+
+def test_same_graph_as_cmgdb() -> None:
+    CMGDB = pytest.importorskip("CMGDB")
+
+    def step(x: list[float]) -> list[float]:
+        return [(19.6 * x[0] + 23.68 * x[1]) * np.exp(-0.1 * (x[0] + x[1])), 0.7 * x[0]]
+
+    def rectangle(r: list[float]) -> list[float]:
+        return CMGDB.BoxMap(step, r, padding=True)
+
+    model = CMGDB.Model(12, 12, [-0.001, -0.001], [90.0, 70.0], rectangle)
+    theirs, _ = CMGDB.ComputeMorseGraph(model)
+    ours = sd.morse_graph(LESLIE, resolution=64, image="padded")
+    start, side = np.array([-0.001, -0.001]), np.array([90.001, 70.001]) / 64
+
+    def cells(middles: np.ndarray) -> list[list[int]]:
+        return sorted(np.floor((middles - start) / side).astype(int).tolist())
+
+    rectangles = [np.reshape(theirs.morse_set_boxes(v), (-1, 2, 2)) for v in range(theirs.num_vertices())]
+    found = sorted(cells(r.mean(axis=1)) for r in rectangles)
+    assert found == sorted(cells(boxes.mean(axis=2)) for boxes in ours.sets.values())
+    assert len(theirs.edges()) == ours.graph.number_of_edges()
+
+
+@pytest.mark.parametrize("image", ["interval", "lipschitz"])
+@pytest.mark.parametrize(
+    "system",
+    [
+        LESLIE,
+        sd.Map(sd.landscapes.himmelblau(), sd.SAM(0.5), lr=0.01),
+        sd.Map(sd.landscapes.himmelblau(), sd.UnifiedSAM(0.2, 0.5), lr=0.005),
+        sd.Map(sd.landscapes.saddle(1.0, 1.0), sd.USAM(1.5), lr=0.1),
+    ],
+    ids=["leslie", "sam", "unified", "usam"],
+)
+def test_images_hold_every_point(system: sd.Map, image: str) -> None:
+    """Random points of random boxes, some of them around critical points, are mapped into the rectangles."""
+    rng = np.random.default_rng(0)
+    bound, kind = box_image(system, image)
+    assert kind == image
+    box = np.array(system.box if system.box is not None else [(-2, 2), (-2, 2)])
+    center = rng.uniform(box[:, 0], box[:, 1], (300, 2))
+    if system.landscape is not None:
+        known = np.array([point.x for point in system.landscape.critical_points])
+        center[: 10 * len(known)] = np.repeat(known, 10, axis=0)
+    half = 10 ** rng.uniform(-5, -0.5, (300, 1))
+    lower, upper = bound(center - half, center + half)
+    for _ in range(40):
+        x = center + half * rng.uniform(-1, 1, center.shape)
+        y = system(x)
+        assert (lower <= y).all()
+        assert (y <= upper).all()
+
+
+def test_adaptive_and_uniform_agree() -> None:
+    """With intervals the sets are the same, and what reaches what is at most coarser."""
+    uniform = sd.morse_graph(LESLIE, resolution=256, adaptive=False)
+    adaptive = sd.morse_graph(LESLIE, resolution=256, adaptive=True)
+    assert adaptive.n_images < uniform.n_images / 3
+    one, other = (sorted(boxes.tolist() for boxes in graph.sets.values()) for graph in (uniform, adaptive))
+    assert one == other
+    position = {tuple(map(float, uniform.graph.nodes[k]["center"])): k for k in uniform.sets}
+    name = {k: position[tuple(map(float, adaptive.graph.nodes[k]["center"]))] for k in adaptive.sets}
+    found = {(name[i], name[j]) for i, j in adaptive.reachability.edges}
+    assert set(uniform.reachability.edges) <= found
+
+
+def test_orbits_follow_the_graph() -> None:
+    """Starts in a region of attraction end in its set; no orbit leaves the box from there."""
+    graph = sd.morse_graph(LESLIE, resolution=1024, discard=4)
+    rng = np.random.default_rng(1)
+    for node in (k for k, kind in graph.kind.items() if kind == "attracting"):
+        boxes = graph.region_of_attraction(node)
+        chosen = boxes[rng.integers(len(boxes), size=500)]
+        x = rng.uniform(chosen[..., 0], chosen[..., 1])
+        for _ in range(500):
+            x = LESLIE(x)
+            assert (x >= graph.box[:, 0]).all()
+            assert (x <= graph.box[:, 1]).all()
+        inside = graph.sets[node]
+        hit = [((inside[..., 0] <= p) & (p <= inside[..., 1])).all(axis=1).any() for p in x[:100]]
+        assert all(hit)
+
+
+def test_trapping_maximum_under_sam() -> None:
+    """Double well: the maximum attracts from within 2 rho, and the proof is by intervals."""
+    rho = 0.3
+    step = sd.Map(sd.landscapes.double_well(), sd.SAM(rho), lr=0.01)
+    graph = sd.morse_graph(step, [(-1.6, 1.6)], resolution=6400)
+    middle = next(
+        k for k, c in graph.graph.nodes(data="center") if abs(c[0]) < 0.02 and graph.kind[k] == "attracting"
+    )
+    low, high = graph.region_of_attraction(middle)[:, 0].T
+    assert -rho <= low.min() < -0.9 * rho + 0.1
+    assert 0 < high.max() <= rho
+    assert graph.rigorous
+    assert len([k for k in graph.kind.values() if k == "attracting"]) == 3
+
+
+def test_flow_by_its_time_map() -> None:
+    flow = sd.Flow(sd.landscapes.double_well(), sd.GD())
+    with pytest.warns(UserWarning, match="padded"):
+        graph = sd.morse_graph(flow, [(-2.0, 2.1)], resolution=64, duration=2.0)
+    attracting = [graph.graph.nodes[k]["center"][0] for k, kind in graph.kind.items() if kind == "attracting"]
+    assert sorted(np.round(attracting)) == [-1, 1]
+    assert graph.image == "padded"
+
+
+def test_map_that_cannot_be_traced() -> None:
+    def halved(w: torch.Tensor) -> torch.Tensor:
+        return 0.5 * torch.sort(w).values
+
+    with pytest.warns(UserWarning, match="intervals"):
+        graph = sd.morse_graph(sd.Map.from_function(halved, dim=2), [(-1.0, 1.1)] * 2, resolution=16)
+    assert graph.image == "padded"
+
+
+def test_iterates_remove_artefacts_of_small_steps() -> None:
+    step = sd.Map(sd.landscapes.double_well(), sd.USAM(1.5), lr=0.1)
+    once = sd.morse_graph(step, [(-1.52, 1.5)], resolution=300)
+    often = sd.morse_graph(step, [(-1.52, 1.5)], resolution=300, iterates=20)
+    assert len(often) < 10 < 50 < len(once)
+    attracting = sorted(
+        often.graph.nodes[k]["center"][0] for k, kind in often.kind.items() if kind == "attracting"
+    )
+    assert attracting == pytest.approx([-1, 0, 1], abs=0.01)
+
+
+def test_along_a_parameter() -> None:
+    """The maximum of the double well becomes an attractor of USAM at rho = 1."""
+    step = sd.Map(sd.landscapes.double_well(), sd.USAM(0.5), lr=0.1)
+    over = sd.morse_continuation(step, "rho", [0.5, 0.8, 1.3], [(-1.52, 1.5)], resolution=300, iterates=20)
+    counts = [sum(kind == "attracting" for kind in graph.kind.values()) for graph in over.graphs]
+    assert counts == [2, 2, 3]
+    assert over.changes()[-1][:2] == (0.8, 1.3)
+    wells = [
+        {names[k] for k in graph.sets if abs(abs(graph.graph.nodes[k]["center"][0]) - 1) < 0.02}
+        for graph, names in zip(over.graphs, over.names, strict=True)
+    ]
+    assert wells[0] <= wells[1] | wells[0]
+    assert len(wells[0] & wells[2]) == 2  # the minima keep their names
+    assert match_sets(over.graphs[:1]) == ({k: k for k in over.graphs[0].sets},)
+    assert "rho" in repr(over)
+
+
+def test_blocks_of_closed_boxes() -> None:
+    level = Level(np.array([[0.0, 1.0], [0.0, 2.0]]), (4, 4))
+    first, last, outside = level.blocks(
+        np.array([[0.3, 0.6], [0.25, 0.5], [-1.0, 0.1], [1.5, 0.1], [np.nan, 0.0]]),
+        np.array([[0.4, 0.9], [0.5, 0.5], [0.1, 0.2], [1.6, 0.2], [1.0, 1.0]]),
+    )
+    assert first[:3].tolist() == [[1, 1], [0, 0], [0, 0]]
+    assert last[:3].tolist() == [[1, 1], [2, 1], [0, 0]]  # what touches a face meets both sides
+    assert (last[3] < first[3]).any()
+    assert outside.tolist() == [False, False, True, True, True]
+    assert first[4].tolist() == [0, 0]
+    assert last[4].tolist() == [3, 2]
+    wide = Members(level, np.array([0, 5, 15]))
+    listed = list(meeting(level, first, last, wide))
+    assert np.concatenate([counts for _, counts, _ in listed]).tolist() == [1, 2, 1, 0, 2]
+    assert np.concatenate([places for _, _, places in listed]).tolist() == [1, 0, 1, 0, 0, 1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"image": "convex"}, "image must be one of"),
+        ({"resolution": 0}, "resolution"),
+        ({"resolution": (4, 4, 4)}, "resolution"),
+        ({"resolution": 10**6, "adaptive": False}, "fit"),
+        ({"resolution": 1001, "adaptive": True}, "divisible"),
+        ({"box": [(0, 0), (0, 1)]}, "box"),
+        ({"duration": 1.0}, "duration"),
+        ({"discard": -1}, "discard"),
+        ({"iterates": 0}, "iterates"),
+    ],
+    ids=["image", "zero", "length", "memory", "odd", "flat box", "duration", "discard", "iterates"],
+)
+def test_bad_arguments(arguments: dict[str, object], message: str) -> None:
+    with pytest.raises((ValueError, TypeError), match=message):
+        sd.morse_graph(LESLIE, **arguments)  # type: ignore[arg-type]
+
+
+def test_bad_systems() -> None:
+    loss = sd.landscapes.double_well()
+    with pytest.raises(ValueError, match="noise"):
+        sd.morse_graph(sd.Map(loss, sd.GD(), lr=0.1, noise=sd.GaussianNoise(std=1.0)))
+    with pytest.raises(TypeError, match="Map or a Flow"):
+        sd.morse_graph(loss)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="constant coefficients"):
+        sd.morse_graph(sd.Map(loss, sd.SAM(sd.schedules.PowerDecay(0.1)), lr=0.1))
+    with pytest.raises(ValueError, match="box must be given"):
+        sd.morse_graph(sd.Map(loss, sd.GD(), lr=0.1, momentum=0.5))
+    with pytest.raises(ValueError, match="duration"):
+        sd.morse_graph(sd.Flow(loss, sd.GD()))
+    graph = sd.morse_graph(sd.Map(loss, sd.GD(), lr=0.1), [(-1.52, 1.5)], resolution=64)
+    with pytest.raises(ValueError, match="attracting"):
+        graph.region_of_attraction(99)
+
+
+def test_everything_leaves() -> None:
+    graph = sd.morse_graph(sd.Map.from_function(lambda w: w + 10.0, dim=1), [(0.0, 1.0)], resolution=16)
+    assert len(graph) == 0
+    assert "0 sets" in repr(graph)
+
+
+def test_pictures() -> None:
+    graph = sd.morse_graph(LESLIE, resolution=128)
+    ax = graph.plot()
+    assert ax.get_xlim() == pytest.approx((-0.001, 90))
+    assert "Morse sets" in ax.get_title()
+    assert "<table>" in graph._repr_html_()
+    cube = sd.morse_graph(product_map(3), resolution=16, image="corners")
+    assert cube.plot(coordinates=(0, 2)).get_ylabel() == "$x_{3}$"
+    with pytest.raises(ValueError, match="coordinates"):
+        cube.plot(coordinates=(1, 1))
+    with pytest.raises(TypeError, match="ax must be"):
+        graph.plot(ax=3)
