@@ -1,6 +1,6 @@
 """First exit times in samdyn and in other software: the same problem, checked, then timed.
 
-    python benchmarks/escape.py [--paths 10000 100000] [--only samdyn numba] [--markdown] [--clock cpu]
+    python benchmarks/escape.py [--paths 10000 100000] [--peers none] [--only numba] [--markdown]
 
 The problem is in contestants/problem.py. Each contestant runs in a process of its own, on one core and one
 thread, in single precision where it has it.
@@ -14,7 +14,9 @@ thread, in single precision where it has it.
    of two runs after one that compiles (the first call is given by itself). A path-step is one step of a
    path still inside. A contestant that cannot stop at exits follows every path to the end; all of its steps
    count, and it is marked.
-3. Cost against dimension, number of processes, and memory.
+3. Cost of the bridge, and cost against dimension, number of processes, and memory.
+
+benchmarks/kernel.py times the inner loop of samdyn by itself.
 """
 
 from __future__ import annotations
@@ -56,11 +58,9 @@ ONE_THREAD = {
     "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1",
 }
 CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
+PEERS = tuple(package for package in MODULES.values() if package != "samdyn")
 REFERENCE = "samdyn compiled, bridge"
-DIMENSIONS = (1, 2, 4, 8, 16)
 WITH_DIMENSIONS = (REFERENCE, "torch eager, closed gradient", "jax.lax.scan", "torchsde")
-SWEEP_PATHS = 100_000
-MEMORY_PATHS = 1_000_000
 
 
 # ---- in the process of a contestant
@@ -87,7 +87,8 @@ def child(task: dict[str, Any]) -> dict[str, Any]:
             answer["rate"][f"{rule}|{n}"] = cell = rate(job, n, (first, slowest), task)
             slowest = min(slowest, 1e6 * cell["rate"])
     if task.get("memory"):
-        answer["memory"] = memory(make("SAM(0.2)", MEMORY_PATHS, 2, DT, 2), make("SAM(0.2)", 1000, 2, DT, 2))
+        n = task["memory"]
+        answer["memory"] = memory(make("SAM(0.2)", n, 2, DT, 2), make("SAM(0.2)", 1000, 2, DT, 2), n)
     return answer
 
 
@@ -119,15 +120,15 @@ def rate(job: Any, n_paths: int, before: tuple[float, float], task: dict[str, An
     }
 
 
-def memory(job: Any, small: Any) -> float:
+def memory(job: Any, small: Any, n_paths: int) -> float:
     """Peak bytes a path above what the process held before, after a small job has loaded everything."""
     small.advance(128)
     with contextlib.suppress(OSError):  # Linux: start the peak anew
         Path("/proc/self/clear_refs").write_text("5")
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    job.advance(32)
+    job.advance(128)
     unit = 1 if sys.platform == "darwin" else 1024
-    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * unit / MEMORY_PATHS
+    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * unit / n_paths
 
 
 # ---- in the main process
@@ -226,14 +227,23 @@ def main() -> int:
     parser.add_argument("--paths", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
     parser.add_argument("--rules", nargs="+", default=["GD", "USAM(0.2)", "SAM(0.2)"])
     parser.add_argument("--only", nargs="+", help="contestants whose name contains one of these")
+    parser.add_argument(
+        "--peers", nargs="+", default=["all"], help="packages besides samdyn, or none: " + ", ".join(PEERS)
+    )
     parser.add_argument("--steps", type=int, default=2000, help="step limit of a timed job")
     parser.add_argument("--seconds", type=float, default=2.0, help="time allowed to a timed run")
     parser.add_argument("--check-paths", type=int, default=4000)
     parser.add_argument("--clock", choices=("wall", "cpu"), default="wall", help="cpu on a busy machine")
     parser.add_argument("--core", type=int, help="core that contestants are bound to; the last by default")
+    parser.add_argument("--sweep-paths", type=int, default=100_000, help="paths of the other tables")
+    parser.add_argument("--memory-paths", type=int, default=1_000_000)
+    parser.add_argument("--dimensions", type=int, nargs="+", default=[1, 2, 4, 8, 16])
     parser.add_argument("--no-sweeps", action="store_true", help="the throughput table only")
     parser.add_argument("--markdown", action="store_true", help="write the tables in markdown")
     options = parser.parse_args()
+    unknown = set(options.peers) - {"all", "none", *PEERS}
+    if unknown:
+        parser.error(f"--peers must be among all, none, {', '.join(PEERS)}, got {', '.join(unknown)}")
     if options.child:
         print(json.dumps(child(json.loads(options.child))))
         return 0
@@ -244,6 +254,8 @@ def main() -> int:
     contestants: dict[str, str] = {}
     broken: list[str] = []
     for module, package in MODULES.items():
+        if package != "samdyn" and not {package, "all"} & set(options.peers):
+            continue
         if importlib.util.find_spec(package) is None:
             print(f"missing, not timed: {package} is not installed\n")
             continue
@@ -276,6 +288,7 @@ def main() -> int:
     print("Mean exit time of the check\n")
     print(table(["", *options.rules], [[name, *cells] for name, cells in verdict.items()], options.markdown))
     throughput(results, options)
+    bridge_cost(results, options)
     if not options.no_sweeps:
         sweeps(options, {name: contestants[name] for name in results})
     wrong = [name for name, cells in verdict.items() if any("WRONG" in cell for cell in cells)]
@@ -305,22 +318,38 @@ def throughput(results: dict[str, dict[str, Any]], options: argparse.Namespace) 
     )
 
 
+def bridge_cost(results: dict[str, dict[str, Any]], options: argparse.Namespace) -> None:
+    """What the bridge adds to whole jobs; the two ran one after the other."""
+    rates = [results.get(f"samdyn compiled, {way}", {}).get("rate") for way in ("plain", "bridge")]
+    if None in rates:
+        return
+    plain, bridge = rates
+    rows = [
+        [rule, *(f"{plain[key]['rate'] / bridge[key]['rate'] - 1:+.0%}" for key in keys)]
+        for rule in options.rules
+        for keys in [[f"{rule}|{n}" for n in options.paths]]
+    ]
+    head = ["", *[f"{n:.0e} paths".replace("e+0", "e") for n in options.paths]]
+    print("Cost of the bridge: time of a path-step with it, against whole steps, in samdyn compiled\n")
+    print(table(head, rows, options.markdown), flush=True)
+
+
 def sweeps(options: argparse.Namespace, contestants: dict[str, str]) -> None:
-    rows = []
+    rows, n_paths = [], options.sweep_paths
     for variant in (name for name in WITH_DIMENSIONS if name in contestants):
         row = [variant]
-        for dim in DIMENSIONS:
-            answer = start_child(options, contestants[variant], variant, dim=dim, paths=[SWEEP_PATHS])
-            rate_of = answer.get("rate", {}).get(f"SAM(0.2)|{SWEEP_PATHS}")
+        for dim in options.dimensions:
+            answer = start_child(options, contestants[variant], variant, dim=dim, paths=[n_paths])
+            rate_of = answer.get("rate", {}).get(f"SAM(0.2)|{n_paths}")
             row.append(f"{rate_of['rate']:.1f}" if rate_of else "failed")
         rows.append(row)
-    print(f"SAM(0.2), {SWEEP_PATHS:,} paths: million path-steps a second in dimension\n")
-    print(table(["", *map(str, DIMENSIONS)], rows, options.markdown), flush=True)
+    print(f"SAM(0.2), {n_paths:,} paths: million path-steps a second in dimension\n")
+    print(table(["", *map(str, options.dimensions)], rows, options.markdown), flush=True)
     rows = []
     for variant, module in contestants.items():
-        answer = start_child(options, module, variant, memory=True)
+        answer = start_child(options, module, variant, memory=options.memory_paths)
         rows.append([variant, f"{answer['memory']:.0f}" if "memory" in answer else "failed"])
-    print(f"Peak memory, {MEMORY_PATHS:,} paths, above the process before: bytes a path\n")
+    print(f"Peak memory, {options.memory_paths:,} paths, above the process before: bytes a path\n")
     print(table(["", "bytes"], rows, options.markdown), flush=True)
     if REFERENCE in contestants:
         processes(options)
@@ -332,10 +361,11 @@ def processes(options: argparse.Namespace) -> None:
 
     cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else [None, None]
     wall = argparse.Namespace(**{**vars(options), "clock": "wall"})
-    key, rows = f"SAM(0.2)|{SWEEP_PATHS}", []
+    n_paths = options.sweep_paths
+    key, rows = f"SAM(0.2)|{n_paths}", []
 
     def one(core: int | None, **more: Any) -> float:
-        answer = start_child(wall, "samdyn_", REFERENCE, paths=[SWEEP_PATHS], core=core, **more)
+        answer = start_child(wall, "samdyn_", REFERENCE, paths=[n_paths], core=core, **more)
         return float(answer["rate"][key]["rate"]) if "rate" in answer else float("nan")
 
     alone = one(cores[-1])
@@ -347,7 +377,7 @@ def processes(options: argparse.Namespace) -> None:
         if HAS_WORKERS:
             two = one(None, workers=2, seconds=4 * wall.seconds)
             rows.append(["exit_times(workers=2)", f"{two:.1f}", f"{two / alone:.2f}"])
-    print(f"{REFERENCE}, SAM(0.2), {SWEEP_PATHS:,} paths: million path-steps a second by the wall clock\n")
+    print(f"{REFERENCE}, SAM(0.2), {n_paths:,} paths: million path-steps a second by the wall clock\n")
     print(table(["", "rate", "times one"], rows, options.markdown), flush=True)
 
 

@@ -1,6 +1,7 @@
 """Basins of attraction: which attractor a start goes to, how large the basins are, and their boundaries."""
 
 from samdyn.basin.attractors import Attractor
+from samdyn.basin.basin_graph import basin_graph
 from samdyn.basin.basins import Basins, basins
 from samdyn.basin.boundary import (
     BasinEntropy,
@@ -17,6 +18,7 @@ from samdyn.basin.fractions import Fraction, wilson_interval
 from samdyn.basin.matching import match_attractors, tipping_probabilities
 from samdyn.basin.morse_continuation import MorseContinuation, match_sets, morse_continuation
 from samdyn.basin.morse_graph import MorseGraph, morse_graph
+from samdyn.basin.rate_graph import rate_graph
 from samdyn.basin.sampling import BasinFractions, basin_fractions
 
 __all__ = [
@@ -34,6 +36,7 @@ __all__ = [
     "basin_continuation",
     "basin_entropy",
     "basin_fractions",
+    "basin_graph",
     "basins",
     "boundary_cells",
     "boundary_pairs",
@@ -43,6 +46,7 @@ __all__ = [
     "match_sets",
     "morse_continuation",
     "morse_graph",
+    "rate_graph",
     "smallest_kick",
     "smooth_boundary_entropy",
     "tipping_probabilities",

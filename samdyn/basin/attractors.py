@@ -11,7 +11,7 @@ Names
 2. Under a normalised rule a map cannot stop at a critical point: it hovers on a small cycle or in small chaos
    about it. All that hovers about one critical point is one attractor with its name; if it is no minimum,
    "trapping saddle (0, 1)". Hovering about z means: of an extent of at most ten times lr r |H| (r the length
-   of the perturbation), with z within 0.6 extents of its middle; for a minimum, within 3 r, since along a
+   of the perturbation), with z between its ends; for a minimum, within 3 r, since along a
    flat valley the cycle settles beside it.
 3. Else a map's orbit that returns to 1e-6 of its extent after p steps is a "p-cycle".
 4. Else the largest Lyapunov exponent decides, from two orbits held 1e-7 apart: above 4 standard errors and
@@ -36,6 +36,7 @@ from samdyn.systems.jump import jump_length
 from samdyn.systems.map import Map
 
 LARGEST_PERIOD = 512
+AROUND = 1.05  # z is between the ends of what hovers about it: this far from the middle, in half extents
 MOST_DIM = 12  # above, fixed points are not searched for
 HOVER_ORBITS, HOVER_STEPS, HOVER_KEPT = 8, 3000, 192
 KINDS = (
@@ -150,10 +151,10 @@ def _around(motion: Motion, course: Course, point: FixedPoint) -> Array:
     orbits = np.stack(kept).transpose(2, 0, 1)
     # only those that hover about the point, instead of having gone elsewhere
     x = orbits[:, :, : len(point.x)]
-    middle = x.mean(axis=1)
+    middle = (x.min(axis=1) + x.max(axis=1)) / 2
     extent = np.linalg.norm(x - middle[:, None], axis=2).max(axis=1)
     diagonal = float(np.linalg.norm(course.box[:, 1] - course.box[:, 0]))
-    about = np.linalg.norm(middle - point.x, axis=1) <= np.maximum(0.6 * extent, 1e-4 * diagonal)
+    about = np.linalg.norm(middle - point.x, axis=1) <= np.maximum(AROUND * extent, 1e-4 * diagonal)
     # orbit by orbit, so that cycles can be read off
     return np.asarray(orbits[about].reshape(-1, size))
 
@@ -218,7 +219,7 @@ def _owner(course: Course, candidate: Candidate, points: Sequence[FixedPoint]) -
     length = jump_length(rule)
     if extent > max(10 * lr * length * stiffness, 1e-3 * diagonal):
         return None
-    if distance <= max(0.6 * extent, 1e-4 * diagonal):
+    if distance <= max(AROUND * extent, 1e-4 * diagonal):
         return nearest
     # in a flat valley the cycle across it settles beside the minimum, by a distance of the order of rho
     hovers = extent > 1e-9 * diagonal and nearest.kind == "minimum"

@@ -5,8 +5,8 @@ Algorithm
 A state belongs to attractor k when it lies within `radius_k` of one of its points. The radius is not assumed
 but measured (`capture_radii`): probes start at the distances eps_j = eps_max / 2^j from points of the
 attractor, in random directions, and are followed for `n_steps`; eps_j passes if every one of its probes ends
-nearer to this attractor than to any other, and within eps_j of it (or within the attractor's grain, the
-distance between neighbouring points of its sample). The radius is the largest eps_j such that it and all
+nearer to this attractor than to any other, and within eps_j of it (or within the attractor's gaps, the
+widest distance between neighbouring points of its sample, thrice). The radius is the largest eps_j such that it and all
 smaller ones pass, halved since the probes are few, and eps_max a quarter of the distance to the nearest other
 attractor. If not even the smallest
 passes, the set repels in some direction, or is only slow, and is no attractor.
@@ -113,6 +113,13 @@ def grain(states: Array) -> float:
     return float(np.quantile(cKDTree(states).query(states, k=2)[0][:, 1], 0.98))
 
 
+def widest_gap(states: Array) -> float:
+    """Largest distance from a point of a sample to the nearest other one; 0 for a few points."""
+    if len(states) <= FEW:
+        return 0.0
+    return float(cKDTree(states).query(states, k=2)[0][:, 1].max())
+
+
 def capture_radii(
     motion: Motion,
     sets: Sequence[Array],
@@ -150,7 +157,7 @@ def capture_radii(
         return []
     rng = np.random.default_rng(12345)
     trees = [cKDTree(s) for s in sets]
-    grains = [grain(s) for s in sets]
+    floors = [max(hover, 3 * widest_gap(s)) for s in sets]
     starts, levels = [], []
     for k in among:
         others = [float(tree.query(sets[k])[0].min()) for i, tree in enumerate(trees) if i != k]
@@ -173,7 +180,7 @@ def capture_radii(
     for row, (k, level) in enumerate(zip(among, levels, strict=True)):
         own = distance[k, row]
         nearest = own <= distance[:, row].min(axis=0)
-        close = own <= np.maximum(level[:, None], max(3 * grains[k], hover))
+        close = own <= np.maximum(level[:, None], floors[k])
         passed = (nearest & close & finite.reshape(len(among), N_LEVELS, -1)[row]).all(axis=1)
         run = np.cumprod(passed[::-1])[::-1].astype(bool)  # it and all smaller ones
         radii.append(SAFETY * float(level[run][0]) if run.any() else 0.0)

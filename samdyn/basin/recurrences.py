@@ -49,7 +49,7 @@ N_LOOKS = 64
 MOST_STORED = 2048
 TAIL = 2048
 MOST_AT_ONCE = 32
-N_CELLS = 4096
+N_CELLS, MOST_ALONG = 4096, 128  # of the grid on which visits are counted, and along a side
 MOST_COMPARED = 512  # points of a sample, when two are compared
 POINT = 1e-7  # of the box: what is smaller counts as standing still
 
@@ -247,7 +247,7 @@ def settled(kept: Array, course: Course, rules: Rules) -> npt.NDArray[np.bool_]:
 def _recurrence(first: Array, second: Array, course: Course) -> float:
     """Share of the second half's visits that go to cells visited in the first."""
     dim = len(course.box)
-    side = max(8, round(N_CELLS ** (1 / dim)))
+    side = min(MOST_ALONG, max(8, round(N_CELLS ** (1 / dim))))
     width = (course.box[:, 1] - course.box[:, 0]) / side
     # cells that lie half a cell off the orbit's own middle
     origin = first[:, :dim].mean(axis=0) - 0.5 * width

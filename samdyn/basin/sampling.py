@@ -8,8 +8,8 @@ Starts are drawn uniformly in the box, independently, from the seed. Two methods
 - "features": no attractor is looked for. Every start is followed for `max_steps`, and a feature vector is
   made of its last `tail` points (by default mean and standard deviation of each coordinate). Starts whose
   features hang together are one group (single linkage of up to `MOST_CLUSTERED` of them, cut at
-  `tolerance` times the spread of all; the others join the group of their nearest neighbour if it is within
-  that distance). This works in any dimension and for attractors of any shape, as long as the features tell
+  `tolerance` box diagonals, for features of the caller in their own units; the others join the group of their
+  nearest neighbour). This works in any dimension and for attractors of any shape, as long as the features tell
   them apart and `max_steps` is long enough: it has no test of either.
 
 The error of a fraction is statistical in both, with a Wilson interval.
@@ -131,7 +131,7 @@ def basin_fractions(
         With method "features": tails (n, tail, dim) to feature vectors (n, k).
     tail, tolerance
         With method "features": points at the end that features are made of, and the distance at which
-        groups are separate, relative to the spread of all features.
+        groups are separate: in diagonals of the box, for features of the caller in their own units.
     n_starts, max_steps, far, radius, dt, seed, workers, executor
         As in `basins`. With "features" every start is followed for `max_steps`, 10 000 by default (1000
         strides of a flow).
@@ -218,7 +218,8 @@ def _by_features(
             raise ValueError(f"features must return an array of shape (n, k), got shape {made.shape}")
         values = np.full((len(x), made.shape[1]), np.nan)
         values[fine] = made
-        labels[fine] = _groups(made, tolerance)
+        unit = float(np.linalg.norm(course.box[:, 1] - course.box[:, 0])) if features is None else 1.0
+        labels[fine] = _groups(made, tolerance * unit)
         for k in range(1, int(labels.max()) + 1):
             one = kept[np.flatnonzero(labels == k)[0]]
             place = "(" + ", ".join(f"{v:.4g}" for v in one.mean(axis=0)[:4])
@@ -227,13 +228,11 @@ def _by_features(
     return BasinFractions(labels, x, attractors, course.box, course.system, values)
 
 
-def _groups(values: Array, tolerance: float) -> npt.NDArray[Any]:
+def _groups(values: Array, reach: float) -> npt.NDArray[Any]:
     """Groups of feature vectors by single linkage, numbered from 1 in the order of their size."""
-    spread = float(np.ptp(values, axis=0).max())
-    if spread == 0 or len(values) == 1:
+    if len(values) == 1 or float(np.ptp(values, axis=0).max()) == 0:
         return np.ones(len(values), dtype=np.int16)
-    reach = tolerance * spread
-    chosen = np.unique(np.linspace(0, len(values) - 1, min(len(values), MOST_CLUSTERED)).astype(int))
+        chosen = np.unique(np.linspace(0, len(values) - 1, min(len(values), MOST_CLUSTERED)).astype(int))
     groups = fcluster(linkage(values[chosen], "single"), reach, criterion="distance")
     nearest = cKDTree(values[chosen]).query(values)[1]
     labels = groups[nearest]

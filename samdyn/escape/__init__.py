@@ -11,6 +11,7 @@ from samdyn.escape.exit_times import exit_times
 from samdyn.escape.field import Field
 from samdyn.escape.kolmogorov import ExitRate, committor, exit_rate, mean_exit_time
 from samdyn.escape.location import ExitLocation
+from samdyn.escape.minimum_action import ActionPath, minimum_action
 from samdyn.escape.rare_exits import rare_exit_time
 from samdyn.escape.rare_results import RareExitTime, RareProbability
 from samdyn.escape.regions import Ball, Box, HalfSpace, Region
@@ -20,6 +21,7 @@ from samdyn.escape.survival import Survival
 from samdyn.escape.tail import TailRate
 
 __all__ = [
+    "ActionPath",
     "Ball",
     "Box",
     "ChainExitTime",
@@ -48,6 +50,7 @@ __all__ = [
     "logrank",
     "mean_exit_time",
     "mean_squared_displacement",
+    "minimum_action",
     "rare_committor",
     "rare_exit_time",
     "ratio_of_means",

@@ -186,7 +186,8 @@ def exit_time_sweep(
     Notes
     -----
     Each point's exits are those of ``exit_times(system.with_parameters(...), ...)`` with the same seed,
-    precision and choice of compilation. All points share their random numbers, so that differences between
+    precision and choice of compilation: to the last bit where the rule's numbers and lr vary, to rounding
+    where numbers of the loss or the noise do, which a run by itself takes for constants. All points share their random numbers, so that differences between
     them have smaller errors than the intervals, which are each point's own, suggest.
 
     Examples

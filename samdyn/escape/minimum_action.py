@@ -1,17 +1,19 @@
 """The most likely path against a drift, and what it costs: the geometric minimum action method.
 
-For dX = b dt + a(X)^(1/2) dW the exponent of a transition from x to y is the least action over all paths, whatever time
-they take (Freidlin and Wentzell); in the geometric form of Heymann and Vanden-Eijnden (Comm. Pure Appl. Math. 61
-(2008) 1052) it is a length of the curve alone: ::
+For dX = b dt + a(X)^(1/2) dW the exponent of a transition from x to y is the least action over all paths,
+whatever time they take (Freidlin and Wentzell); in the geometric form of Heymann and Vanden-Eijnden (Comm.
+Pure Appl. Math. 61 (2008) 1052) it is a length of the curve alone: ::
 
     S = integral of |p'| |b| - <p', b>,    <u, v> = u^T a(p)^-1 v,  |u|^2 = <u, u>
 
-The rate of the transition is of the order exp(-S). For b = -grad U and a = s^2 I it is 2 (U(saddle) - U(x)) / s^2.
+The rate of the transition is of the order exp(-S). For b = -grad U and a = s^2 I it is 2 (U(saddle) - U(x))
+/ s^2.
 
-Algorithm: the curve is a polygon, the integrand taken at the middle of its sides; its inner corners are moved by L-BFGS
-(scipy), and spaced equally again between rounds, until a round lowers the action by less than `tolerance` of it, or
-`max_rounds`. Derivatives of b and a are central differences. A descent finds a local minimum: the path beside `initial`. The
-error of the polygon is of second order in its sides; halving them estimates it.
+Algorithm: the curve is a polygon, the integrand taken at the middle of its sides; its inner corners are
+moved by L-BFGS (scipy), and spaced equally again between rounds, on finer and finer polygons, until a round
+lowers the action by less than `tolerance` of it, or `max_rounds`. Derivatives of b and a are central
+differences. A descent finds a local minimum: the path beside `initial`. The error of the polygon is of
+second order in its sides; halving them estimates it.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ from samdyn.compute.checks import Array
 from samdyn.systems.diffusion import Diffusion
 from samdyn.systems.flow import Flow
 
-ITERATIONS = 200  # of L-BFGS in a round
+ITERATIONS = 60  # of L-BFGS in a round
 SMALL = 1e-12  # lengths are sqrt(x^2 + SMALL^2), in units of the path's own
 
 
@@ -66,8 +68,8 @@ def minimum_action(
     *,
     n_points: int = 101,
     initial: npt.ArrayLike | None = None,
-    tolerance: float = 1e-7,
-    max_rounds: int = 60,
+    tolerance: float = 1e-5,
+    max_rounds: int = 40,
 ) -> ActionPath:
     """Path of least action between two points.
 
@@ -120,25 +122,35 @@ def minimum_action(
     if span == 0:
         return ActionPath(x, 0.0, 0.0, True)
     scale = 1e-6 * span
-    value, converged = np.inf, False
 
     def objective(inner: Array) -> tuple[float, Array]:
         path = np.concatenate([[first], inner.reshape(-1, system.dim), [last]])
         action, slope = _action(system, path, scale)
         return action, slope[1:-1].ravel()
 
-    for _ in range(max_rounds):
-        found = optimize.minimize(
-            objective, x[1:-1].ravel(), jac=True, method="L-BFGS-B", options={"maxiter": ITERATIONS}
-        )
-        x = respaced(np.concatenate([[first], found.x.reshape(-1, system.dim), [last]]), n_points)
-        action = _action(system, x, scale)[0]
-        if abs(value - action) <= tolerance * abs(action) + 1e-300:
-            value, converged = action, True
-            break
-        value = action
+    # a coarse polygon finds the shape in few steps; each finer one starts from it
+    for n in coarse_to_fine(n_points):
+        x, value, converged = respaced(x, n), np.inf, False
+        for _ in range(max_rounds):
+            found = optimize.minimize(
+                objective, x[1:-1].ravel(), jac=True, method="L-BFGS-B", options={"maxiter": ITERATIONS}
+            )
+            x = respaced(np.concatenate([[first], found.x.reshape(-1, system.dim), [last]]), n)
+            action = _action(system, x, scale)[0]
+            converged = abs(value - action) <= tolerance * abs(action) + 1e-300
+            value = action
+            if converged:
+                break
     coarse = _action(system, x[::2] if n_points % 2 else np.concatenate([x[:-1:2], x[-1:]]), scale)[0]
     return ActionPath(x, float(value), abs(float(coarse - value)) / 3, converged)
+
+
+def coarse_to_fine(n_points: int) -> list[int]:
+    """Numbers of corners, each about half the next, down to about a dozen."""
+    sizes = [n_points]
+    while sizes[-1] > 20:
+        sizes.append((sizes[-1] + 1) // 2)
+    return sizes[::-1]
 
 
 def respaced(x: Array, n: int) -> Array:

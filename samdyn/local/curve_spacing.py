@@ -62,24 +62,22 @@ def wide(x: Array, limits: Limits) -> npt.NDArray[np.bool_]:
     return np.asarray(wide)
 
 
-def sparse(x: Array, limits: Limits) -> Array:
-    """The points of a curve without those that neither distance nor angle needs."""
-    keep = needed(x, limits.spacing / 4)
+def needed(x: Array, limits: Limits) -> npt.NDArray[np.bool_]:
+    """Which points of a curve (n, dim) its spacing needs: both ends, one in each stretch of a quarter of the
+    largest distance and in each turn by half the largest angle, and all that are farther apart.
+    """
     step = np.diff(x, axis=0)
-    size = np.maximum(np.linalg.norm(step, axis=1), 1e-300)
-    cosine = (step[1:] * step[:-1]).sum(axis=1) / (size[1:] * size[:-1])
-    # several turns of a quarter of the angle add up to less than it between points that are kept
-    keep[1:-1] |= cosine < np.cos(limits.angle / 4)
-    return x[keep]
-
-
-def needed(x: Array, distance: float) -> npt.NDArray[np.bool_]:
-    """The ends, one point in each stretch of length `distance`, and all that are farther apart."""
+    size = np.linalg.norm(step, axis=1)
+    cosine = (step[1:] * step[:-1]).sum(axis=1) / np.maximum(size[1:] * size[:-1], 1e-300)
+    turn = np.arccos(np.clip(cosine, -1, 1))
+    turned = np.concatenate([[0.0], np.cumsum(turn), [np.inf]])
+    distance = limits.spacing / 4
     keep = np.diff(np.floor(lengths(x) / distance), prepend=-1.0) > 0
-    apart = np.linalg.norm(np.diff(x, axis=0), axis=1) > distance
-    keep[:-1] |= apart
-    keep[1:] |= apart
-    keep[-1] = True
+    keep[:-1] |= np.diff(np.floor(turned[:-1] / (limits.angle / 2)), prepend=-1.0) > 0
+    keep[:-1] |= size > distance
+    keep[1:] |= size > distance
+    sharp = np.flatnonzero(turn > limits.angle)  # a hairpin keeps the close neighbours of its tip
+    keep[sharp] = keep[sharp + 2] = keep[-1] = True
     return keep
 
 

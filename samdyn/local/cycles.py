@@ -97,7 +97,7 @@ def cycles(
     >>> import samdyn as sd
     >>> logistic = sd.Map.from_function(lambda w, r: r * w * (1 - w), 1, {"r": 3.9}, box=[(0, 1)])
     >>> [len(sd.cycles(logistic, k)) for k in (1, 2, 3, 4)]
-    [2, 1, 2, 3]
+    [2, 1, 2, 1]
     """
     if not isinstance(system, Map):
         raise TypeError(f"system must be a Map, got {system!r}: only maps have cycles of a given period")

@@ -187,43 +187,61 @@ class PerturbedField:
     def descent(self, lower: Array, upper: Array) -> Interval:
         """Bounds of grad f(x + e(x)), of all its limits too where it jumps."""
         value, _ = refined(self, lower, upper)
+        turns = self.turns(lower, upper)
+        return _narrowed(value, turns, self.over_directions(lower[turns], upper[turns], 0.0, 1.0))
+
+    def turns(self, lower: Array, upper: Array) -> Index:
+        """The boxes in which g/|g| may turn far, around and beside critical points."""
         if not self.normalised:
-            return value
+            return np.empty(0, dtype=np.int64)
+        unit = unit_range(self.tight_gradient(lower, upper)[0])
+        return np.flatnonzero((unit.upper - unit.lower).max(axis=1) > TURN)
+
+    def over_directions(self, lower: Array, upper: Array, identity: float, factor: float) -> Interval:
+        """Bounds of identity x + factor F(x) over boxes: the hull over all directions that g/|g| may have.
+
+        For a fixed direction u the field F = grad f(x + a g + r u) is smooth, also at critical points, and
+        has the Jacobian H(x + e) (I + a H): its mean-value form holds.
+        """
+        n, dim = lower.shape
         gradient, _ = self.tight_gradient(lower, upper)
         unit = unit_range(gradient)
-        # beside a critical point too, where g/|g| turns far within a box, one direction at a time is tighter
-        turns = np.flatnonzero((unit.upper - unit.lower).max(axis=1) > TURN)
-        pieces = direction_cover(self.dim, surface=False)
+        pieces = direction_cover(dim, surface=False)
+        result = Interval(np.full((n, dim), np.inf), np.full((n, dim), -np.inf))
         step = max(1, TILE // len(pieces.lower))
-        for start in range(0, len(turns), step):
-            index = turns[start : start + step]
-            g = Interval(gradient.lower[index], gradient.upper[index])
-            u = Interval(unit.lower[index], unit.upper[index])
-            seen, possible = self._over_directions(lower[index], upper[index], g, u, pieces)
-            low = np.where(possible[..., None], seen.lower, np.inf).min(axis=1)
-            high = np.where(possible[..., None], seen.upper, -np.inf).max(axis=1)
-            value.lower[index] = np.maximum(value.lower[index], low)
-            value.upper[index] = np.minimum(value.upper[index], high)
-        return value
+        for start in range(0, n, step):
+            part = slice(start, start + step)
+            cut = iv.intersection(
+                Interval(unit.lower[part, None], unit.upper[part, None]),
+                Interval(pieces.lower[None], pieces.upper[None]),
+            )
+            owner, which = np.nonzero((cut.lower <= cut.upper).all(axis=-1))
+            u = Interval(cut.lower[owner, which], cut.upper[owner, which])
+            owner = owner + start
+            x, g = _rows(Interval(lower, upper), owner), _rows(gradient, owner)
+            value = self._with_fixed_directions(x, g, u, identity, factor)
+            np.minimum.at(result.lower, owner, value.lower)
+            np.maximum.at(result.upper, owner, value.upper)
+        return result
 
-    def _over_directions(
-        self, lower: Array, upper: Array, gradient: Interval, unit: Interval, pieces: Interval
-    ) -> tuple[Interval, Flags]:
-        """Bounds (n, n_pieces, dim) with g/|g| in each cube of directions, and which cubes are possible."""
-        n_pieces = len(pieces.lower)
-        cut = iv.intersection(
-            Interval(unit.lower[:, None], unit.upper[:, None]),
-            Interval(pieces.lower[None], pieces.upper[None]),
-        )
-        possible: Flags = np.asarray((cut.lower <= cut.upper).all(axis=-1))
-        owner, which = np.nonzero(possible)
-        g = Interval(gradient.lower[owner], gradient.upper[owner])
-        u = Interval(cut.lower[owner, which], cut.upper[owner, which])
-        value, _ = refined(self.gradient, *self._perturbed(lower[owner], upper[owner], g, u))
-        shape = (len(lower), n_pieces, self.dim)
-        result = Interval(np.full(shape, -np.inf), np.full(shape, np.inf))
-        result.lower[owner, which], result.upper[owner, which] = value
-        return result, possible
+    def _with_fixed_directions(
+        self, x: Interval, gradient: Interval, unit: Interval, identity: float, factor: float
+    ) -> Interval:
+        """Bounds (n, dim) of identity x + factor grad f(x + a g + r u), each box with its range of u."""
+        seen = self._perturbed(*x, gradient, unit)
+        value, continuous = refined(self.gradient, *seen)
+        continuous &= self.gradient.value(*x)[1]
+        center = iv.midpoint(x)
+        with np.errstate(all="ignore"):
+            natural = iv.add(iv.scale(x, identity), iv.scale(value, factor))
+            middle = self._perturbed(center, center, self.gradient.value(center, center)[0], unit)
+            there = iv.scale(refined(self.gradient, *middle)[0], factor)
+            there = iv.add(iv.scale(iv.point(center), identity), there)
+            moved = self._perturbation_slopes(gradient, None, self.gradient.slopes(*x))
+            slopes = iv.scale(matrix_product(self.gradient.slopes(*seen), moved), factor)
+            slopes = iv.add(iv.point(identity * np.eye(self.dim)[None]), slopes)
+            better = mean_value(there, slopes, center, *x)
+        return _narrowed(natural, np.flatnonzero(continuous), _rows(better, np.flatnonzero(continuous)))
 
     def _perturbed(self, lower: Array, upper: Array, gradient: Interval, unit: Interval) -> Interval:
         result = Interval(lower, upper)
@@ -234,19 +252,31 @@ class PerturbedField:
                 result = iv.add(result, iv.scale(unit, self.normalised))
         return result
 
-    def _perturbation_slopes(self, gradient: Interval, unit: Interval, hessian: Interval) -> Interval:
-        """Bounds of I + a H + (r/|g|) (I - u u^T) H."""
+    def _perturbation_slopes(self, gradient: Interval, unit: Interval | None, hessian: Interval) -> Interval:
+        """Bounds of I + a H + (r/|g|) (I - u u^T) H; of I + a H alone where u is held fixed (None)."""
         dim, shape = self.dim, hessian.lower.shape
         result = Interval(*(np.broadcast_to(np.eye(dim), shape).copy() for _ in range(2)))
         if self.smooth:
             result = iv.add(result, iv.scale(hessian, self.smooth))
-        if self.normalised and dim > 1:
+        if self.normalised and dim > 1 and unit is not None:
             projector = tangent_projector(unit)
             size = iv.sqrt(sum_of(iv.square(gradient)))
             factor = iv.scale(iv.reciprocal(size), self.normalised)
             factor = Interval(np.maximum(factor.lower, 0.0)[:, None, None], factor.upper[:, None, None])
             result = iv.add(result, matrix_product(iv.mul(projector, factor), hessian))
         return result
+
+
+def _rows(a: Interval, index: Index) -> Interval:
+    return Interval(a.lower[index], a.upper[index])
+
+
+def _narrowed(a: Interval, index: Index, other: Interval) -> Interval:
+    """The same bounds, intersected with others for the boxes `index`."""
+    lower, upper = a.lower.copy(), a.upper.copy()
+    lower[index] = np.fmax(lower[index], other.lower)
+    upper[index] = np.fmin(upper[index], other.upper)
+    return Interval(lower, upper)
 
 
 def refined(field: Field, lower: Array, upper: Array) -> tuple[Interval, Flags]:

@@ -6,7 +6,7 @@ dx/ds = F/|F| is solved from beside the fixed point by an explicit Runge-Kutta m
 output (relative tolerance 1e-10), backwards for the stable manifold. Points are then laid on it: evenly, and
 halfway between neighbours where the curve turns too much.
 
-It stops at the length wanted, where it leaves the box, where the speed falls below 1e-9 of the largest so far
+It stops at the length wanted, where it leaves the box, where the speed falls below 1e-7 of the largest so far
 (or, under a rule that jumps, the gradient of the loss below 1e-7 of the largest: a critical point that
 traps), or after `MOST_CALLS` evaluations, since a jump of another kind makes steps shrink without end.
 """
@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.integrate import solve_ivp
+from scipy.integrate import DOP853, OdeSolution
 
 from samdyn.compute.checks import Array
 from samdyn.compute.printing import numpy_form
@@ -27,6 +27,8 @@ from samdyn.local.curve_spacing import MOST_POINTS, Limits, wide
 from samdyn.systems.flow import Flow
 
 MOST_CALLS = 40_000
+SLOWEST = 1e-7
+FLATTEST = 1e-7
 
 
 def flow_arm(system: Flow, point: Array, seed: Array, sign: float, limits: Limits) -> tuple[Array, str]:
@@ -42,11 +44,11 @@ def flow_arm(system: Flow, point: Array, seed: Array, sign: float, limits: Limit
     limits : Limits
     """
     n = len(point)
+    fastest, steepest, calls = 0.0, 0.0, 0
     form = numpy_form(traced_or_batched(system.point_function(), n))
     slope = None
     if system.landscape is not None and system.rule is not None and system.rule.jumps:
         slope = numpy_form(traced_or_batched(torch.func.grad(system.landscape.one_point), n))
-    fastest, steepest, calls = 0.0, 0.0, 0
 
     def size_of(function: Callable[..., Any], x: Array) -> tuple[Array, float]:
         value = np.concatenate([np.broadcast_to(v, 1) for v in function(*x[:, None])])
@@ -58,47 +60,52 @@ def flow_arm(system: Flow, point: Array, seed: Array, sign: float, limits: Limit
         fastest, calls = max(fastest, speed), calls + 1
         return sign * field / (speed if speed > 0 else 1.0)
 
-    def rests(_: float, x: Array) -> float:
-        """Falls through zero at a fixed point, of which a critical point under a rule that jumps is one."""
+    def rests(x: Array) -> bool:
         nonlocal steepest
-        still = size_of(form, x)[1] - 1e-9 * fastest
+        if size_of(form, x)[1] <= SLOWEST * fastest:
+            return True
         if slope is None:
-            return still
+            return False
         steepness = size_of(slope, x)[1]
         steepest = max(steepest, steepness)
-        return min(still, steepness - 1e-7 * steepest)
+        return steepness <= FLATTEST * steepest
 
-    def leaves(_: float, x: Array) -> float:
-        if limits.region is None:
-            return 1.0
-        return float(np.minimum(x - limits.region[:, 0], limits.region[:, 1] - x).min())
-
-    def tires(_: float, x: Array) -> float:
-        return float(MOST_CALLS - calls)
-
-    for event, direction in ((rests, -1), (leaves, -1), (tires, -1)):
-        event.terminal, event.direction = True, direction  # type: ignore[attr-defined]
+    length = limits.length
+    solver = DOP853(velocity, 0.0, point + seed, length, 20 * limits.spacing, rtol=1e-10, atol=1e-12 * length)
+    times, pieces, end = [0.0], [], "length"
     with np.errstate(all="ignore"):
-        path = solve_ivp(
-            velocity,
-            (0.0, limits.length),
-            point + seed,
-            method="DOP853",
-            rtol=1e-10,
-            atol=1e-12 * limits.length,
-            dense_output=True,
-            events=(rests, leaves, tires),
-            max_step=20 * limits.spacing,
-        )
-    end = "length" if path.status == 0 else "jump"
-    if path.status == 1:
-        end = ["fixed point", "left the box", "jump"][[len(t) > 0 for t in path.t_events].index(True)]
-    final = float(path.t[-1])
+        while solver.status == "running":
+            solver.step()
+            if solver.status == "failed" or not np.isfinite(solver.y).all() or calls > MOST_CALLS:
+                end = "jump"
+                break
+            times.append(solver.t)
+            pieces.append(solver.dense_output())
+            if not limits.inside(solver.y):
+                times[-1], end = _exit(pieces[-1], times[-2], times[-1], limits), "left the box"
+                break
+            if rests(solver.y):
+                end = "fixed point"
+                break
+    if not pieces:
+        return np.stack([point, point + seed]), end
+    curve, final = OdeSolution(times, pieces), times[-1]
     s = np.linspace(0, final, max(3, int(np.ceil(final / limits.spacing)) + 1))
     for _ in range(12):
-        x = path.sol(s).T
+        x = curve(s).T
         coarse = wide(x, limits)
         if not coarse.any() or len(s) > MOST_POINTS:
             break
         s = np.sort(np.concatenate([s, (s[:-1] + s[1:])[coarse] / 2]))
-    return np.concatenate([point[None], path.sol(s).T]), end
+    return np.concatenate([point[None], curve(s).T]), end
+
+
+def _exit(piece: Callable[[float], Array], inside: float, outside: float, limits: Limits) -> float:
+    """The arclength at which a piece of the curve leaves the box, by bisection; still inside."""
+    for _ in range(50):
+        middle = (inside + outside) / 2
+        if limits.inside(piece(middle)):
+            inside = middle
+        else:
+            outside = middle
+    return inside

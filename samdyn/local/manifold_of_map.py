@@ -100,7 +100,7 @@ def map_arm(
             if not found.all():  # the arc ends where the first of them could not be reached
                 keep = int(np.searchsorted(t, middle[~found].min()))
                 t, x, failed = t[:keep], x[:keep], True
-        t, x = _thinned(t, x, limits.spacing / 4)
+        t, x = _thinned(t, x, limits)
         curve, why = limits.cut(np.concatenate([curve, x[1:]]))
         if why is not None:
             return curve, why
@@ -117,11 +117,11 @@ def map_arm(
         layers.append((t, x))
 
 
-def _thinned(t: Array, x: Array, distance: float) -> tuple[Array, Array]:
-    """A layer without most of the points that lie closer than `distance`; at least nine stay."""
+def _thinned(t: Array, x: Array, limits: Limits) -> tuple[Array, Array]:
+    """A layer without the points that its spacing does not need; at least nine stay."""
     if len(t) <= 9:
         return t, x
-    keep = needed(x, distance)
+    keep = needed(x, limits)
     keep[np.linspace(0, len(t) - 1, 9).astype(int)] = True
     return t[keep], x[keep]
 

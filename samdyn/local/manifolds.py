@@ -25,7 +25,7 @@ from torch import Tensor
 
 from samdyn.compute import checks
 from samdyn.compute.checks import Array
-from samdyn.local.curve_spacing import Limits, lengths, sparse
+from samdyn.local.curve_spacing import Limits, lengths, needed
 from samdyn.local.linearization import MARGIN
 from samdyn.local.manifold_of_flow import flow_arm
 from samdyn.local.manifold_of_map import map_arm
@@ -192,7 +192,7 @@ def manifold(
             arms.append(flow_arm(system, point, seed, backwards, limits))
         else:
             arms.append(map_arm(function, point, seed, value, which, limits))
-    points = (sparse(arms[0][0], limits), sparse(arms[1][0], limits))
+    points = (arms[0][0][needed(arms[0][0], limits)], arms[1][0][needed(arms[1][0], limits)])
     distances = (lengths(points[0]), lengths(points[1]))
     return Manifold(points, distances, (arms[0][1], arms[1][1]), which, point, vector, value, system)
 

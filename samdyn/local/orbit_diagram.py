@@ -101,7 +101,7 @@ def orbit_diagram(
     >>> orbits = sd.orbit_diagram(logistic, "r", [2.0, 3.2], x0=[0.3], n_keep=4)
     >>> orbits.points[:, 0, :, 0].round(4)
     array([[0.5   , 0.5   , 0.5   , 0.5   ],
-           [0.7995, 0.513 , 0.7995, 0.513 ]])
+           [0.513 , 0.7995, 0.513 , 0.7995]])
     """
     if not isinstance(system, Map):
         raise TypeError(f"system must be a Map, got {system!r}: a flow is the Map of a small lr")

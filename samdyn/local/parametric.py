@@ -172,8 +172,8 @@ def function_of(system: System, names: Sequence[str], n: int) -> Callable[[Tenso
     >>> import torch
     >>> import samdyn as sd
     >>> flow = sd.Flow(sd.landscapes.saddle(1.0, 1.0), sd.USAM(2.0))
-    >>> function_of(flow, ["rho"], 2)(torch.tensor([0.0, 0.1, 3.0]))
-    tensor([ 0.0000, -0.2000])
+    >>> function_of(flow, ["rho"], 2)(torch.tensor([1.0, 1.0, 3.0]))
+    tensor([-4., -2.])
     """
     if system.landscape is None:
         given = system._function  # type: ignore[attr-defined]

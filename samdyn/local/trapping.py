@@ -161,6 +161,7 @@ def chatter_radii(system: Map, z: Array) -> Array:
             square = sum((x - c) ** 2 for x, c in zip(state, centre, strict=False))
             farthest[quarter] = np.maximum(farthest[quarter], np.nan_to_num(np.sqrt(square), nan=np.inf))
     second, last = farthest[[1, 3]].reshape(2, len(z), -1).max(axis=2)
+    stays = (last <= 1.2 * second) & (last <= 10 * scale)
     if not system.momentum:
         coefficients = system.rule.coefficients()
         smooth = coefficients.get("rho", 0.0) - length

@@ -133,7 +133,7 @@ def warm_start_study(
     Examples
     --------
     >>> import samdyn as sd
-    >>> system = sd.Map(sd.landscapes.tilted_double_well(), sd.SAM(1.0), lr=0.05)
+    >>> system = sd.Map(sd.landscapes.tilted_double_well(), sd.SAM(1.0), lr=0.02)
     >>> study = sd.warm_start_study(system, [0, 20, 400], n_starts=400, n_steps=2000)
     >>> bool((study.shares[:-1] > study.shares[1:]).all())
     True

@@ -77,10 +77,8 @@ def animate(
     --------
     >>> import samdyn as sd
     >>> flow = sd.Flow(sd.landscapes.double_well(2), sd.SAM(1.5))
-    >>> animation = sd.plot.animate(flow, "rho", [0.5, 1.5], resolution=20)
-    >>> frame = animation.new_frame_seq()
-    >>> sum(1 for _ in frame)
-    2
+    >>> animation = sd.plot.animate(flow, "rho", [0.5, 1.5], resolution=20, fixed_points=False)
+    >>> animation.save("rho.gif", writer="pillow", dpi=40)
     """
     from matplotlib.animation import FuncAnimation
 

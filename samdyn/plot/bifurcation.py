@@ -127,7 +127,7 @@ def bifurcation_diagram(
     if orbits is not None:
         high = upwards(orbits.points).reshape(len(orbits.values), -1)
         across = np.repeat(orbits.values, high.shape[1])
-        size = 0.9 if high.size > 20_000 else 2.0 if len(orbits.values) > 150 else 7.0
+        size = 0.9 if high.size > 20_000 else 2.0 if len(orbits.values) > 150 else 11.0
         ax.plot(
             across,
             high.ravel(),

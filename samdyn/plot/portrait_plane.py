@@ -73,7 +73,8 @@ def draw_field(ax: Axes, grid: Grid, density: float) -> None:
         return
     u, v = np.moveaxis(np.ma.masked_invalid(direction), -1, 0)
     thin: dict[str, Any] = {"color": style.FIELD, "linewidth": 0.75, "arrowsize": 0.9, "zorder": 2}
-    lines = ax.streamplot(grid.first, grid.second, u, v, density=density, **thin)
+    with np.errstate(all="ignore"):  # it divides by components that may be tiny
+        lines = ax.streamplot(grid.first, grid.second, u, v, density=density, **thin)
     lines.lines.set_gid("streamlines")
 
 
@@ -135,8 +136,9 @@ def draw_loss(ax: Axes, first: Array, second: Array, loss: Array) -> None:
     if top > 1e3 * high > 0:  # a pole: what lies above is one shade
         top = float(4 * high)
         height = np.ma.minimum(height, top)
-    if low > 0 and high > WIDE * low:
-        levels = np.geomspace(np.quantile(values, 0.005), top, N_LEVELS + 1)[:-1]
+    lowest = float(np.quantile(values, 0.005))
+    if lowest > 0 and high > WIDE * low:
+        levels = np.geomspace(lowest, top, N_LEVELS + 1)[:-1]
     else:
         levels = np.linspace(0, top, N_LEVELS + 2)[1:-1]
     if not (np.diff([0.0, *levels, top]) > 0).all():  # no room between the levels

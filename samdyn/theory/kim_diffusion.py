@@ -150,7 +150,7 @@ def variance_gap_leading(
 def corollary_gap(
     eigenvalues: npt.ArrayLike, t: npt.ArrayLike, *, rho: float, lr: float, batch_size: float = 1.0
 ) -> Any:
-    """Corollary of Theorem 2 as printed: SGD less SAM is 2 lr t^2 |lam|^3 rho / batch_size.
+    """Corollary of Theorem 2 as printed: SGD less SAM is ``2 lr t^2 |lam|^3 rho / batch_size``.
 
     Notes
     -----

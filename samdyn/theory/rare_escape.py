@@ -35,7 +35,7 @@ def eyring_kramers(
     Parameters
     ----------
     minimum_hessian, saddle_hessian : array_like, shape (dim, dim) or a number
-        Hessians of V at the well and at the saddle, which has one negative eigenvalue lam_-.
+        Hessians of V at the well and at the saddle, which has one negative eigenvalue ``lam_-``.
     barrier : float
         V(saddle) - V(well).
     diffusion_coefficient : array_like
@@ -45,7 +45,7 @@ def eyring_kramers(
 
     Notes
     -----
-    T = (2 pi / |lam_-|) sqrt(|det H_s| / det H_m) exp(barrier / D). [textbook]
+    ``T = (2 pi / |lam_-|) sqrt(|det H_s| / det H_m) exp(barrier / D)``. [textbook]
 
     The drift of unnormalised SAM is a gradient only to first order in rho where dim > 1, and the
     prefactor then has a further factor (Bouchet and Reygner 2016), which is not included.

@@ -18,6 +18,7 @@ from samdyn.compute.random import (
     normals_from_bits,
     path_counter,
     philox4x32,
+    spare_uniform,
     split_seed,
     standard_normal,
     uniform_block,
@@ -380,3 +381,35 @@ def test_bad_arguments():
         standard_normal(0, [-1, 3], 0, 1)
     with pytest.raises(ValueError, match="step must hold integers"):
         standard_normal(0, 0, 2**34, 1)
+
+
+# ---------------------------------------------------------------------- the block's own uniform
+
+
+def test_spare_uniform_is_the_low_bytes() -> None:
+    w = reference_philox((6, 0, 17, 1), (0x89AB_CDEF, 0x0123_4567))
+    word = (w[1] & 255) << 23 | (w[3] & 255) << 15 | (w[0] & 255) << 7 | (w[2] & 127)
+    u = spare_uniform((0x89AB_CDEF, 0x0123_4567), torch.tensor([2**32 + 17]), 6, torch.float64)
+    assert float(u) == (word + 0.5) / 2**31
+
+
+def test_spare_uniform_has_its_law() -> None:
+    n, key = 400_000, split_seed(8)
+    u = spare_uniform(key, torch.arange(n), 5, torch.float64)
+    assert stats.kstest(u.numpy(), "uniform").pvalue > 1e-4
+    for p in (1e-2, 1e-3, 1e-4):
+        assert abs(int((u < p).sum()) - n * p) < 4 * (n * p) ** 0.5
+    single = spare_uniform(key, torch.arange(n), 5)
+    assert float(single.max()) <= 1 - 2.0**-22
+    np.testing.assert_allclose(single, u, rtol=1e-7, atol=2.0**-21)
+
+
+def test_spare_uniform_does_not_depend_on_the_normals() -> None:
+    n, key = 400_000, split_seed(9)
+    u = spare_uniform(key, torch.arange(n), 5, torch.float64).numpy()
+    for step in normal_block(key, torch.arange(n), 5, 2, torch.float64):
+        for z in (w.numpy() for w in step):
+            for power in (z, z**2, np.abs(z) > 3.0, z**4):
+                assert abs(np.corrcoef(u, power)[0, 1]) < 4.5 / n**0.5
+            # where crossings of small probability are decided
+            assert stats.kstest(z[u < 0.01], "norm").pvalue > 1e-4

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import math
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ import samdyn as sd
 from samdyn.compute.random import standard_normal
 from samdyn.ensemble import exits as engine
 from samdyn.ensemble.kernel import can_compile
+from samdyn.escape.exit_arguments import make_job
 
 # the package exports a function of the same name
 module = importlib.import_module("samdyn.escape.exit_run")
@@ -678,3 +680,64 @@ def test_compile_of_a_loss_that_cannot_be_traced() -> None:
     sde = sd.Diffusion(loss, sd.GD(), lr=0.1, noise=sd.GaussianNoise(1.0))
     with pytest.raises(ValueError, match="compile must be False"):
         sd.exit_times(sde, [0.0, 0.0], BALL, t_max=1.0, compile=True)
+
+
+# ---------------------------------------------------------------------- plain maps, lost losses, precision
+
+
+def test_a_plain_map() -> None:
+    doubling = sd.Map.from_function(lambda w: 2 * w, 2)
+    exits = sd.exit_times(doubling, [[0.1, 0.0], [0.0, 0.3], [0.0, 0.0]], BALL, t_max=50)
+    np.testing.assert_array_equal(exits.times, [4, 2, math.nan])
+    assert len(sd.exit_times(doubling, [0.1, 0.0], BALL, t_max=50)) == 1  # without noise all paths are one
+    moving = sd.Map.from_function(lambda w, a: a * w, 2, parameters={"a": lambda step: 2.0})
+    with pytest.raises(TypeError, match="system must have parameters that are numbers, got Map"):
+        sd.exit_times(moving, [0.1, 0.0], BALL, t_max=50)
+
+
+def test_a_flow_is_told_what_to_do() -> None:
+    with pytest.raises(TypeError, match="which has no step: use sd"):
+        sd.exit_times(sd.Flow(SADDLE, sd.GD()), [0.0, 0.0], BALL, t_max=10.0)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+@pytest.mark.parametrize("kind", ["diffusion", "map"])
+def test_a_loss_without_values(kind: str, value: float) -> None:
+    loss = sd.Landscape(lambda w: value * w @ w, dim=2)
+    noise = sd.GaussianNoise(1.0)
+    system: Any = sd.Map(loss, sd.GD(), lr=0.1, noise=noise)
+    if kind == "diffusion":
+        system = sd.Diffusion(loss, sd.GD(), lr=0.1, noise=noise)
+    with pytest.raises(ValueError, match="system must have a finite step at x0, got one that is not finite"):
+        sd.exit_times(system, [0.1, 0.0], BALL, n_paths=10, t_max=10.0)
+
+
+def test_very_many_steps_are_announced() -> None:
+    sde = sd.Diffusion(SADDLE, sd.SAM(0.1), lr=0.01, noise=sd.GaussianNoise(20.0))
+    with pytest.warns(UserWarning, match=r"t_max = 2e\+07 is 2e\+09 steps of dt = 0.01 a path") as caught:
+        exits = sd.exit_times(sde, [0.0, 0.0], BALL, n_paths=10, t_max=2e7)
+    assert exits.exited.all()
+    assert [Path(w.filename).name for w in caught] == ["test_exit_times.py"]
+
+
+@pytest.mark.parametrize(
+    ("center", "radius", "std", "precision"),
+    [
+        (0.0, 0.5, 2.0, "single"),
+        (1.0, 0.5, 2.0, "single"),
+        (1e5, 0.5, 2.0, "double"),  # numbers are 0.008 apart there, a step is 0.02
+        (1.0, 1e-4, 2.0, "double"),  # a region of less than 2^14 spacings
+        (1.0, 0.5, 1e-4, "double"),  # steps of 1e-6
+        (1.0, 0.5, 0.0, "double"),
+    ],
+)
+def test_single_precision_only_where_it_is_fine(
+    center: float, radius: float, std: float, precision: str
+) -> None:
+    loss = sd.Landscape(lambda w: w @ w, dim=2)
+    sde = sd.Diffusion(loss, sd.GD(), lr=0.01, noise=sd.GaussianNoise(std))
+    job, _ = make_job(
+        [sde], (), [center, 0.0], sd.Ball([center, 0.0], radius), 10, t_max=1.0, dt=None, seed=0,
+        correction="bridge", device="cpu", precision=None, compile=True,
+    )  # fmt: skip
+    assert job.precision == precision

@@ -24,7 +24,7 @@ def bump() -> sd.Landscape:
 
 
 def ends_of(branch: sd.HallucinatedBranch) -> list[tuple[int, int]]:
-    """Positions of the critical points at which a branch ends, and the direction that leads away from each."""
+    """Positions of the critical points at which a branch ends, and the direction away from each."""
     pairs = [(0, 1, branch.start), (len(branch.rho) - 1, -1, branch.end)]
     return [(i, j) for i, j, name in pairs if name in ("minimum", "saddle", "maximum")]
 
@@ -217,7 +217,9 @@ def test_lr_of_a_branch_closes_where_the_gradient_vanishes() -> None:
     rho = branch.rho[inner]
     second = 1 + 1 / ((rho - 1) * (2 - rho))
     np.testing.assert_allclose(branch.lr_max[inner], np.minimum(1, 2 / second), rtol=1e-6)
-    np.testing.assert_allclose(branch.gradient_norm, branch.rho * (branch.rho - 1) * (2 - branch.rho), atol=1e-9)
+    np.testing.assert_allclose(
+        branch.gradient_norm, branch.rho * (branch.rho - 1) * (2 - branch.rho), atol=1e-9
+    )
     np.testing.assert_allclose(branch.gradient_norm, branch.nu * branch.rho, atol=1e-9)
     assert branch.lr_max[1] < 0.05
 

@@ -211,3 +211,49 @@ def test_critical_radius_of_other_rules() -> None:
 def test_bad_input(make: Any, error: type[Exception], match: str) -> None:
     with pytest.raises(error, match=match):
         make()
+
+
+# ---------------------------------------------------------------------- subspaces
+
+
+@pytest.mark.parametrize("discrete", [True, False], ids=["map", "flow"])
+def test_invariant_subspaces(discrete: bool) -> None:
+    """Of a matrix that is far from normal, with a complex pair on one side."""
+    rng = np.random.default_rng(5)
+    blocks = np.zeros((5, 5))
+    blocks[:2, :2] = [[-1.0, -2.0], [2.0, -1.0]]
+    blocks[2:, 2:] = np.diag([0.7, 0.0, -3.0])
+    basis = rng.standard_normal((5, 5))
+    rates = torch.from_numpy(basis @ blocks @ np.linalg.inv(basis))
+    if discrete:
+        system: Any = sd.Map.from_function(lambda w: torch.linalg.matrix_exp(rates) @ w, 5)
+    else:
+        system = sd.Flow.from_function(lambda w: rates @ w, 5)
+    at = sd.linearize(system, np.zeros(5))
+    subspaces = at.stable_subspace, at.centre_subspace, at.unstable_subspace
+    assert [s.shape[1] for s in subspaces] == [3, 1, 1]
+    for space in subspaces:
+        np.testing.assert_allclose(space.T @ space, np.eye(space.shape[1]), atol=1e-12)
+        image = at.jacobian @ space
+        np.testing.assert_allclose(image - space @ (space.T @ image), 0, atol=1e-8)
+    np.testing.assert_allclose(np.abs(subspaces[2][:, 0] @ basis[:, 2]) / np.linalg.norm(basis[:, 2]), 1)
+
+
+def test_the_jacobian_of_sam_by_hand() -> None:
+    """-H(y) (I + (rho/|g|) (I - n n^T) H(x)), with the derivative of g/|g|."""
+    loss, rho, x = sd.landscapes.beale(), 0.3, np.array([0.7, 1.4])
+    g, hessian = loss.gradient(x), loss.hessian(x)
+    n = g / np.linalg.norm(g)
+    spin = np.eye(2) + rho / np.linalg.norm(g) * (np.eye(2) - np.outer(n, n)) @ hessian
+    expected = -loss.hessian(x + rho * n) @ spin
+    at = sd.linearize(sd.Flow(loss, sd.SAM(rho)), x)
+    np.testing.assert_allclose(at.jacobian, expected, rtol=1e-12)
+
+
+def test_results_can_be_compared_and_hashed() -> None:
+    flow = sd.Flow(sd.landscapes.beale(), sd.USAM(0.04))
+    one, other = sd.linearize(flow, [0.0, 1.0]), sd.linearize(flow, [0.0, 1.0])
+    assert one == one
+    assert one != other
+    assert len({one, other}) == 2
+    assert "attracting" in one._repr_html_()
