@@ -137,7 +137,7 @@ class Basins:
         if self.course is None:
             raise ValueError("system must be known to follow points, got a result that was loaded without it")
         points = checks.points("x", x, len(self.box))
-        course = replace(self.course, noisy=False)
+        course = self.course.without_noise()
         flat = np.ascontiguousarray(points.reshape(-1, len(self.box)))
         starts = Starts(flat, 1, len(course.scale))
         followed = follow(course, as_candidates(self.attractors), starts, self.max_steps)
@@ -481,7 +481,7 @@ def map_starts(
     """Find attractors and follow all starts to them; labels count the candidates from 1."""
     rules = options.rules
     quiet = quiet_motion(course)
-    calm = replace(course, noisy=False)
+    calm = course.without_noise()
     points = known_points(course)
     # a schedule is at its end where attractors are concerned
     late = rules.max_steps if getattr(course.system, "scheduled", False) else 0

@@ -6,9 +6,9 @@ A state belongs to attractor k when it lies within `radius_k` of one of its poin
 but measured (`capture_radii`): probes start at the distances eps_j = eps_max / 2^j from points of the
 attractor, in random directions, and are followed for `n_steps`; eps_j passes if every one of its probes ends
 nearer to this attractor than to any other, and within eps_j of it (or within the attractor's gaps, the
-widest distance between neighbouring points of its sample, thrice). The radius is the largest eps_j such that it and all
-smaller ones pass, halved since the probes are few, and eps_max a quarter of the distance to the nearest other
-attractor. If not even the smallest
+widest distance between neighbouring points of its sample, thrice). The radius is the largest eps_j such that
+it and all smaller ones pass, halved since the probes are few, and eps_max a quarter of the distance to the
+nearest other attractor. If not even the smallest
 passes, the set repels in some direction, or is only slow, and is no attractor.
 
 That is a test by sampling, not a proof. Velocities of heavy-ball momentum count with the factor lr, so that

@@ -18,7 +18,9 @@ largest product of rates (Freidlin and Wentzell's graphs).
 
 from __future__ import annotations
 
-from functools import reduce
+import functools
+import operator
+from collections.abc import Sequence
 from typing import Any
 
 import networkx as nx
@@ -149,13 +151,13 @@ def _solved(
     options: dict[str, Any] = {"resolution": resolution}
     if system.dim == 2:
         options["box"] = box
-    outside = ~reduce(_either, (cores[j] for j in others))
+    outside = ~_union([cores[j] for j in others])
     mean = float(mean_exit_time(system, outside, **options)(x0))
     if len(others) == 1:
         return mean, [1.0]
     chances = []
     for j in others:
-        rest = reduce(_either, (cores[m] for m in others if m != j))
+        rest = _union([cores[m] for m in others if m != j])
         chances.append(float(committor(system, rest, cores[j], **options)(x0)))
     total = sum(chances)  # 1 up to the error of the solver
     return mean, [chance / total for chance in chances]
@@ -171,7 +173,7 @@ def _sampled(
     seed: int,
     options: dict[str, Any],
 ) -> tuple[float, float, list[float]]:
-    outside = ~reduce(_either, (cores[j] for j in others))
+    outside = ~_union([cores[j] for j in others])
     assert t_max is not None  # checked by the caller
     found = exit_times(system, x0, outside, n_paths=n_paths, t_max=t_max, seed=seed, **options)
     ends = found.exit_points[found.exited]
@@ -186,8 +188,8 @@ def _sampled(
     return found.mean, found.standard_error, (counts / counts.sum()).tolist()
 
 
-def _either(a: OpenSet, b: OpenSet) -> OpenSet:
-    return a | b
+def _union(parts: Sequence[OpenSet]) -> OpenSet:
+    return functools.reduce(operator.or_, parts)
 
 
 def _stationary(p: Array) -> Array:

@@ -8,9 +8,9 @@ Starts are drawn uniformly in the box, independently, from the seed. Two methods
 - "features": no attractor is looked for. Every start is followed for `max_steps`, and a feature vector is
   made of its last `tail` points (by default mean and standard deviation of each coordinate). Starts whose
   features hang together are one group (single linkage of up to `MOST_CLUSTERED` of them, cut at
-  `tolerance` box diagonals, for features of the caller in their own units; the others join the group of their
-  nearest neighbour). This works in any dimension and for attractors of any shape, as long as the features tell
-  them apart and `max_steps` is long enough: it has no test of either.
+  `tolerance` box diagonals, for features of the caller in their own units; the others join the group of
+  their nearest neighbour). This works in any dimension and for attractors of any shape, as long as the
+  features tell them apart and `max_steps` is long enough: it has no test of either.
 
 The error of a fraction is statistical in both, with a Wilson interval.
 
@@ -232,7 +232,7 @@ def _groups(values: Array, reach: float) -> npt.NDArray[Any]:
     """Groups of feature vectors by single linkage, numbered from 1 in the order of their size."""
     if len(values) == 1 or float(np.ptp(values, axis=0).max()) == 0:
         return np.ones(len(values), dtype=np.int16)
-        chosen = np.unique(np.linspace(0, len(values) - 1, min(len(values), MOST_CLUSTERED)).astype(int))
+    chosen = np.unique(np.linspace(0, len(values) - 1, min(len(values), MOST_CLUSTERED)).astype(int))
     groups = fcluster(linkage(values[chosen], "single"), reach, criterion="distance")
     nearest = cKDTree(values[chosen]).query(values)[1]
     labels = groups[nearest]

@@ -25,7 +25,7 @@ import threading
 import uuid
 from collections.abc import Callable
 from concurrent.futures import Executor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -110,6 +110,10 @@ class Course:
     seed: int
     far: float
     key: str = field(default_factory=lambda: uuid.uuid4().hex)
+
+    def without_noise(self) -> Course:
+        """The same, along the drift alone."""
+        return replace(self, noisy=False, key=self.key + ", without noise") if self.noisy else self
 
     def lost(self, state: Array) -> npt.NDArray[np.bool_]:
         """Which states (state_dim, n) are not finite, or far away."""

@@ -19,6 +19,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -167,7 +168,8 @@ def build_stepper(system: Map | Diffusion, varied: Sequence[str] = ()) -> Steppe
     function = local if continuous else step
 
     def build() -> Stepper:
-        form = traced_or_batched(function, width)
+        with np.errstate(all="ignore"):  # constants of a loss without values are folded with nan
+            form = traced_or_batched(function, width)
         zeros = _zeros(form) if continuous else frozenset()
         return Stepper(dim, state_dim, k, names, continuous, form, zeros)
 

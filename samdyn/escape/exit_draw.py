@@ -17,7 +17,8 @@ from samdyn.compute.vector import Coordinates
 from samdyn.ensemble.kernel import ExitTest
 from samdyn.ensemble.replay import Draws, Finish
 from samdyn.ensemble.step import Stepper, combine
-from samdyn.escape.crossing import conjugate_direction, exit_point, first_exit
+from samdyn.escape.crossing import first_exit
+from samdyn.escape.exit_place import conjugate_direction, exit_point
 
 
 def finisher(stepper: Stepper, test: ExitTest) -> Finish:

@@ -80,7 +80,7 @@ class ExitTimeSweep:
         return self._array([r.standard_error if r.n_exited else math.nan for r in self.results])
 
     def confidence_interval(self, level: float = 0.95) -> Array:
-        """Exact confidence intervals of the means, shape (*shape, 2); their end is infinite where none left."""
+        """Exact confidence intervals of the means, shape (*shape, 2); an end is infinite where none left."""
         return np.array([r.confidence_interval(level) for r in self.results]).reshape(*self.shape, 2)
 
     def plot(self, parameter: str | None = None, ax: Any = None, **style: Any) -> Any:
@@ -187,8 +187,9 @@ def exit_time_sweep(
     -----
     Each point's exits are those of ``exit_times(system.with_parameters(...), ...)`` with the same seed,
     precision and choice of compilation: to the last bit where the rule's numbers and lr vary, to rounding
-    where numbers of the loss or the noise do, which a run by itself takes for constants. All points share their random numbers, so that differences between
-    them have smaller errors than the intervals, which are each point's own, suggest.
+    where numbers of the loss or the noise do, which a run by itself takes for constants. All points share
+    their random numbers, so that differences between them have smaller errors than the intervals, which are
+    each point's own, suggest.
 
     Examples
     --------

@@ -173,8 +173,8 @@ def perturbation_geometry(
 def descend(loss: Landscape, x: Array) -> tuple[npt.NDArray[np.int_], Array]:
     """The minimum to which the gradient flow of the loss carries each point (n, dim).
 
-    Labels from 1, or 0 where a path has not come near a minimum, or -1 where it leaves the box; and the minima
-    (m, dim).
+    Labels from 1, or 0 where a path has not come near a minimum, or -1 where it leaves the box; and the
+    minima (m, dim).
     """
     labels = np.zeros(len(x), dtype=int)
     minima = np.empty((0, loss.dim))

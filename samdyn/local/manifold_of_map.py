@@ -132,7 +132,8 @@ class Steps:
     def __init__(self, function: Callable[[Tensor], Tensor], dim: int, inverse: bool, repeats: int) -> None:
         self.dim, self.inverse, self.repeats = dim, inverse, repeats
         self._form = numpy_form(traced_or_batched(function, dim))
-        self._jacobian = numpy_form(traced_or_batched(torch.func.jacrev(function), dim))
+        if inverse:  # tracing is the larger part of the cost of a short arm
+            self._jacobian = numpy_form(traced_or_batched(torch.func.jacrev(function), dim))
 
     def _image(self, x: Array) -> Array:
         columns: Any = list(np.ascontiguousarray(x.T))

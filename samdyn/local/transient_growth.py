@@ -197,11 +197,11 @@ def _kreiss(a: Array, values: npt.NDArray[Any], discrete: bool) -> float:
         beyond = np.geomspace(1e-6, max(scale, 1.0), 40)
         angles = np.concatenate([np.linspace(0, 2 * np.pi, N_ANGLES, endpoint=False), np.angle(values)])
         z: npt.NDArray[np.complex128] = ((1 + beyond[:, None]) * np.exp(1j * angles)).ravel()
-        excess = np.abs(z) - 1
+        excess: Array = np.abs(z) - 1
     else:
         beyond = np.geomspace(1e-6, 2, 40) * scale
         heights = np.concatenate([np.linspace(-scale, scale, N_ANGLES), values.imag])
-        z = (beyond[:, None] + 1j * heights).ravel()
+        z = np.add.outer(beyond, 1j * heights).ravel()
         excess = np.real(z)
     shifted = z[:, None, None] * np.eye(len(a)) - a
     smallest = np.linalg.svd(shifted, compute_uv=False)[:, -1]

@@ -103,7 +103,7 @@ def basins(
     ids = [k for k in result.fractions if k > 0 or (labels == k).any()]
     picture = np.ones((*labels.T.shape, 3))
     for k in ids:
-        picture[labels.T == k] = color_of(k, LIGHT)
+        picture[k == labels.T] = color_of(k, LIGHT)
     extent = (sides[0][0], sides[0][1], sides[1][0], sides[1][1])
     image = ax.imshow(picture, origin="lower", extent=extent, interpolation="nearest", aspect="auto")
     image.set_gid("basins")

@@ -54,7 +54,7 @@ def perturbation_geometry(result: PerturbationGeometry, ax: Axes | None = None) 
         chosen = case == number
         if chosen.any():
             (drawn,) = ax.plot(
-                steps[chosen], cosine[chosen], marker, color=color, markersize=4, label=label, zorder=2
+                steps[chosen], cosine[chosen], marker, color=color, markersize=5, label=label, zorder=2
             )
             handles.append(drawn)
     ax.axhline(0, color="black", linewidth=0.8)

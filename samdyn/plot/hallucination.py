@@ -65,8 +65,13 @@ def intervals(result: HallucinationIntervals, ax: Axes | None = None) -> Axes:
     ax.set_xlim(left=0)
     ax.set_xlabel(RADIUS, fontsize=13)
     ax.set_title(f"hallucinated points of {result.loss.name}, by endpoint", fontsize=13)
-    style.legend(ax, handles, "below" if ax.figure.get_layout_engine() is not None else "best")
+    style.legend(ax, handles, _place(ax))
     return ax
+
+
+def _place(ax: Axes) -> str:
+    """Below the axes where the figure makes room for it."""
+    return "best" if ax.figure.get_layout_engine() is None else "below"
 
 
 def _names_of_endpoints(ax: Axes, rows: list[tuple[tuple[float, ...], str]]) -> None:
@@ -114,7 +119,6 @@ def branches(result: HallucinatedBranches, coordinate: int = 0, ax: Axes | None 
     if not isinstance(result, HallucinatedBranches):
         raise TypeError(f"result must be HallucinatedBranches, got {type(result).__name__}")
     coordinate = checks.integer("coordinate", coordinate, at_least=0, below=result.loss.dim)
-    given = ax is not None
     ax = style.axes(ax, size=(7.2, 4.6))
     present = set()
     for branch in result:
@@ -135,7 +139,7 @@ def branches(result: HallucinatedBranches, coordinate: int = 0, ax: Axes | None 
     style.axis_labels(ax, RADIUS, f"$x_{{{coordinate}}}$ (units of the weights)")
     ax.set_xlim(left=0)
     ax.set_title(f"hallucinated points of {result.loss.name}", fontsize=13)
-    style.legend(ax, _stability_handles(present), "best" if given else "below")
+    style.legend(ax, _stability_handles(present), _place(ax))
     return ax
 
 

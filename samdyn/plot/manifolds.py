@@ -55,7 +55,7 @@ def manifolds(
     >>> flow = sd.Flow(sd.landscapes.coupled_double_well(), sd.GD())
     >>> both = [sd.manifold(flow, [0.0, 0.0], which) for which in ("stable", "unstable")]
     >>> sd.plot.manifolds(both).get_xlabel()
-    '$w_1$'
+    '$x_0$'
     """
     results = [results] if isinstance(results, Manifold) else list(results)
     if not results:
@@ -81,7 +81,7 @@ def manifolds(
         point.set_label("saddle")
         handles.setdefault("saddle", point)
     if own:
-        style.axis_labels(ax, f"$w_{i + 1}$", f"$w_{j + 1}$")
+        style.axis_labels(ax, f"$x_{i}$", f"$x_{j}$")
         ax.set_title(results[0].system.name, fontsize=13)
     if legend:
         style.legend(ax, list(handles.values()), "outside" if own else "best")

@@ -50,24 +50,24 @@ def test_fraction_is_a_number() -> None:
 
 def test_sampled_share_agrees_with_the_grid() -> None:
     system = sd.Map(sd.landscapes.himmelblau(), sd.SAM(0.5), lr=0.01)
-    grid = sd.basins(system, resolution=60)
-    sample = sd.basin_fractions(system, n=2000, seed=3, n_starts=32)
+    grid = sd.basins(system, resolution=60, n_starts=16)
+    sample = sd.basin_fractions(system, n=2000, seed=3, n_starts=16)
     names = {a.name: k for k, a in sample.attractors.items()}
     for k, share in grid.fractions.items():
         other = sample.fractions[names[grid.name_of(k)]]
         assert abs(float(share) - float(other)) < 4 * np.sqrt(share * (1 - share) / 2000) + 0.002
-    again = sd.basin_fractions(system, n=2000, seed=3, n_starts=32)
-    assert np.array_equal(sample.labels, again.labels)
 
 
 def test_features_tell_attractors_apart_in_many_dimensions() -> None:
     loss = sd.Landscape(
-        lambda w: ((w[0] ** 2 - 1) ** 2 / 4 + (w[1:] ** 2).sum()), dim=15, box=[(-2, 2)] * 15, name="well in 15"
+        lambda w: (w[0] ** 2 - 1) ** 2 / 4 + (w[1:] ** 2).sum(), dim=15, box=[(-2, 2)] * 15, name="well"
     )
     gd = sd.Map(loss, sd.GD(), lr=0.1)
     found = sd.basin_fractions(gd, n=300, method="features", max_steps=400, tail=20)
     assert len(found.attractors) == 2
-    assert np.array_equal(found.labels == found.labels[0], (found.starts[:, 0] > 0) == (found.starts[0, 0] > 0))
+    assert np.array_equal(
+        found.labels == found.labels[0], (found.starts[:, 0] > 0) == (found.starts[0, 0] > 0)
+    )
     assert found.fractions[1].lower < 0.5 < found.fractions[1].upper
 
 
@@ -100,12 +100,14 @@ def test_bad_input(change: dict[str, object], text: str) -> None:
 
 def test_capture_grows_with_rho() -> None:
     """The maximum of the double well captures (-rho, rho): rho/2 of [-2, 2]; at rho > 1 it is gone."""
-    system = sd.Map(sd.landscapes.double_well(), sd.SAM(0.3), lr=0.01)
+    system = sd.Map(sd.landscapes.double_well(), sd.SAM(0.3), lr=0.02)
     rhos = [0.3, 0.5, 0.9, 1.5]
     found = sd.basin_continuation(system, "rho", rhos, [(-2, 2)], n=1500)
     maximum = next(k for k in found.ids if "maximum" in found.name_of(k))
     expected = np.array([0.15, 0.25, 0.45, 0.0])
-    assert np.all(np.abs(found.fractions[maximum] - expected) < 4 * np.sqrt(expected * (1 - expected) / 1500) + 1e-9)
+    assert np.all(
+        np.abs(found.fractions[maximum] - expected) < 4 * np.sqrt(expected * (1 - expected) / 1500) + 1e-9
+    )
     total = sum(found.fractions[k] for k in found.ids)
     assert total == pytest.approx(np.ones(4))
     # what takes over at 1.5 are the hallucinated minima at -0.5 and 0.5
@@ -115,7 +117,9 @@ def test_capture_grows_with_rho() -> None:
 
 def test_matching_is_a_step_of_its_own() -> None:
     system = sd.Map(sd.landscapes.double_well(), sd.SAM(0.3), lr=0.01)
-    found = sd.basin_continuation(system, "rho", [1.2, 1.5], [(-2, 2)], n=100)
+    found = sd.basin_continuation(system, "rho", [1.2, 1.5], [(-2, 2)], n=100, n_starts=16)
+    again = sd.basin_continuation(system, "rho", [1.2, 1.5], [(-2, 2)], n=100, n_starts=16)
+    assert [list(r.labels) for r in found.results] == [list(r.labels) for r in again.results]
     assert len(found.ids) == 2
     strict = found.match(threshold=1e-3)
     assert len(strict.ids) == 4

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from samdyn.basin.grid import Grid, make_grid
 
 UNIT = np.array([[-1.0, 1.0], [-1.0, 1.0]])

@@ -12,14 +12,13 @@ from torch import Tensor
 
 from samdyn.compute.vector import Coordinates
 from samdyn.escape.crossing import (
-    conjugate_direction,
     crossing_probability,
     crossing_time,
-    exit_point,
     exit_probability,
     first_exit,
     projected_variance,
 )
+from samdyn.escape.exit_place import conjugate_direction, exit_point
 from samdyn.escape.regions import Ball, Box, HalfSpace, OpenSet
 
 # a Kolmogorov-Smirnov p-value below this is what four standard errors are for a mean

@@ -190,7 +190,7 @@ def test_shapes_and_what_is_on_the_boundary() -> None:
 def test_many_points_are_done_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     region = Ball([0, 0], 4) | ~Box([-1, -1], [1, 1])
     whole = region.signed_distance(GRID)
-    monkeypatch.setattr("samdyn.escape.regions.CHUNK_VALUES", 100)
+    monkeypatch.setattr("samdyn.escape.open_set.CHUNK_VALUES", 100)
     np.testing.assert_array_equal(region.signed_distance(GRID), whole)
 
 

@@ -1,4 +1,4 @@
-"""Capture sets of critical points where the field jumps: closed forms on quadratics, checked by simulation."""
+"""Capture sets of points where the field jumps: closed forms on quadratics, checked by simulation."""
 
 from __future__ import annotations
 

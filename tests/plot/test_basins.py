@@ -5,9 +5,9 @@ from __future__ import annotations
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-from samdyn.plot.basins import color_of
 
 import samdyn as sd
+from samdyn.plot.basins import color_of
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def test_one_dimension_and_slices() -> None:
     well = sd.Map(sd.landscapes.double_well(), sd.GD(), lr=0.1)
     assert sd.basins(well, [(-2, 2)], 20).plot().get_yticks().size == 0
     bowl = sd.Landscape(
-        lambda w: ((w[0] ** 2 - 1) ** 2 + w[1] ** 2 + w[2] ** 2), dim=3, box=[(-2, 2)] * 3, name="bowl"
+        lambda w: (w[0] ** 2 - 1) ** 2 + w[1] ** 2 + w[2] ** 2, dim=3, box=[(-2, 2)] * 3, name="bowl"
     )
     found = sd.basins(sd.Map(bowl, sd.GD(), lr=0.05), resolution=6)
     ax = sd.plot.basins(found, coordinates=(2, 0), at=[0.5])

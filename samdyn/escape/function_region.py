@@ -1,0 +1,88 @@
+"""The region where a function of one point is negative."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from samdyn.compute.checks import integer
+from samdyn.escape.faces import Face, FunctionFace, OnePoint
+from samdyn.escape.open_set import OpenSet
+
+
+@dataclass(frozen=True, init=False)
+class Region(OpenSet):
+    """The set where a function of one point is negative.
+
+    Parameters
+    ----------
+    signed_distance : callable
+        Takes one point, a torch tensor of shape (dim,), and returns a scalar tensor: the distance to the
+        boundary, negative inside. Its gradient has length about 1 near the boundary (divide a level
+        function by the length of its gradient there). A function that can be pickled makes the region
+        picklable.
+    dim : int, optional
+        The number of coordinates, if known.
+
+    Raises
+    ------
+    TypeError, ValueError
+        `signed_distance` is not callable or, where dim is given, does not give one differentiable number
+        for a point.
+
+    Notes
+    -----
+    The first-exit test takes the value as the distance and the normalised gradient as the normal: a
+    gradient of length other than 1 at the boundary biases crossing probabilities.
+
+    Examples
+    --------
+    >>> disc = Region(lambda w: w.norm() - 1, dim=2)
+    >>> disc.contains([[0.0, 0.5], [1.0, 1.0]])
+    array([ True, False])
+    """
+
+    function: OnePoint
+    dim: int | None
+
+    def __init__(self, signed_distance: OnePoint, dim: int | None = None) -> None:
+        if not callable(signed_distance):
+            raise TypeError(f"signed_distance must be a function of one point, got {signed_distance!r}")
+        if dim is not None:
+            dim = integer("dim", dim, at_least=1)
+            _check_function(signed_distance, dim)
+        object.__setattr__(self, "function", signed_distance)
+        object.__setattr__(self, "dim", dim)
+
+    def with_dim(self, dim: int) -> OpenSet:
+        super().with_dim(dim)
+        return self if self.dim is not None else Region(self.function, int(dim))
+
+    def _faces(self) -> tuple[Face, ...]:
+        return (FunctionFace(self.function, self.dim),)
+
+
+def _check_function(function: OnePoint, dim: int) -> None:
+    wanted = (
+        f"signed_distance must take one point, a torch tensor of shape ({dim},), and return a scalar tensor"
+    )
+    try:
+        value: Any = function(torch.zeros(dim, dtype=torch.float64))
+    except Exception as error:
+        raise TypeError(f"{wanted}; it raised {type(error).__name__}: {error}") from error
+    if not isinstance(value, Tensor) or not value.dtype.is_floating_point:
+        got = f"dtype {value.dtype}" if isinstance(value, Tensor) else type(value).__name__
+        raise TypeError(f"{wanted} of a floating-point type, got {got}")
+    if value.ndim != 0:
+        raise ValueError(f"{wanted}, got shape {tuple(value.shape)}")
+    try:
+        torch.func.vmap(torch.func.grad(function))(torch.zeros(1, dim, dtype=torch.float64))
+    except Exception as error:
+        raise TypeError(
+            "signed_distance cannot be differentiated and batched by torch.func "
+            f"({type(error).__name__}: {error}): "
+            "write it with torch operations, without .item(), numpy calls or Python branches on values"
+        ) from error

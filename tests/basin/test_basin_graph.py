@@ -1,0 +1,152 @@
+"""Basin graphs: the right saddles, barriers and actions; rates against the backward Kolmogorov equation."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+import samdyn as sd
+from samdyn.escape.minimum_action import _action
+
+WELL = sd.landscapes.double_well()
+
+
+def diffusion(loss: sd.Landscape, rule: sd.Rule, std: float) -> sd.Diffusion:
+    return sd.Diffusion(loss, rule, lr=0.1, noise=sd.GaussianNoise(std=std))
+
+
+def test_himmelblau_under_gradient_descent() -> None:
+    """Four minima in a ring, joined by the four saddles; minima across the maximum are not joined."""
+    found = sd.basins(sd.Flow(sd.landscapes.himmelblau(), sd.GD()), resolution=32)
+    graph = sd.basin_graph(found, action=False)
+    assert sorted(dict(graph.degree()).values()) == [2, 2, 2, 2]
+    loss = sd.landscapes.himmelblau()
+    saddles = np.array([p.x for p in loss.critical_points if p.kind == "saddle"])
+    for a, b, data in graph.edges(data=True):
+        assert data["kind"] == "saddle"
+        assert np.linalg.norm(saddles - data["position"], axis=1).min() < 1e-6
+        assert data["barrier"][a] == pytest.approx(loss.value(data["position"]))  # all minima are at zero
+        assert data["distance"][b] == pytest.approx(
+            np.linalg.norm(data["position"] - graph.nodes[b]["position"])
+        )
+    assert sum(float(f) for _, f in graph.nodes(data="fraction")) == pytest.approx(1, abs=0.01)
+
+
+def test_sam_joins_through_hallucinated_points() -> None:
+    """Between a well and the trapping maximum of the double well stands the point at distance rho."""
+    found = sd.basins(sd.Map(WELL, sd.SAM(0.3), lr=0.01), [(-2, 2)], resolution=200)
+    graph = sd.basin_graph(found)
+    assert graph.number_of_edges() == 2
+    for _, _, data in graph.edges(data=True):
+        assert data["kind"] == "hallucinated"
+        assert abs(data["position"][0]) == pytest.approx(0.3, abs=1e-9)
+        assert all(value > 0 for value in data["action"].values())
+
+
+def test_least_action_of_a_gradient_is_twice_the_barrier() -> None:
+    path = sd.minimum_action(diffusion(WELL, sd.GD(), std=1.0), [-1.0], [0.0])
+    assert path.action == pytest.approx(2 * 0.25 / 0.1, rel=1e-3)
+    assert path.converged
+    assert abs(path.action - 5.0) < 3 * path.error + 1e-3
+    downhill = sd.minimum_action(diffusion(WELL, sd.GD(), std=1.0), [0.0], [-1.0])
+    assert downhill.action < 0.02 * path.action
+
+
+@pytest.mark.parametrize(("epsilon", "action"), [(0.1, 0.1798), (1.0, 0.1789)])
+def test_least_action_without_a_potential(epsilon: float, action: float) -> None:
+    """FitzHugh-Nagumo, node to origin (the value of geometric minimum action codes)."""
+
+    def field(w: torch.Tensor, e: float) -> torch.Tensor:
+        return torch.stack([(w[0] - w[0] ** 3 - w[1]) / e, w[0] - 3 * w[1]])
+
+    flow = sd.Flow.from_function(field, dim=2, parameters={"e": epsilon})
+    y = np.sqrt(2 / 27)
+    path = sd.minimum_action(flow, [-3 * y, -y], [0.0, 0.0])
+    assert path.action == pytest.approx(action, abs=1e-4)
+
+
+def test_action_with_noise_that_depends_on_the_point() -> None:
+    """One dimension: the exponent is the integral of 2 |b| / a, whatever a is."""
+    sde = sd.Diffusion(sd.landscapes.double_well(), sd.GD(), lr=0.1, noise=sd.CurvatureNoise(batch_size=1))
+    # away from x = 1/sqrt(3), where the noise vanishes
+    x = np.linspace(-1.0, -0.7, 20001)[:, None]
+    rate = 2 * np.abs(sde.drift(x)[:, 0]) / sde.covariance(x)[:, 0, 0]
+    exact = float(np.trapezoid(rate, x[:, 0]))
+    # on a line every polygon from start to end is the path
+    assert _action(sde, x[::100], 1e-6)[0] == pytest.approx(exact, rel=1e-4)
+
+
+def test_rates_of_the_double_well() -> None:
+    """Symmetric: equal weights, and first-passage times of the solver between the cores."""
+    sde = diffusion(WELL, sd.GD(), std=1.0)
+    found = sd.basins(sde, [(-2, 2)], resolution=40, replicas=2)
+    rates = sd.rate_graph(sd.basin_graph(found, action=False), found, core=0.2)
+    assert [rates.nodes[k]["stationary"] for k in rates] == pytest.approx([0.5, 0.5], abs=1e-9)
+    far = sd.mean_exit_time(sde, sd.HalfSpace([1.0], 0.8))
+    assert rates.nodes[1]["mean_exit_time"] == pytest.approx(float(far([-1.0])), rel=1e-6)
+    assert rates.edges[1, 2]["rate"] == pytest.approx(1 / float(far([-1.0])), rel=1e-6)
+
+
+def test_rates_by_sampling_agree_with_the_solver() -> None:
+    sde = diffusion(WELL, sd.GD(), std=2.0)
+    found = sd.basins(sde, [(-2, 2)], resolution=40, replicas=2)
+    graph = sd.basin_graph(found, action=False)
+    solved = sd.rate_graph(graph, found, core=0.2)
+    sampled = sd.rate_graph(graph, found, core=0.2, method="sampling", n_paths=300, t_max=500.0, dt=0.02)
+    for k in solved:
+        gap = sampled.nodes[k]["mean_exit_time"] - solved.nodes[k]["mean_exit_time"]
+        # four standard errors, and the bias of the step inside the region
+        assert abs(gap) < 4 * sampled.nodes[k]["standard_error"] + 0.01 * solved.nodes[k]["mean_exit_time"]
+
+
+@pytest.mark.slow
+def test_rates_of_three_wells() -> None:
+    """Stationary weights against the density exp(-2 U / s^2) over the basins, passages against the solver."""
+    loss = sd.landscapes.three_well()
+    sde = diffusion(loss, sd.GD(), std=2.5)
+    found = sd.basins(sde, resolution=40, replicas=2)
+    graph = sd.basin_graph(found, action=False)
+    rates = sd.rate_graph(graph, found, resolution=128, core=0.3)
+    assert len(rates) == 3
+    fine = sd.basins(sd.Flow(loss, sd.GD()), found.box, resolution=128)
+    cells = fine.grid.points(np.arange(fine.labels.size))
+    density = np.exp(-2 * loss.value(cells) / (0.1 * 2.5**2))
+    name = {
+        k: min(rates, key=lambda j: np.linalg.norm(rates.nodes[j]["position"] - a.position))
+        for k, a in fine.attractors.items()
+    }
+    labels = fine.labels.ravel()
+    weights = {name[k]: density[labels == k].sum() / density.sum() for k in fine.attractors}
+    for k in rates:
+        assert rates.nodes[k]["stationary"] == pytest.approx(weights[k], abs=0.03)
+    passages = rates.graph["mean_first_passage_times"]
+    for (i, j), value in passages.items():
+        region = ~sd.Ball(rates.nodes[j]["position"], 0.3)
+        exact = float(
+            sd.mean_exit_time(sde, region, box=found.box, resolution=128)(rates.nodes[i]["position"])
+        )
+        assert value == pytest.approx(exact, rel=0.05)
+    assert len(rates.graph["tree"]) == 2
+
+
+def test_bad_arguments() -> None:
+    found = sd.basins(sd.Flow(WELL, sd.GD()), [(-2, 2)], resolution=20)
+    graph = sd.basin_graph(found, action=False)
+    with pytest.raises(TypeError, match="Diffusion"):
+        sd.rate_graph(graph, found)
+    with pytest.raises(TypeError, match="Basins"):
+        sd.basin_graph(graph)  # type: ignore[arg-type]
+    noisy = sd.basins(diffusion(WELL, sd.GD(), std=1.0), [(-2, 2)], resolution=20, replicas=2)
+    ours = sd.basin_graph(noisy, action=False)
+    with pytest.raises(ValueError, match="method"):
+        sd.rate_graph(ours, noisy, method="guess")
+    with pytest.raises(ValueError, match="t_max"):
+        sd.rate_graph(ours, noisy, method="sampling")
+    with pytest.raises(ValueError, match="core"):
+        sd.rate_graph(ours, noisy, core=-1.0)
+    with pytest.raises(ValueError, match="n_points"):
+        sd.minimum_action(sd.Flow(WELL, sd.GD()), [-1.0], [0.0], n_points=2)
+    with pytest.raises(TypeError, match="system"):
+        sd.minimum_action(WELL, [-1.0], [0.0])  # type: ignore[arg-type]
+    assert sd.minimum_action(sd.Flow(WELL, sd.GD()), [-1.0], [-1.0]).action == 0
