@@ -19,8 +19,8 @@ from samdyn.landscapes.landscape import CriticalPoint, Landscape
 from samdyn.landscapes.wells import LARGEST_TILT, cubic_roots
 
 
-def _sine_trap(w: Tensor, beta: float, rho: float) -> Tensor:
-    frequency = 5 * math.pi / (3 * rho)
+def _sine_trap(w: Tensor, beta: float, made_for: float) -> Tensor:
+    frequency = 5 * math.pi / (3 * made_for)
     return beta / frequency**2 * torch.sin(frequency * w[0])
 
 
@@ -50,8 +50,8 @@ def sine_trap(beta: float = 1.0, rho: float = 1.0) -> Landscape:
     Returns
     -------
     Landscape
-        On the box [-1.2 rho, 1.2 rho] of two periods, with the parameters `beta` and `rho`. Critical points:
-        maxima at -0.9 rho and 0.3 rho, minima at -0.3 rho and 0.9 rho.
+        On the box [-1.2 rho, 1.2 rho] of two periods, with the parameters `beta` and
+        `made_for` (this rho: the name `rho` is left to the rule). Critical points: maxima at -0.9 rho and 0.3 rho, minima at -0.3 rho and 0.9 rho.
 
     Raises
     ------
@@ -84,7 +84,7 @@ def sine_trap(beta: float = 1.0, rho: float = 1.0) -> Landscape:
         1,
         box=[(-1.2 * rho, 1.2 * rho)],
         name="sine trap",
-        parameters={"beta": beta, "rho": rho},
+        parameters={"beta": beta, "made_for": rho},
         critical_points=[
             CriticalPoint((0.3 * k * rho,), kind) for k, kind in zip((-3, -1, 1, 3), kinds, strict=True)
         ],

@@ -196,7 +196,7 @@ def _kreiss(a: Array, values: npt.NDArray[Any], discrete: bool) -> float:
     if discrete:
         beyond = np.geomspace(1e-6, max(scale, 1.0), 40)
         angles = np.concatenate([np.linspace(0, 2 * np.pi, N_ANGLES, endpoint=False), np.angle(values)])
-        z: npt.NDArray[np.complex128] = ((1 + beyond[:, None]) * np.exp(1j * angles)).ravel()
+        z: npt.NDArray[Any] = ((1 + beyond[:, None]) * np.exp(1j * angles)).ravel()
         excess: Array = np.abs(z) - 1
     else:
         beyond = np.geomspace(1e-6, 2, 40) * scale

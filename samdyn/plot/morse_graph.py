@@ -139,7 +139,9 @@ def _place(boxes: Array, shown: tuple[int, ...]) -> tuple[float, float]:
     return float(nearest[0]), float(nearest[1]) if len(shown) == 2 else 0.7
 
 
-def _marks(ax: Axes, result: MorseGraph, places: dict[int, tuple[float, float]], colors: dict[int, str]) -> None:
+def _marks(
+    ax: Axes, result: MorseGraph, places: dict[int, tuple[float, float]], colors: dict[int, str]
+) -> None:
     for node, place in places.items():
         color = colors.get(node, style.OKABE_ITO["black"])
         ax.annotate(

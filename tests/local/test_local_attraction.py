@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 import samdyn as sd
 from samdyn.local.local_attraction import lr_bound, shift_jacobian
@@ -187,3 +188,75 @@ SYSTEM = sd.Map(sd.landscapes.double_well(), sd.SAM(1.5), lr=0.1)
 def test_bad_input(system: object, x: list, error: type, message: str) -> None:
     with pytest.raises(error, match=message):
         sd.local_attraction(system, x)
+
+
+# small networks on XOR, whose hallucinated points were found by running SAM
+
+
+def xor_network(width: int, decay: float) -> sd.Landscape:
+    inputs = torch.tensor([[-1.0, -1.0], [-1.0, 1.0], [1.0, -1.0], [1.0, 1.0]], dtype=torch.float64)
+    targets = torch.tensor([-1.0, 1.0, 1.0, -1.0], dtype=torch.float64)
+
+    def loss(w: torch.Tensor) -> torch.Tensor:
+        W, b = w[: 2 * width].reshape(width, 2), w[2 * width : 3 * width]
+        a, c = w[3 * width : 4 * width], w[4 * width]
+        out = torch.tanh(inputs @ W.T + b) @ a + c
+        return ((out - targets) ** 2).sum() / 8 + decay / 2 * (w @ w)
+
+    return sd.Landscape(loss, 4 * width + 1, name="XOR")
+
+
+W, B, A, OUT = -0.984261241251842, 0.7532315464259085, -0.9210235293465979, -0.6570176045877107
+N1 = [W, W, W, W, -B, B, -A, A, OUT]
+N2 = [
+    *(-0.6801343308885276, 0.1612645014959023, 0.2328236869681099, -0.23883777199095674, -0.8395014091363363),
+    *(0.3235347865733954, 0.024589436668379195, -0.4925128419997043, 0.13113645744318084),
+]
+N3 = [
+    *(-0.19358932223720451, 0.30769777152996763, -0.5599783283798292, -1.9334205389277916),
+    *(0.6078066818811451, -0.26938836509557723, 0.304564385382391, 2.124966359735184, -0.5999536208700209),
+    *(-0.36369112636766143, 0.2565268588892268, 0.4718109370439398, 0.15421343775880297),
+]
+
+
+def test_an_isolated_minimum_of_a_network_with_decay() -> None:
+    loss = xor_network(2, 0.03)
+    x = np.array(N1)
+    if np.linalg.norm(sd.Flow(loss, sd.SAM(4.0))(x)) > 1e-8:
+        x[6:8] *= -1
+    for lr, radius in ((0.02, 0.9954377643), (0.05, 0.98859), (0.07, 0.98403), (0.08, 1.172)):
+        test = sd.local_attraction(sd.Map(loss, sd.SAM(4.0), lr=lr), x)
+        assert test.multiplier == pytest.approx(radius, abs=1e-8 if lr == 0.02 else 6e-4)
+        assert test.attracting == (radius < 1)
+    assert test.lr_max == pytest.approx(0.0736679, abs=1e-7)
+    assert (test.eigenvalues.real[0], test.eigenvalues.real[-1]) == pytest.approx(
+        (0.22811178, 27.14887186), abs=1e-7
+    )
+    assert test.gradient_norm == pytest.approx(0.1865418199, abs=1e-9)
+    assert (test.endpoint_kind, test.tangent_dimension) == ("minimum", 0)
+    assert test.residual < 1e-12
+
+
+def test_a_saddle_as_endpoint_and_complex_eigenvalues() -> None:
+    test = sd.local_attraction(sd.Flow(xor_network(2, 0.0), sd.SAM(1.0)), N2)
+    values = test.eigenvalues[np.argsort(np.abs(test.eigenvalues))]
+    np.testing.assert_allclose(np.abs(values[:4]), 0, atol=1e-6)
+    expected = [0.527353, 1.251675 - 1.490941j, 1.251675 + 1.490941j, 7.071759, 54.911689]
+    np.testing.assert_allclose(np.sort_complex(values[4:]), expected, atol=2e-5)
+    assert test.gradient_norm == pytest.approx(0.0491608122, abs=1e-8)
+    assert np.linalg.eigvalsh(xor_network(2, 0.0).hessian(test.endpoint)).min() == pytest.approx(
+        -0.37, abs=5e-3
+    )
+    assert test.lr_max == pytest.approx(2 / 54.911689, rel=1e-6)
+
+
+def test_a_manifold_of_zero_loss() -> None:
+    loss = xor_network(3, 0.0)
+    test = sd.local_attraction(sd.Flow(loss, sd.SAM(4.0)), N3)
+    assert test.tangent_dimension == 9
+    np.testing.assert_allclose(
+        test.eigenvalues.real[-4:], [1.52880579, 6.08985601, 12.60861759, 42.74013733], atol=1e-6
+    )
+    assert float(loss.value(test.endpoint)) < 1e-20
+    assert float(loss.value(test.x)) == pytest.approx(0.450864, abs=1e-6)
+    assert test.lr_max == pytest.approx(2 / 42.74013733, rel=1e-6)
