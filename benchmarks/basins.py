@@ -4,8 +4,8 @@
 
 Problem: normalised SAM on Himmelblau's function, lr 0.01, rho 0.5, on [-5, 5]^2.
 
-1. Check. A lattice of 40 x 40 cells is followed for 4000 steps by the map itself; the attractor nearest to the
-   mean of the last 1000 points must be the one that `basins` says, in all but 1 of 1000 cells (those on a
+1. Check. A lattice of 40 x 40 cells is followed for 4000 steps by the map itself; the attractor nearest to
+   the mean of the last 1000 points must be the one that `basins` says, in all but 1 of 1000 cells (those on a
    boundary may turn on rounding).
 2. Time: wall clock and processor time of one call, which includes the search for attractors.
 3. Memory: peak above what the process held before, per cell.

@@ -181,8 +181,8 @@ def basin_entropy(basins: Any, size: int = 5) -> BasinEntropy:
     Examples
     --------
     >>> half = np.repeat([[1] * 5 + [2] * 5], 10, axis=0)
-    >>> round(basin_entropy(half, 10).entropy, 6) == round(np.log(2), 6)
-    True
+    >>> round(basin_entropy(half, 10).entropy, 4)  # log 2
+    0.6931
     """
     boxes = _boxes(_labels(basins), checks.integer("size", size, at_least=1))
     if len(boxes) == 0:

@@ -252,7 +252,7 @@ def edge_state(
     Examples
     --------
     >>> import samdyn as sd
-    >>> result = sd.basins(sd.Flow(sd.landscapes.double_well(), sd.GD()), [(-2, 2)], 50)
+    >>> result = sd.basins(sd.Map(sd.landscapes.double_well(), sd.GD(), lr=0.1), [(-2, 2)], 50)
     >>> bool(abs(sd.edge_state(result, 1, 2).x[0]) < 1e-5)
     True
     """

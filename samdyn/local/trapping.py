@@ -17,14 +17,16 @@ direction:
 
 Algorithm (`capture_radius`)
 ----------------------------
-1. Both functions are sampled on shells around z, of radii geometric between 1e-4 r and `reach`, then twice
-   again on finer shells around the result, along directions that cover the sphere, the same mapped by the
-   inverse Hessian, and the Hessian's eigenvectors.
-2. ``|w - z|^2``: the largest shell below the first that has a sample where it does not fall.
-3. ``|grad f|^2``: for an outermost shell S let v be the smaller of its minimum on S and of its values
-   wherever it rises inside S. The part of the set below v around z is forward invariant and shrinks onto z;
-   the largest ball in it, over all S, counts.
-4. The larger of the two is the result.
+1. Both functions are sampled on shells around z, of radii geometric between 1e-4 r and `reach`, along
+   directions that cover the sphere, the same mapped by the inverse Hessian, and the Hessian's eigenvectors;
+   then on `REFINEMENTS` times `N_FINER` more about the result. What one shell has shown stays known.
+2. `reach` ends before the nearest other critical point, which rests where it is: Newton's method looks for
+   it where the smallest gradient on a shell is smaller than on both neighbours.
+3. ``|w - z|^2``: the largest shell below the first that has a sample where it does not fall.
+4. ``|grad f|^2``: for an outermost shell S let v be the smaller of its minimum on S and of its values
+   wherever it rises inside S. The part of the set below v around z is forward invariant and, with no other
+   critical point inside, shrinks onto z; the largest ball in it, over all S, counts.
+5. The larger of the two is the result.
 It is 0 when both rise somewhere on the smallest shell. The point may still attract (`samdyn.systems.jump`
 decides that), but no ball around it is drawn onto it monotonically. The test is by sampling, not a proof.
 
@@ -33,9 +35,12 @@ Algorithm (`chatter_radii`)
 A map cannot stop at a jump: it hovers within O(lr r): on the attracting 2-cycle of the top mode or, where
 only negative modes exist, in bounded chaos. How far is read off a simulation of the map itself from
 `N_ORBITS` points around z, at the scale lr r |lambda|_max, over `CHATTER_STEPS` steps. The radius is the
-largest distance over the last quarter. It is infinite, and the point does not trap the map, if that exceeds
-1.2 times the largest distance over the second quarter (the orbits are leaving) or ten times the scale (they
-have left).
+largest distance over the last quarter. It is infinite, and the point does not trap the map, if
+
+- that exceeds 1.2 times the largest distance over the second quarter (the orbits are leaving) or ten times
+  the scale (they have left); or
+- an orbit hovers beside z, not about it: over the last quarter its mean is farther from z than the orbit is
+  from its mean. So is one that came to rest at a hallucinated point, or hovers about another critical point.
 
 References
 ----------
@@ -45,14 +50,18 @@ Bousquet (2022), and own derivation, checked in the tests.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from samdyn.compute.checks import Array
 from samdyn.compute.printing import numpy_form
 from samdyn.compute.sphere import directions
 from samdyn.compute.tracing import traced_or_batched
+from samdyn.landscapes.landscape import Landscape
+from samdyn.local.newton import newton_steps
 from samdyn.systems.flow import Flow
 from samdyn.systems.jump import attracts, jump_length
 from samdyn.systems.map import Map
@@ -60,6 +69,9 @@ from samdyn.systems.system import System
 
 FLAT = 1e-6  # of the largest Hessian eigenvalue: one below it makes a point degenerate
 N_SHELLS = 48
+N_FINER = 24
+REFINEMENTS = 3
+NEWTON_STEPS = 8
 N_ORBITS = 32
 CHATTER_STEPS = 800
 
@@ -81,46 +93,95 @@ def capture_radius(flow: Flow, z: Array, reach: float) -> float:
     float
         A lower bound, by sampling: 0 if |grad f| rises along the flow arbitrarily close to the point.
     """
-    assert flow.rule is not None
+    assert flow.rule is not None and flow.landscape is not None
     smallest = min(1e-4 * jump_length(flow.rule), 0.1 * reach)
-    radii = np.geomspace(smallest, reach, N_SHELLS)
-    found = max(_falling_ball(flow, z, radii))
-    if found == 0.0:
-        return 0.0
-    best = 0.0
-    for _ in range(2):
-        ratio = (radii[-1] / radii[-2]) ** 1.5
-        low, high = max(smallest, found / ratio), min(reach, found * ratio**2)
-        inner = np.geomspace(smallest, low, N_SHELLS // 4, endpoint=False)
-        radii = np.concatenate([inner, np.geomspace(low, high, N_SHELLS)])
-        found = max(_falling_ball(flow, z, radii))
-        best = max(best, found)
-    return best
+    u = _sampled_directions(flow.landscape.hessian(z))
+    shells = _on_shells(flow, z, u, np.geomspace(smallest, reach, N_SHELLS))
+    reach = min(reach, _nearest_other(flow.landscape, z, shells))
+    found = _falling_ball(shells, reach)
+    for _ in range(REFINEMENTS):
+        if found == 0.0:
+            break
+        k = int(np.searchsorted(shells.radius, found))
+        low, high = shells.radius[max(k - 1, 0)], shells.radius[min(k + 2, len(shells.radius) - 1)]
+        finer = np.geomspace(low, min(high, reach), N_FINER + 2)[1:-1]
+        shells = _merged(shells, _on_shells(flow, z, u, finer))
+        found = _falling_ball(shells, reach)
+    return found
 
 
-def _falling_ball(flow: Flow, z: Array, radii: Array) -> tuple[float, float]:
-    """Largest of the shells' radii within which each function falls at every sample, less one shell."""
+class _Shells(NamedTuple):
+    """What was seen on shells around a point, in order of their radii."""
+
+    radius: Array  # (n,)
+    nearer: npt.NDArray[np.bool_]  # the distance falls at every sample
+    lowest: Array  # |grad f|^2: its smallest value,
+    lowest_at: Array  # (n, dim), where,
+    highest: Array  # its largest value,
+    rising: Array  # and its smallest value where it does not fall, inf if it falls everywhere
+
+
+def _sampled_directions(hessian: Array) -> Array:
+    """Directions of w, and those of w for which the gradient Hw has these directions: in a narrow valley the
+    first hardly sample the second.
+    """
+    u = directions(len(hessian))
+    of_gradient = u @ np.linalg.pinv(hessian)
+    of_gradient /= np.linalg.norm(of_gradient, axis=1, keepdims=True)
+    axes = np.linalg.eigh(hessian)[1].T
+    return np.concatenate([u, of_gradient, axes, -axes])
+
+
+def _on_shells(flow: Flow, z: Array, u: Array, radius: Array) -> _Shells:
     loss = flow.landscape
     assert loss is not None
-    # the directions of w, and those of the gradient H w: in a narrow valley the first hardly sample the
-    # second
-    w = directions(len(z))
-    of_gradient = w @ np.linalg.pinv(loss.hessian(z))
-    axes = np.linalg.eigh(loss.hessian(z))[1].T
-    of_gradient /= np.linalg.norm(of_gradient, axis=1, keepdims=True)
-    samples = z + radii[:, None, None] * np.concatenate([w, of_gradient, axes, -axes])
+    samples = z + radius[:, None, None] * u
     gradient, hessian, descent = loss.gradient(samples), loss.hessian(samples), -flow(samples)
     nearer = ((samples - z) * descent).sum(axis=-1) > 0
     falls = np.einsum("sni,snij,snj->sn", gradient, hessian, descent) > 0
-    steepness = (gradient**2).sum(axis=-1)
-    # for each outermost shell S: V must stay below its values on S, and wherever it rises inside S
-    level = np.minimum(
-        steepness.min(axis=1), np.minimum.accumulate(np.where(falls, np.inf, steepness).min(axis=1))
+    square = (gradient**2).sum(axis=-1)
+    lowest_at = samples[np.arange(len(radius)), square.argmin(axis=1)]
+    rising = np.where(falls, np.inf, square).min(axis=1)
+    return _Shells(radius, nearer.all(axis=1), square.min(axis=1), lowest_at, square.max(axis=1), rising)
+
+
+def _merged(a: _Shells, b: _Shells) -> _Shells:
+    order = np.argsort(np.concatenate([a.radius, b.radius]), kind="stable")
+    return _Shells(*(np.concatenate(pair)[order] for pair in zip(a, b, strict=True)))
+
+
+def _nearest_other(loss: Landscape, z: Array, shells: _Shells) -> float:
+    """Distance of the nearest other critical point that Newton's method finds from the shells; inf if none."""
+    inner = shells.lowest[1:-1]
+    dips = np.flatnonzero((inner < shells.lowest[:-2]) & (inner <= shells.lowest[2:])) + 1
+    if shells.lowest[-1] < shells.lowest[-2]:
+        dips = np.append(dips, len(shells.lowest) - 1)
+    if len(dips) == 0:
+        return float("inf")
+    c = shells.lowest_at[dips].copy()
+    step = np.full_like(c, np.inf)
+    with np.errstate(all="ignore"):
+        for _ in range(NEWTON_STEPS):
+            step = np.nan_to_num(newton_steps(loss.gradient(c), loss.hessian(c)), nan=np.inf)
+            c = np.where(np.isfinite(c + step), c + step, c)
+    away = np.linalg.norm(c - z, axis=1)
+    arrived = (np.linalg.norm(step, axis=1) <= 1e-6 * away) & (away > 1e-3 * shells.radius[dips])
+    return float(away[arrived].min(initial=np.inf))
+
+
+def _falling_ball(shells: _Shells, reach: float) -> float:
+    """Largest of the shells' radii below `reach` within which either function falls at every sample, less one
+    shell.
+    """
+    n = int(np.searchsorted(shells.radius, reach * (1 + 1e-12)))
+    nearer, lowest, highest, rising = (
+        v[:n] for v in (shells.nearer, shells.lowest, shells.highest, shells.rising)
     )
-    inside = np.searchsorted(np.maximum.accumulate(steepness.max(axis=1)), level)
-    shells = int(np.cumprod(nearer.all(axis=1)).sum()), int(np.minimum(inside, np.arange(len(radii))).max())
-    by_distance, by_gradient = (float(radii[k - 1]) if k > 0 else 0.0 for k in shells)
-    return by_distance, by_gradient
+    # for each outermost shell S: V must stay below its values on S, and wherever it rises inside S
+    level = np.minimum(lowest, np.minimum.accumulate(rising))
+    inside = np.minimum(np.searchsorted(np.maximum.accumulate(highest), level), np.arange(n))
+    k = max(int(np.cumprod(nearer).sum()), int(inside.max(initial=0)))
+    return float(shells.radius[k - 1]) if k > 0 else 0.0
 
 
 def chatter_radii(system: Map, z: Array) -> Array:
@@ -152,21 +213,51 @@ def chatter_radii(system: Map, z: Array) -> Array:
         start = np.concatenate([start, np.zeros_like(start)], axis=-1)
     step = numpy_form(traced_or_batched(system.point_function(), system.state_dim))
     state: Sequence[Array] = list(np.ascontiguousarray(start.reshape(-1, system.state_dim).T))
-    centre = np.repeat(z, len(around), axis=0).T
-    farthest = np.zeros((4, len(z) * len(around)))
-    with np.errstate(all="ignore"):
-        for k in range(CHATTER_STEPS):
-            state = step(*state)
-            quarter = 4 * k // CHATTER_STEPS
-            square = sum((x - c) ** 2 for x, c in zip(state, centre, strict=False))
-            farthest[quarter] = np.maximum(farthest[quarter], np.nan_to_num(np.sqrt(square), nan=np.inf))
-    second, last = farthest[[1, 3]].reshape(2, len(z), -1).max(axis=2)
-    stays = (last <= 1.2 * second) & (last <= 10 * scale)
+    hover = hover_radii(lambda state: step(*state), state, z, scale)
+    stays = np.isfinite(hover)
     if not system.momentum:
         coefficients = system.rule.coefficients()
         smooth = coefficients.get("rho", 0.0) - length
         stays &= np.array([cycle_holds(row, lr, smooth) for row in eigenvalues])
-    return np.asarray(np.where(stays, last, np.inf))
+    return np.asarray(np.where(stays, hover, np.inf))
+
+
+def hover_radii(
+    step: Callable[[Sequence[Array]], Sequence[Array]], state: Sequence[Array], z: Array, scale: Array
+) -> Array:
+    """Largest distances (n,) over the last quarter of orbits about points z (n, dim); inf where one leaves.
+
+    Parameters
+    ----------
+    step : callable
+        The states after a step, from the states.
+    state : sequence of ndarray, each of shape (n * m,)
+        Coordinates of m starts around each point, followed by any other variables.
+    z : ndarray, shape (n, dim)
+    scale : ndarray, shape (n,)
+        How far the orbits should hover.
+    """
+    n, dim = z.shape
+    m = len(state[0]) // n
+    centre = np.repeat(z, m, axis=0).T
+    farthest = np.zeros((4, n * m))
+    last: list[Array] = []
+    with np.errstate(all="ignore"):
+        for k in range(CHATTER_STEPS):
+            state = step(state)
+            offset = np.stack([x - c for x, c in zip(state, centre, strict=False)])
+            quarter = 4 * k // CHATTER_STEPS
+            square = np.nan_to_num((offset**2).sum(axis=0), nan=np.inf)
+            farthest[quarter] = np.maximum(farthest[quarter], square)
+            if quarter == 3:
+                last.append(offset)
+        orbit = np.stack(last)  # (steps, dim, n m), about z
+        mean = orbit.mean(axis=0)
+        extent = ((orbit - mean) ** 2).sum(axis=1).max(axis=0)
+        beside = ~((mean**2).sum(axis=0) <= extent).reshape(n, m).all(axis=1)
+    before, after = np.sqrt(farthest[[1, 3]].reshape(2, n, m).max(axis=2))
+    stays = (after <= 1.2 * before) & (after <= 10 * scale) & ~beside
+    return np.where(stays, after, np.inf)
 
 
 def cycle_holds(eigenvalues: Array, lr: float, smooth: float = 0.0) -> bool:

@@ -78,6 +78,7 @@ def test_henon_bounded_share_and_exponent() -> None:
     assert set(np.unique(found.labels)) == {1, DIVERGED}
 
 
+@pytest.mark.slow
 def test_pendulum_with_a_limit_cycle() -> None:
     pendulum = sd.Flow.from_function(lambda w: torch.stack([w[1], -0.1 * w[1] + 0.5 - torch.sin(w[0])]), 2)
     # the cycle runs along the angle: a path on it leaves every box in the plane
@@ -183,11 +184,11 @@ def test_three_dimensions() -> None:
 
 
 def test_nothing_depends_on_tiles_or_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    system = sd.Map(sd.landscapes.himmelblau(), sd.SAM(0.5), lr=0.01)
-    one = sd.basins(system, resolution=24, n_starts=16)
+    system = sd.Map(sd.landscapes.double_well(), sd.SAM(0.5), lr=0.01)
+    one = sd.basins(system, resolution=700, n_starts=16)
     monkeypatch.setattr(settle, "TILE", 37)
     monkeypatch.setattr(settle.workers, "ranges", lambda n: [(a, min(a + 101, n)) for a in range(0, n, 101)])
-    other = sd.basins(system, resolution=24, n_starts=16)
+    other = sd.basins(system, resolution=700, n_starts=16)
     assert np.array_equal(one.labels, other.labels)
     assert np.array_equal(one.steps, other.steps)
     assert repr(one) == repr(other)
@@ -195,8 +196,8 @@ def test_nothing_depends_on_tiles_or_pieces(monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.mark.slow
 def test_nothing_depends_on_workers() -> None:
-    system = sd.Map(sd.landscapes.himmelblau(), sd.SAM(0.5), lr=0.01)
-    one, two = (sd.basins(system, resolution=24, n_starts=16, workers=n) for n in (1, 2))
+    system = sd.Map(sd.landscapes.double_well(), sd.SAM(0.5), lr=0.01)
+    one, two = (sd.basins(system, resolution=700, n_starts=16, workers=n) for n in (1, 2))
     assert np.array_equal(one.labels, two.labels)
     assert np.array_equal(one.steps, two.steps)
 

@@ -74,7 +74,7 @@ def test_smallest_kick() -> None:
     assert kick.distance >= 1 - 1e-9
     assert kick.label == 2
     assert found.label_at(kick.end) == 2
-    trapped = sd.basins(sd.Map(well(), sd.SAM(0.4), lr=0.01), resolution=30, n_starts=8)
+    trapped = sd.basins(sd.Map(well(), sd.SAM(0.4), lr=0.01), resolution=20, n_starts=8)
     k = next(k for k, a in trapped.attractors.items() if a.name == "minimum (1, 0)")
     saddle = next(k for k, a in trapped.attractors.items() if "saddle" in a.name)
     assert sd.smallest_kick(trapped, k, target=saddle).distance < 0.65
@@ -89,15 +89,15 @@ def test_edge_state_is_the_saddle() -> None:
         lambda w: w[0] ** 4 / 4 - w[0] ** 2 / 2 + 0.1 * w[0] + w[0] * w[1] * 0.3 + w[1] ** 2 / 2, dim=2,
         box=[(-2, 2), (-2, 2)], name="tilted",
     )  # fmt: skip
-    flow = sd.Flow(tilted, sd.GD())
-    found = sd.basins(flow, resolution=8, n_starts=8)
+    found = sd.basins(sd.Map(tilted, sd.GD(), lr=0.1), resolution=8, n_starts=8)
     edge = sd.edge_state(found, 1, 2)
-    saddle = sd.fixed_points(flow).select(kind="saddle")[0].x
+    saddle = sd.fixed_points(sd.Flow(tilted, sd.GD())).select(kind="saddle")[0].x
     assert edge.converged
     assert edge.x == pytest.approx(saddle, abs=1e-5)
     assert edge.labels[0] == 1
 
 
+@pytest.mark.slow
 def test_edge_state_of_fitzhugh_nagumo() -> None:
     """The origin, between two stable equilibria."""
     fhn = sd.Flow.from_function(lambda w: torch.stack([10 * (w[0] - w[0] ** 3 - w[1]), -w[1] * 3 + w[0]]), 2)
