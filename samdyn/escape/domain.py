@@ -22,7 +22,7 @@ import numpy.typing as npt
 from samdyn.compute import checks
 from samdyn.compute.checks import Array
 from samdyn.escape.faces import PlaneFace, SphereFace
-from samdyn.escape.regions import Intersection
+from samdyn.escape.regions import Intersection, OpenSet
 
 RISE = {1: 45.0, 2: 30.0}
 
@@ -107,6 +107,28 @@ def coefficients(diffusion: Any) -> tuple[Callable[[Array], Array], Callable[[Ar
     if getattr(diffusion, "scheduled", False):
         raise ValueError("diffusion must have constant coefficients: its rho or lr is a schedule")
     return diffusion.drift, diffusion.covariance
+
+
+def check_region(name: str, region: Any, dim: int) -> None:
+    """Refuse what is no region, or one of another dimension."""
+    if not isinstance(region, OpenSet):
+        raise TypeError(f"{name} must be a samdyn region such as sd.Ball(center, radius), got {region!r}")
+    if region.dim not in (None, dim):
+        raise ValueError(f"{name} must have dim {dim}, got {region!r} of dim {region.dim}")
+
+
+def check_targets(exits: Sequence[Exit], x: Array) -> None:
+    """Refuse the sets A and B of a committor where they overlap or hold none of the points x (n, dim)."""
+    inside = Absorbed(tuple(exits)).distances(x) >= 0
+    for name, e, own in zip(("region_a", "region_b"), exits, inside, strict=True):
+        if not own.any():
+            raise ValueError(
+                f"{name} must hold at least one node of the grid from {x.min(axis=0)} to {x.max(axis=0)}, got "
+                f"{e.region!r}, which holds none: raise resolution, or give a box that reaches it"
+            )
+    both = (Absorbed(tuple(exits)).distances(x) > 0).all(axis=0)
+    if both.any():
+        raise ValueError(f"region_a and region_b must be disjoint, got two that both hold {x[both][0]}")
 
 
 def solve_box(diffusion: Any, exits: Sequence[Exit], box: npt.ArrayLike | None) -> Array:

@@ -107,8 +107,9 @@ def mean_exit_time(
     moment = checks.integer("moment", moment, at_least=1)
     unit = "units of time" if moment == 1 else f"units of time^{moment}"
     name = "mean exit time" if moment == 1 else f"moment {moment} of the exit time"
-    exits = (Exit(region, 1.0, 0.0),)
     coefficients(diffusion)
+    check_region("region", region, diffusion.dim)
+    exits = (Exit(region, 1.0, 0.0),)
     if diffusion.dim == 2:
         return kolmogorov_2d.solve(diffusion, exits, box, resolution, moment, name, unit)
 
@@ -152,8 +153,10 @@ def committor(
     >>> float(f"{q([-0.9]):.6g}")
     2.43632e-06
     """
-    exits = (Exit(region_a, -1.0, 0.0), Exit(region_b, -1.0, 1.0))
     coefficients(diffusion)
+    check_region("region_a", region_a, diffusion.dim)
+    check_region("region_b", region_b, diffusion.dim)
+    exits = (Exit(region_a, -1.0, 0.0), Exit(region_b, -1.0, 1.0))
     if diffusion.dim == 2:
         return kolmogorov_2d.solve(diffusion, exits, box, resolution, 0, "committor", "")
 
@@ -193,8 +196,9 @@ def exit_rate(
     >>> round(float(exit_rate(sde, sd.HalfSpace([1.0], 0.0))), 9)
     0.033545287
     """
-    exits = (Exit(region, 1.0, 0.0),)
     coefficients(diffusion)
+    check_region("region", region, diffusion.dim)
+    exits = (Exit(region, 1.0, 0.0),)
     if diffusion.dim == 2:
         return ExitRate(*kolmogorov_2d.slowest_rate(diffusion, exits, box, resolution))
     rate, log_variance = _one_dimensional(diffusion)

@@ -55,6 +55,7 @@ class OpenSet:
 
         Examples
         --------
+        >>> from samdyn.escape.regions import Region
         >>> Region(lambda w: w.norm() - 1).with_dim(3).dim
         3
         """
@@ -83,6 +84,7 @@ class OpenSet:
 
         Examples
         --------
+        >>> from samdyn.escape.regions import Box
         >>> Box([-1, -1], [1, 1]).signed_distance([[0.0, 0.5], [3.0, 0.0]])
         array([-0.5,  2. ])
         """
@@ -117,6 +119,7 @@ class OpenSet:
 
         Examples
         --------
+        >>> from samdyn.escape.regions import Ball
         >>> Ball([0, 0], 1).contains([[0.5, 0.5], [1.0, 0.0]])
         array([ True, False])
         """

@@ -151,7 +151,7 @@ def _merged(a: _Shells, b: _Shells) -> _Shells:
 
 
 def _nearest_other(loss: Landscape, z: Array, shells: _Shells) -> float:
-    """Distance of the nearest other critical point that Newton's method finds from the shells; inf if none."""
+    """Distance of the nearest other critical point to which Newton's method leads from the shells, or inf."""
     inner = shells.lowest[1:-1]
     dips = np.flatnonzero((inner < shells.lowest[:-2]) & (inner <= shells.lowest[2:])) + 1
     if shells.lowest[-1] < shells.lowest[-2]:
@@ -237,7 +237,7 @@ def hover_radii(
     scale : ndarray, shape (n,)
         How far the orbits should hover.
     """
-    n, dim = z.shape
+    n = len(z)
     m = len(state[0]) // n
     centre = np.repeat(z, m, axis=0).T
     farthest = np.zeros((4, n * m))

@@ -17,7 +17,12 @@ PATHS = {
     "decaying": {500: (2.9985, 0.3345), 5000: (2.9944, 0.3343), 50_000: (2.9904, 0.3345)},
     "USAM": {500: (2.9753, 0.3361), 5000: (2.9753, 0.3361), 50_000: (2.9753, 0.3361)},
 }
-RULES = {"GD": sd.GD(), "SAM": sd.SAM(0.1), "decaying": sd.SAM(sd.schedules.PowerDecay(0.1)), "USAM": sd.USAM(0.1)}
+RULES = {
+    "GD": sd.GD(),
+    "SAM": sd.SAM(0.1),
+    "decaying": sd.SAM(sd.schedules.PowerDecay(0.1)),
+    "USAM": sd.USAM(0.1),
+}
 
 
 @pytest.mark.parametrize("rule", PATHS)
@@ -33,7 +38,8 @@ def test_paths_along_the_valley_of_minima(rule: str) -> None:
 def test_large_unnormalised_steps_overflow_and_normalised_ones_do_not() -> None:
     loss = sd.landscapes.product()
     ends = [
-        sd.trajectory(sd.Map(loss, rule(0.3), lr=0.05), [3.0, 0.1], n_steps=200)[-1] for rule in (sd.USAM, sd.SAM)
+        sd.trajectory(sd.Map(loss, rule(0.3), lr=0.05), [3.0, 0.1], n_steps=200)[-1]
+        for rule in (sd.USAM, sd.SAM)
     ]
     assert not np.isfinite(ends[0]).all()
     assert np.abs(ends[1]).max() < 10

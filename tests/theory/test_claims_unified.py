@@ -49,9 +49,11 @@ def test_the_whole_family_on_one_quadratic() -> None:
     steep = sd.landscapes.quadratic([[10.0]])
     for lam, largest in ((0.0, 0.133333), (0.5, 0.16), (0.9, 0.190476), (1.0, 0.2)):
         for factor, bounded in ((0.99, True), (1.01, False)):
-            system = sd.Map(steep, sd.UnifiedSAM(0.05, lam), lr=factor * 2 / (10 * (1 + 0.05 * (1 - lam) * 10)))
+            system = sd.Map(
+                steep, sd.UnifiedSAM(0.05, lam), lr=factor * 2 / (10 * (1 + 0.05 * (1 - lam) * 10))
+            )
             end = abs(sd.trajectory(system, [0.3], n_steps=2000)[-1, 0])
-            assert (end < 10) is bounded
+            assert bool(end < 10) is bounded
         with pytest.raises(ValueError, match="lr"):
             bartlett.cycle_amplitude(10.0, 0.05, largest * 1.001, lam)
         assert bartlett.cycle_amplitude(10.0, 0.05, largest * 0.999, lam) >= 0
@@ -63,7 +65,9 @@ def test_cycles_of_lower_modes_are_left() -> None:
     second = bartlett.cycle_amplitude(3.0, 0.05, 0.1, 0.5)
     system = sd.Map(loss, sd.UnifiedSAM(0.05, 0.5), lr=0.1)
     end = sd.trajectory(system, [0.0, second, 1e-8], n_steps=3000)[-1]
-    np.testing.assert_allclose(np.abs(end), [0, 0, bartlett.cycle_amplitude(10.0, 0.05, 0.1, 0.5)], atol=1e-10)
+    np.testing.assert_allclose(
+        np.abs(end), [0, 0, bartlett.cycle_amplitude(10.0, 0.05, 0.1, 0.5)], atol=1e-10
+    )
 
 
 @pytest.mark.parametrize(("lam", "threshold"), [(1.0, 0.1), (0.5, 0.0526316)])
@@ -178,7 +182,8 @@ def test_bias_of_early_stopping() -> None:
     """Five steps on h = (1, 0.3, 0.05): USAM forgets the start faster in every mode, and fits noise faster."""
     loss = sd.landscapes.quadratic(np.diag([1.0, 0.3, 0.05]))
     gd, usam = (
-        sd.trajectory(sd.Map(loss, rule, lr=0.5), [1.0, 1.0, 1.0], n_steps=5)[-1] for rule in (sd.GD(), sd.USAM(0.5))
+        sd.trajectory(sd.Map(loss, rule, lr=0.5), [1.0, 1.0, 1.0], n_steps=5)[-1]
+        for rule in (sd.GD(), sd.USAM(0.5))
     )
     np.testing.assert_allclose(gd, [0.03125, 0.443705, 0.881096], atol=6e-7)
     np.testing.assert_allclose(usam, [0.000977, 0.388007, 0.878275], atol=6e-7)
@@ -187,7 +192,12 @@ def test_bias_of_early_stopping() -> None:
 
 @pytest.mark.parametrize(
     ("case", "expected"),
-    [(("uniform", 0.0), 6.6e-4), (("uniform", 0.5), 6.9e-4), (("uniform", 1.0), 1.37e-3), (("importance", 0.0), 4.0e-3)],
+    [
+        (("uniform", 0.0), 6.6e-4),
+        (("uniform", 0.5), 6.9e-4),
+        (("uniform", 1.0), 1.37e-3),
+        (("importance", 0.0), 4.0e-3),
+    ],
     ids=str,
 )
 def test_gaps_at_the_theorems_steps(case: tuple[str, float], expected: float) -> None:
@@ -203,7 +213,12 @@ def test_gaps_at_the_theorems_steps(case: tuple[str, float], expected: float) ->
     lr = theory.largest_learning_rate(constants, strong_convexity=mu, rho=rho, lam=lam)
     noise = sd.Minibatch(1, sampling="importance" if scheme == "importance" else "without replacement")
     run = sd.convergence(
-        sd.Map(loss, sd.UnifiedSAM(rho, lam), lr=lr, noise=noise), [2.0, -1.0], 5000, 1000, times=[5000], record=["gap"]
+        sd.Map(loss, sd.UnifiedSAM(rho, lam), lr=lr, noise=noise),
+        [2.0, -1.0],
+        5000,
+        1000,
+        times=[5000],
+        record=["gap"],
     )
     gaps = run.curves("gap")[-1]
     bound = theory.neighbourhood(constants, strong_convexity=mu, rho=rho, lr=lr, lam=lam)
