@@ -88,7 +88,7 @@ class Basins:
         Steps (strides of a flow) until arrival; -1 where there was none. With noise the mean, rounded.
     unit : float
         Time of a step: 1 for a map.
-    probabilities : ndarray, shape (*resolution, k), or None
+    probabilities : ndarray, shape ``(*resolution, k)``, or None
         With noise, the share of replicas that first came close to each attractor, in the order of
         `attractors`.
     replicas : int

@@ -133,7 +133,12 @@ def chain_mean_exit_time(
         raise ValueError(f"correction must be 'bridge' or None, got {correction!r}")
     if crossing not in ("inside", "end"):
         raise ValueError(f"crossing must be 'inside' or 'end', got {crossing!r}")
-    lower, upper = (float(end) for end in interval)
+    if not callable(drift):
+        raise TypeError(f"drift must be a function of an array of points, got {drift!r}")
+    try:
+        lower, upper = (float(end) for end in interval)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"interval must be a pair (lower, upper), got {interval!r}") from error
     if not lower < upper or (math.isinf(lower) and math.isinf(upper)):
         raise ValueError(f"interval must have lower < upper and a finite end, got {interval!r}")
     starts = np.asarray(x0, dtype=np.float64)
@@ -234,7 +239,7 @@ def _coefficients(drift: Function, deviation: Function | float, dt: float) -> tu
         value = deviation(x) if callable(deviation) else deviation
         s = np.broadcast_to(np.asarray(value, dtype=np.float64), x.shape)
         if not (np.isfinite(s) & (s > 0)).all():
-            raise ValueError(f"standard_deviation_per_step must be finite and > 0, got {s.min()!r}")
+            raise ValueError(f"standard_deviation_per_step must be finite and > 0, got {s.min():g}")
         return s
 
     return mean, spread

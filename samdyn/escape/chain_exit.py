@@ -55,9 +55,9 @@ def chain_exit_time(
     >>> sd.chain_exit_time(sgd, sd.HalfSpace([1.0], 0.0), [-1.0]).mean.round(4)
     np.float64(4168.9393)
     """
-    equation, starts, unit = system_equation(system, region, x0, dt, correction)
     if crossing not in ("inside", "end"):
         raise ValueError(f"crossing must be 'inside' or 'end', got {crossing!r}")
+    equation, starts, unit = system_equation(system, region, x0, dt, correction)
     result = equation.moments(starts, times_crossing=crossing == "inside")
     return ChainExitTime(result.mean / unit, result.second_moment / unit**2, result.n_nodes)
 
@@ -70,7 +70,7 @@ def system_equation(
     Arguments as in `chain_exit_time`.
     """
     if getattr(system, "dim", None) != 1:
-        raise ValueError(f"system must have one dimension, got dim={getattr(system, 'dim', None)!r}")
+        raise ValueError(f"system must be a Map or a Diffusion of one dimension, got {system!r}")
     if getattr(system, "scheduled", False):
         raise ValueError("system must have constant coefficients: its rho or lr is a schedule")
     starts = checks.points("x0", x0, 1)[..., 0]
@@ -83,9 +83,12 @@ def system_equation(
     diffusion = system
     if not hasattr(system, "drift"):
         if dt is not None or correction is not None:
-            raise ValueError("dt and correction must be None for a map, which has no time inside a step")
+            raise ValueError(
+                "dt and correction must be None for a map, which has no time inside a step, "
+                f"got dt={dt!r} and correction={correction!r}"
+            )
         if getattr(system, "noise", None) is None or getattr(system, "momentum", 0.0) != 0:
-            raise ValueError("system must be a map with noise and without momentum")
+            raise ValueError(f"system must be a map with noise and without momentum, got {system!r}")
         if getattr(system.noise, "probe", "full") != "full":
             raise ValueError(
                 "system.noise.probe must be 'full': with another probe a step is not Gaussian, "
@@ -97,7 +100,7 @@ def system_equation(
         diffusion = Diffusion(system.landscape, system.rule, lr=system.lr, noise=system.noise)
         dt = unit = float(system.lr)
     elif dt is None:
-        raise ValueError("dt must be given for a diffusion")
+        raise ValueError("dt must be given for a diffusion, as a finite number > 0, got None")
     step = checks.number("dt", dt, above=0)
 
     def drift(x: Array) -> Array:

@@ -119,14 +119,15 @@ def check_region(name: str, region: Any, dim: int) -> None:
 
 def check_targets(exits: Sequence[Exit], x: Array) -> None:
     """Refuse the sets A and B of a committor where they overlap or hold none of the points x (n, dim)."""
-    inside = Absorbed(tuple(exits)).distances(x) >= 0
-    for name, e, own in zip(("region_a", "region_b"), exits, inside, strict=True):
-        if not own.any():
+    distances = Absorbed(tuple(exits)).distances(x)
+    rounding = 1e-9 * float(np.ptp(x, axis=0).max())
+    for name, e, own in zip(("region_a", "region_b"), exits, distances, strict=True):
+        if not (own >= -rounding).any():
             raise ValueError(
                 f"{name} must hold at least one node of the grid from {x.min(axis=0)} to {x.max(axis=0)}, got "
                 f"{e.region!r}, which holds none: raise resolution, or give a box that reaches it"
             )
-    both = (Absorbed(tuple(exits)).distances(x) > 0).all(axis=0)
+    both = (distances > rounding).all(axis=0)
     if both.any():
         raise ValueError(f"region_a and region_b must be disjoint, got two that both hold {x[both][0]}")
 

@@ -145,6 +145,13 @@ def build(diffusion: Any, exits: tuple[Exit, ...], box: Array, size: tuple[int, 
         np.isfinite(a).all() and (a[:, 0, 0] > 0).all() and (a[:, 1, 1] > 0).all() and (determinant > 0).all()
     ):
         raise ValueError("covariance must be finite and positive definite everywhere in the region")
+    unknown = ~np.isfinite(np.asarray(drift(points), dtype=np.float64)).all(axis=1)
+    if unknown.any():
+        raise ValueError(
+            f"diffusion must have a finite drift everywhere in the region, got nan or infinity at "
+            f"{points[unknown][0]} and {unknown.sum() - 1} more of {len(points)} nodes: the gradient of the "
+            "loss is not finite there"
+        )
     wall = ((index == 0) | (index == np.array(shape) - 1)).any(axis=1)
 
     def along(matrix: Array, axis: int) -> Array:

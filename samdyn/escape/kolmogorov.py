@@ -30,7 +30,7 @@ from samdyn.compute import checks
 from samdyn.compute.checks import Array
 from samdyn.escape import kolmogorov_1d as line
 from samdyn.escape import kolmogorov_2d
-from samdyn.escape.domain import Absorbed, Exit, coefficients, solve_box
+from samdyn.escape.domain import Absorbed, Exit, check_region, check_targets, coefficients, solve_box
 from samdyn.escape.field import Field, PanelInterpolant
 
 Resolution = int | tuple[int, int]
@@ -134,7 +134,7 @@ def committor(
     diffusion : Diffusion
         In one or two dimensions.
     region_a, region_b : region
-        Disjoint.
+        Disjoint, and each large enough to hold a node of the grid.
     resolution, box
         As in `mean_exit_time`; the box is one for the outside of A and B.
 
@@ -142,6 +142,11 @@ def committor(
     -------
     Field
         A probability: 0 in A and 1 in B.
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument is unusable, A and B overlap, or one of them lies between the nodes or outside the box.
 
     Examples
     --------
@@ -240,6 +245,8 @@ def _intervals(
     absorbed = Absorbed(exits)
     x = np.linspace(window[0], window[1], 4001)
     scale = max(abs(window[0]), abs(window[1]))
+    if len(exits) > 1:
+        check_targets(exits, x[:, None])
 
     def distance(point: float) -> float:
         return float(absorbed.distance_and_value(np.array([[point]]))[0][0])

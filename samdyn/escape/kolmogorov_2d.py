@@ -19,7 +19,7 @@ import numpy.typing as npt
 from scipy.sparse.linalg import LinearOperator, eigs, splu
 
 from samdyn.compute.checks import Array
-from samdyn.escape.domain import Absorbed, Exit, coefficients, solve_box
+from samdyn.escape.domain import Absorbed, Exit, check_targets, coefficients, solve_box
 from samdyn.escape.field import CubicInterpolant, Field
 from samdyn.escape.jump_process import Grid, build, cells
 
@@ -44,6 +44,10 @@ def solve(
 ) -> Field:
     """E[tau^moment], or with moment 0 the mean boundary value where a path is absorbed (the committor)."""
     levels = _levels(diffusion, exits, box, resolution)
+    last = levels[-1]
+    x = np.stack(np.meshgrid(*last.axes, indexing="ij"), axis=-1).reshape(-1, 2)
+    if moment == 0:
+        check_targets(exits, x)
     solutions, rounding = [], 0.0
     for grid in levels:
         lu = splu(grid.matrix)
@@ -63,8 +67,6 @@ def solve(
     correction = (fine[::2, ::2] - middle) / 3
     better = fine[::2, ::2] + correction
     before = middle[::2, ::2] + (middle[::2, ::2] - coarse) / 3
-    last = levels[-1]
-    x = np.stack(np.meshgrid(*last.axes, indexing="ij"), axis=-1).reshape(-1, 2)
 
     def spread(values: Array, axes: tuple[Array, Array]) -> Array:
         return CubicInterpolant(axes, values)(x).reshape(fine.shape)

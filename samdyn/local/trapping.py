@@ -55,12 +55,14 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import torch
+from torch import Tensor
 
+from samdyn.compute import batch
 from samdyn.compute.checks import Array
 from samdyn.compute.printing import numpy_form
 from samdyn.compute.sphere import directions
 from samdyn.compute.tracing import traced_or_batched
-from samdyn.landscapes.landscape import Landscape
 from samdyn.local.newton import newton_steps
 from samdyn.systems.flow import Flow
 from samdyn.systems.jump import attracts, jump_length
@@ -68,6 +70,7 @@ from samdyn.systems.map import Map
 from samdyn.systems.system import System
 
 FLAT = 1e-6  # of the largest Hessian eigenvalue: one below it makes a point degenerate
+NO_HESSIAN = 1e-8  # of its size at the distance r: a Hessian below it is rounding
 N_SHELLS = 48
 N_FINER = 24
 REFINEMENTS = 3
@@ -75,8 +78,10 @@ NEWTON_STEPS = 8
 N_ORBITS = 32
 CHATTER_STEPS = 800
 
+Evaluation = Callable[[Array], tuple[Array, Array, Array]]
 
-def capture_radius(flow: Flow, z: Array, reach: float) -> float:
+
+def capture_radius(flow: Flow, z: Array, reach: float, evaluate: Evaluation | None = None) -> float:
     """Radius of a ball around the critical point `z` from which the flow is drawn onto it.
 
     Parameters
@@ -87,6 +92,8 @@ def capture_radius(flow: Flow, z: Array, reach: float) -> float:
         A critical point of the loss.
     reach : float
         Largest radius that is tested.
+    evaluate : callable, optional
+        What `evaluation` returns for the flow; made here by default.
 
     Returns
     -------
@@ -94,10 +101,11 @@ def capture_radius(flow: Flow, z: Array, reach: float) -> float:
         A lower bound, by sampling: 0 if |grad f| rises along the flow arbitrarily close to the point.
     """
     assert flow.rule is not None and flow.landscape is not None
+    evaluate = evaluation(flow) if evaluate is None else evaluate
     smallest = min(1e-4 * jump_length(flow.rule), 0.1 * reach)
-    u = _sampled_directions(flow.landscape.hessian(z))
-    shells = _on_shells(flow, z, u, np.geomspace(smallest, reach, N_SHELLS))
-    reach = min(reach, _nearest_other(flow.landscape, z, shells))
+    u = _sampled_directions(evaluate(z)[1])
+    shells = _on_shells(evaluate, z, u, np.geomspace(smallest, reach, N_SHELLS))
+    reach = min(reach, _nearest_other(evaluate, z, shells))
     found = _falling_ball(shells, reach)
     for _ in range(REFINEMENTS):
         if found == 0.0:
@@ -105,9 +113,37 @@ def capture_radius(flow: Flow, z: Array, reach: float) -> float:
         k = int(np.searchsorted(shells.radius, found))
         low, high = shells.radius[max(k - 1, 0)], shells.radius[min(k + 2, len(shells.radius) - 1)]
         finer = np.geomspace(low, min(high, reach), N_FINER + 2)[1:-1]
-        shells = _merged(shells, _on_shells(flow, z, u, finer))
+        shells = _merged(shells, _on_shells(evaluate, z, u, finer))
         found = _falling_ball(shells, reach)
     return found
+
+
+def evaluation(flow: Flow, many: bool = False) -> Evaluation:
+    """Gradient (..., dim), Hessian (..., dim, dim) and descent direction (..., dim) at points (..., dim).
+
+    With `many` it is traced first, which pays off from some ten calls on.
+    """
+    loss, field, dim = flow.landscape, flow.point_function(), flow.dim
+    assert loss is not None
+    gradient = torch.func.grad(loss.one_point)
+    hessian = torch.func.jacrev(gradient)
+
+    def packed(x: Tensor) -> Tensor:
+        return torch.cat([gradient(x), -field(x), hessian(x).reshape(-1)])
+
+    form = numpy_form(traced_or_batched(packed, dim)) if many else None
+
+    def evaluate(x: Array) -> tuple[Array, Array, Array]:
+        flat = x.reshape(-1, dim)
+        if form is None:
+            values = batch.evaluate(packed, flat)
+        else:
+            columns = form(*np.ascontiguousarray(flat.T))
+            values = np.stack([np.broadcast_to(column, len(flat)) for column in columns], axis=-1)
+        g, descent, h = np.split(values.reshape(*x.shape[:-1], -1), [dim, 2 * dim], axis=-1)
+        return g, h.reshape(*x.shape, dim), descent
+
+    return evaluate
 
 
 class _Shells(NamedTuple):
@@ -132,11 +168,9 @@ def _sampled_directions(hessian: Array) -> Array:
     return np.concatenate([u, of_gradient, axes, -axes])
 
 
-def _on_shells(flow: Flow, z: Array, u: Array, radius: Array) -> _Shells:
-    loss = flow.landscape
-    assert loss is not None
+def _on_shells(evaluate: Evaluation, z: Array, u: Array, radius: Array) -> _Shells:
     samples = z + radius[:, None, None] * u
-    gradient, hessian, descent = loss.gradient(samples), loss.hessian(samples), -flow(samples)
+    gradient, hessian, descent = evaluate(samples)
     nearer = ((samples - z) * descent).sum(axis=-1) > 0
     falls = np.einsum("sni,snij,snj->sn", gradient, hessian, descent) > 0
     square = (gradient**2).sum(axis=-1)
@@ -150,7 +184,7 @@ def _merged(a: _Shells, b: _Shells) -> _Shells:
     return _Shells(*(np.concatenate(pair)[order] for pair in zip(a, b, strict=True)))
 
 
-def _nearest_other(loss: Landscape, z: Array, shells: _Shells) -> float:
+def _nearest_other(evaluate: Evaluation, z: Array, shells: _Shells) -> float:
     """Distance of the nearest other critical point to which Newton's method leads from the shells, or inf."""
     inner = shells.lowest[1:-1]
     dips = np.flatnonzero((inner < shells.lowest[:-2]) & (inner <= shells.lowest[2:])) + 1
@@ -162,7 +196,7 @@ def _nearest_other(loss: Landscape, z: Array, shells: _Shells) -> float:
     step = np.full_like(c, np.inf)
     with np.errstate(all="ignore"):
         for _ in range(NEWTON_STEPS):
-            step = np.nan_to_num(newton_steps(loss.gradient(c), loss.hessian(c)), nan=np.inf)
+            step = np.nan_to_num(newton_steps(*evaluate(c)[:2]), nan=np.inf)
             c = np.where(np.isfinite(c + step), c + step, c)
     away = np.linalg.norm(c - z, axis=1)
     arrived = (np.linalg.norm(step, axis=1) <= 1e-6 * away) & (away > 1e-3 * shells.radius[dips])
@@ -205,6 +239,11 @@ def chatter_radii(system: Map, z: Array) -> Array:
     # the 2-cycle of a positive mode has the amplitude lr r lambda / (2 - lr lambda)
     widened = np.abs(eigenvalues) / np.where(eigenvalues > 0, np.maximum(1 - lr * eigenvalues / 2, 1e-3), 1.0)
     scale = lr * length * widened.max(axis=-1) / (1 - system.momentum)
+    # a degenerate point has no such scale: there it is the step from just beside the point
+    beside = z[:, None] + 1e-6 * length * directions(system.dim)
+    kick = np.linalg.norm(Flow(system.landscape, system.rule)(beside), axis=-1).max(axis=-1)
+    kick *= lr / (1 - system.momentum)
+    scale = np.where(scale < 1e-3 * kick, kick, scale)
     around = directions(system.dim)
     around = around[:: max(1, len(around) // N_ORBITS)]
     around = around * np.linspace(0.1, 0.9, len(around))[:, None]
@@ -322,10 +361,18 @@ def jump_stability(system: System, z: Array, reach: float | None = None) -> list
         reach = (
             10 * length if system.box is None else float(np.linalg.norm(system.box[:, 1] - system.box[:, 0]))
         )
-    drawn = np.array([attracts(loss, rule, point, flow.form) for point in z], dtype=bool)
+    # where the Hessian vanishes, if for rounding, it cannot say what attracts: a ball does, or nothing
+    around = np.abs(loss.hessian(z[:, None] + length * directions(system.dim))).max(axis=(1, 2, 3))
+    flat = np.abs(loss.hessian(z)).max(axis=(1, 2)) <= NO_HESSIAN * around
+    drawn = flat | np.array([attracts(loss, rule, point, flow.form) for point in z], dtype=bool)
+    evaluate = evaluation(flow, many=len(z) > 2)
     capture = np.array(
-        [capture_radius(flow, point, reach) if ok else 0.0 for point, ok in zip(z, drawn, strict=True)]
+        [
+            capture_radius(flow, point, reach, evaluate) if ok else 0.0
+            for point, ok in zip(z, drawn, strict=True)
+        ]
     )
+    drawn &= ~flat | (capture > 0)
     chatter = chatter_radii(system, z) if isinstance(system, Map) else np.zeros(len(z))
     probe = z[:, None] + 1e-6 * length * directions(system.dim)
     outward = np.einsum("nki,nki->nk", flow(probe), probe - z[:, None]) > 0

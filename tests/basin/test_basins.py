@@ -185,10 +185,10 @@ def test_three_dimensions() -> None:
 
 def test_nothing_depends_on_tiles_or_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     system = sd.Map(sd.landscapes.double_well(), sd.SAM(0.5), lr=0.01)
-    one = sd.basins(system, resolution=700, n_starts=16)
+    one = sd.basins(system, resolution=600, n_starts=16)
     monkeypatch.setattr(settle, "TILE", 37)
     monkeypatch.setattr(settle.workers, "ranges", lambda n: [(a, min(a + 101, n)) for a in range(0, n, 101)])
-    other = sd.basins(system, resolution=700, n_starts=16)
+    other = sd.basins(system, resolution=600, n_starts=16)
     assert np.array_equal(one.labels, other.labels)
     assert np.array_equal(one.steps, other.steps)
     assert repr(one) == repr(other)
@@ -197,7 +197,7 @@ def test_nothing_depends_on_tiles_or_pieces(monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.mark.slow
 def test_nothing_depends_on_workers() -> None:
     system = sd.Map(sd.landscapes.double_well(), sd.SAM(0.5), lr=0.01)
-    one, two = (sd.basins(system, resolution=700, n_starts=16, workers=n) for n in (1, 2))
+    one, two = (sd.basins(system, resolution=600, n_starts=16, workers=n) for n in (1, 2))
     assert np.array_equal(one.labels, two.labels)
     assert np.array_equal(one.steps, two.steps)
 

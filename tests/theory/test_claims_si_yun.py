@@ -46,7 +46,7 @@ def test_large_unnormalised_steps_overflow_and_normalised_ones_do_not() -> None:
 
 
 def test_the_orbit_at_the_flattest_minimum_is_a_cycle_only_for_small_radii() -> None:
-    """At rho = 0.1 the loss is too lopsided for a 2-cycle: the hops keep their mean length and never close."""
+    """At rho = 0.1 the loss is too lopsided for a 2-cycle: the hops keep their mean length."""
     for rho, closes in ((0.01, True), (0.1, False)):
         path = sd.trajectory(
             sd.Map(sd.landscapes.product(), sd.SAM(rho), lr=0.02), [1.01, 1.01], n_steps=20_000
@@ -100,7 +100,7 @@ def test_sine_step_by_step() -> None:
 
 @pytest.mark.parametrize("eps", [0.5, 0.2, 0.1, 0.02])
 def test_the_constant_of_the_nonconvex_bound_cannot_be_improved(eps: float) -> None:
-    """A triangle wave of slopes +-1: f'(0) = 1 - eps falls to -eps/2 and rises through 0 at 1; rho = beta = 1."""
+    """A triangle wave of slopes +-1: f'(0) = 1 - eps falls to -eps/2 and rises to 0 at 1; rho = beta = 1."""
     turn = 1 - eps / 2
 
     def slope(x: np.ndarray) -> np.ndarray:
@@ -152,7 +152,7 @@ def test_more_skewed_centres(rho: float, exact: float) -> None:
 
 
 def test_earlier_bound_holds_up_to_the_inverse_smoothness_only() -> None:
-    """Dai, Ahn and Sra's bound on SAM for strongly convex quadratics: true for lr <= 1/beta, false at 1.2/beta."""
+    """Dai, Ahn and Sra's bound for strongly convex losses: true for lr <= 1/beta, false at 1.2/beta."""
     rng = np.random.default_rng(0)
     worst = {}
     for share in (0.3, 1.0, 1.2):

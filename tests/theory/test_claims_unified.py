@@ -22,7 +22,7 @@ def smooth(w: torch.Tensor) -> torch.Tensor:
     ("lam", "expected"), [(0.0, (1.1930e-2, 2.8632e-3, 6.998e-4)), (1.0, (2.2296e-2, 5.2962e-3, 1.2856e-3))]
 )
 def test_the_potential_is_right_to_second_order(lam: float, expected: tuple[float, ...]) -> None:
-    """The perturbed gradient against that of f + rho ((1-lam)/2 |g|^2 + lam |g|), at rho = 0.1, 0.05, 0.025."""
+    """The perturbed gradient against that of f + rho ((1-lam)/2 |g|^2 + lam |g|), for three radii."""
     loss, x = sd.Landscape(smooth, dim=2), np.array([0.7, -0.2])
     g, h = loss.gradient(x), loss.hessian(x)
     errors = []
@@ -127,7 +127,7 @@ def test_full_batch_dnsam_is_sam() -> None:
 
 
 def test_expected_residual_of_tau_nice_batches_is_an_identity() -> None:
-    """E |g_S|^2 = B |g|^2 + (n - tau) / (tau (n-1)) mean |g_i|^2, and with replacement 1/tau and 1 - 1/tau."""
+    """E |g_S|^2 = B |g|^2 + (n - tau) / (tau (n-1)) mean |g_i|^2, and that with replacement."""
     loss, x = problems.r6(), np.array([1.3, -0.4])
     g = loss.sample_gradients(x)
     squares, mean = (g**2).sum(axis=1).mean(), (g.mean(axis=0) ** 2).sum()
@@ -147,7 +147,7 @@ def test_expected_residual_of_tau_nice_batches_is_an_identity() -> None:
 
 
 def test_importance_sampled_usam_is_descent_with_one_rate() -> None:
-    """Rank-one terms, p_i ~ |a_i|^2, reweighted: each step is that of SGD with the rate lr (1 + rho mean L)."""
+    """Rank-one terms, p_i ~ |a_i|^2, reweighted: each step is SGD's with the rate lr (1 + rho mean L)."""
     rows = np.random.default_rng(0).standard_normal((5, 2))
     loss = sd.FiniteSum.least_squares(rows, np.arange(5.0))
     noise, mean_l = sd.Minibatch(1, sampling="importance"), (rows**2).sum(axis=1).mean()
@@ -179,7 +179,7 @@ def test_penalties_of_random_probes_on_a_quadratic() -> None:
 
 
 def test_bias_of_early_stopping() -> None:
-    """Five steps on h = (1, 0.3, 0.05): USAM forgets the start faster in every mode, and fits noise faster."""
+    """Five steps on h = (1, 0.3, 0.05): USAM forgets the start and fits noise faster in every mode."""
     loss = sd.landscapes.quadratic(np.diag([1.0, 0.3, 0.05]))
     gd, usam = (
         sd.trajectory(sd.Map(loss, rule, lr=0.5), [1.0, 1.0, 1.0], n_steps=5)[-1]
