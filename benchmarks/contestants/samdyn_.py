@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import inspect
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +12,6 @@ import samdyn as sd
 from contestants.problem import DIFFUSIVITY, RHO, Array, Work, start
 
 RULES = {"GD": sd.GD(), "USAM(0.2)": sd.USAM(RHO), "SAM(0.2)": sd.SAM(RHO)}
-HAS_WORKERS = "workers" in inspect.signature(sd.exit_times).parameters
 T_MAX = 1e4  # in the time of the diffusion: no path of the check is still inside
 
 
@@ -26,7 +24,7 @@ class Samdyn:
     seed: int
     compile: bool = True
     correction: str | None = "bridge"
-    workers: int = 1
+    executor: Any = None
 
     @functools.cached_property
     def system(self) -> sd.Diffusion:
@@ -34,7 +32,6 @@ class Samdyn:
         return sd.Diffusion(sd.landscapes.double_well(self.dim), RULES[self.rule], lr=self.dt, noise=noise)
 
     def run(self, t_max: float) -> Any:
-        more = {"workers": self.workers} if self.workers > 1 else {}
         return sd.exit_times(
             self.system,
             start(self.dim),
@@ -46,7 +43,7 @@ class Samdyn:
             device="cpu",
             precision="single",
             compile=self.compile,
-            **more,
+            executor=self.executor,
         )
 
     def exit_times(self) -> Array:

@@ -70,6 +70,8 @@ def basin_graph(basins: Basins, *, action: bool = True) -> nx.Graph:
     """
     if not isinstance(basins, Basins):
         raise TypeError(f"basins must be a Basins, got {type(basins).__name__}")
+    if not isinstance(action, bool):
+        raise TypeError(f"action must be True or False, got {action!r}")
     system = basins.system
     if system is None or basins.course is None:
         raise ValueError("basins must know its system: load it with system=...")

@@ -231,6 +231,8 @@ def morse_graph(
     region = checks.box("box", given, system.state_dim)
     discard = checks.integer("discard", discard, at_least=0)
     iterates = checks.integer("iterates", iterates, at_least=1)
+    if not (adaptive is None or isinstance(adaptive, bool)):
+        raise TypeError(f"adaptive must be True, False or None, got {adaptive!r}")
     discard_below = checks.integer("discard_below", discard_below, at_least=0)
     if isinstance(system, Flow):
         bound, kind = box_image(time_map(system, duration), image)

@@ -19,6 +19,7 @@ largest product of rates (Freidlin and Wentzell's graphs).
 from __future__ import annotations
 
 import functools
+import itertools
 import operator
 from collections.abc import Sequence
 from typing import Any
@@ -87,9 +88,13 @@ def rate_graph(
     >>> [round(rates.nodes[k]["stationary"], 6) for k in rates]
     [0.5, 0.5]
     """
+    if not isinstance(basins, Basins):
+        raise TypeError(f"basins must be a Basins, got {type(basins).__name__}")
     system = basins.system
     if not isinstance(system, Diffusion):
         raise TypeError(f"basins must be those of a Diffusion, got those of {system!r}")
+    if not isinstance(graph, nx.Graph):
+        raise TypeError(f"graph must be the basin_graph of these basins, got {type(graph).__name__}")
     if set(graph) != set(basins.attractors):
         raise ValueError("graph must be the basin_graph of these basins")
     if len(graph) < 2:
@@ -99,9 +104,21 @@ def rate_graph(
         raise ValueError(f"method must be 'solver' or 'sampling', got {method!r}")
     if method == "sampling" and t_max is None:
         raise ValueError("t_max must be given for method='sampling': the time after which a path is given up")
+    if method == "solver" and options:
+        raise TypeError(f"options must be left out for method='solver', got {sorted(options)}")
     checks.integer("n_paths", n_paths, at_least=2)
+    checks.integer("resolution", resolution, at_least=16)
+    if t_max is not None:
+        checks.number("t_max", t_max, above=0)
     ids = sorted(graph)
     cores = {k: Ball(graph.nodes[k]["position"], _core_radius(graph, k, core)) for k in ids}
+    for i, j in itertools.combinations(ids, 2):
+        apart = float(np.linalg.norm(np.subtract(cores[i].center, cores[j].center)))
+        if cores[i].radius + cores[j].radius >= apart:
+            raise ValueError(
+                f"core must leave the cores apart, got radii {cores[i].radius:g} and {cores[j].radius:g} of "
+                f"attractors {i} and {j} at distance {apart:.3g}"
+            )
     tau, p, error = np.zeros(len(ids)), np.zeros((len(ids), len(ids))), np.full(len(ids), np.nan)
     for i, k in enumerate(ids):
         others = [j for j in ids if j != k]

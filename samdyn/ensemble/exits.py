@@ -115,7 +115,8 @@ def first_exits(
         return torch.tensor(b, device=device), constant or coefficients.block(b, dtype, device)
 
     def run_tile(piece: slice, values: SweepValues, gone: Tensor) -> None:
-        state, row, left = tuple(pool[:, piece].unbind(0)), rows[piece], gone[piece]
+        # copies, for torch.compile would compile anew for views
+        state, row, left = tuple(x[piece].clone() for x in pool), rows[piece].clone(), gone[piece]
         path, own = coefficients.paths(row), coefficients.of_rows(row)
         dt = own(step_length)
         noise = _sweep_noise(plain, test, key, path, block, len(values), dtype) if plain else None

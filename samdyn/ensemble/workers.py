@@ -40,8 +40,9 @@ P = TypeVar("P")
 T = TypeVar("T")
 
 ATTEMPTS = 3
-# pieces: about N_PIECES of them, fewer and larger ones for small jobs, more for very large ones
-N_PIECES, SMALLEST, USUAL, LARGEST = 64, 64, 4096, 65536
+# pieces: of about USUAL paths, which fill a tile, at least 8 where there are enough paths; at most N_PIECES of
+# them while they are not larger than LARGEST
+N_PIECES, SMALLEST, USUAL, LARGEST = 64, 64, 32768, 65536
 
 _stop: Any = None  # in a local worker: the event that tells it to stop
 
@@ -52,7 +53,7 @@ def ranges(n_paths: int) -> list[tuple[int, int]]:
     Examples
     --------
     >>> ranges(100), ranges(200), len(ranges(10**4)), len(ranges(10**6)), len(ranges(10**7))
-    ([(0, 100)], [(0, 66), (66, 133), (133, 200)], 8, 64, 153)
+    ([(0, 100)], [(0, 66), (66, 133), (133, 200)], 8, 30, 153)
     """
     count = min(max(n_paths // USUAL, 8), N_PIECES, max(n_paths // SMALLEST, 1))
     count = max(count, -(-n_paths // LARGEST))

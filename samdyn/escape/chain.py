@@ -53,6 +53,8 @@ Function = Callable[[Array], Array]
 
 REACH = 9.5  # standard deviations of the kernel that are kept; the rest is below 1e-20
 MAX_ENTRIES = 30_000_000
+MAX_DEVIATIONS = 1e5  # in the interval's length; a node for each is what memory allows
+MAX_STEPS = 1e12  # a mean exit time of n steps has a relative error of about 1e-16 n
 MAX_PRODUCTS = 4_000_000_000  # multiplications for a censored mean, about four seconds
 RISE = 45.0
 
@@ -179,6 +181,12 @@ class ChainEquation:
         lu = splu((sparse.eye_array(len(self.nodes), format="csc") - inside).tocsc())
         one, two = self.first_step(self.nodes, times_crossing)
         t1 = lu.solve(one)
+        longest = float(np.abs(t1).max()) / dt  # where rounding wins, of either sign
+        if not longest < MAX_STEPS:
+            raise ValueError(
+                f"the exit takes too many steps ({longest:.2g} or more): its time drowns in rounding above "
+                f"{MAX_STEPS:g} steps. Give more noise or a smaller region, or use sd.mean_exit_time"
+            )
         t2 = lu.solve(two + 2 * dt * (inside @ t1))
         flat = starts.ravel()
         from_start = self.operator(flat)
@@ -221,6 +229,11 @@ def chain_equation(
 
     cuts = np.concatenate([[window[0]], jumps(both, *window), [window[1]]])
     s_min = float(deviation(np.linspace(*window, 2001)[1:-1]).min())
+    if (window[1] - window[0]) / s_min > MAX_DEVIATIONS:
+        raise ValueError(
+            f"standard_deviation_per_step must be at least 1/{MAX_DEVIATIONS:g} of the interval's length, "
+            f"got {s_min:.3g} on ({window[0]:g}, {window[1]:g}): use sd.mean_exit_time, or a smaller region"
+        )
     counts = np.maximum(8, np.ceil(np.diff(cuts) / (1.5 * s_min)).astype(int))
     pieces = [np.linspace(a, b, n + 1)[:-1] for a, b, n in zip(cuts[:-1], cuts[1:], counts, strict=True)]
     edges = np.append(np.concatenate(pieces), window[1])

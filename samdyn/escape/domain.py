@@ -124,7 +124,7 @@ def check_targets(exits: Sequence[Exit], x: Array) -> None:
     for name, e, own in zip(("region_a", "region_b"), exits, distances, strict=True):
         if not (own >= -rounding).any():
             raise ValueError(
-                f"{name} must hold at least one node of the grid from {x.min(axis=0)} to {x.max(axis=0)}, got "
+                f"{name} must hold a node of the grid from {x.min(axis=0)} to {x.max(axis=0)}, got "
                 f"{e.region!r}, which holds none: raise resolution, or give a box that reaches it"
             )
     both = (distances > rounding).all(axis=0)

@@ -292,7 +292,13 @@ def _on_intervals(
     for lower, upper, absorbs, values in _intervals(exits, solve_box(diffusion, exits, box)[0]):
         coarse = line.panels(rate, log_variance, lower, upper)
         fine = line.from_edges(rate, log_variance, line.halved(coarse.edges))
-        rough, exact = (solve(line.Inverse(p, absorbs), values) for p in (coarse, fine))
+        with np.errstate(over="ignore", invalid="ignore"):  # too long a time is refused below
+            rough, exact = (solve(line.Inverse(p, absorbs), values) for p in (coarse, fine))
+        if not np.isfinite(exact).all():
+            raise ValueError(
+                f"{name} must be below 1e308 for double precision, got more on ({lower:g}, {upper:g}): "
+                "give more noise or a smaller region"
+            )
         estimate = PanelInterpolant(coarse.edges[:-1], coarse.edges[1:], rough)(fine.x.reshape(-1, 1))
         error = np.abs(estimate.reshape(exact.shape) - exact) + 1e-13 * np.abs(exact)
         parts.append((fine.edges[:-1], fine.edges[1:], fine.x, exact, error))

@@ -48,6 +48,11 @@ def solve(
     x = np.stack(np.meshgrid(*last.axes, indexing="ij"), axis=-1).reshape(-1, 2)
     if moment == 0:
         check_targets(exits, x)
+    elif (last.distance < -1e-9 * min(float(np.diff(axis)[0]) for axis in last.axes)).all():
+        raise ValueError(
+            f"region must have a boundary in the box from {x[0]} to {x[-1]}, or no path exits: "
+            "give a larger box"
+        )
     solutions, rounding = [], 0.0
     for grid in levels:
         lu = splu(grid.matrix)

@@ -122,6 +122,11 @@ def minimum_action(
     if span == 0:
         return ActionPath(x, 0.0, 0.0, True)
     scale = 1e-6 * span
+    if not np.isfinite(_action(system, x, scale)[0]):
+        raise ValueError(
+            f"system must be finite on the path from start to end, got nan or infinity ({system!r}): give "
+            "initial, a path around the place where the gradient of the loss is not finite"
+        )
 
     def objective(inner: Array) -> tuple[float, Array]:
         path = np.concatenate([[first], inner.reshape(-1, system.dim), [last]])

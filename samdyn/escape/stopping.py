@@ -196,7 +196,8 @@ def check_system(
 ) -> tuple[Stepper, Array, float, tuple[Tensor, Tensor]]:
     if not isinstance(system, Diffusion | Map):
         raise TypeError(f"system must be a Diffusion or a Map, got {system!r}")
-    if not system.n_normals:
+    std = getattr(system.noise, "std", 1.0)
+    if not system.n_normals or not np.any(std):
         raise ValueError(f"system must have noise, got {system!r}")
     if system.scheduled:
         raise ValueError(f"system must have constant coefficients, got {system!r}")

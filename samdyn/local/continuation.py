@@ -116,6 +116,9 @@ def continuation(
     max_step = checks.number("max_step", max_step, above=0)
     max_points = checks.integer("max_points", max_points, at_least=2)
     region = region_of(system, box)
+    place = start[: system.dim]
+    if box is not None and region is not None and (np.abs(np.clip(place, *region.T) - place) > 0).any():
+        raise ValueError(f"box must hold the start x = {place}, got {region.tolist()}")
     value = float(system.parameters[parameter])
     if not low <= value <= high:
         raise ValueError(

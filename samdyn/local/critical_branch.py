@@ -7,7 +7,7 @@ Algorithm
    curve are reported (flips and the like are not: they would need a Jacobian of the dynamics).
 2. Their stability at `N_VALUES` values: of a flow from the field just beside the point
    (`samdyn.systems.jump.attracts`), with its capture radius; of a map from a simulation of it around the
-   point at all values at once (as `samdyn.local.trapping.chatter_radii` does), with the radius within
+   point at all values at once (`samdyn.local.trapping.hover_radii`), with the radius within
    which it hovers.
 3. Where the answer changes between neighbours the change is bracketed, and named a border: there the field
    just beside the point vanishes in an attracting direction, and a branch of hallucinated points ends. It is
@@ -29,7 +29,7 @@ from samdyn.local.branch_start import corrected_start, scale_of
 from samdyn.local.defining_systems import Scale
 from samdyn.local.following import follow_both
 from samdyn.local.parametric import Parametric, stepper
-from samdyn.local.trapping import CHATTER_STEPS, N_ORBITS, capture_radius, cycle_holds, kind_of
+from samdyn.local.trapping import N_ORBITS, capture_radius, cycle_holds, hover_radii, kind_of
 from samdyn.rules.family import GD
 from samdyn.systems.flow import Flow
 from samdyn.systems.jump import attracts, jump_length
@@ -89,18 +89,9 @@ def _chatter(system: Map, name: str, values: Array, x: Array) -> Array:
     start = x[:, None] + scales[:, None, None] * around
     state = np.zeros((n, start.shape[0] * start.shape[1]))
     state[:dim] = start.reshape(-1, dim).T
-    centre = np.repeat(x, len(around), axis=0).T
     parameter = np.repeat(values, len(around))[None]
-    farthest = np.zeros((4, state.shape[1]))
-    with np.errstate(all="ignore"):
-        for k in range(CHATTER_STEPS):
-            state = step(state, parameter)
-            distance = np.sqrt(((state[:dim] - centre) ** 2).sum(axis=0))
-            quarter = 4 * k // CHATTER_STEPS
-            farthest[quarter] = np.maximum(farthest[quarter], np.nan_to_num(distance, nan=np.inf))
-    second, last = farthest[[1, 3]].reshape(2, len(values), -1).max(axis=2)
-    stays = (last <= 1.2 * second) & (last <= 10 * scales) & holds
-    return np.asarray(np.where(stays, last, np.inf))
+    hovering = hover_radii(lambda now: step(np.asarray(now), parameter), state, x, scales)
+    return np.where(holds, hovering, np.inf)
 
 
 def jump_borders(

@@ -50,6 +50,8 @@ from samdyn.systems.map import Map
 N_STEPS = 60
 BETAS = (0.0, 3.0, 30.0)
 MOST_MATRICES = 8
+MOST_STEPS = 1000  # the work grows as the square of the period
+LARGEST_TOLERANCE = 1e-6  # anything nearly settled would pass for a cycle
 TILE = 1 << 16
 
 
@@ -68,13 +70,13 @@ def cycles(
     system : Map
         Without momentum.
     period : int
-        At least 1.
+        At least 1 and below 1000.
     box : sequence of (lower, upper), optional
         Where to look; the system's own box by default.
     n_starts : int
         Sobol seeds, rounded up to a power of two.
     tolerance : float
-        Largest ``|Phi^k(x) - x|`` accepted, relative to ``(1 + |D Phi^k|) (1 + |x|)``.
+        Largest ``|Phi^k(x) - x|`` accepted, relative to ``(1 + |D Phi^k|) (1 + |x|)``; at most 1e-6.
 
     Returns
     -------
@@ -101,9 +103,11 @@ def cycles(
     """
     if not isinstance(system, Map):
         raise TypeError(f"system must be a Map, got {system!r}: only maps have cycles of a given period")
-    period = checks.integer("period", period, at_least=1)
+    period = checks.integer("period", period, at_least=1, below=MOST_STEPS)
     n_starts = checks.integer("n_starts", n_starts, at_least=1)
     tolerance = checks.number("tolerance", tolerance, above=0)
+    if tolerance > LARGEST_TOLERANCE:
+        raise ValueError(f"tolerance must be a number > 0 and <= {LARGEST_TOLERANCE:g}, got {tolerance:g}")
     if system.momentum:
         raise ValueError(f"system must have no momentum, got {system!r}")
     if system.scheduled:

@@ -11,6 +11,9 @@ Algorithm
 2. The dimension at a zero is the number of null directions along which the search moved.
 3. The points reached, where they are new, are searched from in turn, `GENERATIONS` times, which closes gaps
    between samples. Points closer than `LINK` of the diagonal hang together: one family.
+4. A family has at least `FEWEST` samples that extend further than duplicates may lie apart. What has not is
+   an isolated zero so flat that the search does not feel its pull at the smallest steps, such as that of
+   the gradient of x^2 + y^4.
 Cost: a few hundred Jacobians, in batches.
 
 References
@@ -31,6 +34,7 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
 from samdyn.compute.checks import Array
+from samdyn.local.newton import SEPARATION
 
 STEP = 0.01
 LINK = 0.05
@@ -38,6 +42,7 @@ GENERATIONS = 4
 MOST_POINTS = 4000
 CORRECTIONS = 12
 SHRINKS = 5
+FEWEST = 3
 SINGULAR = 1e-6
 """Ratio of singular values below which a direction counts as a null direction."""
 
@@ -95,12 +100,19 @@ def split_families(evaluate: Evaluation, zeros: Array, box: Array) -> tuple[Inde
     pairs = cKDTree(cloud).query_pairs(LINK * diagonal, output_type="ndarray")
     links = coo_array((np.ones(len(pairs)), pairs.T), shape=(len(cloud), len(cloud)))
     count, label = connected_components(links, directed=False)
-    families = [
+    label_of_members = label[cKDTree(cloud).query(zeros[members])[1]]
+    families = []
+    for k in range(count):
+        samples, its_zeros = cloud[label == k], members[label_of_members == k]
+        # a family smaller than the thinning is told by the zeros themselves
+        together = np.concatenate([samples, zeros[its_zeros]])
+        extent = float(np.linalg.norm(np.ptp(together, axis=0)))
+        if max(len(samples), len(its_zeros)) < FEWEST or extent <= SEPARATION * diagonal:
+            isolated = np.concatenate([isolated, its_zeros])
+            continue
         # a few members may sit where the set leaves the box or is crossed: the commonest dimension counts
-        Family(cloud[label == k], int(np.bincount(sizes[label == k]).argmax()))
-        for k in range(count)
-    ]
-    return isolated, families
+        families.append(Family(samples, int(np.bincount(sizes[label == k]).argmax())))
+    return np.sort(isolated), families
 
 
 def _follow(evaluate: Evaluation, zeros: Array, box: Array) -> tuple[Index, Array]:

@@ -40,7 +40,7 @@ from samdyn.local.coverage import Coverage
 from samdyn.local.enclosure import Field, critical_field, shift_coefficients, zero_field
 from samdyn.local.families import Family, split_families
 from samdyn.local.fixed_point import FixedPoint, FixedPoints
-from samdyn.local.linearization import stability_of
+from samdyn.local.linearization import scales_of, stability_of
 from samdyn.local.newton import (
     Evaluation,
     newton_steps,
@@ -280,6 +280,11 @@ def _proven(search: _Zeros, field: Field, options: _Options, others: Array | Non
         if len(proof.missing) == 0:
             break
         missing = _polished(search.evaluate, proof.missing)
+        if len(x):  # what polishes to a point of the list is no new one
+            gap = cKDTree(x).query(missing)[0]
+            missing = missing[gap > 1e-9 * float(np.ptp(box, axis=1).max())]
+        if len(missing) == 0:
+            break
         x = np.concatenate([x, missing])
         order = np.lexsort(np.round(x, 9).T[::-1])
         x = x[order]
@@ -287,6 +292,8 @@ def _proven(search: _Zeros, field: Field, options: _Options, others: Array | Non
         isolated, rest = counts[: len(x) - len(missing)], counts[len(x) - len(missing) :]
         isolated = np.append(isolated, np.zeros(len(missing), dtype=np.int64))[order]
         coverage = replace(coverage, counts=np.append(isolated, rest))
+    if len(proofs) != len(x):  # points came to light in the last round too
+        proofs = certificates(field, x, reach)
     return replace(search, x=x, coverage=coverage, certificates=proofs, proof=proof)
 
 
@@ -346,18 +353,19 @@ def _described(system: System, search: _Zeros, kind: str | list[str]) -> list[Fi
     kinds = [kind] * len(search.x) if isinstance(kind, str) else kind
     discrete = isinstance(system, Map)
     result = []
-    for x, its_kind, jacobian, residual, proof in zip(
+    for x, its_kind, jacobian, residual, scale, proof in zip(
         search.x,
         kinds,
         system.jacobian(search.x),
         _residuals(system, search.x),
+        scales_of(system, search.x),
         search.certificates,
         strict=True,
     ):
         values = np.linalg.eigvals(jacobian)
         values = values[np.argsort(-(np.abs(values) if discrete else values.real), kind="stable")]
         # a zero eigenvalue of the Hessian is one of the field, which rounding must not give a sign
-        stability = "marginal" if its_kind == "degenerate" else stability_of(values, discrete)
+        stability = "marginal" if its_kind == "degenerate" else stability_of(values, discrete, scale)
         result.append(FixedPoint(x, its_kind, stability, values, float(residual), certificate=proof))
     return result
 

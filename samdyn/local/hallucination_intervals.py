@@ -1,7 +1,8 @@
 """For which radii normalised SAM has fixed points that are not critical points of the loss.
 
-In one dimension the list is complete (`hallucination_intervals`). With p < q consecutive stationary points,
-each stationary point y and each interval (p, q) between them give
+In one dimension the list is complete (`hallucination_intervals`). With p < q consecutive stationary points or
+breaks (where f' is infinite or undefined, or jumps from one sign to the other, such as a pole of f), each
+stationary point y and each interval (p, q) between them give
 
 - where f' > 0 on (p, q) and q <= y: the points x = y - rho for rho in (y - q, y - p);
 - where f' < 0 on (p, q) and p >= y: the points x = y + rho for rho in (p - y, q - y);
@@ -20,7 +21,7 @@ existence for an interval of radii above the distance between a minimiser and an
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, overload
 
@@ -55,7 +56,7 @@ class HallucinationInterval:
         The map attracts below it, at the best radius of the interval; 0 where the flow does not attract.
     lower_end, upper_end : str
         What happens at the ends: x reaches a critical point of the loss ("minimum", "saddle", "maximum",
-        "degenerate") or its endpoint ("endpoint", at rho = 0), the branch turns back ("fold"), the
+        "degenerate") or its endpoint ("endpoint", at rho = 0), or a pole or jump of f' ("break"), the branch turns back ("fold"), the
         "stability" changes, or the search ended there ("box", "steps", "loop").
     x_lower, x_upper : ndarray, shape (dim,)
         Position of the point at the ends.
@@ -181,7 +182,8 @@ def hallucination_intervals(
     -------
     HallucinationIntervals
         Complete in one dimension, as far as the list of stationary points in the box is (they are found by
-        their changes of sign on a grid and by Newton from 2048 starts). A degenerate stationary point is an
+        their changes of sign on a grid of 4096 cells and by Newton from 2048 starts; poles and jumps of f'
+        on the same grid). A degenerate stationary point is an
         endpoint whose stability is "marginal". In more dimensions by continuation, see
         `hallucinated_branches`.
 
@@ -216,17 +218,23 @@ def hallucination_intervals(
         from samdyn.local.hallucinated_branches import hallucinated_branches
 
         return hallucinated_branches(loss, region).intervals()
-    stationary = _stationary_points(loss, region)
+    x, slope, stationary, breaks = _signs_of_slope(loss, region)
     curvature = loss.hessian(stationary[:, None])[:, 0, 0]
     kinds = [kind_of(np.array([[value]])) for value in _not_flat(loss, stationary, curvature)]
-    bounds = np.concatenate([region[0, :1], stationary, region[0, 1:]])
-    names = ["box", *kinds, "box"]
+    # a stationary point on the edge of the box may lie outside it by rounding
+    first, last = min([region[0, 0], *stationary]), max([region[0, 1], *stationary])
+    bounds = np.concatenate([[first], stationary, breaks, [last]])
+    order = np.argsort(bounds, kind="stable")
+    names = ["box", *kinds, *["break"] * len(breaks), "box"]
+    bounds, names = bounds[order], [names[i] for i in order]
     found = []
     for k in range(len(bounds) - 1):
         p, q = bounds[k], bounds[k + 1]
         if not p < q:
             continue
-        sign = np.sign(loss.gradient([[(p + q) / 2]])[0, 0])
+        sign = np.sign(slope[(x > p) & (x < q) & np.isfinite(slope)]).sum()
+        if sign == 0:  # narrower than a cell
+            sign = loss.gradient([[(p + q) / 2]])[0, 0]
         for y, kind, value in zip(stationary, kinds, curvature, strict=True):
             if sign > 0 and q <= y:
                 near, far, at_near, at_far = q, p, names[k + 1], names[k]
@@ -254,22 +262,46 @@ def hallucination_intervals(
     return HallucinationIntervals(tuple(found), loss, region, True)
 
 
-def _stationary_points(loss: Landscape, region: Array) -> Array:
-    """Zeros of f' in the box, in order: from Newton, and from changes of sign between the nodes of a grid."""
+def _signs_of_slope(loss: Landscape, region: Array) -> tuple[Array, Array, Array, Array]:
+    """Nodes of a grid, f' at them, and where f' changes its sign: its zeros in the box, and its breaks.
+
+    Zeros come from Newton, and from changes of sign between nodes. A change of sign that f' does not pass
+    through zero is a break, and so is each end of a part of the box where it is infinite or undefined.
+    """
     import torch
-    from scipy.optimize import brentq
 
     x = np.linspace(region[0, 0], region[0, 1], N_NODES + 1)
     slope = loss.gradient(x[:, None])[:, 0]
     known = newton_zeros(torch.func.grad(loss.one_point), region)[:, 0]
-    found = list(known)
-    for i in np.flatnonzero(slope[:-1] * slope[1:] < 0):
-        if not ((known >= x[i]) & (known <= x[i + 1])).any():
-            # a pole changes sign too, and is no zero
-            root = brentq(lambda t: float(loss.gradient([t])[0]), x[i], x[i + 1], xtol=1e-15)
-            if abs(loss.gradient([root])[0]) <= 1e-6 * max(abs(slope[i]), abs(slope[i + 1])):
-                found.append(root)
-    return np.sort(np.array(found, dtype=np.float64))
+    finite = np.isfinite(slope)
+    left = np.flatnonzero(finite[:-1] != finite[1:])
+    edges = _last_before_change(loss, x[left], x[left + 1], np.isfinite)[0]
+    signed = np.flatnonzero(~finite | (slope != 0))  # a zero at a node is passed over
+    a, b = signed[:-1], signed[1:]
+    changes = finite[a] & finite[b] & (np.sign(slope[a]) != np.sign(slope[b]))
+    a, b = a[changes], b[changes]
+    new = ~((known >= x[a, None]) & (known <= x[b, None])).any(axis=1)
+    a, b = a[new], b[new]
+    lower, upper = _last_before_change(loss, x[a], x[b], np.sign)
+    beside = np.abs(loss.gradient(np.stack([lower, upper], axis=-1)[..., None])[..., 0]).max(axis=-1)
+    passed = beside <= 1e-6 * np.maximum(np.abs(slope[a]), np.abs(slope[b]))
+    roots = (lower + upper) / 2
+    breaks = np.unique(np.concatenate([edges, roots[~passed]]))
+    return x, slope, np.sort(np.concatenate([known, roots[passed]])), breaks
+
+
+def _last_before_change(
+    loss: Landscape, lower: Array, upper: Array, of: Callable[[Array], npt.NDArray[Any]]
+) -> tuple[Array, Array]:
+    """Neighbouring numbers between which a property of f' stops being what it is at `lower` (bisection)."""
+    if len(lower) == 0:
+        return lower, upper
+    first = of(loss.gradient(lower[:, None])[:, 0])
+    for _ in range(64):
+        middle = (lower + upper) / 2
+        same = of(loss.gradient(middle[:, None])[:, 0]) == first
+        lower, upper = np.where(same, middle, lower), np.where(same, upper, middle)
+    return lower, upper
 
 
 def _not_flat(loss: Landscape, stationary: Array, curvature: Array) -> Array:

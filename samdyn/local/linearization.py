@@ -2,7 +2,8 @@
 
 A fixed point of a map is attracting when every eigenvalue (multiplier) of the Jacobian lies inside the unit
 circle, of a flow when every eigenvalue has a negative real part. Eigenvalues within `MARGIN` (relative to
-the largest) of the border make it "marginal": there the linear test is silent.
+the largest, and for a flow to the Hessian at the point) of the border make it "marginal": there the linear
+test is silent.
 
 The stable, unstable and centre subspaces come from real Schur forms ordered by which side of the border an
 eigenvalue lies on: orthonormal bases, also where eigenvectors are complex, nearly parallel or missing.
@@ -61,6 +62,8 @@ class Linearization:
     chatter_radius : float
         Trapping points of a map: it hovers within this distance instead of stopping; 0 for a flow. nan
         elsewhere.
+    scale : float
+        A rate (1/time) next to which the eigenvalues are judged to be zero; see `scales_of`.
     """
 
     x: Array
@@ -72,6 +75,7 @@ class Linearization:
     residual: float
     capture_radius: float = float("nan")
     chatter_radius: float = float("nan")
+    scale: float = 0.0
 
     @property
     def exists(self) -> bool:
@@ -105,10 +109,10 @@ class Linearization:
 
     def _subspace(self, side: int) -> Array:
         self._demand_jacobian()
-        if side not in _sides(self.eigenvalues, self.discrete):
-            return np.empty((len(self.jacobian), 0))
         # the margin is that of all eigenvalues together, so the side of one is looked up, not computed alone
-        sides = _sides(self.eigenvalues, self.discrete)
+        sides = _sides(self.eigenvalues, self.discrete, self.scale)
+        if side not in sides:
+            return np.empty((len(self.jacobian), 0))
 
         def wanted(real: float, imaginary: float = 0.0) -> bool:
             nearest = int(np.argmin(np.abs(self.eigenvalues - complex(real, imaginary))))
@@ -159,7 +163,12 @@ class Linearization:
             rows.append(("residual", f"{self.residual:.2g}"))
         else:
             rows.append(("Jacobian", "none: the field jumps"))
-            rows.append(("captures within", f"{self.capture_radius:.6g}"))
+            rows.append(
+                (
+                    "its flow captures within" if self.discrete else "captures within",
+                    f"{self.capture_radius:.6g}",
+                )
+            )
             rows.append(("hovers within", f"{self.chatter_radius:.6g}"))
         cells = "".join(f"<tr><th>{name}</th><td>{text}</td></tr>" for name, text in rows)
         return f"<table>{cells}</table>"
@@ -169,15 +178,15 @@ def _format(values: npt.NDArray[np.generic]) -> str:
     return "(" + ", ".join(f"{v:.6g}" for v in np.ravel(values)) + ")"
 
 
-def stability_of(eigenvalues: npt.ArrayLike, discrete: bool) -> str:
-    """Classify from eigenvalues.
+def stability_of(eigenvalues: npt.ArrayLike, discrete: bool, scale: float = 0.0) -> str:
+    """Classify from eigenvalues; those within `MARGIN` of `scale`, or of the largest, are marginal.
 
     Examples
     --------
     >>> stability_of([0.5, 1.2], discrete=True), stability_of([-1.0, -2.0], discrete=False)
     ('saddle', 'attracting')
     """
-    sides = _sides(eigenvalues, discrete)
+    sides = _sides(eigenvalues, discrete, scale)
     if (sides == 0).any():
         return "marginal"
     if (sides < 0).all():
@@ -185,14 +194,27 @@ def stability_of(eigenvalues: npt.ArrayLike, discrete: bool) -> str:
     return "repelling" if (sides > 0).all() else "saddle"
 
 
-def _sides(eigenvalues: npt.ArrayLike, discrete: bool) -> npt.NDArray[np.int_]:
+def scales_of(system: System, x: Array) -> Array:
+    """Rates (n,) that count as large at points (n, dim): the largest entry of the Hessian there.
+
+    A flow's rates at a hallucinated point are those of the Hessian at its endpoint; where that vanishes they
+    are rounding, which only another rate can tell. Multipliers are compared with 1 instead: 0 for a map, and
+    for systems without a loss.
+    """
+    if system.landscape is None or isinstance(system, Map) or len(x) == 0:
+        return np.zeros(len(x))
+    largest = np.abs(system.landscape.hessian(x)).max(axis=(-1, -2))
+    return np.asarray(np.where(np.isfinite(largest), largest, 0.0))
+
+
+def _sides(eigenvalues: npt.ArrayLike, discrete: bool, scale: float = 0.0) -> npt.NDArray[np.int_]:
     """-1 for decaying, 1 for growing, 0 for marginal modes."""
     values = np.asarray(eigenvalues)
     if np.isnan(values).any():
         raise ValueError(f"eigenvalues must not be nan, got {values}")
     growth = np.abs(values) - 1 if discrete else np.real(values)
     # a rate of exactly zero in a field that is zero everywhere has no scale of its own
-    margin = MARGIN * max(1.0 if discrete else 0.0, float(np.abs(values).max()))
+    margin = MARGIN * max(1.0 if discrete else scale, float(np.abs(values).max()))
     return np.asarray(np.where(np.abs(growth) <= margin, 0, np.sign(growth)), dtype=int)
 
 
@@ -256,14 +278,16 @@ def linearize(system: System, x: npt.ArrayLike) -> Linearization:
     eigenvalues, eigenvectors = np.linalg.eig(jacobian)
     order = np.argsort(-(np.abs(eigenvalues) if discrete else eigenvalues.real), kind="stable")
     eigenvalues, eigenvectors = eigenvalues[order], eigenvectors[:, order]
+    scale = float(scales_of(system, point[None])[0])
     return Linearization(
         point,
         jacobian,
         eigenvalues,
         eigenvectors,
-        stability_of(eigenvalues, discrete),
+        stability_of(eigenvalues, discrete, scale),
         discrete,
         residual_of(system, point),
+        scale=scale,
     )
 
 

@@ -107,7 +107,10 @@ def orbit_diagram(
         raise TypeError(f"system must be a Map, got {system!r}: a flow is the Map of a small lr")
     if system.scheduled:
         raise ValueError(f"system must have constant coefficients, got {system!r}")
-    swept = np.asarray(values, dtype=float)
+    try:
+        swept = np.asarray(values, dtype=float)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"values must be a sequence of finite numbers, got {values!r}") from error
     if swept.ndim != 1 or len(swept) == 0 or not np.isfinite(swept).all():
         raise ValueError(f"values must be a sequence of finite numbers, got {values!r}")
     low, high = float(swept.min()), float(swept.max())

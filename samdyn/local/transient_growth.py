@@ -8,8 +8,8 @@ Algorithm
 ---------
 1. Maps: A^k is formed by repeated multiplication until its norm is below 1, or `horizon` is reached. As the
    norm of A^(k+j) is at most that of A^k times that of A^j, nothing later exceeds the largest so far.
-2. Flows: exp(tA) on a grid of `N_TIMES` times up to the horizon, by multiplication with one exponential, and
-   golden-section refinement around the largest.
+2. Flows: exp(tA) at `N_TIMES` equal times and on a geometric grid from 1e-3 / |A| up to the horizon, and a
+   bounded search around the largest: the largest found, which a narrower peak could exceed.
 3. The horizon by default is `HORIZON` e-folding times of the slowest decaying mode. An unstable system has no
    maximum: its growth is reported as infinite.
 4. The Kreiss constant K = sup (|z| - 1) / smallest singular value of (z - A) over |z| > 1 (for a flow
@@ -36,6 +36,7 @@ from samdyn.compute.checks import Array
 
 HORIZON = 40.0
 N_TIMES = 400
+PER_DECADE = 40
 MOST_POWERS = 1_000_000
 N_ANGLES = 48
 
@@ -80,7 +81,7 @@ class TransientGrowth:
             else f"numerical abscissa {self.numerical_abscissa:.6g}"
         )
         return (
-            f"TransientGrowth: at most {self.largest:.6g} times, at {at}\n"
+            f"TransientGrowth: {'at most' if self.discrete else 'found'} {self.largest:.6g} times, at {at}\n"
             f"  {first}, Kreiss constant >= {self.kreiss:.6g}"
         )
 
@@ -169,9 +170,11 @@ def _powers(a: Array, horizon: float) -> tuple[float, float, Array]:
 
 
 def _exponentials(a: Array, horizon: float) -> tuple[float, float, Array]:
-    # the largest singular value of A bounds how soon anything can happen: a geometric grid sees both ends
+    # nothing can happen before 1 / |A|: from there to the horizon a geometric grid sees every scale of time
+    first = min(1e-3 / max(float(np.linalg.norm(a, 2)), 1e-300), horizon)
+    n_times = N_TIMES + int(PER_DECADE * np.log10(horizon / first))
     times = np.unique(
-        np.concatenate([np.linspace(0, horizon, N_TIMES), np.geomspace(1e-4, 1, N_TIMES) * horizon])
+        np.concatenate([np.linspace(0, horizon, N_TIMES), np.geomspace(first, horizon, n_times)])
     )
     propagators = expm(times[:, None, None] * a)
     norms = np.linalg.norm(propagators, 2, axis=(1, 2))

@@ -146,9 +146,12 @@ def bifurcation_curve(
     if parameter == branch.parameter:
         raise ValueError(f"parameter must be another one than the branch's, got {parameter!r}")
     own = float(branch.system.parameters[parameter])
-    for name, value, (low, high) in ((branch.parameter, bifurcation.value, first), (parameter, own, second)):
+    for argument, name, value, (low, high) in (
+        ("first_bounds", branch.parameter, bifurcation.value, first),
+        ("bounds", parameter, own, second),
+    ):
         if not low <= value <= high:
-            raise ValueError(f"bounds must hold the start at {name} = {value:g}, got ({low:g}, {high:g})")
+            raise ValueError(f"{argument} must hold the start at {name} = {value:g}, got ({low:g}, {high:g})")
     max_step = checks.number("max_step", max_step, above=0)
     max_points = checks.integer("max_points", max_points, at_least=2)
     both = Parametric(branch.system, (branch.parameter, parameter), branch.period)

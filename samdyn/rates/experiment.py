@@ -13,7 +13,7 @@ What happens in the long run is reported as a limit set and not by the last iter
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -159,6 +159,10 @@ def _checked(
         raise ValueError(
             f"x0 must have shape ({system.dim},) or ({n_replicas}, {system.dim}), got {starts.shape}"
         )
+    if isinstance(record, str) or not isinstance(record, Iterable):
+        raise TypeError(f"record must be a sequence of names such as ('gap',), got {record!r}")
+    if not (sweep is None or isinstance(sweep, Mapping)):
+        raise TypeError(f'sweep must be a dict such as {{"rho": [0.1, 0.2]}}, got {sweep!r}')
     for name in record:
         if name not in QUANTITIES:
             raise ValueError(f"record must hold {', '.join(map(repr, QUANTITIES))} only, got {name!r}")
@@ -168,7 +172,7 @@ def _checked(
             raise ValueError(
                 f"sweep must name parameters of the system ({', '.join(system.parameters)}), got {name!r}"
             )
-        if isinstance(sweep[name], str) or not len(sweep[name]):
+        if isinstance(sweep[name], str) or not np.iterable(sweep[name]) or not len(sweep[name]):
             raise ValueError(f"sweep must hold a sequence of values for {name!r}, got {sweep[name]!r}")
     combinations = itertools.product(*(sweep[name] for name in names)) if names else [()]
     settings = [

@@ -90,6 +90,7 @@ def horizon_convex(
     >>> horizon_convex(200, beta=1.0, rho=1.0, initial_gap=1.0)
     0.1
     """
+    beta = checks.number("beta", beta, above=0)
     n_steps, _, beta, rho, gap = _checked(n_steps, beta, beta, rho, initial_gap)
     if sigma is None:
         scale = beta**3 * rho**2
@@ -148,6 +149,8 @@ def constant_steps(
     """
     mu = checks.number("mu", mu, above=0)
     smooth = checks.number("smoothness", smoothness, above=0)
+    if mu > smooth:
+        raise ValueError(f"mu must be at most smoothness={smooth:g}, got {mu!r}")
     m = checks.number("B", B, at_least=0) * mu + checks.number("A", A, at_least=0)
     if m == 0:
         raise ValueError("A and B must not both be 0")

@@ -58,7 +58,10 @@ def count(name: str, value: int, *, at_least: int = 1) -> int:
 
 def finite_array(name: str, value: npt.ArrayLike, *, above: float | None = None) -> Array:
     """The value as a float64 array, or a ValueError where it is not finite (or not above a bound)."""
-    result = np.asarray(value, dtype=np.float64)
+    try:
+        result = np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"{name} must be a number or an array of numbers, got {value!r}") from error
     if not np.isfinite(result).all() or (above is not None and not (result > above).all()):
         wanted = "finite" if above is None else f"finite and > {above:g}"
         raise ValueError(f"{name} must be {wanted}, got {value!r}")

@@ -178,9 +178,9 @@ def heavy_ball_amplitude(curvature: float, rho: float, lr: float, momentum: floa
 def averaged_momentum_amplitude(curvature: float, rho: float, lr: float, momentum: float) -> float:
     """Amplitude of SAM's two-cycle where momentum averages the gradient.
 
-       The update is m' = momentum m + (1 - momentum) g, x' = x - lr m'.
-    Returns s rho / (2 (1 + momentum) - s) with s = lr h (1 - momentum), for 0 < s < 2 (1 + momentum): it is
-       the heavy ball with the learning rate lr (1 - momentum).
+    The update is m' = momentum m + (1 - momentum) g, x' = x - lr m'. Returns s rho / (2 (1 + momentum) - s)
+    with s = lr h (1 - momentum), for 0 < s < 2 (1 + momentum): it is the heavy ball with the learning rate
+    lr (1 - momentum).
     """
     gamma = number("momentum", momentum, at_least=0, below=1)
     return heavy_ball_amplitude(curvature, rho, number("lr", lr, above=0) * (1 - gamma), gamma)

@@ -166,6 +166,8 @@ def regularised_loss(
         As in `drift`; DNSAM has no potential in general and is refused.
     """
     G = finite_array("gradients", gradients)
+    if G.ndim != 2:
+        raise ValueError(f"gradients must have shape (n, dim), got shape {G.shape}")
     G, _, p = _batches(G, np.zeros((*G.shape, G.shape[-1])), weights)
     squared = (G**2).sum(axis=1)
     rho, value = number("rho", rho, at_least=0), number("value", value)
@@ -192,6 +194,10 @@ def usam_path(x0: npt.ArrayLike, eigenvalues: npt.ArrayLike, rho: float, t: npt.
     """
     x0, h = finite_array("x0", x0), finite_array("eigenvalues", eigenvalues)
     rho, t = number("rho", rho, at_least=0), finite_array("t", t)
+    if x0.ndim > 1 or h.ndim > 1 or (x0.ndim == h.ndim == 1 and x0.shape != h.shape):
+        raise ValueError(
+            f"x0 and eigenvalues must have the same shape (dim,), got shapes {x0.shape} and {h.shape}"
+        )
     return np.asarray(x0 * np.exp(-h * (1 + rho * h) * t[..., None]))
 
 

@@ -18,30 +18,35 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from samdyn.theory.arguments import Array, number
+from samdyn.theory.arguments import Array, finite_array, number
 
 MODES = ("full", "same", "independent", "paper")
 
 
 def array(name: str, value: npt.ArrayLike, *, at_least: float | None = None) -> Array:
-    result = np.asarray(value, dtype=np.float64)
-    if not np.isfinite(result).all() or (at_least is not None and (result < at_least).any()):
-        wanted = "finite" if at_least is None else f"finite and >= {at_least:g}"
-        raise ValueError(f"{name} must be {wanted}, got {value!r}")
+    result = finite_array(name, value)
+    if at_least is not None and (result < at_least).any():
+        raise ValueError(f"{name} must be finite and >= {at_least:g}, got {value!r}")
     return result
 
 
 def nonzero(name: str, value: npt.ArrayLike) -> Array:
     result = array(name, value)
+    if result.size == 0:
+        raise ValueError(f"{name} must hold at least one number, got {value!r}")
     if (result == 0).any():
         raise ValueError(f"{name} must not be zero, where the linearisation decides nothing, got {value!r}")
     return result
 
 
 def momentum_factor(value: float) -> float:
-    if not (math.isfinite(value) and 0 <= value < 1):
+    try:
+        result = float(value)
+    except (TypeError, ValueError):
+        result = math.nan
+    if not 0 <= result < 1:
         raise ValueError(f"momentum must be a number in [0, 1), got {value!r}")
-    return float(value)
+    return result
 
 
 def check_mode(mode: str) -> str:

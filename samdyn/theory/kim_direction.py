@@ -16,7 +16,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from samdyn.theory.arguments import Array, finite_array, number
+from samdyn.theory.arguments import Array, count, finite_array, number
 
 
 def mean_direction(dim: int) -> float:
@@ -32,8 +32,7 @@ def mean_direction(dim: int) -> float:
     >>> round(mean_direction(1), 6), round(mean_direction(20), 6)
     (0.797885, 0.22083)
     """
-    if isinstance(dim, bool) or int(dim) != dim or dim < 1:
-        raise ValueError(f"dim must be an integer >= 1, got {dim!r}")
+    dim = count("dim", dim)
     return math.sqrt(2) / dim * math.exp(math.lgamma((dim + 1) / 2) - math.lgamma(dim / 2))
 
 

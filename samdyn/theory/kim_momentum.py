@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from samdyn.theory.arguments import Array, number
+from samdyn.theory.arguments import Array, count, number
 from samdyn.theory.kim_attraction import array, momentum_factor, nonzero
 from samdyn.theory.kim_diffusion import diffusion_variance
 
@@ -23,9 +23,7 @@ EXPONENTS = ("corrected", "printed")
 
 
 def count_steps(value: int) -> int:
-    if isinstance(value, bool) or int(value) != value or value < 0:
-        raise ValueError(f"n_steps must be an integer >= 0, got {value!r}")
-    return int(value)
+    return count("n_steps", value, at_least=0)
 
 
 def momentum_variance(

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from numpy.polynomial import legendre
 from scipy import special, stats
 
-from samdyn.theory.arguments import Array, number
+from samdyn.theory.arguments import Array, finite_array, number
 
 BARRIER_SHIFT = 0.582597157939011
 """-zeta(1/2) / sqrt(2 pi): a barrier watched at the ends of Gaussian steps of standard deviation s acts like
@@ -94,9 +94,8 @@ def linear_two_sided(rate: float, diffusion_coefficient: float, a: npt.ArrayLike
     >>> linear_two_sided(1.0, 0.01, 1.0).round(8), linear_two_sided(-1.0, 1.0, 3.0).round(7)
     (np.float64(2.93268887), np.float64(42.5746335))
     """
-    d, size = number("diffusion_coefficient", diffusion_coefficient, above=0), np.asarray(a, dtype=np.float64)
-    if not math.isfinite(rate):
-        raise ValueError(f"rate must be a finite number, got {rate!r}")
+    d, size = number("diffusion_coefficient", diffusion_coefficient, above=0), finite_array("a", a, above=0)
+    rate = number("rate", rate)
     b = abs(rate) * size**2 / (2 * d)
     if rate == 0:
         return (size**2 / (2 * d))[()]
@@ -121,7 +120,7 @@ def linear_one_sided(theta: float, diffusion_coefficient: float, a: npt.ArrayLik
         number("theta", theta, above=0),
         number("diffusion_coefficient", diffusion_coefficient, above=0),
     )
-    z = theta * np.asarray(a, dtype=np.float64) ** 2 / (2 * d)
+    z = theta * finite_array("a", a, above=0) ** 2 / (2 * d)
     with np.errstate(over="ignore"):
         one = math.sqrt(math.pi) * np.exp(z) * special.dawsn(np.sqrt(z))
     return ((one + _hypergeometric(z)) / theta)[()]
@@ -135,7 +134,11 @@ def linear_one_sided_asymptotic(theta: float, diffusion_coefficient: float, a: n
     >>> float(linear_one_sided_asymptotic(1.0, 1.0, 8.0) / linear_one_sided(1.0, 1.0, 8.0)).__round__(2)
     0.98
     """
-    scaled = np.asarray(a, dtype=np.float64) * math.sqrt(theta / diffusion_coefficient)
+    theta, d = (
+        number("theta", theta, above=0),
+        number("diffusion_coefficient", diffusion_coefficient, above=0),
+    )
+    scaled = finite_array("a", a, above=0) * math.sqrt(theta / d)
     return (math.sqrt(2 * math.pi) / (theta * scaled) * np.exp(scaled**2 / 2))[()]
 
 
@@ -148,7 +151,7 @@ def saddle_logarithmic(rate: float, diffusion_coefficient: float, a: npt.ArrayLi
     np.float64(2.932767)
     """
     rate, d = number("rate", rate, above=0), number("diffusion_coefficient", diffusion_coefficient, above=0)
-    b = rate * np.asarray(a, dtype=np.float64) ** 2 / (2 * d)
+    b = rate * finite_array("a", a, above=0) ** 2 / (2 * d)
     return ((np.log(4 * b) + np.euler_gamma) / (2 * rate) - 1 / (4 * b * rate))[()]
 
 
@@ -167,8 +170,9 @@ def disc(rate: float, diffusion_coefficient: float, radius: npt.ArrayLike) -> An
     """
     d, a = (
         number("diffusion_coefficient", diffusion_coefficient, above=0),
-        np.asarray(radius, dtype=np.float64),
+        finite_array("radius", radius, above=0),
     )
+    rate = number("rate", rate)
     if rate == 0:
         return (a**2 / (4 * d))[()]
     b, sign = abs(rate) * a**2 / (2 * d), math.copysign(1.0, rate)

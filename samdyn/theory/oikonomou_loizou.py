@@ -11,14 +11,15 @@ gradient g_S in both places: lam = 0 is USAM, lam = 1 is SAM. Every component is
    `largest_radius`, `largest_learning_rate`, `neighbourhood`, `gap_bound`. Theorem 3.5, decreasing steps:
    `decreasing_steps`, `decreasing_gap_bound`. Theorem 3.7, no PL: `gradient_bound`.
 3. `sharper_neighbourhood`: of order rho^2 where the theorem's is of order rho. Not in the paper.
+4. `potential`: what the mean step descends, to first order in rho. Not in the paper either.
 
 A bound is a certificate and no prediction: on small least-squares problems the true gap is 50 to 400 times
 smaller.
 
 Status. The radius and the learning rate of Theorem 3.2 and the schedules of 3.5 are [found] in the authors'
 public code; the neighbourhood is [memory] and was derived again, in agreement; the explicit bound of 3.5
-and that of 3.7 are [derived] here, with constants of our own; `sharper_neighbourhood` is [derived]. Tests
-check all of them on instances.
+and that of 3.7 are [derived] here, with constants of our own; `sharper_neighbourhood` and `potential` are
+[derived]. Tests check all of them on instances.
 
 References
 ----------
@@ -47,6 +48,7 @@ __all__ = [
     "largest_radius",
     "neighbourhood",
     "nice_sampling",
+    "potential",
     "sharper_neighbourhood",
     "single_element",
     "with_replacement",
@@ -89,6 +91,8 @@ def single_element(
     (2.0, 3.0)
     """
     L = finite_array("smoothness", smoothness, above=0)
+    if L.ndim != 1 or not L.size:
+        raise ValueError(f"smoothness must have shape (n,) with n >= 1, got shape {L.shape}")
     p = (
         np.full(L.shape, 1 / L.size)
         if probabilities is None
@@ -114,6 +118,8 @@ def nice_sampling(smoothness: npt.ArrayLike, batch_size: int, *, residual: float
     ExpectedResidual(A=0.0, B=1.0, C=0.0, smoothness=4.0)
     """
     L = finite_array("smoothness", smoothness, above=0)
+    if L.ndim != 1 or not L.size:
+        raise ValueError(f"smoothness must have shape (n,) with n >= 1, got shape {L.shape}")
     tau = count("batch_size", batch_size)
     if tau > L.size:
         raise ValueError(f"batch_size must be at most the number of components {L.size}, got {batch_size!r}")
@@ -210,7 +216,10 @@ def gap_bound(
     """Theorem 3.2: E f(x_t) - inf f <= (1 - lr mu)^t gap + N, for steps t >= 0 of any shape."""
     floor = neighbourhood(residual, strong_convexity=strong_convexity, rho=rho, lr=lr, lam=lam)
     gap = number("gap", gap, at_least=0)
-    return (1 - lr * strong_convexity) ** finite_array("steps", steps) * gap + floor
+    t = finite_array("steps", steps)
+    if (t < 0).any():
+        raise ValueError(f"steps must be >= 0, got {steps!r}")
+    return (1 - lr * strong_convexity) ** t * gap + floor
 
 
 def sharper_neighbourhood(
@@ -324,6 +333,65 @@ def gradient_bound(
     a = 2 * residual.A * lr * L * (rho * k + lr * (1 + squared))
     b = L * (residual.C * (lr * (1 + squared) + rho * k) + rho * lam**2 * (1 + 2 * lr * L**2 * rho))
     return 2 * (1 + a) ** T * gap / (lr * T) + 2 * b
+
+
+def potential(
+    value: npt.ArrayLike,
+    gradients: npt.ArrayLike,
+    rho: float,
+    lam: float,
+    weights: npt.ArrayLike | None = None,
+) -> Any:
+    """f + rho E ((1 - lam) / 2 ||g_S||^2 + lam ||g_S||), which the mean step descends. [derived]
+
+    Parameters
+    ----------
+    value : array_like, shape (...)
+        f.
+    gradients : array_like, shape (..., n, dim)
+        g_S of each of the n possible batches, reweighted: for one component drawn with probability p_i it is
+        grad f_i / (n p_i). The full batch is one batch, n = 1.
+    rho : float
+        Perturbation radius.
+    lam : float
+        Normalisation weight in [0, 1]: 0 is USAM, 1 is SAM.
+    weights : array_like, shape (n,), optional
+        Probabilities of the batches, with sum 1; equal by default.
+
+    Returns
+    -------
+    ndarray, shape (...)
+
+    Raises
+    ------
+    ValueError
+        Gradients that do not fit the value, weights that are no probabilities, rho or lam out of range.
+
+    Notes
+    -----
+    Its gradient is E g_S(x + e) up to terms of order rho^2, where no g_S vanishes or lam = 0; for quadratic
+    components it is equal to it. Neighbours of lam = 0 and lam = 1 for one point, under their own names:
+    `samdyn.theory.compagnoni.regularised_loss`.
+
+    Examples
+    --------
+    >>> from samdyn.theory.oikonomou_loizou import potential
+    >>> gradient = [[3.0, 4.0]]
+    >>> [float(potential(1.0, gradient, rho=0.1, lam=lam)) for lam in (0.0, 0.5, 1.0)]
+    [2.25, 1.875, 1.5]
+    """
+    f, g = finite_array("value", value), finite_array("gradients", gradients)
+    if g.ndim < 2 or g.shape[:-2] != f.shape or not g.shape[-2]:
+        raise ValueError(
+            f"gradients must have shape (..., n, dim) with the shape {f.shape} of value in front, got {g.shape}"
+        )
+    n = g.shape[-2]
+    p = np.full(n, 1 / n) if weights is None else finite_array("weights", weights)
+    if p.shape != (n,) or (p < 0).any() or abs(p.sum() - 1) > 1e-9:
+        raise ValueError(f"weights must be {n} numbers >= 0 with sum 1, got {weights!r}")
+    rho, lam = number("rho", rho, at_least=0), number("lam", lam, at_least=0, at_most=1)
+    squared = (g**2).sum(axis=-1)
+    return f + rho * (((1 - lam) / 2 * squared + lam * np.sqrt(squared)) @ p)
 
 
 def _constants(

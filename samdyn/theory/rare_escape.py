@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from samdyn.theory.arguments import Array
+from samdyn.theory.arguments import Array, finite_array, number
 
 
 def eyring_kramers(
@@ -57,8 +57,9 @@ def eyring_kramers(
     """
     if to not in ("far well", "separatrix"):
         raise ValueError(f"to must be 'far well' or 'separatrix', got {to!r}")
-    well = np.linalg.eigvalsh(np.atleast_2d(np.asarray(minimum_hessian, dtype=np.float64)))
-    saddle = np.linalg.eigvalsh(np.atleast_2d(np.asarray(saddle_hessian, dtype=np.float64)))
+    barrier = number("barrier", barrier, at_least=0)
+    d = finite_array("diffusion_coefficient", diffusion_coefficient, above=0)
+    well, saddle = _spectrum("minimum_hessian", minimum_hessian), _spectrum("saddle_hessian", saddle_hessian)
     if (well <= 0).any():
         raise ValueError(f"minimum_hessian must be positive definite, got eigenvalues {well}")
     if (saddle < 0).sum() != 1 or (saddle == 0).any():
@@ -66,8 +67,16 @@ def eyring_kramers(
             f"saddle_hessian must have one negative eigenvalue and no zero one, got eigenvalues {saddle}"
         )
     prefactor = 2 * math.pi / -saddle[0] * math.sqrt(abs(np.prod(saddle)) / np.prod(well))
-    full = prefactor * np.exp(barrier / np.asarray(diffusion_coefficient, dtype=np.float64))
+    full = prefactor * np.exp(barrier / d)
     return (full if to == "far well" else full / 2)[()]
+
+
+def _spectrum(name: str, value: npt.ArrayLike) -> Array:
+    """Eigenvalues of a Hessian, which may be given as a number."""
+    matrix = np.atleast_2d(finite_array(name, value))
+    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or not matrix.size:
+        raise ValueError(f"{name} must be a square matrix or a number, got shape {np.shape(value)}")
+    return np.asarray(np.linalg.eigvalsh(matrix))
 
 
 def double_well_expansion(diffusion_coefficient: npt.ArrayLike) -> Any:
@@ -78,7 +87,7 @@ def double_well_expansion(diffusion_coefficient: npt.ArrayLike) -> Any:
     >>> double_well_expansion(0.02).round(-3)
     np.float64(1228000.0)
     """
-    d = np.asarray(diffusion_coefficient, dtype=np.float64)
+    d = finite_array("diffusion_coefficient", diffusion_coefficient, above=0)
     return (math.sqrt(2) * math.pi * np.exp(0.25 / d) * (1 + 1.5 * d))[()]
 
 
@@ -98,7 +107,10 @@ def sam_double_well_expansion(rho: float, diffusion_coefficient: npt.ArrayLike, 
     """
     if to not in ("trap", "far well"):
         raise ValueError(f"to must be 'trap' or 'far well', got {to!r}")
-    d = np.asarray(diffusion_coefficient, dtype=np.float64)
+    d, rho = (
+        finite_array("diffusion_coefficient", diffusion_coefficient, above=0),
+        number("rho", rho, above=0, below=1),
+    )
     outer, inner = rho * (1 + rho) * (2 + rho), rho * (1 - rho) * (2 - rho)
     trap = (
         np.sqrt(2 * math.pi * d) * (1 / outer + 1 / inner) * np.exp(sam_double_well_barrier(rho).barrier / d)
@@ -120,7 +132,7 @@ def usam_double_well_potential(x: npt.ArrayLike, rho: float) -> Any:
     >>> usam_double_well_potential([0.0, -2.0], 0.2).round(6), round(usam_double_well_barrier(0.2), 12)
     (array([0.2452, 7.8804]), 0.2452)
     """
-    s = np.asarray(x, dtype=np.float64) ** 2
+    s, rho = finite_array("x", x) ** 2, number("rho", rho, at_least=0)
     value = (s - 1) ** 2 / 4 + rho * s * (s - 1) ** 2 / 2 + rho**2 * s**2 * (3 * s**2 / 8 - s + 0.75)
     value = value + rho**3 * s**2 * (s**3 / 10 - 3 * s**2 / 8 + s / 2 - 0.25)
     return (value - rho**2 / 8 + rho**3 / 40)[()]
@@ -134,6 +146,7 @@ def usam_double_well_barrier(rho: float) -> float:
     >>> usam_double_well_barrier(0.0)
     0.25
     """
+    rho = number("rho", rho, at_least=0)
     return 0.25 - rho**2 / 8 + rho**3 / 40
 
 
@@ -150,9 +163,7 @@ def sam_double_well_potential(x: npt.ArrayLike, rho: float) -> Any:
     >>> sam_double_well_potential([0.2, 0.0, 1.0], 0.2).round(12)
     array([0.2176, 0.198 , 0.    ])
     """
-    if not 0 <= rho < 1:
-        raise ValueError(f"rho must be a number in [0, 1), got {rho!r}")
-    size = np.abs(np.asarray(x, dtype=np.float64))
+    rho, size = number("rho", rho, at_least=0, below=1), np.abs(finite_array("x", x))
     sign = np.where(size > 1, 1.0, -1.0)
 
     def f(y: Array) -> Array:
@@ -176,4 +187,5 @@ def sam_double_well_barrier(rho: float) -> SamBarriers:
     >>> sam_double_well_barrier(0.0)
     SamBarriers(barrier=0.25, trap_depth=0.0)
     """
+    rho = number("rho", rho, at_least=0, below=1)
     return SamBarriers(0.25 - (rho * (2 - rho)) ** 2 / 4, (2 * rho**2 - rho**4) / 4)

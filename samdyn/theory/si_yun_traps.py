@@ -130,6 +130,10 @@ def centre_equilibrium(
     [0.9754, 0.8526, 0.7721]
     """
     mean, rho = number("mean", mean), number("rho", rho, at_least=0)
+    if not callable(distribution):
+        raise TypeError(f"distribution must be a function of a number, got {distribution!r}")
+    if np.shape(bracket) != (2,):
+        raise ValueError(f"bracket must be a pair (lower, upper), got {bracket!r}")
 
     def excess(x: float) -> float:
         return x - mean - rho * (1 - 2 * distribution(x))

@@ -143,8 +143,22 @@ def test_bad_arguments() -> None:
         sd.rate_graph(ours, noisy, method="guess")
     with pytest.raises(ValueError, match="t_max"):
         sd.rate_graph(ours, noisy, method="sampling")
-    with pytest.raises(ValueError, match="core"):
-        sd.rate_graph(ours, noisy, core=-1.0)
+    for core in (-1.0, 5.0):
+        with pytest.raises(ValueError, match="core"):
+            sd.rate_graph(ours, noisy, core=core)
+    with pytest.raises(TypeError, match="basins must be a Basins"):
+        sd.rate_graph(ours, None)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="graph must be the basin_graph"):
+        sd.rate_graph(None, noisy)
+    with pytest.raises(ValueError, match="resolution"):
+        sd.rate_graph(ours, noisy, resolution=0)
+    with pytest.raises(TypeError, match="options must be left out"):
+        sd.rate_graph(ours, noisy, n_path=5)
+    with pytest.raises(TypeError, match="action must be"):
+        sd.basin_graph(noisy, action="yes")  # type: ignore[arg-type]
+    undefined = sd.Landscape(lambda w: (-1 - w[0] ** 2).sqrt(), dim=1)
+    with pytest.raises(ValueError, match="finite on the path"):
+        sd.minimum_action(sd.Flow(undefined, sd.GD()), [-1.0], [0.0])
     with pytest.raises(ValueError, match="n_points"):
         sd.minimum_action(sd.Flow(WELL, sd.GD()), [-1.0], [0.0], n_points=2)
     with pytest.raises(TypeError, match="system"):

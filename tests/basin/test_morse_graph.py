@@ -248,8 +248,20 @@ def test_blocks_of_closed_boxes() -> None:
         ({"duration": 1.0}, "duration"),
         ({"discard": -1}, "discard"),
         ({"iterates": 0}, "iterates"),
+        ({"adaptive": "yes"}, "adaptive must be"),
     ],
-    ids=["image", "zero", "length", "memory", "odd", "flat box", "duration", "discard", "iterates"],
+    ids=[
+        "image",
+        "zero",
+        "length",
+        "memory",
+        "odd",
+        "flat box",
+        "duration",
+        "discard",
+        "iterates",
+        "adaptive",
+    ],
 )
 def test_bad_arguments(arguments: dict[str, object], message: str) -> None:
     with pytest.raises((ValueError, TypeError), match=message):

@@ -133,9 +133,16 @@ def test_errors():
         ((well, 0.0, (-1, 0), 0.1, -0.5), "standard_deviation_per_step"),
         ((well, 0.1, (-1, 0), 0.1, -0.5, "shift"), "correction must be"),
         ((lambda x: -1 + 0 * x, 0.1, (-INF, 0), 0.1, -0.5), "does not lead back"),
+        ((well, 1e-9, (-1, 0), 0.1, -0.5), "standard_deviation_per_step must be at least 1/100000"),
+        ((lambda x: -x, 0.05, (-1, 1), 0.1, 0.0), "the exit takes too many steps"),
     ]:
         with pytest.raises(ValueError, match=message):
             chain_mean_exit_time(*arguments)
+    with pytest.raises(TypeError, match="drift must be a function"):
+        chain_mean_exit_time(3, 0.1, (-1, 0), 0.1, -0.5)
+    for interval in (5, (-1, 0, 1)):
+        with pytest.raises(TypeError, match="interval must be a pair"):
+            chain_mean_exit_time(well, 0.1, interval, 0.1, -0.5)
     with pytest.raises(ValueError, match="crossing must be"):
         chain_mean_exit_time(well, 0.1, (-1, 0), 0.1, -0.5, crossing="middle")
     loss, region = sd.landscapes.double_well(), Box([-1.5], [0.0])

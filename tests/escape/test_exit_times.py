@@ -741,3 +741,16 @@ def test_single_precision_only_where_it_is_fine(
         correction="bridge", device="cpu", precision=None, compile=True,
     )  # fmt: skip
     assert job.precision == precision
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not can_compile(torch.device("cpu")), reason="no C++ compiler")
+def test_a_job_compiles_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    from torch._dynamo.utils import counters
+
+    monkeypatch.setattr(module, "first_exits", partial(engine.first_exits, tile=100))
+    sde = sd.Diffusion(sd.landscapes.himmelblau(), sd.SAM(0.1), lr=0.01, noise=sd.GaussianNoise(30.0))
+    counters.clear()
+    for n_paths in (250, 101):  # tiles of many sizes, and of one path
+        sd.exit_times(sde, [3.0, 2.0], sd.Ball([3.0, 2.0], 1.0), n_paths=n_paths, t_max=50.0, compile=True)
+    assert counters["stats"]["unique_graphs"] == 1

@@ -412,11 +412,51 @@ def test_field_prints_plots_and_pickles():
             ValueError,
             "resolution",
         ),
+        (lambda: mean_exit_time(Linear([1.0], 0.1), None), TypeError, "region must be a samdyn region"),
+        (lambda: exit_rate(Linear([1.0], 0.1), (0, 1)), TypeError, "region must be a samdyn region"),
+        (lambda: mean_exit_time(Linear([1.0], 0.1), Ball([0, 0], 1)), ValueError, "region must have dim 1"),
+        (lambda: committor(Linear([1.0], 0.1), LEFT, 0.0), TypeError, "region_b must be a samdyn region"),
+        (lambda: mean_exit_time(Linear([-1.0], 1e-3), Ball([0.0], 2)), ValueError, "below 1e308"),
+        (
+            lambda: mean_exit_time(
+                isotropic(2, lambda p: np.where(p == 0, np.nan, p), 0.1, [(-1, 1)] * 2),
+                Ball([0, 0], 1),
+                resolution=32,
+            ),
+            ValueError,
+            "finite drift everywhere in the region",
+        ),
+        (
+            lambda: mean_exit_time(
+                Linear([-1.0, -1.0], 0.1), Region(lambda w: 0 * w[0] - 1, dim=2), box=[(-1, 1)] * 2
+            ),
+            ValueError,
+            "region must have a boundary",
+        ),
     ],
 )
 def test_errors(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+@pytest.mark.parametrize("dim", [1, 2])
+def test_committor_of_sets_that_overlap_or_are_missed_is_refused(dim):
+    """Where one set hides the other, or lies between the nodes, the solution is 0 with an error of 0."""
+    sde = Linear([-1.0] * dim, 0.1, [(-2, 2)] * dim)
+
+    def ball(x, radius):
+        return Ball([x] + [0.0] * (dim - 1), radius)
+
+    q = committor(sde, ball(1.0, 0.5), ball(-1.0, 0.5), resolution=32)
+    assert_allclose(q(np.zeros(dim)), 0.5, atol=1e-3)
+    for b in (ball(1.0, 0.5), ball(1.0, 0.3), ball(0.6, 0.3)):
+        with pytest.raises(ValueError, match="region_a and region_b must be disjoint"):
+            committor(sde, ball(1.0, 0.5), b, resolution=32)
+    with pytest.raises(ValueError, match="region_b must hold a node of the grid"):
+        committor(sde, ball(1.0, 0.5), ball(-1.00037, 1e-5), resolution=32)
+    with pytest.raises(ValueError, match="region_b must hold a node of the grid"):
+        committor(sde, ball(1.0, 0.5), ball(-1.0, 0.5), resolution=32, box=[(0, 2)] + [(-1, 1)] * (dim - 1))
 
 
 def test_mixed_term_too_large_for_the_cells():

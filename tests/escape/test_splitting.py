@@ -337,6 +337,7 @@ BAD: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
     "correction": ({"correction": "shift"}, ValueError, "correction must be"),
     "seed": ({"seed": -1}, ValueError, "seed must be"),
     "t_max": ({"t_max": 0.0}, ValueError, "t_max must be"),
+    "std of 0": ({"system": well(0.0)}, ValueError, "system must have noise"),
 }
 
 

@@ -221,6 +221,13 @@ def test_a_branch_point_that_unfolds() -> None:
             "bounds must have lower < upper",
         ),
         (lambda: sd.bifurcation_curve(henon(), None, "b", (0, 1)), ValueError, "one of branch.bifurcations"),
+        (
+            lambda: sd.bifurcation_curve(
+                henon(), henon().bifurcations[0], "b", (0, 1), first_bounds=(50.0, 60.0)
+            ),
+            ValueError,
+            "first_bounds must hold the start",
+        ),
         (lambda: sd.BifurcationDiagram([]), ValueError, "at least one Branch"),
         (lambda: sd.BifurcationDiagram([3]), TypeError, "branches must be Branches"),
         (

@@ -202,3 +202,34 @@ def test_no_subspaces_where_there_is_no_jacobian() -> None:
 def test_bad_input(make: Any, error: type[Exception], match: str) -> None:
     with pytest.raises(error, match=match):
         make()
+
+
+@pytest.mark.parametrize("rho", [0.05, 0.5, 0.55, 0.6, 0.9, 0.99])
+def test_the_capture_balls_of_the_double_well_end_at_its_hallucinated_points(rho: float) -> None:
+    """At -rho and rho: of the maximum none reaches beyond, though |f'| vanishes again at the minima."""
+    well = sd.Flow(sd.landscapes.double_well(), sd.SAM(rho))
+    radii = [capture_radius(well, np.array([z]), 4.0) for z in (0.0, 1.0)]
+    np.testing.assert_allclose(radii, [rho, 1 - rho], rtol=1e-3)
+    assert radii[0] <= rho
+    assert radii[1] <= 1 - rho
+
+
+@pytest.mark.parametrize(
+    ("rho", "minimum", "maximum"),
+    [(0.6, "trapping", "trapping"), (0.9, "repelling", "trapping"), (1.1, "saddle", "repelling")],
+)
+def test_a_map_that_comes_to_rest_elsewhere_is_not_trapped(rho: float, minimum: str, maximum: str) -> None:
+    """At rho = 0.9 the step from 1 reaches below the hallucinated point; at 1.1 that attracts."""
+    found = sd.fixed_points(sd.Map(sd.landscapes.double_well(), sd.SAM(rho), lr=0.1)).genuine
+    assert [p.stability for p in found] == [minimum, maximum, minimum]
+
+
+def test_where_the_hessian_vanishes_rounding_does_not_decide() -> None:
+    box = [(-1.0, 1.0)] * 2
+    monkey = sd.Landscape(lambda w: w[0] ** 3 - 3 * w[0] * w[1] ** 2, 2, box)
+    quartic = sd.Landscape(lambda w: w[0] ** 4 + w[1] ** 4, 2, box)
+    for loss, stability in ((monkey, "saddle"), (quartic, "trapping")):
+        for system in (sd.Flow(loss, sd.SAM(0.2)), sd.Map(loss, sd.SAM(0.2), lr=0.05)):
+            (point,) = sd.fixed_points(system).genuine
+            assert (point.kind, point.stability) == ("degenerate", stability)
+    assert 5e-4 < point.chatter_radius < 4 * 0.05 * 0.2**3  # at most the step from beside the point

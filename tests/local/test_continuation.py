@@ -365,6 +365,11 @@ FLOW = sd.Flow(WELL, sd.USAM(0.5))
             ValueError,
             "parameter must be one whose value is a number",
         ),
+        (
+            lambda: sd.continuation(HENON, henon_start(0.1), "a", (0.0, 1.0), box=[(5, 6), (5, 6)]),
+            ValueError,
+            "box must hold the start",
+        ),
     ],
 )
 def test_bad_input(make: Callable[[], Any], error: type[Exception], match: str) -> None:

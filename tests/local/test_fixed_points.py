@@ -316,6 +316,31 @@ def test_families_are_one_entry(loss: sd.Landscape, dimension: int, n_families: 
         assert found[0].stability == "marginal"
 
 
+@pytest.mark.parametrize("power", [4, 6])
+def test_an_isolated_flat_point_is_no_family(power: int) -> None:
+    loss = sd.Landscape(lambda w: w[0] ** 2 + w[1] ** power, 2, [(-1, 1), (-1, 1)])
+    (point,) = sd.fixed_points(sd.Flow(loss, sd.GD()))
+    assert (point.dimension, point.kind, point.stability) == (0, "degenerate", "marginal")
+    np.testing.assert_allclose(point.x, 0, atol=1e-3)
+    assert "a set of dimension" not in repr(point)
+
+
+def test_a_small_ring_is_a_family() -> None:
+    # far smaller than the spacing of samples along a family
+    loss = sd.Landscape(lambda w: (w @ w / 1e-4 - 1) ** 2 + w @ w, 2, [(-2, 2), (-2, 2)])
+    found = sd.fixed_points(sd.Flow(loss, sd.GD()))
+    assert [p.dimension for p in found.families] == [1]
+    assert len(found) == 2
+
+
+@pytest.mark.parametrize("make", [sd.Flow, lambda f, r: sd.Map(f, r, 0.1)], ids=["flow", "map"])
+def test_a_flat_endpoint_leaves_the_hallucinated_point_marginal(make: Any) -> None:
+    system = make(sd.Landscape(lambda w: -(w[0] ** 4), 1, [(-1, 1)]), sd.SAM(0.2))
+    found = sd.fixed_points(system).hallucinated
+    np.testing.assert_allclose(found.x[:, 0], [-0.2, 0.2], atol=1e-9)
+    assert [p.stability for p in found] == ["marginal", "marginal"]
+
+
 def test_infinities_in_the_box_are_counted() -> None:
     loss = sd.Landscape(lambda w: (w[0] - 1) ** 2 + 1 / torch.relu(w[0]), 1, box=[(-2, 2)], name="wall")
     found = sd.fixed_points(sd.Flow(loss, sd.GD()))

@@ -91,6 +91,50 @@ def test_a_pole_is_no_stationary_point() -> None:
     assert ends <= {round(0.5 ** (1 / 3), 9)}
 
 
+def _wall(w: torch.Tensor) -> torch.Tensor:
+    return (w[0] ** 2 - 1) ** 2 - w[0] + torch.log(w[0] + 0.5)
+
+
+@pytest.mark.parametrize("upper", [2.0, 2.5], ids=["pole at a node", "pole between nodes"])
+def test_a_pole_separates_the_signs_of_the_slope(upper: float) -> None:
+    loss = sd.Landscape(lambda w: 1 / w[0] ** 2 + w[0] ** 2, 1, [(-2, upper)])
+    found = sd.hallucination_intervals(loss)
+    assert found.complete
+    np.testing.assert_allclose([(i.endpoint[0], i.lower, i.upper) for i in found], [(-1, 1, 2), (1, 1, 2)])
+    assert {(i.lower_end, i.upper_end, i.stability) for i in found} == {("break", "minimum", "attracting")}
+    # those whose x lies in the box are what the search for fixed points finds
+    points = sd.fixed_points(sd.Flow(loss, sd.SAM(1.5))).hallucinated
+    np.testing.assert_allclose(points.x[:, 0], [-0.5, 0.5], atol=1e-9)
+
+
+def test_where_the_loss_is_undefined_there_are_none() -> None:
+    # log(w + 1/2) has no value below -1/2; f' > 0 from there to a maximum, < 0 to the minimum, > 0 beyond
+    loss = sd.Landscape(_wall, 1, [(-2.0, 2.0)], "wall")
+    found = sd.hallucination_intervals(loss)
+    # 4 w (w^2 - 1) - 1 + 1/(w + 1/2) = 0
+    roots = np.roots(np.polyadd(np.polymul([4, 0, -4, -1], [1, 0.5]), [1]))
+    top, low = sorted(r.real for r in roots if abs(r.imag) < 1e-12 and r.real > -0.5)
+    rows = sorted((i.endpoint[0], i.lower, i.upper, i.lower_end, i.upper_end) for i in found)
+    expected = [
+        (top, 0, top + 0.5, "endpoint", "break"),
+        (top, 0, low - top, "endpoint", "minimum"),
+        (low, low - top, low + 0.5, "maximum", "break"),
+    ]
+    expected.sort()
+    for row, wanted in zip(rows, expected, strict=True):
+        assert row[:3] == pytest.approx(wanted[:3], abs=1e-9)
+        assert row[3:] == wanted[3:]
+
+
+def test_a_jump_of_the_slope_is_a_break() -> None:
+    # f' = 2 w - 3 sign(w - 0.1) leaves the minima at 1.5 and -1.5 and a kink between them
+    loss = sd.Landscape(lambda w: w[0] ** 2 - 3 * (w[0] - 0.1).abs(), 1, [(-2, 2)])
+    found = sd.hallucination_intervals(loss)
+    rows = sorted((i.endpoint[0], i.lower, i.upper, i.lower_end) for i in found)
+    assert [row[3] for row in rows] == ["break", "break"]
+    np.testing.assert_allclose([row[:3] for row in rows], [(-1.5, 1.6, 3), (1.5, 1.4, 3)], atol=1e-9)
+
+
 def test_in_two_dimensions_from_the_branches() -> None:
     found = sd.hallucination_intervals(sd.landscapes.double_well(2))
     assert not found.complete

@@ -119,6 +119,17 @@ def test_classification(eigenvalues: list[complex], discrete: bool, expected: st
     assert stability_of(eigenvalues, discrete) == expected
 
 
+def test_rates_are_judged_next_to_the_scale() -> None:
+    assert stability_of([1e-12], False) == "repelling"
+    assert stability_of([1e-12], False, scale=1.0) == "marginal"
+    # the endpoint of x = 0.2 is a flat maximum: the rate -H(y) B(x) is rounding, next to H(x) = -0.48
+    flow = sd.Flow(sd.Landscape(lambda w: -(w[0] ** 4), 1, [(-1, 1)]), sd.SAM(0.2))
+    line = sd.linearize(flow, [0.2 + 1e-9])
+    assert line.stability == "marginal"
+    assert line.centre_subspace.shape == (1, 1)
+    assert line.unstable_subspace.shape == (1, 0)
+
+
 def test_no_classification_from_nan() -> None:
     with pytest.raises(ValueError, match="eigenvalues must not be nan"):
         stability_of([math.nan], discrete=True)

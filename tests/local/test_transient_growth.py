@@ -83,3 +83,11 @@ def test_of_a_linearization() -> None:
 def test_bad_input(make: Any, error: type[Exception], match: str) -> None:
     with pytest.raises(error, match=match):
         make()
+
+
+def test_stiff_flow() -> None:
+    """A hump of height 100 / e at time 1e-5, while the slowest mode lasts for 40."""
+    growth = sd.transient_growth([[-1, 0, 0], [0, -1e5, 1e7], [0, 0, -1e5]], discrete=False)
+    assert growth.largest == pytest.approx(100 / np.e, rel=1e-3)
+    assert growth.when == pytest.approx(1e-5, rel=1e-2)
+    assert growth.kreiss <= growth.largest

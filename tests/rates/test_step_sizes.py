@@ -94,10 +94,15 @@ def test_limits_of_the_horizon_rules() -> None:
             lambda: constant_steps(mu=1.0, smoothness=1.0, A=1.0, B=0.0, lam=0.0, share=1.0),
             "share must be < 1",
         ),
+        (
+            lambda: constant_steps(mu=2.0, smoothness=1.0, A=1.0, B=0.0, lam=0.0),
+            "mu must be at most smoothness",
+        ),
+        (lambda: horizon_convex(10, beta=-1.0, rho=0.1, initial_gap=1.0), "beta must be"),
         (lambda: DecreasingRadius(-1.0), "largest must be"),
         (lambda: DecreasingRate(1.0, mu=0.0), "mu must be"),
     ],
-    ids=["steps", "mu", "constants", "lam", "share", "radius", "rate"],
+    ids=["steps", "mu", "constants", "lam", "share", "mu above", "beta", "radius", "rate"],
 )
 def test_out_of_range(call: object, message: str) -> None:
     with pytest.raises(ValueError, match=message):

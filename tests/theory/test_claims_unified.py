@@ -23,20 +23,41 @@ def smooth(w: torch.Tensor) -> torch.Tensor:
 )
 def test_the_potential_is_right_to_second_order(lam: float, expected: tuple[float, ...]) -> None:
     """The perturbed gradient against that of f + rho ((1-lam)/2 |g|^2 + lam |g|), for three radii."""
-    loss, x = sd.Landscape(smooth, dim=2), np.array([0.7, -0.2])
-    g, h = loss.gradient(x), loss.hessian(x)
+    loss, x, h = sd.Landscape(smooth, dim=2), np.array([0.7, -0.2]), 1e-5
+    ends = x + h * np.array([[1, 0], [-1, 0], [0, 1], [0, -1]])
     errors = []
     for rho in (0.1, 0.05, 0.025):
-        flow = sd.Flow(loss, sd.UnifiedSAM(rho, lam))
-        errors.append(np.linalg.norm(-flow(x) - g - rho * ((1 - lam) + lam / np.linalg.norm(g)) * h @ g))
+        up, down, right, left = theory.potential(loss.value(ends), loss.gradient(ends)[:, None], rho, lam)
+        slope = np.array([up - down, right - left]) / (2 * h)
+        errors.append(np.linalg.norm(-sd.Flow(loss, sd.UnifiedSAM(rho, lam))(x) - slope))
     assert errors == pytest.approx(expected, rel=2e-4)
     assert errors[1] / errors[2] == pytest.approx(4, rel=0.04)
 
 
+@pytest.mark.parametrize("sampling", ["with replacement", "importance"])
+@pytest.mark.parametrize("lam", [0.0, 0.5, 1.0])
+def test_the_sampled_potential_is_exact_on_quadratics(lam: float, sampling: str) -> None:
+    """The mean of the perturbed, reweighted gradients, by enumeration, is its gradient, at any rho."""
+    loss, x, rho, h = problems.r6(), np.array([1.3, -0.4]), 0.3, 1e-5
+    law = sd.Minibatch(1, sampling=sampling).sampler(loss).batches()
+    which, weight, p = law.index[:, 0], law.weights[:, 0], law.probability
+    ends = x + h * np.array([[1, 0], [-1, 0], [0, 1], [0, -1]])
+    gradients = weight[:, None] * loss.sample_gradients(ends)[:, which]
+    up, down, right, left = theory.potential(loss.value(ends), gradients, rho, lam, weights=p)
+    g = weight[:, None] * loss.sample_gradients(x)[which]
+    y = x + rho * (1 - lam + lam / np.linalg.norm(g, axis=1, keepdims=True)) * g
+    moved = [weight[i] * loss.sample_gradients(y[i])[which[i]] for i in range(len(which))]
+    np.testing.assert_allclose(np.array([up - down, right - left]) / (2 * h), p @ np.array(moved), rtol=1e-7)
+
+
 def test_potential_is_what_the_regularised_losses_say() -> None:
-    """With one batch the regularised losses are f + rho/2 |g|^2 and f + rho |g|."""
+    """With one batch the regularised losses are f + rho/2 |g|^2 and f + rho |g|; with more, the potential."""
     loss, x, rho = sd.Landscape(smooth, dim=2), np.array([0.7, -0.2]), 0.1
     g, f = loss.gradient(x), float(loss.value(x))
+    samples, p = np.array([[1.0, 2.0], [0.0, -3.0]]), [0.3, 0.7]
+    for rule, lam in (("USAM", 0.0), ("SAM", 1.0)):
+        expected = compagnoni.regularised_loss(f, samples, rho, rule, p)
+        assert theory.potential(f, samples, rho, lam, p) == pytest.approx(expected, rel=1e-14)
     assert compagnoni.regularised_loss(f, g[None], rho, "USAM") == pytest.approx(f + rho / 2 * g @ g)
     assert compagnoni.regularised_loss(f, g[None], rho, "SAM") == pytest.approx(f + rho * np.linalg.norm(g))
 
@@ -197,6 +218,8 @@ def test_bias_of_early_stopping() -> None:
         (("uniform", 0.5), 6.9e-4),
         (("uniform", 1.0), 1.37e-3),
         (("importance", 0.0), 4.0e-3),
+        (("importance", 0.5), 4.1e-3),
+        (("importance", 1.0), 4.3e-3),
     ],
     ids=str,
 )

@@ -151,3 +151,12 @@ def test_penalty_of_micro_batches() -> None:
         luo.normalised_penalty(gradients, 1.0, 7)
     with pytest.raises(ValueError, match="too many"):
         luo.normalised_penalty(np.ones((60, 2)), 1.0, 20)
+
+
+def test_shapes_are_checked() -> None:
+    with pytest.raises(ValueError, match="x0 and eigenvalues must have the same shape"):
+        compagnoni.usam_path([1.0, 1.0, 1.0], [1.0, 2.0], 0.1, 1.0)
+    with pytest.raises(ValueError, match="gradients must have shape"):
+        compagnoni.regularised_loss(1.0, 3.0, 0.1, "SAM")
+    with pytest.raises(TypeError, match="gradients must be a number or an array of numbers"):
+        compagnoni.drift("steep", [[[1.0]]], 0.1, "SAM")

@@ -212,8 +212,24 @@ def test_low_noise_law_of_normalised_sam(rho, d, ratio):
         (lambda: fp.eyring_kramers(-2.0, -1.0, 0.25, 0.1), "positive definite"),
         (lambda: fp.sam_double_well_potential(0.0, 1.5), "rho must be"),
         (lambda: fp.linear_one_sided(-1.0, 1.0, 1.0), "theta must be"),
+        (lambda: fp.linear_one_sided(1.0, 1.0, -1.0), "a must be finite and > 0"),
+        (lambda: fp.linear_one_sided_asymptotic(-1.0, 1.0, 1.0), "theta must be"),
+        (lambda: fp.linear_one_sided_asymptotic(1.0, 0.0, 1.0), "diffusion_coefficient must be"),
+        (lambda: fp.linear_two_sided(1.0, 1.0, "wide"), "a must be a number or an array"),
+        (lambda: fp.linear_two_sided(None, 1.0, 1.0), "rate must be"),
+        (lambda: fp.saddle_logarithmic(1.0, 1.0, 0.0), "a must be finite and > 0"),
+        (lambda: fp.disc(np.nan, 1.0, 1.0), "rate must be"),
+        (lambda: fp.disc(1.0, 1.0, -1.0), "radius must be"),
+        (lambda: fp.eyring_kramers(2.0, -1.0, -0.25, 0.1), "barrier must be"),
+        (lambda: fp.eyring_kramers(2.0, -1.0, 0.25, -0.1), "diffusion_coefficient must be"),
+        (lambda: fp.eyring_kramers([1.0, 2.0], -1.0, 0.25, 0.1), "minimum_hessian must be a square matrix"),
+        (lambda: fp.double_well_expansion(-0.1), "diffusion_coefficient must be"),
+        (lambda: fp.sam_double_well_expansion(0.0, 0.1), "rho must be"),
+        (lambda: fp.sam_double_well_barrier(-1.0), "rho must be"),
+        (lambda: fp.usam_double_well_barrier(np.nan), "rho must be"),
+        (lambda: fp.usam_double_well_potential(0.0, -0.1), "rho must be"),
     ],
 )
 def test_errors(call, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((ValueError, TypeError), match=message):
         call()

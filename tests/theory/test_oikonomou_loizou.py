@@ -278,9 +278,26 @@ def test_gradient_bound_without_convexity() -> None:
             ),
             "rho",
         ),
+        (
+            lambda: theory.potential(1.0, [1.0, 2.0], 0.1, 0.5),
+            r"gradients must have shape \(\.\.\., n, dim\)",
+        ),
+        (lambda: theory.potential([1.0, 2.0], [[1.0, 2.0]], 0.1, 0.5), "gradients must have shape"),
+        (lambda: theory.potential(1.0, [[1.0], [2.0]], 0.1, 0.5, weights=[0.5, 0.4]), "weights must be 2"),
+        (lambda: theory.potential(1.0, [[1.0]], -0.1, 0.5), "rho"),
+        (lambda: theory.potential(1.0, [[1.0]], 0.1, 1.5), "lam"),
     ],
-    ids=["sum", "zero", "negative", "batch", "rho", "lr", "sharper", "early", "lam", "gradient"],
+    ids=["sum", "zero", "negative", "batch", "rho", "lr", "sharper", "early", "lam", "gradient"]
+    + [f"potential {what}" for what in ("shape", "value", "weights", "rho", "lam")],
 )
 def test_outside_the_range(call: object, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         call()  # type: ignore[operator]
+
+
+def test_no_components_and_negative_steps() -> None:
+    with pytest.raises(ValueError, match="smoothness must have shape"):
+        theory.single_element([])
+    residual = theory.nice_sampling([1.0, 2.0], 1)
+    with pytest.raises(ValueError, match="steps must be >= 0"):
+        theory.gap_bound(-1, 1.0, residual, strong_convexity=0.5, rho=0.0, lr=1e-3, lam=0.0)

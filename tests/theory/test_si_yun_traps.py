@@ -173,8 +173,12 @@ def test_both_components_agree_at_the_perturbed_points(make: object) -> None:
         (lambda: si_yun_traps.convex_trap(smoothness=1, rho=1, place=1.0), "place"),
         (lambda: si_yun_traps.convex_trap(smoothness=1, rho=1, angle=0.1), "angle"),
         (lambda: si_yun_traps.centre_equilibrium(lambda x: 0.5, 0.0, 1.0, bracket=(1, 2)), "bracket"),
+        (
+            lambda: si_yun_traps.centre_equilibrium(lambda x: 0.5, 0.0, 1.0, bracket=1.0),
+            "bracket must be a pair",
+        ),
     ],
-    ids=["phase", "p", "lr", "probe", "place", "angle", "bracket"],
+    ids=["phase", "p", "lr", "probe", "place", "angle", "bracket", "pair"],
 )
 def test_bad_arguments(call: object, message: str) -> None:
     with pytest.raises(ValueError, match=message):
