@@ -40,8 +40,8 @@ P = TypeVar("P")
 T = TypeVar("T")
 
 ATTEMPTS = 3
-# pieces: of about USUAL paths, which fill a tile, at least 8 where there are enough paths; at most N_PIECES of
-# them while they are not larger than LARGEST
+# pieces: of about USUAL paths, which fill a tile, at least 8 where there are enough paths; at most N_PIECES
+# of them while they are not larger than LARGEST
 N_PIECES, SMALLEST, USUAL, LARGEST = 64, 64, 32768, 65536
 
 _stop: Any = None  # in a local worker: the event that tells it to stop

@@ -80,7 +80,7 @@ class ExitTimeSweep:
         return self._array([r.standard_error if r.n_exited else math.nan for r in self.results])
 
     def confidence_interval(self, level: float = 0.95) -> Array:
-        """Exact confidence intervals of the means, shape (*shape, 2); an end is infinite where none left."""
+        """Exact intervals of the means, of shape ``(*shape, 2)``; an end is infinite where no path left."""
         return np.array([r.confidence_interval(level) for r in self.results]).reshape(*self.shape, 2)
 
     def plot(self, parameter: str | None = None, ax: Any = None, **style: Any) -> Any:

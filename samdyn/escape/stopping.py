@@ -196,7 +196,7 @@ def check_system(
 ) -> tuple[Stepper, Array, float, tuple[Tensor, Tensor]]:
     if not isinstance(system, Diffusion | Map):
         raise TypeError(f"system must be a Diffusion or a Map, got {system!r}")
-    std = getattr(system.noise, "std", 1.0)
+    std = getattr(getattr(system, "noise", None), "std", 1.0)
     if not system.n_normals or not np.any(std):
         raise ValueError(f"system must have noise, got {system!r}")
     if system.scheduled:

@@ -90,7 +90,7 @@ def _chatter(system: Map, name: str, values: Array, x: Array) -> Array:
     state = np.zeros((n, start.shape[0] * start.shape[1]))
     state[:dim] = start.reshape(-1, dim).T
     parameter = np.repeat(values, len(around))[None]
-    hovering = hover_radii(lambda now: step(np.asarray(now), parameter), state, x, scales)
+    hovering = hover_radii(lambda now: list(step(np.asarray(now), parameter)), list(state), x, scales)
     return np.where(holds, hovering, np.inf)
 
 

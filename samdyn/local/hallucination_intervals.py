@@ -56,8 +56,8 @@ class HallucinationInterval:
         The map attracts below it, at the best radius of the interval; 0 where the flow does not attract.
     lower_end, upper_end : str
         What happens at the ends: x reaches a critical point of the loss ("minimum", "saddle", "maximum",
-        "degenerate") or its endpoint ("endpoint", at rho = 0), or a pole or jump of f' ("break"), the branch turns back ("fold"), the
-        "stability" changes, or the search ended there ("box", "steps", "loop").
+        "degenerate"), its endpoint ("endpoint", at rho = 0) or a pole or jump of f' ("break"), the branch
+        turns back ("fold"), the "stability" changes, or the search ended there ("box", "steps", "loop").
     x_lower, x_upper : ndarray, shape (dim,)
         Position of the point at the ends.
     """
@@ -234,7 +234,7 @@ def hallucination_intervals(
             continue
         sign = np.sign(slope[(x > p) & (x < q) & np.isfinite(slope)]).sum()
         if sign == 0:  # narrower than a cell
-            sign = loss.gradient([[(p + q) / 2]])[0, 0]
+            sign = _slope(loss, np.array([(p + q) / 2]))[0]
         for y, kind, value in zip(stationary, kinds, curvature, strict=True):
             if sign > 0 and q <= y:
                 near, far, at_near, at_far = q, p, names[k + 1], names[k]
@@ -262,6 +262,12 @@ def hallucination_intervals(
     return HallucinationIntervals(tuple(found), loss, region, True)
 
 
+def _slope(loss: Landscape, x: Array) -> Array:
+    """f' at x (n,), nan where f is infinite or undefined: automatic derivatives may exist there."""
+    defined = np.isfinite(loss.value(x[..., None]))
+    return np.asarray(np.where(defined, loss.gradient(x[..., None])[..., 0], np.nan))
+
+
 def _signs_of_slope(loss: Landscape, region: Array) -> tuple[Array, Array, Array, Array]:
     """Nodes of a grid, f' at them, and where f' changes its sign: its zeros in the box, and its breaks.
 
@@ -271,8 +277,9 @@ def _signs_of_slope(loss: Landscape, region: Array) -> tuple[Array, Array, Array
     import torch
 
     x = np.linspace(region[0, 0], region[0, 1], N_NODES + 1)
-    slope = loss.gradient(x[:, None])[:, 0]
+    slope = _slope(loss, x)
     known = newton_zeros(torch.func.grad(loss.one_point), region)[:, 0]
+    known = known[np.isfinite(_slope(loss, known))]
     finite = np.isfinite(slope)
     left = np.flatnonzero(finite[:-1] != finite[1:])
     edges = _last_before_change(loss, x[left], x[left + 1], np.isfinite)[0]
@@ -283,10 +290,12 @@ def _signs_of_slope(loss: Landscape, region: Array) -> tuple[Array, Array, Array
     new = ~((known >= x[a, None]) & (known <= x[b, None])).any(axis=1)
     a, b = a[new], b[new]
     lower, upper = _last_before_change(loss, x[a], x[b], np.sign)
-    beside = np.abs(loss.gradient(np.stack([lower, upper], axis=-1)[..., None])[..., 0]).max(axis=-1)
+    beside = np.abs(_slope(loss, np.stack([lower, upper]))).max(axis=0)
     passed = beside <= 1e-6 * np.maximum(np.abs(slope[a]), np.abs(slope[b]))
     roots = (lower + upper) / 2
-    breaks = np.unique(np.concatenate([edges, roots[~passed]]))
+    breaks = np.sort(np.concatenate([edges, roots[~passed]]))
+    # the two sides of one pole
+    breaks = breaks[np.diff(breaks, prepend=-np.inf) > 1e-9 * (x[1] - x[0])]
     return x, slope, np.sort(np.concatenate([known, roots[passed]])), breaks
 
 
@@ -296,10 +305,10 @@ def _last_before_change(
     """Neighbouring numbers between which a property of f' stops being what it is at `lower` (bisection)."""
     if len(lower) == 0:
         return lower, upper
-    first = of(loss.gradient(lower[:, None])[:, 0])
+    first = of(_slope(loss, lower))
     for _ in range(64):
         middle = (lower + upper) / 2
-        same = of(loss.gradient(middle[:, None])[:, 0]) == first
+        same = of(_slope(loss, middle)) == first
         lower, upper = np.where(same, middle, lower), np.where(same, upper, middle)
     return lower, upper
 

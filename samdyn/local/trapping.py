@@ -293,7 +293,9 @@ def hover_radii(
         orbit = np.stack(last)  # (steps, dim, n m), about z
         mean = orbit.mean(axis=0)
         extent = ((orbit - mean) ** 2).sum(axis=1).max(axis=0)
-        beside = ~((mean**2).sum(axis=0) <= extent).reshape(n, m).all(axis=1)
+        # an orbit that came to rest elsewhere stands farther off than it swings, and than it started
+        away = np.maximum(extent, np.repeat(scale, m) ** 2)
+        beside = ~((mean**2).sum(axis=0) <= away).reshape(n, m).all(axis=1)
     before, after = np.sqrt(farthest[[1, 3]].reshape(2, n, m).max(axis=2))
     stays = (after <= 1.2 * before) & (after <= 10 * scale) & ~beside
     return np.where(stays, after, np.inf)

@@ -161,12 +161,13 @@ def _checked(
         )
     if isinstance(record, str) or not isinstance(record, Iterable):
         raise TypeError(f"record must be a sequence of names such as ('gap',), got {record!r}")
-    if not (sweep is None or isinstance(sweep, Mapping)):
+    sweep = {} if sweep is None else sweep
+    if not isinstance(sweep, Mapping):
         raise TypeError(f'sweep must be a dict such as {{"rho": [0.1, 0.2]}}, got {sweep!r}')
     for name in record:
         if name not in QUANTITIES:
             raise ValueError(f"record must hold {', '.join(map(repr, QUANTITIES))} only, got {name!r}")
-    names = list(sweep or {})
+    names = list(sweep)
     for name in names:
         if name not in system.parameters:
             raise ValueError(

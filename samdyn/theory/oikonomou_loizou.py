@@ -383,7 +383,7 @@ def potential(
     f, g = finite_array("value", value), finite_array("gradients", gradients)
     if g.ndim < 2 or g.shape[:-2] != f.shape or not g.shape[-2]:
         raise ValueError(
-            f"gradients must have shape (..., n, dim) with the shape {f.shape} of value in front, got {g.shape}"
+            f"gradients must have shape (..., n, dim), with value's shape {f.shape} in front, got {g.shape}"
         )
     n = g.shape[-2]
     p = np.full(n, 1 / n) if weights is None else finite_array("weights", weights)

@@ -330,7 +330,9 @@ def test_a_small_ring_is_a_family() -> None:
     loss = sd.Landscape(lambda w: (w @ w / 1e-4 - 1) ** 2 + w @ w, 2, [(-2, 2), (-2, 2)])
     found = sd.fixed_points(sd.Flow(loss, sd.GD()))
     assert [p.dimension for p in found.families] == [1]
-    assert len(found) == 2
+    # 4 (r^2/s - 1) r/s + 2 r = 0 at r^2 = s - s^2/2
+    radius = np.linalg.norm(found.families[0].points, axis=1)
+    np.testing.assert_allclose(radius**2, 1e-4 - 0.5e-8, rtol=1e-6)
 
 
 @pytest.mark.parametrize("make", [sd.Flow, lambda f, r: sd.Map(f, r, 0.1)], ids=["flow", "map"])
