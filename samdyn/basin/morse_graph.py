@@ -41,6 +41,7 @@ from samdyn.basin.grid import make_grid
 from samdyn.basin.recurrent_boxes import BoxGraph, BoxImage, box_graph
 from samdyn.compute import checks
 from samdyn.compute.checks import Array
+from samdyn.local.newton import sobol_starts
 from samdyn.systems.flow import Flow
 from samdyn.systems.map import Map
 
@@ -229,6 +230,10 @@ def morse_graph(
             f"box must be given, for {system.state_dim} coordinates: {system.name} has none of its own"
         )
     region = checks.box("box", given, system.state_dim)
+    if not np.isfinite(system(sobol_starts(region, 1024))).all(axis=-1).any():
+        raise ValueError(
+            f"system must be finite in the box, got infinity or nan at all 1024 points tried in {region.tolist()}"
+        )
     discard = checks.integer("discard", discard, at_least=0)
     iterates = checks.integer("iterates", iterates, at_least=1)
     if not (adaptive is None or isinstance(adaptive, bool)):
