@@ -232,7 +232,8 @@ def morse_graph(
     region = checks.box("box", given, system.state_dim)
     if not np.isfinite(system(sobol_starts(region, 1024))).all(axis=-1).any():
         raise ValueError(
-            f"system must be finite in the box, got infinity or nan at all 1024 points tried in {region.tolist()}"
+            "system must be finite in the box, got infinity or nan at all 1024 points tried in "
+            f"{region.tolist()}"
         )
     discard = checks.integer("discard", discard, at_least=0)
     iterates = checks.integer("iterates", iterates, at_least=1)

@@ -51,8 +51,8 @@ def sine_trap(beta: float = 1.0, rho: float = 1.0) -> Landscape:
     -------
     Landscape
         On the box [-1.2 rho, 1.2 rho] of two periods, with the parameters `beta` and `made_for` (this rho:
-        the name `rho` is left to the rule). Critical points: maxima at -0.9 rho and 0.3 rho, minima at -0.3 rho
-        and 0.9 rho.
+        the name `rho` is left to the rule). Critical points: maxima at -0.9 rho and 0.3 rho,
+        minima at -0.3 rho and 0.9 rho.
 
     Raises
     ------

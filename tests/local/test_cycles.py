@@ -217,7 +217,7 @@ NO_BOX = sd.Map.from_function(lambda w, r: r * w * (1 - w), 1, {"r": 4.0})
             ValueError,
             "no parameter 'rho'; it has: lr, momentum",
         ),
-        (lambda: sd.cycles(LOGISTIC, 10**6), ValueError, "period must be an integer >= 1 and < 1000"),
+        (lambda: sd.cycles(LOGISTIC, 10**6), ValueError, "period must be an integer >= 1 and < 257"),
         (lambda: sd.cycles(LOGISTIC, 2, tolerance=10.0), ValueError, "tolerance must be a number > 0 and <="),
         (lambda: sd.orbit_diagram(GD_STEP, "lr", "ab"), TypeError, "values must be a sequence of finite"),
         (lambda: sd.orbit_diagram(GD_STEP, "lr", []), ValueError, "values must be a sequence of finite"),
