@@ -334,6 +334,7 @@ def basins(
         system, n_starts, max_steps, recurrence, drift, n_probes, probe_steps, radius, far, dt, seed
     )
     check_workers(workers, executor)
+    check_attractors(attractors, system.dim)
     course = _course(system, region, dt, noisy, seed, far)
     if (workers > 1 or isinstance(executor, ProcessPoolExecutor)) and grid.n_cells:
         check_picklable(course, spawned=executor is None)
@@ -407,6 +408,17 @@ def check_options(
     return Options(n_starts, Rules(max_steps, recurrence, drift, n_probes, probe_steps), radius)
 
 
+def check_attractors(attractors: Any, dim: int) -> None:
+    """Refuse attractors that are not those of an earlier result for a system of this dimension."""
+    if attractors is None:
+        return
+    known = isinstance(attractors, Mapping) and all(isinstance(a, Attractor) for a in attractors.values())
+    if not known:
+        raise TypeError(f"attractors must be a dict of Attractor, as Basins.attractors, got {attractors!r}")
+    if any(a.points.shape[-1] != dim for a in attractors.values()):
+        raise ValueError(f"attractors must be of a system in {dim} dimensions, got others")
+
+
 def check_workers(workers: Any, executor: Any) -> None:
     """Refuse an unusable number of workers, or something else than an executor."""
     workers = checks.integer("workers", workers, at_least=1)
@@ -422,7 +434,7 @@ def _course(system: System, box: Array, dt: float | None, noisy: bool, seed: int
     if system.state_dim > system.dim:  # a velocity counts by the step that it makes
         lr = float(system.coefficients()["lr"])  # type: ignore[attr-defined]
     scale = np.concatenate([np.ones(system.dim), np.full(system.state_dim - system.dim, lr)])
-    return Course(system, box, scale, dt, noisy, int(seed), float(far))
+    return Course(system, box, scale, None if dt is None else float(dt), noisy, int(seed), float(far))
 
 
 def targets_for(candidates: Sequence[Candidate], course: Course, radius: float | None) -> tuple[Target, ...]:

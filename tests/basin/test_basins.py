@@ -314,6 +314,7 @@ def test_map_that_returns_nan() -> None:
         ({"workers": 0}, ValueError, "workers"),
         ({"seed": -1}, ValueError, "seed"),
         ({"executor": 3}, TypeError, "executor"),
+        ({"attractors": {1: 3}}, TypeError, "attractors must be a dict"),
         ({"system": "x"}, TypeError, "system must be a Map"),
     ],
 )
@@ -326,3 +327,20 @@ def test_bad_input(change: dict[str, Any], error: type[Exception], text: str) ->
 def test_box_is_needed() -> None:
     with pytest.raises(ValueError, match="box must be given"):
         sd.basins(henon())
+
+
+def test_a_whole_number_as_the_stride_of_a_flow() -> None:
+    flow = sd.Flow(sd.landscapes.double_well(), sd.GD())
+    one, other = (sd.basins(flow, [(-2, 2)], resolution=10, dt=dt) for dt in (1, 1.0))
+    np.testing.assert_array_equal(one.labels, other.labels)
+
+
+def test_attractors_of_another_dimension() -> None:
+    line = sd.basins(sd.Flow(sd.landscapes.double_well(), sd.GD()), [(-2, 2)], resolution=10)
+    with pytest.raises(ValueError, match="2 dimensions"):
+        sd.basins(
+            sd.Flow(sd.landscapes.saddle(1.0, 1.0), sd.GD()),
+            [(-1, 1), (-1, 1)],
+            resolution=4,
+            attractors=line.attractors,
+        )
