@@ -39,8 +39,8 @@ largest distance over the last quarter. It is infinite, and the point does not t
 
 - that exceeds 1.2 times the largest distance over the second quarter (the orbits are leaving) or ten times
   the scale (they have left); or
-- an orbit hovers beside z, not about it: over the last quarter its mean is farther from z than the orbit is
-  from its mean. So is one that came to rest at a hallucinated point, or hovers about another critical point.
+- an orbit hovers beside z, not about it: over the last quarter its mean is more than twice as far from z as
+  the orbit from its mean. So is one that came to rest at a hallucinated point, or about another critical one.
 
 References
 ----------
@@ -293,9 +293,9 @@ def hover_radii(
         orbit = np.stack(last)  # (steps, dim, n m), about z
         mean = orbit.mean(axis=0)
         extent = ((orbit - mean) ** 2).sum(axis=1).max(axis=0)
-        # an orbit that came to rest elsewhere stands farther off than it swings, and than it started
-        away = np.maximum(extent, np.repeat(scale, m) ** 2)
-        beside = ~((mean**2).sum(axis=0) <= away).reshape(n, m).all(axis=1)
+        # a 2-cycle swings by half the scale, and orbits start within the scale: one that still drifts towards
+        # z has a mean of less than twice its swing, one that came to rest elsewhere has hardly any swing
+        beside = ~((mean**2).sum(axis=0) <= 4 * extent).reshape(n, m).all(axis=1)
     before, after = np.sqrt(farthest[[1, 3]].reshape(2, n, m).max(axis=2))
     stays = (after <= 1.2 * before) & (after <= 10 * scale) & ~beside
     return np.where(stays, after, np.inf)
