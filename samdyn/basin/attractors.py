@@ -27,9 +27,9 @@ from typing import Any
 
 import numpy as np
 
+from samdyn.basin.course import Course
 from samdyn.basin.motion import Motion
 from samdyn.basin.recurrences import Candidate, Rules, admit, search
-from samdyn.basin.settle import Course
 from samdyn.compute.checks import Array
 from samdyn.local.fixed_points import FixedPoint, fixed_points
 from samdyn.systems.jump import jump_length

@@ -39,9 +39,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy.spatial import cKDTree
 
+from samdyn.basin.course import Course
 from samdyn.basin.motion import Motion
 from samdyn.basin.proximity import Proximity, Target, capture_radii, grain, thinned
-from samdyn.basin.settle import Course
 from samdyn.compute.checks import Array
 
 FIRST_WINDOW = 256

@@ -23,7 +23,7 @@ Hoffmann, Nonlinear Dynamics 107 (2022) 1451-1469, for features.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor, ProcessPoolExecutor
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -33,19 +33,13 @@ from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial import cKDTree
 
 from samdyn.basin.attractors import Attractor
-from samdyn.basin.basins import (
-    _course,
-    check_options,
-    check_system,
-    check_workers,
-    final_attractors,
-    map_starts,
-)
+from samdyn.basin.basin_arguments import check_options, check_system, check_travel, check_workers
+from samdyn.basin.course import Course, Starts, course_of, motion_of
 from samdyn.basin.fractions import Fraction, shares
-from samdyn.basin.settle import DIVERGED, REASONS, Course, Starts, motion_of
+from samdyn.basin.rounds import map_starts
+from samdyn.basin.settle import DIVERGED, REASONS
 from samdyn.compute import checks
 from samdyn.compute.checks import Array
-from samdyn.ensemble.workers import check_picklable
 from samdyn.systems.system import System
 
 METHODS = ("recurrences", "features")
@@ -66,6 +60,8 @@ class BasinFractions:
     system : Map, Flow or Diffusion
     features : ndarray, shape (n, k), or None
         What the starts were told apart by.
+    interrupted : bool
+        Whether Ctrl-C came before all paths had ended: those then count as out of steps.
     """
 
     labels: npt.NDArray[np.int16]
@@ -74,6 +70,7 @@ class BasinFractions:
     box: Array
     system: System | None
     features: Array | None = field(default=None, repr=False)
+    interrupted: bool = False
 
     @property
     def fractions(self) -> dict[int, Fraction]:
@@ -85,7 +82,8 @@ class BasinFractions:
         return self.attractors[label].name if label > 0 else REASONS[label]
 
     def __repr__(self) -> str:
-        lines = [f"BasinFractions of {self.system!r}: {len(self.labels)} starts"]
+        note = ", interrupted" if self.interrupted else ""
+        lines = [f"BasinFractions of {self.system!r}: {len(self.labels)} starts{note}"]
         lines += [f"  {k:3d}  {self.name_of(k):40s}  {f!r}" for k, f in self.fractions.items()]
         return "\n".join(lines)
 
@@ -166,20 +164,15 @@ def basin_fractions(
     options = check_options(system, n_starts, max_steps, 0.8, 0.6, None, None, radius, far, dt, seed)
     check_workers(workers, executor)
     x = np.random.default_rng([seed, 1]).uniform(region[:, 0], region[:, 1], (n, system.dim))
-    course = _course(system, region, dt, noisy, seed, far)
-    if workers > 1 or isinstance(executor, ProcessPoolExecutor):
-        check_picklable(course, spawned=executor is None)
+    course = course_of(system, region, dt, noisy, seed, far)
+    check_travel(course, workers, executor)
     starts = Starts(x, 1, system.state_dim)
     if method == "features":
         every = motion_of(course).every
         return _by_features(course, starts, x, features, given or 1250 * every, tail, tolerance)
-    followed, candidates, points = map_starts(
-        course, starts, options, None, workers, executor, None, lambda done: None
-    )
-    found, ids = final_attractors(course, candidates, points)
-    positive = followed.labels > 0
-    followed.labels[positive] = ids[followed.labels[positive]]
-    return BasinFractions(followed.labels, x, found, region, system)
+    ends = map_starts(course, starts, options, None, workers, executor)
+    found = ends.named(course)
+    return BasinFractions(ends.followed.labels, x, found, region, system, interrupted=ends.interrupted)
 
 
 def mean_and_spread(tails: Array) -> Array:

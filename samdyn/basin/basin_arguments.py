@@ -1,0 +1,107 @@
+"""Checks of the arguments that computations of basins share, before any work starts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from concurrent.futures import Executor, ProcessPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from samdyn.basin.attractors import Attractor
+from samdyn.basin.course import Course
+from samdyn.basin.recurrences import Rules
+from samdyn.compute import checks
+from samdyn.compute.checks import Array
+from samdyn.compute.random import split_seed
+from samdyn.ensemble.workers import check_picklable
+from samdyn.systems.diffusion import Diffusion
+from samdyn.systems.flow import Flow
+from samdyn.systems.map import Map
+from samdyn.systems.system import System
+
+MAX_STEPS = 100_000
+MAX_STRIDES = 20_000
+
+
+@dataclass(frozen=True)
+class Options:
+    """Checked options of a computation."""
+
+    n_starts: int
+    rules: Rules
+    radius: float | None
+
+
+def check_system(system: Any, box: Any) -> Array:
+    """The box to use, after checks of both."""
+    if not isinstance(system, Map | Flow | Diffusion):
+        raise TypeError(f"system must be a Map, a Flow or a Diffusion, got {system!r}")
+    if box is None and system.box is None:
+        raise ValueError(f"box must be given: {system.name} has none of its own")
+    if isinstance(system, Map) and system.landscape is None and system.scheduled:
+        raise ValueError(f"system must have constant parameters, got {system!r} with a schedule")
+    return checks.box("box", system.box if box is None else box, system.dim)
+
+
+def check_options(
+    system: System,
+    n_starts: Any,
+    max_steps: Any,
+    recurrence: Any,
+    drift: Any,
+    n_probes: Any,
+    probe_steps: Any,
+    radius: Any,
+    far: Any,
+    dt: Any,
+    seed: Any,
+) -> Options:
+    """The options, checked."""
+    n_starts = checks.integer("n_starts", n_starts, at_least=1)
+    flow = isinstance(system, Flow)
+    if max_steps is None:
+        max_steps = MAX_STRIDES if flow else MAX_STEPS
+    max_steps = checks.integer("max_steps", max_steps, at_least=1, below=2**31)
+    if checks.number("recurrence", recurrence, above=0) > 1:
+        raise ValueError(f"recurrence must be a share in (0, 1], got {recurrence!r}")
+    checks.number("drift", drift, above=0)
+    discrete = isinstance(system, Map)
+    n_probes = (32 if discrete else 24) if n_probes is None else n_probes
+    n_probes = checks.integer("n_probes", n_probes, at_least=1)
+    probe_steps = (2000 if discrete else 60) if probe_steps is None else probe_steps
+    probe_steps = checks.integer("probe_steps", probe_steps, at_least=1)
+    radius = None if radius is None else checks.number("radius", radius, above=0)
+    checks.number("far", far, above=0)
+    if dt is not None:
+        checks.number("dt", dt, above=0)
+        if isinstance(system, Map):
+            raise ValueError(f"dt must not be given for a Map, whose time is its step, got {dt!r}")
+    split_seed(seed)
+    return Options(n_starts, Rules(max_steps, recurrence, drift, n_probes, probe_steps), radius)
+
+
+def check_attractors(attractors: Any, dim: int) -> None:
+    """Refuse attractors that are not those of an earlier result for a system of this dimension."""
+    if attractors is None:
+        return
+    known = isinstance(attractors, Mapping) and all(isinstance(a, Attractor) for a in attractors.values())
+    if not known:
+        raise TypeError(f"attractors must be a dict of Attractor, as Basins.attractors, got {attractors!r}")
+    if any(a.points.shape[-1] != dim for a in attractors.values()):
+        raise ValueError(f"attractors must be of a system in {dim} dimensions, got others")
+
+
+def check_workers(workers: Any, executor: Any) -> None:
+    """Refuse an unusable number of workers, or something else than an executor."""
+    workers = checks.integer("workers", workers, at_least=1)
+    if executor is not None:
+        if isinstance(executor, type) or not callable(getattr(executor, "submit", None)):
+            raise TypeError(f"executor must be a concurrent.futures executor, got {executor!r}")
+        if workers > 1:
+            raise ValueError(f"workers must be 1 when an executor is given, got {workers}")
+
+
+def check_travel(course: Course, workers: int, executor: Executor | None) -> None:
+    """Refuse a system that cannot be sent to the workers."""
+    if workers > 1 or isinstance(executor, ProcessPoolExecutor):
+        check_picklable(course, spawned=executor is None)

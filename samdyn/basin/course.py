@@ -1,0 +1,128 @@
+"""Where paths of a basin computation start, how they move and when they are given up.
+
+Both travel to workers as data: a process builds the motion of a course once (`motion_of`).
+"""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from samdyn.basin.grid import Grid
+from samdyn.basin.motion import Motion, build_motion
+from samdyn.compute.checks import Array
+from samdyn.systems.diffusion import Diffusion
+from samdyn.systems.system import System
+
+Index = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Starts:
+    """Where paths start: the cells of a grid, each `replicas` times, or given points.
+
+    Attributes
+    ----------
+    source : Grid or ndarray, shape (n, dim)
+    replicas : int
+    state_dim : int
+        Coordinates beyond the point's own start at 0.
+    """
+
+    source: Grid | Array
+    replicas: int
+    state_dim: int
+
+    def __len__(self) -> int:
+        n = self.source.n_cells if isinstance(self.source, Grid) else len(self.source)
+        return n * self.replicas
+
+    def states(self, paths: Index) -> Array:
+        """States (state_dim, n) at the start of these paths."""
+        at = paths // self.replicas
+        x = self.source.points(at) if isinstance(self.source, Grid) else self.source[at]
+        state = np.zeros((self.state_dim, len(paths)))
+        state[: x.shape[1]] = x.T
+        return state
+
+
+@dataclass(frozen=True)
+class Course:
+    """How paths move and when they are given up; picklable where the system is.
+
+    Attributes
+    ----------
+    system : System
+    box : ndarray, shape (dim, 2)
+    scale : ndarray, shape (state_dim,)
+        Factors of the coordinates in distances.
+    stride : float or None
+        Length of a flow's stride or a diffusion's step.
+    noisy : bool
+    seed : int
+    far : float
+        Distance from the middle of the box, in its widths, beyond which a path has diverged.
+    key : str
+        Tells apart the courses that a worker has seen.
+    """
+
+    system: System
+    box: Array
+    scale: Array
+    stride: float | None
+    noisy: bool
+    seed: int
+    far: float
+    key: str = field(default_factory=lambda: uuid.uuid4().hex)
+
+    def without_noise(self) -> Course:
+        """The same, along the drift alone."""
+        return replace(self, noisy=False, key=self.key + ", without noise") if self.noisy else self
+
+    def lost(self, state: Array) -> npt.NDArray[np.bool_]:
+        """Which states (state_dim, n) are not finite, or far away."""
+        x = state[: len(self.box)]
+        middle, width = self.box.mean(axis=1), self.box[:, 1] - self.box[:, 0]
+        with np.errstate(all="ignore"):
+            near = (np.abs(x - middle[:, None]) <= (self.far * width)[:, None]).all(axis=0)
+        return np.asarray(~near | ~np.isfinite(state).all(axis=0))
+
+    def inside(self, state: Array) -> npt.NDArray[np.bool_]:
+        """Which states lie in the box."""
+        x = state[: len(self.box)]
+        return np.asarray(((x >= self.box[:, :1]) & (x <= self.box[:, 1:])).all(axis=0))
+
+
+def course_of(system: System, box: Array, dt: float | None, noisy: bool, seed: int, far: float) -> Course:
+    """The course of a system's paths."""
+    lr = 1.0
+    if system.state_dim > system.dim:  # a velocity counts by the step that it makes
+        lr = float(system.coefficients()["lr"])  # type: ignore[attr-defined]
+    scale = np.concatenate([np.ones(system.dim), np.full(system.state_dim - system.dim, lr)])
+    return Course(system, box, scale, None if dt is None else float(dt), noisy, int(seed), float(far))
+
+
+_motions: dict[str, Motion] = {}
+_lock = threading.Lock()
+
+
+def motion_of(course: Course) -> Motion:
+    """The motion of a course, built once in a process."""
+    with _lock:
+        if course.key not in _motions:
+            while len(_motions) > 3:
+                del _motions[next(iter(_motions))]
+            _motions[course.key] = build_motion(
+                course.system, stride=course.stride, noisy=course.noisy, seed=course.seed, box=course.box
+            )
+        return _motions[course.key]
+
+
+def quiet_motion(course: Course) -> Motion:
+    """The motion without noise; that of a Diffusion's drift in strides of a flow."""
+    stride = None if isinstance(course.system, Diffusion) else course.stride
+    return build_motion(course.system, stride=stride, noisy=False, seed=course.seed, box=course.box)

@@ -1,0 +1,227 @@
+"""From starts to attractors: rounds that find attractors and follow all starts to them.
+
+Algorithm
+---------
+1. Attractors: fixed points that attract or trap, and what `n_starts` orbits settle on
+   (`samdyn.basin.recurrences`), each with the distance within which it captures (`proximity`).
+2. The starts are followed in rounds (`followed`) until they are within that distance of an attractor,
+   diverge, or run out of steps.
+3. After each round from the second on, up to `n_starts` of the paths still under way are searched for
+   attractors that are not known yet; what is found takes part from then on.
+4. Attractors get their names (`attractors`). A path that ends at an attractor outside the box, or outside the
+   box after the last step, has left the box.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from samdyn.basin.attractors import (
+    Attractor,
+    as_candidates,
+    describe,
+    find_attractors,
+    known_points,
+    merge_owners,
+)
+from samdyn.basin.basin_arguments import Options
+from samdyn.basin.basin_checkpoint import restore, save
+from samdyn.basin.course import Course, Starts, motion_of, quiet_motion
+from samdyn.basin.followed import Followed, advance_leg, close, legs, limits
+from samdyn.basin.motion import Motion
+from samdyn.basin.proximity import Target, thinned
+from samdyn.basin.recurrences import Candidate
+from samdyn.basin.settle import LEFT, Labels
+from samdyn.ensemble.checkpoint import Checkpoint
+from samdyn.ensemble.lasting_pool import LastingPool
+from samdyn.local.fixed_points import FixedPoint
+
+
+@dataclass
+class Ends:
+    """Where starts end.
+
+    Attributes
+    ----------
+    followed : Followed
+        Labels count the candidates from 1.
+    candidates : list of Candidate
+    points : list of FixedPoint
+        What attractors may be named after.
+    interrupted : bool
+        Whether Ctrl-C came before all paths had ended.
+    """
+
+    followed: Followed
+    candidates: list[Candidate]
+    points: list[FixedPoint]
+    interrupted: bool = False
+
+    def named(self, course: Course) -> dict[int, Attractor]:
+        """The attractors in the box by id; labels become ids."""
+        found, ids = final_attractors(course, self.candidates, self.points)
+        positive = self.followed.labels > 0
+        self.followed.labels[positive] = ids[self.followed.labels[positive]]
+        return found
+
+
+def map_starts(
+    course: Course,
+    starts: Starts,
+    options: Options,
+    attractors: Mapping[int, Attractor] | None,
+    n_workers: int = 1,
+    executor: Executor | None = None,
+    saved: Checkpoint | None = None,
+    report: Callable[[int], None] | None = None,
+) -> Ends:
+    """Find attractors and follow all starts to them.
+
+    Parameters
+    ----------
+    course, starts, options
+    attractors : dict of int to Attractor, optional
+        Known ones.
+    n_workers, executor
+        Where pieces run.
+    saved : Checkpoint, optional
+        Written when it is due, after Ctrl-C and at the end; gone on from where it holds a state.
+    report : callable, optional
+        Called with numbers of paths that ended.
+    """
+    rules, quiet, calm = options.rules, quiet_motion(course), course.without_noise()
+    points = known_points(course)
+    # a schedule is at its end where attractors are concerned
+    late = rules.max_steps if getattr(course.system, "scheduled", False) else 0
+    if saved is not None and saved.meta is not None:
+        followed, candidates = restore(saved, len(starts), len(course.scale))
+        if report is not None:
+            report(len(starts) - followed.n_under_way)
+    else:
+        followed = Followed.of(len(starts))
+        candidates = [] if attractors is None else as_candidates(attractors)
+        if not candidates:
+            candidates = _first_search(quiet, calm, options, points, late)
+    ends = Ends(followed, candidates, points)
+
+    def keep(ended: int, standing: Callable[[], Followed]) -> None:
+        if saved is not None and saved.due():
+            save(saved, standing(), ends.candidates)
+        if report is not None:
+            report(ended)
+
+    with LastingPool(n_workers) as pool:
+        try:
+            for limit in limits(motion_of(course).every, rules.max_steps)[followed.rounds :]:
+                if followed.n_under_way == 0:
+                    break
+                targets = targets_for(ends.candidates, course, options.radius)
+                where = executor if executor is not None or n_workers == 1 else pool
+                if not _round(followed, course, targets, starts, limit, where, keep):
+                    raise KeyboardInterrupt
+                if not course.noisy and followed.rounds >= 1 and followed.n_under_way and not late:
+                    ends.candidates = _search_on(quiet, calm, options, followed, ends.candidates, limit)
+                followed.rounds += 1
+        except KeyboardInterrupt:
+            ends.interrupted = True
+    if saved is not None:
+        save(saved, followed, ends.candidates)
+    close(followed, course, ends.interrupted)
+    return ends
+
+
+def _round(
+    followed: Followed,
+    course: Course,
+    targets: tuple[Target, ...],
+    starts: Starts,
+    limit: int,
+    executor: Executor | None,
+    report: Callable[[int, Callable[[], Followed]], None] | None = None,
+) -> bool:
+    """All paths under way to step `limit`. False after Ctrl-C."""
+    for until in legs(followed.step, limit, motion_of(course).every):
+        if followed.n_under_way == 0:
+            break
+        end = followed.until or until
+        if not advance_leg(followed, course, targets, starts, end, executor=executor, report=report):
+            return False
+    return True
+
+
+def _first_search(
+    motion: Motion, course: Course, options: Options, points: Sequence[FixedPoint], late: int
+) -> list[Candidate]:
+    """Attractors at fixed points, and those that random starts in the box settle on."""
+    rng = np.random.default_rng(course.seed)
+    x = rng.uniform(course.box[:, 0], course.box[:, 1], (options.n_starts, len(course.box)))
+    trial = Starts(x, 1, len(course.scale))
+    state = trial.states(np.arange(len(x)))
+    return find_attractors(motion, course, state, points, options.rules, first_step=late)
+
+
+def _search_on(
+    motion: Motion,
+    course: Course,
+    options: Options,
+    followed: Followed,
+    candidates: list[Candidate],
+    limit: int,
+) -> list[Candidate]:
+    """Attractors that paths under way settle on, beyond those known."""
+    assert followed.states is not None
+    n = len(followed.paths)
+    chosen = np.unique(np.linspace(0, n - 1, min(options.n_starts, n)).astype(int))
+    rules = replace(options.rules, max_steps=max(limit, 4096))
+    more = find_attractors(motion, course, followed.states[:, chosen], [], rules, candidates)
+    return more if len(more) > len(candidates) else candidates
+
+
+def targets_for(candidates: Sequence[Candidate], course: Course, radius: float | None) -> tuple[Target, ...]:
+    """Candidates as targets 1, 2, ..., at the radius wanted."""
+    share = 0.2 if course.noisy else 1.0
+    return tuple(
+        Target(thinned(c.states * course.scale), share * c.radius if radius is None else radius, i + 1)
+        for i, c in enumerate(candidates)
+    )
+
+
+def follow(
+    course: Course,
+    candidates: Sequence[Candidate],
+    starts: Starts,
+    max_steps: int,
+    radius: float | None = None,
+) -> Followed:
+    """Paths from `starts` to known attractors, in this process; labels count them from 1."""
+    followed = Followed.of(len(starts))
+    targets = targets_for(candidates, course, radius)
+    for limit in limits(motion_of(course).every, max_steps):
+        if not _round(followed, course, targets, starts, limit, None):
+            raise KeyboardInterrupt
+    close(followed, course)
+    return followed
+
+
+def final_attractors(
+    course: Course, candidates: Sequence[Candidate], points: Sequence[FixedPoint]
+) -> tuple[dict[int, Attractor], Labels]:
+    """Named attractors in the box by id, and the id of each candidate (at its number + 1) or LEFT."""
+    quiet = quiet_motion(course)
+    named = describe(quiet, course, candidates, points)
+    groups = merge_owners(course, candidates, points)
+    ids = np.zeros(len(candidates) + 1, dtype=np.int16)
+    result: dict[int, Attractor] = {}
+    order = sorted(range(len(named)), key=lambda i: tuple(np.round(named[i].position, 9)))
+    for i in order:
+        inside = course.inside(named[i].points.T).any() or course.inside(named[i].position[:, None]).any()
+        label = len(result) + 1 if inside else LEFT
+        if inside:
+            result[label] = named[i]
+        for member in groups[i]:
+            ids[member + 1] = label
+    return result, ids
