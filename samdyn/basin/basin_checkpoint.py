@@ -34,7 +34,6 @@ def description(
     return {
         "system": _text(course.system),
         "parameters": {k: _text(v) for k, v in course.system.parameters.items()},
-        "steps": fingerprint(course),
         "box": course.box.tolist(),
         "seed": course.seed,
         "dt": course.stride,
@@ -42,6 +41,7 @@ def description(
         "options": _text(options),
         "attractors": _hash(*(a.states for a in given), np.array([a.radius for a in given])),
         **rest,
+        "a step": fingerprint(course),
     }
 
 
