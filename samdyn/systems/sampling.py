@@ -97,7 +97,7 @@ class Sampler:
         """Random words that one batch takes."""
         if self.replacement:
             return self.batch_size
-        return self.n - self.batch_size if self._by_complement else self.batch_size % self.n
+        return self.n - self.batch_size if self._by_complement else self.batch_size
 
     @property
     def _by_complement(self) -> bool:
@@ -125,7 +125,7 @@ class Sampler:
             threshold, alias = self._alias
             keep = (product & _MASK) < threshold.take(column)
             return np.where(keep, column, alias.take(column))
-        if not self._by_complement and self.batch_size < self.n:
+        if not self._by_complement:
             return self._distinct(words)
         if not len(words):
             return np.repeat(np.arange(self.n)[:, None], size, axis=1)

@@ -167,6 +167,7 @@ def test_bias_is_of_order_rho_squared() -> None:
         {"batch_size": 2, "probe": "independent"},
         {"batch_size": 3, "probe": "full", "sampling": "with replacement"},
         {"batch_size": 4, "micro_batch": 2},
+        {"batch_size": 6, "micro_batch": 2},  # the whole data: what is random is who shares a part
         {"momentum": 0.8},
     ],
     ids=lambda more: ", ".join(f"{k}={v}" for k, v in more.items()) or "single",

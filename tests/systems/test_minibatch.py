@@ -45,11 +45,12 @@ def test_words_are_those_of_the_tensor_generator() -> None:
         sampler(5, 2),
         sampler(5, 4),
         sampler(5, 3, ordered=True),
+        sampler(4, 4, ordered=True),
         sampler(4, 2, [0.1, 0.2, 0.3, 0.4], replacement=True),
         sampler(3, 1, replacement=True),
         sampler(6, 1, [0.01, 0.5, 0.04, 0.2, 0.2, 0.05], replacement=True),
     ],
-    ids=["2 of 5", "4 of 5", "ordered", "alias", "uniform", "alias single"],
+    ids=["2 of 5", "4 of 5", "ordered", "all, ordered", "alias", "uniform", "alias single"],
 )
 def test_batches_have_their_law(one: Sampler) -> None:
     count = 200_000
