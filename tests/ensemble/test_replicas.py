@@ -11,8 +11,10 @@ import torch
 
 import samdyn as sd
 from samdyn.compute.random_arrays import minibatch_words
-from samdyn.ensemble import replicas
-from samdyn.ensemble.replicas import BatchStep, SquaresStep, run_replicas
+from samdyn.ensemble import batch_step, replicas
+from samdyn.ensemble.batch_step import BatchStep
+from samdyn.ensemble.replicas import run_replicas
+from samdyn.ensemble.squares_step import SquaresStep
 
 NONE = np.empty(0, np.int64)
 
@@ -111,7 +113,7 @@ def test_untraceable_components_go_through_vmap(monkeypatch: pytest.MonkeyPatch)
     system = sd.Map(problems.r6(), sd.SAM(0.1), lr=0.02, noise=sd.Minibatch(2))
     assert BatchStep(system).arrays is not None
     traced = end(system, 9, seed=5)
-    monkeypatch.setattr(replicas, "MAX_TRACED_INPUTS", 0)
+    monkeypatch.setattr(batch_step, "MAX_TRACED_INPUTS", 0)
     assert BatchStep(system).arrays is None
     np.testing.assert_allclose(end(system, 9, seed=5), traced, rtol=1e-11)
 
