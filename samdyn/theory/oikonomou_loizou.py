@@ -37,6 +37,12 @@ import numpy as np
 import numpy.typing as npt
 
 from samdyn.theory.arguments import finite_array, number
+from samdyn.theory.expected_residual import (
+    ExpectedResidual,
+    nice_sampling,
+    single_element,
+    with_replacement,
+)
 from samdyn.theory.oikonomou_loizou_constant import (
     gap_bound,
     gradient_bound,
@@ -46,12 +52,6 @@ from samdyn.theory.oikonomou_loizou_constant import (
     sharper_neighbourhood,
 )
 from samdyn.theory.oikonomou_loizou_decreasing import decreasing_gap_bound, decreasing_start, decreasing_steps
-from samdyn.theory.expected_residual import (
-    ExpectedResidual,
-    nice_sampling,
-    single_element,
-    with_replacement,
-)
 
 __all__ = [
     "ExpectedResidual",

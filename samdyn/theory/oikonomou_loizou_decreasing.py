@@ -18,8 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from samdyn.theory.arguments import finite_array, number
-from samdyn.theory.oikonomou_loizou_constant import largest_learning_rate, largest_radius
 from samdyn.theory.expected_residual import ExpectedResidual, checked_constants
+from samdyn.theory.oikonomou_loizou_constant import largest_learning_rate, largest_radius
 
 __all__ = ["decreasing_gap_bound", "decreasing_start", "decreasing_steps"]
 
