@@ -50,9 +50,10 @@ class Level:
 
     def corners(self, index: Index) -> tuple[Array, Array]:
         """Lower and upper corners (n, dim) of boxes (n, dim); neighbours share theirs exactly."""
-        fraction = np.asarray(self.shape, dtype=np.float64)
-        width = self.box[:, 1] - self.box[:, 0]
-        return self.box[:, 0] + width * (index / fraction), self.box[:, 0] + width * ((index + 1) / fraction)
+        count, (start, end) = np.asarray(self.shape, dtype=np.float64), self.box.T
+        lower, upper = (start + (end - start) * (k / count) for k in (index, index + 1))
+        # the last box ends where the whole box does: start + (end - start) may fall short of it
+        return lower, np.where(index + 1 == count, end, upper)
 
     def codes(self, index: Index) -> Index:
         """One number for each box."""
@@ -72,9 +73,11 @@ class Level:
             high = np.nan_to_num(
                 (upper - start) / width * count, nan=2.0**60, posinf=2.0**60, neginf=-(2.0**60)
             )
-        # the quotient is off by a few roundings: what it puts this near to a face touches it
-        slack = 8 * np.finfo(np.float64).eps * np.maximum(np.maximum(np.abs(low), np.abs(high)), count)
-        slack = np.minimum(slack, 0.5)
+        # the quotient is off by a few roundings, and so are the corners of the boxes, by those of the box's
+        # own ends: what lies this near to a face touches it
+        corner = count * np.abs(self.box).max(axis=1) / width
+        slack = np.maximum(np.abs(low), np.abs(high)) + count + corner
+        slack *= 8 * np.finfo(np.float64).eps
         first = np.clip(np.ceil(low - slack) - 1, 0, count).astype(np.int64)
         last = np.clip(np.floor(high + slack), -1, count - 1).astype(np.int64)
         return first, last, np.asarray(outside)

@@ -4,14 +4,10 @@ Algorithm
 ---------
 1. The box is covered by closed boxes, and an edge leads from each to all that the image of it meets
    (`box_image`, `recurrent_boxes`). The strongly connected components with an edge are the Morse sets.
-2. With `adaptive`, coarse boxes come first and only recurrent ones are bisected, one side after the other,
-   down to the resolution asked for. Where the image of a box contains those of its parts, as with
-   intervals, the Morse sets are the same as without.
-3. Small Morse sets may be artefacts of the box size: with `discard` they are bisected that many times more,
-   and those in which nothing recurrent is left are dropped.
-4. Set i leads to set j if a path of the partition's graph does (`box_tree`), through leaves of all levels;
-   a set may leave the box if a path leads outside. A leaf whose paths lead to one attracting Morse set
-   only, and not outside, belongs to its region of attraction.
+2. With `adaptive`, coarse boxes come first and only recurrent ones are bisected, and with `discard` small
+   sets are put to the test by further bisections (`subdivision`).
+3. What leads to what, and which boxes lead to one attracting set only, is read off the graph of the
+   partition (`box_tree`, `morse_order`).
 
 With images that are outer bounds ("interval", "lipschitz") every recurrent point of the map in the box
 whose orbit stays there lies in a Morse set, and no orbit goes from one set to another that the graph does
@@ -32,23 +28,18 @@ from typing import Any
 import networkx as nx
 import numpy as np
 import numpy.typing as npt
-from tqdm.auto import tqdm
 
 from samdyn.basin.box_image import RIGOROUS, box_image, iterated, time_map
-from samdyn.basin.box_partition import Index, Level, children
 from samdyn.basin.box_tree import BoxTree, box_tree
 from samdyn.basin.grid import make_grid
-from samdyn.basin.recurrent_boxes import BoxGraph, BoxImage, box_graph
+from samdyn.basin.morse_order import MorseOrder, morse_order
+from samdyn.basin.recurrent_boxes import BoxGraph
+from samdyn.basin.subdivision import lasting, subdivided
 from samdyn.compute import checks
 from samdyn.compute.checks import Array
 from samdyn.local.newton import sobol_starts
 from samdyn.systems.flow import Flow
 from samdyn.systems.map import Map
-
-COARSE = 1 << 12  # boxes that an adaptive subdivision starts from, at least
-UNIFORM = 1 << 18  # most boxes that are not subdivided adaptively by default
-BYTES_PER_BOX = 200  # of a uniform grid: image, corners, and some thirty edges
-UNDECIDED, LEAVING = -1, -2
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,8 +82,7 @@ class MorseGraph:
     n_discarded: int
     system: str
     tree: BoxTree = field(repr=False)
-    leaves: Index = field(repr=False)
-    destination: npt.NDArray[np.int64] = field(repr=False)
+    order: MorseOrder = field(repr=False)
 
     @property
     def rigorous(self) -> bool:
@@ -100,17 +90,38 @@ class MorseGraph:
         return self.image in RIGOROUS
 
     def region_of_attraction(self, node: int) -> Array:
-        """Boxes (n, dim, 2) from which every path stays in the box and leads to this set alone.
+        """Boxes (n, dim, 2) from which every path stays in the box and can reach no other attracting set.
+
+        An orbit from there ends in this set, unless it stays in one of those that lead to it (on the stable
+        manifold of a saddle, say): see `inner_basin` for what leaves no such exception.
 
         Raises
         ------
         ValueError
             The node is not an attracting set.
         """
-        if self.kind.get(node) != "attracting":
-            attracting = [k for k, kind in self.kind.items() if kind == "attracting"]
+        return self._leaves(self._attracting(node))
+
+    def inner_basin(self, node: int) -> Array:
+        """Boxes (n, dim, 2) from which no path leads to another Morse set, nor out of the box.
+
+        Where images are outer bounds, every orbit from there ends in this set: an inner bound on its basin.
+
+        Raises
+        ------
+        ValueError
+            The node is not an attracting set.
+        """
+        return self._leaves(self._attracting(node) & self.order.certain)
+
+    def _attracting(self, node: int) -> npt.NDArray[np.bool_]:
+        attracting = [k for k, kind in self.kind.items() if kind == "attracting"]
+        if isinstance(node, bool) or node not in attracting:
             raise ValueError(f"node must be an attracting set, one of {attracting}, got {node!r}")
-        return np.stack(self.tree.corners(self.leaves[self.destination == node]), axis=-1)
+        return np.asarray(self.order.destination == node)
+
+    def _leaves(self, chosen: npt.NDArray[np.bool_]) -> Array:
+        return np.stack(self.tree.corners(self.order.leaves[chosen]), axis=-1)
 
     def volume(self, boxes: Array) -> float:
         """Share of the whole box that boxes (n, dim, 2) take."""
@@ -186,7 +197,9 @@ def morse_graph(
     iterates : int
         Look at the map applied that often. A map that moves points by less than a box, as one with a small
         learning rate does, leaves artefacts all over: boxes whose images touch themselves. Its iterates
-        have the same recurrent points and move further; their images are those of images.
+        have the same recurrent points and move further; their images are those of images. The graph is then
+        that of the iterate: a cycle falls into as many sets as its period and `iterates` have in common,
+        and orbits are looked at, inside the box, every so many steps only.
     discard : int
         Further bisections, of one side after the other, in which small sets must stay recurrent; 0 keeps all.
     discard_below : int
@@ -203,7 +216,8 @@ def morse_graph(
     Raises
     ------
     TypeError, ValueError
-        An argument is of the wrong kind or out of range, or there are more boxes than fit into memory.
+        An argument is of the wrong kind or out of range, or there are more boxes than fit into memory, or
+        more sets than can be put in order (`samdyn.basin.morse_order.MOST_SETS`).
 
     Notes
     -----
@@ -249,118 +263,36 @@ def morse_graph(
             )
         bound, kind = box_image(system, image)
     bound = iterated(bound, iterates)
-    shape = make_grid(region, resolution, 8).shape
-    halvings = _halvings(shape, adaptive)
-    if not halvings:
-        make_grid(region, resolution, BYTES_PER_BOX)
-    level = Level(region, tuple(n >> halvings for n in shape))
-    index = np.stack(np.unravel_index(np.arange(level.n_boxes), level.shape), axis=1)
-    levels = [box_graph(level, index, bound)]
-    steps = [axis for _ in range(halvings) for axis in range(len(shape))]
-    for axis in tqdm(steps, disable=not progress, desc="bisections"):
-        levels.append(_bisect(levels[-1], axis, bound))
-    numbers = range(levels[-1].n_components)
-    kept = [c for c in numbers if not discard or _lasts(levels[-1], c, bound, discard, discard_below)]
-    return _result(system, kind, levels, kept, len(numbers) - len(kept))
-
-
-def _halvings(shape: tuple[int, ...], adaptive: bool | None) -> int:
-    """How often every side is bisected: down to a grid of at least COARSE boxes."""
-    size = int(np.prod(shape, dtype=object))
-    if adaptive is False or (adaptive is None and size <= UNIFORM):
-        return 0
-    halvings, start = 0, np.array(shape)
-    while (start % 2 == 0).all() and int(np.prod(start // 2, dtype=object)) >= COARSE:
-        start, halvings = start // 2, halvings + 1
-    if adaptive and not halvings and size > COARSE:
-        raise ValueError(
-            f"resolution must be divisible by 2 along every side for an adaptive subdivision, got {shape}"
-        )
-    return halvings
-
-
-def _bisect(graph: BoxGraph, axis: int, bound: BoxImage, only: int | None = None) -> BoxGraph:
-    chosen = graph.component >= 0 if only is None else graph.component == only
-    return box_graph(graph.level.bisected(axis), children(graph.index[chosen], axis), bound)
-
-
-def _lasts(graph: BoxGraph, component: int, bound: BoxImage, discard: int, below: int) -> bool:
-    """Whether a component keeps recurrent boxes through more bisections; a large one is not tried."""
-    if np.count_nonzero(graph.component == component) > below:
-        return True
-    dim = len(graph.level.shape)
-    graph = _bisect(graph, 0, bound, only=component)
-    for axis in [k % dim for k in range(1, discard)]:
-        if not graph.n_components:
-            return False
-        if np.count_nonzero(graph.component >= 0) > 8 * below:
-            return True
-        graph = _bisect(graph, axis, bound)
-    return graph.n_components > 0
+    # a level of an adaptive subdivision takes memory for its recurrent boxes alone
+    levels = subdivided(region, make_grid(region, resolution, 1).shape, adaptive, bound, progress)
+    kept = lasting(levels[-1], bound, discard, discard_below)
+    return _result(system, kind, levels, kept, levels[-1].n_components - len(kept))
 
 
 def _result(
     system: Map | Flow, kind: str, levels: list[BoxGraph], kept: list[int], dropped: int
 ) -> MorseGraph:
     tree, finest = box_tree(levels), levels[-1]
-    members = [np.flatnonzero(finest.component == c) + tree.offset[-1] for c in kept]
-    heads = np.array([nodes[0] for nodes in members], dtype=np.int64)
-    leading = [tree.leading_to(nodes) for nodes in members]
-    leaving = tree.leading_to(np.array([tree.outside]))
-    reach = nx.DiGraph()
-    reach.add_nodes_from(range(len(kept)))
-    reach.add_edges_from(
-        (i, j) for j, found in enumerate(leading) for i in np.flatnonzero(found[heads]) if i != j
-    )
-    # sets that lead to each other are one: only images that are no outer bounds can split them
-    groups = sorted(nx.strongly_connected_components(reach), key=min)
-    condensed = nx.condensation(reach, groups)
-    # attracting sets come first, then what leads to them, each rank in the order of their boxes
-    rank = {node: max((1 + len(nx.descendants(condensed, node)),), default=0) for node in condensed}
-    order = sorted(
-        condensed, key=lambda node: (rank[node], min(heads[list(condensed.nodes[node]["members"])]))
-    )
-    name = {node: k for k, node in enumerate(order)}
-    reachability = nx.relabel_nodes(nx.transitive_closure_dag(condensed), name)
-    result = nx.DiGraph()
-    result.add_nodes_from(range(len(order)))
-    result.add_edges_from(nx.transitive_reduction(reachability).edges)
-    plain = nx.DiGraph()
-    plain.add_nodes_from(range(len(order)))
-    plain.add_edges_from(reachability.edges)
-    sets, kinds = {}, {}
-    leaves = np.flatnonzero(tree.leaf())
-    destination = np.full(len(leaves), UNDECIDED, dtype=np.int64)
-    n_choices = np.zeros(len(leaves), dtype=np.int64)
-    for node in order:
-        k, group = name[node], sorted(condensed.nodes[node]["members"])
-        nodes = np.sort(np.concatenate([members[i] for i in group]))
-        sets[k] = np.stack(tree.corners(nodes), axis=-1)
-        leaves_box = bool(leaving[nodes[0]])
-        if not plain.out_degree(k) and not leaves_box:
-            kinds[k] = "attracting"
-            here = leading[group[0]][leaves]
-            destination[here], n_choices[here] = k, n_choices[here] + 1
-        else:
-            kinds[k] = "intermediate" if plain.in_degree(k) else "repelling"
-        volume = float(np.prod(sets[k][..., 1] - sets[k][..., 0], axis=1).sum())
-        result.nodes[k].update(
+    order = morse_order(tree, [np.flatnonzero(finest.component == c) + tree.offset[-1] for c in kept])
+    kinds = dict(enumerate(order.kinds))
+    sets = {k: np.stack(tree.corners(nodes), axis=-1) for k, nodes in enumerate(order.sets)}
+    graphs = []
+    for reduced in (True, False):
+        graph = nx.DiGraph()
+        graph.add_nodes_from(kinds)
+        graph.add_edges_from(order.edges(reduced))
+        graphs.append(graph)
+    for k, boxes in sets.items():
+        graphs[0].nodes[k].update(
             kind=kinds[k],
-            n_boxes=len(nodes),
-            volume=volume,
-            center=sets[k].mean(axis=(0, 2)),
-            leaves_box=leaves_box,
+            n_boxes=len(boxes),
+            volume=float(np.prod(boxes[..., 1] - boxes[..., 0], axis=1).sum()),
+            center=boxes.mean(axis=(0, 2)),
+            leaves_box=bool(order.leaves_box[k]),
         )
-    # a leaf that can also end at a set that is not attracting for good belongs to nobody
-    others = np.zeros(len(leaves), dtype=bool)
-    for node in order:
-        if not plain.out_degree(name[node]) and kinds[name[node]] != "attracting":
-            others |= leading[min(condensed.nodes[node]["members"])][leaves]
-    destination[(n_choices != 1) | others] = UNDECIDED
-    destination[leaving[leaves]] = LEAVING
     return MorseGraph(
-        graph=result,
-        reachability=plain,
+        graph=graphs[0],
+        reachability=graphs[1],
         sets=sets,
         kind=kinds,
         image=kind,
@@ -370,6 +302,5 @@ def _result(
         n_discarded=dropped,
         system=system.name,
         tree=tree,
-        leaves=leaves,
-        destination=destination,
+        order=order,
     )

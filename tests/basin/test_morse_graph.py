@@ -7,7 +7,6 @@ import pytest
 import torch
 
 import samdyn as sd
-from samdyn.basin.box_image import box_image
 from samdyn.basin.box_partition import Level, Members, meeting
 from samdyn.basin.morse_continuation import match_sets
 
@@ -74,59 +73,6 @@ def test_leslie_adaptive() -> None:
     assert 45372 in sizes(sd.morse_graph(LESLIE, resolution=1024, image="corners", discard=4))
 
 
-def test_same_graph_as_cmgdb() -> None:
-    CMGDB = pytest.importorskip("CMGDB")
-
-    def step(x: list[float]) -> list[float]:
-        return [(19.6 * x[0] + 23.68 * x[1]) * np.exp(-0.1 * (x[0] + x[1])), 0.7 * x[0]]
-
-    def rectangle(r: list[float]) -> list[float]:
-        return CMGDB.BoxMap(step, r, padding=True)
-
-    model = CMGDB.Model(12, 12, [-0.001, -0.001], [90.0, 70.0], rectangle)
-    theirs, _ = CMGDB.ComputeMorseGraph(model)
-    ours = sd.morse_graph(LESLIE, resolution=64, image="padded")
-    start, side = np.array([-0.001, -0.001]), np.array([90.001, 70.001]) / 64
-
-    def cells(middles: np.ndarray) -> list[list[int]]:
-        return sorted(np.floor((middles - start) / side).astype(int).tolist())
-
-    rectangles = [np.reshape(theirs.morse_set_boxes(v), (-1, 2, 2)) for v in range(theirs.num_vertices())]
-    found = sorted(cells(r.mean(axis=1)) for r in rectangles)
-    assert found == sorted(cells(boxes.mean(axis=2)) for boxes in ours.sets.values())
-    assert len(theirs.edges()) == ours.graph.number_of_edges()
-
-
-@pytest.mark.parametrize("image", ["interval", "lipschitz"])
-@pytest.mark.parametrize(
-    "system",
-    [
-        LESLIE,
-        sd.Map(sd.landscapes.himmelblau(), sd.SAM(0.5), lr=0.01),
-        sd.Map(sd.landscapes.himmelblau(), sd.UnifiedSAM(0.2, 0.5), lr=0.005),
-        sd.Map(sd.landscapes.saddle(1.0, 1.0), sd.USAM(1.5), lr=0.1),
-    ],
-    ids=["leslie", "sam", "unified", "usam"],
-)
-def test_images_hold_every_point(system: sd.Map, image: str) -> None:
-    """Random points of random boxes, some of them around critical points, are mapped into the rectangles."""
-    rng = np.random.default_rng(0)
-    bound, kind = box_image(system, image)
-    assert kind == image
-    box = np.array(system.box if system.box is not None else [(-2, 2), (-2, 2)])
-    center = rng.uniform(box[:, 0], box[:, 1], (300, 2))
-    if system.landscape is not None:
-        known = np.array([point.x for point in system.landscape.critical_points])
-        center[: 10 * len(known)] = np.repeat(known, 10, axis=0)
-    half = 10 ** rng.uniform(-5, -0.5, (300, 1))
-    lower, upper = bound(center - half, center + half)
-    for _ in range(40):
-        x = center + half * rng.uniform(-1, 1, center.shape)
-        y = system(x)
-        assert (lower <= y).all()
-        assert (y <= upper).all()
-
-
 def test_adaptive_and_uniform_agree() -> None:
     """With intervals the sets are the same, and what reaches what is at most coarser."""
     uniform = sd.morse_graph(LESLIE, resolution=256, adaptive=False)
@@ -155,6 +101,44 @@ def test_orbits_follow_the_graph() -> None:
         inside = graph.sets[node]
         hit = [((inside[..., 0] <= p) & (p <= inside[..., 1])).all(axis=1).any() for p in x[:100]]
         assert all(hit)
+
+
+def test_inner_basins_hold_without_exception() -> None:
+    """Points of an inner basin end in its set; around another set that leads there only, none is promised."""
+    graph = sd.morse_graph(LESLIE, resolution=256)
+    node = next(k for k, kind in graph.kind.items() if kind == "attracting")
+    inner, region = graph.inner_basin(node), graph.region_of_attraction(node)
+    own, others = graph.sets[node], [graph.sets[k] for k in graph.sets if k != node]
+    assert len(own) < len(inner) < len(region)
+    as_rows = [set(map(tuple, boxes[..., 0].tolist())) for boxes in (inner, region, own)]
+    assert as_rows[2] <= as_rows[0] <= as_rows[1]
+    for boxes in others:  # the other sets lead to the attractor, and hold fixed points of their own
+        assert not set(map(tuple, boxes[..., 0].tolist())) & as_rows[0]
+    x = np.random.default_rng(3).uniform(inner[..., 0], inner[..., 1])
+    for _ in range(300):
+        x = LESLIE(x)
+    cells = np.floor((x - graph.box[:, 0]) / (graph.box[:, 1] - graph.box[:, 0]) * 256)
+    known = np.rint((own[..., 0] - graph.box[:, 0]) / (graph.box[:, 1] - graph.box[:, 0]) * 256)
+    assert set(map(tuple, cells.tolist())) <= set(map(tuple, known.tolist()))
+
+
+def test_two_attractors_share_no_region() -> None:
+    """x -> x - lr (x^3 - x): the wells' regions are the half lines up to the boxes of the maximum."""
+    step = sd.Map(sd.landscapes.double_well(), sd.GD(), lr=0.1)
+    graph = sd.morse_graph(step, [(-1.22, 1.2)], resolution=100, iterates=20)
+    left, right = (graph.region_of_attraction(k)[:, 0] for k in (0, 1))
+    maximum = graph.sets[2][:, 0]
+    # beside the maximum's boxes are those whose images still meet them
+    assert left.max() == pytest.approx(maximum.min(), abs=0.03)
+    assert right.min() == pytest.approx(maximum.max(), abs=0.03)
+    assert graph.inner_basin(0).shape == graph.region_of_attraction(0).shape
+
+
+def test_too_many_sets_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("samdyn.basin.morse_order.MOST_SETS", 10)
+    step = sd.Map(sd.landscapes.double_well(), sd.USAM(1.5), lr=0.1)
+    with pytest.raises(ValueError, match=r"recurrent sets of boxes.*more than 10.*iterates="):
+        sd.morse_graph(step, [(-1.52, 1.5)], resolution=300)
 
 
 def test_trapping_maximum_under_sam() -> None:
@@ -284,8 +268,10 @@ def test_bad_systems() -> None:
     with pytest.raises(ValueError, match="duration"):
         sd.morse_graph(sd.Flow(loss, sd.GD()))
     graph = sd.morse_graph(sd.Map(loss, sd.GD(), lr=0.1), [(-1.52, 1.5)], resolution=64)
-    with pytest.raises(ValueError, match="attracting"):
-        graph.region_of_attraction(99)
+    for ask in (graph.region_of_attraction, graph.inner_basin):
+        for node in (99, True, "a"):
+            with pytest.raises(ValueError, match="node must be an attracting set"):
+                ask(node)
 
 
 def test_everything_leaves() -> None:
