@@ -45,9 +45,10 @@ class Fraction(float):
 
     def __new__(cls, count: float, n: float) -> Fraction:
         """The share count / n."""
+        lower, upper = wilson_interval(count, n)  # checks both
         self = super().__new__(cls, count / n if n else float("nan"))
         self.count, self.n = count, n
-        self.lower, self.upper = wilson_interval(count, n)
+        self.lower, self.upper = lower, upper
         return self
 
     def interval(self, level: float = 0.95) -> tuple[float, float]:
@@ -87,7 +88,7 @@ def wilson_interval(count: float, n: float, level: float = 0.95) -> tuple[float,
     [0.0, 0.037]
     """
     checks.number("n", n, at_least=0)
-    if not 0 <= count <= n:
+    if not 0 <= checks.number("count", count) <= n:
         raise ValueError(f"count must be between 0 and n, got {count!r} of {n!r}")
     if not 0 < checks.number("level", level) < 1:
         raise ValueError(f"level must be a number between 0 and 1, got {level!r}")

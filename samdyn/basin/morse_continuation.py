@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from samdyn.basin.box_partition import Index, Level
 from samdyn.basin.morse_graph import MorseGraph, morse_graph
 from samdyn.compute import checks
 from samdyn.compute.checks import Array
@@ -67,37 +68,78 @@ def match_sets(graphs: Sequence[MorseGraph], threshold: float = 0.0) -> tuple[di
     graphs : sequence of MorseGraph
         On the same boxes.
     threshold : float
-        Share of the smaller of two sets that must be common; at 0 one common box is enough.
+        Share of the smaller of two sets that must be common, at most 1; at 0 one common box is enough.
 
     Returns
     -------
     tuple of dict of int to int
+
+    Raises
+    ------
+    TypeError, ValueError
+        Not graphs, graphs on different boxes, or a threshold beyond 1.
     """
-    checks.number("threshold", threshold, at_least=0)
+    _check_threshold(threshold)
+    given = list(graphs)
+    if not all(isinstance(graph, MorseGraph) for graph in given):
+        raise TypeError(f"graphs must be a sequence of MorseGraph, got {graphs!r}")
+    for graph in given[1:]:
+        if graph.resolution != given[0].resolution or not np.array_equal(graph.box, given[0].box):
+            raise ValueError(
+                f"graphs must be on the same boxes, got {given[0].resolution} of {given[0].box.tolist()} and "
+                f"{graph.resolution} of {graph.box.tolist()}"
+            )
     names: list[dict[int, int]] = []
-    previous: dict[int, set[tuple[float, ...]]] = {}
+    previous = _Cells(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64), {})
     fresh = 0
-    for graph in graphs:
-        current = {node: set(map(tuple, boxes[..., 0].tolist())) for node, boxes in graph.sets.items()}
-        overlaps = sorted(
-            (
-                (len(boxes & old), node, name)
-                for node, boxes in current.items()
-                for name, old in previous.items()
-            ),
-            key=lambda entry: (-entry[0], entry[1], entry[2]),
-        )
-        given: dict[int, int] = {}
-        for shared, node, name in overlaps:
-            enough = shared and shared >= threshold * min(len(current[node]), len(previous[name]))
-            if enough and node not in given and name not in given.values():
-                given[node] = name
-        for node in current:
-            if node not in given:
-                given[node], fresh = fresh, fresh + 1
-        names.append(dict(sorted(given.items())))
-        previous = {given[node]: boxes for node, boxes in current.items()}
+    for graph in given:
+        current = _cells(graph)
+        found: dict[int, int] = {}
+        for node, other, shared in current.overlaps(previous):
+            name = names[-1][other]
+            enough = shared >= threshold * min(current.sizes[node], previous.sizes[other])
+            if enough and node not in found and name not in found.values():
+                found[node] = name
+        for node in graph.sets:
+            if node not in found:
+                found[node], fresh = fresh, fresh + 1
+        names.append(dict(sorted(found.items())))
+        previous = current
     return tuple(names)
+
+
+@dataclass(frozen=True)
+class _Cells:
+    """The boxes of all sets of a graph: codes in increasing order, and the node of each."""
+
+    codes: Index
+    nodes: Index
+    sizes: dict[int, int]
+
+    def overlaps(self, other: _Cells) -> list[tuple[int, int, int]]:
+        """(node, node of the other, boxes in common), the largest first."""
+        _, here, there = np.intersect1d(self.codes, other.codes, assume_unique=True, return_indices=True)
+        pairs = np.stack([self.nodes[here], other.nodes[there]], axis=1)
+        kinds, counts = np.unique(pairs, axis=0, return_counts=True)
+        order = np.lexsort((kinds[:, 1], kinds[:, 0], -counts))
+        return [(int(kinds[k, 0]), int(kinds[k, 1]), int(counts[k])) for k in order]
+
+
+def _cells(graph: MorseGraph) -> _Cells:
+    level = Level(graph.box, graph.resolution)
+    codes = [np.empty(0, dtype=np.int64)]
+    for boxes in graph.sets.values():
+        codes.append(level.codes(np.rint((boxes[..., 0] - graph.box[:, 0]) / level.sides).astype(np.int64)))
+    sizes = {node: len(boxes) for node, boxes in graph.sets.items()}
+    nodes = np.repeat(np.array(list(sizes), dtype=np.int64), list(sizes.values()))
+    joined = np.concatenate(codes)
+    order = np.argsort(joined)
+    return _Cells(joined[order], nodes[order], sizes)
+
+
+def _check_threshold(threshold: Any) -> None:
+    if checks.number("threshold", threshold, at_least=0) > 1:
+        raise ValueError(f"threshold must be a share, at most 1, got {threshold!r}")
 
 
 def morse_continuation(
@@ -130,6 +172,11 @@ def morse_continuation(
     -------
     MorseContinuation
 
+    Raises
+    ------
+    TypeError, ValueError
+        The system has no such parameter, there are no values, or as in `morse_graph`.
+
     Examples
     --------
     >>> import samdyn as sd
@@ -138,11 +185,17 @@ def morse_continuation(
     >>> [sum(kind == "attracting" for kind in graph.kind.values()) for graph in over.graphs]
     [2, 3]
     """
-    grid = np.atleast_1d(np.asarray(values, dtype=np.float64))
+    if not isinstance(system, Map | Flow):
+        raise TypeError(f"system must be a Map or a Flow without noise, got {system!r}")
+    if not isinstance(parameter, str) or parameter not in system.parameters:
+        raise ValueError(f"parameter must be one of {', '.join(system.parameters)}, got {parameter!r}")
+    try:
+        grid = np.atleast_1d(np.asarray(values, dtype=np.float64))
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"values must be finite numbers, got {values!r}") from error
     if grid.ndim != 1 or not len(grid) or not np.isfinite(grid).all():
-        raise ValueError(f"values must be finite numbers, got {values!r}")
-    graphs = tuple(
-        morse_graph(system.with_parameters(**{parameter: float(value)}), box, resolution, image, **options)
-        for value in grid
-    )
+        raise ValueError(f"values must be finite numbers, one or more, got {values!r}")
+    _check_threshold(threshold)
+    systems = [system.with_parameters(**{parameter: float(value)}) for value in grid]  # all before any work
+    graphs = tuple(morse_graph(one, box, resolution, image, **options) for one in systems)
     return MorseContinuation(parameter, grid, graphs, match_sets(graphs, threshold))

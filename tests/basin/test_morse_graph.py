@@ -292,3 +292,55 @@ def test_pictures() -> None:
         cube.plot(coordinates=(1, 1))
     with pytest.raises(TypeError, match="ax must be"):
         graph.plot(ax=3)
+
+
+def test_names_go_by_shared_boxes() -> None:
+    step = sd.Map(sd.landscapes.double_well(), sd.USAM(0.5), lr=0.1)
+    graphs = [
+        sd.morse_graph(step.with_parameters(rho=r), [(-1.52, 1.5)], 300, iterates=20) for r in (0.5, 0.6)
+    ]
+    one, other = match_sets(graphs)
+    for node, name in other.items():
+        partner = next((k for k, n in one.items() if n == name), None)
+        lower = [
+            set(g.sets[k][:, 0, 0].tolist())
+            for g, k in ((graphs[1], node), (graphs[0], partner))
+            if k is not None
+        ]
+        assert partner is None or lower[0] & lower[1]
+    # all of the smaller set: only equal or nested ones keep their name
+    strict = match_sets(graphs, 1.0)
+    for node, name in strict[1].items():
+        if name in strict[0].values():
+            partner = next(k for k, n in strict[0].items() if n == name)
+            a, b = (set(g.sets[k][:, 0, 0].tolist()) for g, k in ((graphs[1], node), (graphs[0], partner)))
+            assert a <= b or b <= a
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"parameter": "sigma"}, ValueError, "parameter must be one of"),
+        ({"parameter": 3}, ValueError, "parameter must be one of"),
+        ({"values": []}, ValueError, "values must be"),
+        ({"values": [0.1, np.nan]}, ValueError, "values must be"),
+        ({"values": "small"}, TypeError, "values must be"),
+        ({"threshold": 2}, ValueError, "threshold must be"),
+        ({"system": None}, TypeError, "system must be"),
+        ({"values": [0.1, -1.0]}, ValueError, "rho must be"),
+    ],
+)
+def test_bad_continuations(change: dict[str, object], error: type[Exception], message: str) -> None:
+    step = sd.Map(sd.landscapes.double_well(), sd.USAM(0.5), lr=0.1)
+    arguments: dict[str, object] = {"system": step, "parameter": "rho", "values": [0.1]}
+    with pytest.raises(error, match=message):
+        sd.morse_continuation(**(arguments | change))  # type: ignore[arg-type]
+
+
+def test_bad_graphs_to_match() -> None:
+    step = sd.Map(sd.landscapes.double_well(), sd.GD(), lr=0.1)
+    graphs = [sd.morse_graph(step, [(-1.52, 1.5)], n) for n in (32, 64)]
+    with pytest.raises(ValueError, match="graphs must be on the same boxes"):
+        match_sets(graphs)
+    with pytest.raises(TypeError, match="graphs must be"):
+        match_sets([1])  # type: ignore[list-item]
