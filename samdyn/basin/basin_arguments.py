@@ -7,8 +7,11 @@ from concurrent.futures import Executor, ProcessPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from samdyn.basin.attractors import Attractor
-from samdyn.basin.course import Course
+from samdyn.basin.course import Course, motion_of
+from samdyn.basin.motion import default_stride
 from samdyn.basin.recurrences import Rules
 from samdyn.compute import checks
 from samdyn.compute.checks import Array
@@ -21,6 +24,7 @@ from samdyn.systems.system import System
 
 MAX_STEPS = 100_000
 MAX_STRIDES = 20_000
+MOST_PROBES = 10_000
 
 
 @dataclass(frozen=True)
@@ -40,7 +44,11 @@ def check_system(system: Any, box: Any) -> Array:
         raise ValueError(f"box must be given: {system.name} has none of its own")
     if isinstance(system, Map) and system.landscape is None and system.scheduled:
         raise ValueError(f"system must have constant parameters, got {system!r} with a schedule")
-    return checks.box("box", system.box if box is None else box, system.dim)
+    with np.errstate(over="ignore"):
+        region = checks.box("box", system.box if box is None else box, system.dim)
+        if not np.isfinite(region[:, 1] - region[:, 0]).all():
+            raise ValueError(f"box must be of finite width in every coordinate, got {box!r}")
+    return region
 
 
 def check_options(
@@ -67,11 +75,12 @@ def check_options(
     checks.number("drift", drift, above=0)
     discrete = isinstance(system, Map)
     n_probes = (32 if discrete else 24) if n_probes is None else n_probes
-    n_probes = checks.integer("n_probes", n_probes, at_least=1)
+    n_probes = checks.integer("n_probes", n_probes, at_least=1, below=MOST_PROBES + 1)
     probe_steps = (2000 if discrete else 60) if probe_steps is None else probe_steps
     probe_steps = checks.integer("probe_steps", probe_steps, at_least=1)
     radius = None if radius is None else checks.number("radius", radius, above=0)
-    checks.number("far", far, above=0)
+    if checks.number("far", far, above=0) <= 0.5:
+        raise ValueError(f"far must be > 0.5, since the box reaches 0.5 widths from its middle, got {far!r}")
     if dt is not None:
         checks.number("dt", dt, above=0)
         if isinstance(system, Map):
@@ -80,15 +89,26 @@ def check_options(
     return Options(n_starts, Rules(max_steps, recurrence, drift, n_probes, probe_steps), radius)
 
 
-def check_attractors(attractors: Any, dim: int) -> None:
-    """Refuse attractors that are not those of an earlier result for a system of this dimension."""
+def check_attractors(attractors: Any, system: System) -> None:
+    """Refuse attractors that are not those of an earlier result for such a system."""
     if attractors is None:
         return
     known = isinstance(attractors, Mapping) and all(isinstance(a, Attractor) for a in attractors.values())
     if not known:
         raise TypeError(f"attractors must be a dict of Attractor, as Basins.attractors, got {attractors!r}")
-    if any(a.points.shape[-1] != dim for a in attractors.values()):
-        raise ValueError(f"attractors must be of a system in {dim} dimensions, got others")
+    for name, a in attractors.items():
+        if a.points.shape[-1] != system.dim:
+            raise ValueError(
+                f"attractors must be of a system in {system.dim} dimensions, got points of shape "
+                f"{a.points.shape} for {name!r}"
+            )
+        fits = a.states.ndim == 2 and len(a.states) and a.states.shape[1] == system.state_dim
+        if not fits or not np.isfinite(a.states).all():
+            raise ValueError(
+                f"attractors must have finite states of shape (m, {system.state_dim}), got shape "
+                f"{a.states.shape} for {name!r}"
+            )
+        checks.number(f"attractors[{name!r}].radius", a.radius, above=0)
 
 
 def check_workers(workers: Any, executor: Any) -> None:
@@ -99,6 +119,19 @@ def check_workers(workers: Any, executor: Any) -> None:
             raise TypeError(f"executor must be a concurrent.futures executor, got {executor!r}")
         if workers > 1:
             raise ValueError(f"workers must be 1 when an executor is given, got {workers}")
+
+
+def check_stride(course: Course, max_steps: int) -> None:
+    """Refuse strides of a flow in which nothing gets anywhere."""
+    if course.stride is None or not isinstance(course.system, Flow):
+        return
+    motion = motion_of(course)
+    least = default_stride(motion.field, course.box) / max_steps  # type: ignore[attr-defined]
+    if course.stride < least:
+        raise ValueError(
+            f"dt must be at least {least:.3g}, for {max_steps} strides at the median speed in the box to "
+            f"cover 1/50 of its diagonal, got {course.stride!r}"
+        )
 
 
 def check_travel(course: Course, workers: int, executor: Executor | None) -> None:

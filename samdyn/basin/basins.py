@@ -25,6 +25,7 @@ from samdyn.basin.basin_arguments import (
     Options,
     check_attractors,
     check_options,
+    check_stride,
     check_system,
     check_travel,
     check_workers,
@@ -83,7 +84,8 @@ def basins(
         Steps (strides of a flow) after which a path is given up: 100 000 (20 000 strides) by default. More is
         always safe.
     far : float
-        Distance from the middle of the box, in widths of the box, beyond which a path has diverged.
+        Distance from the middle of the box, in widths of the box, beyond which a path has diverged; above
+        0.5, where the box ends.
     recurrence, drift : float
         When an orbit of the search has settled: the share of its visits that must be returns, and the
         largest drift between half windows in standard deviations. Closer to 1 and 0 is stricter.
@@ -91,8 +93,9 @@ def basins(
         Probes at each distance, and steps that they are followed, in the test within which distance an
         attractor captures: 32 and 2000 by default; 24 and 60 strides for a flow.
     radius : float, optional
-        Distance from an attractor's points at which a path has arrived. By default the largest that passed
-        the test; with noise a fifth of that.
+        Distance from an attractor's points at which a path has arrived. By default half of the largest
+        distance that passed the test, with noise a tenth. More than that distance is refused; with noise,
+        more than half the distance between two attractors.
     replicas : int, optional
         Paths from each cell, for a view with noise: 16 by default.
     dt : float, optional
@@ -121,7 +124,7 @@ def basins(
     ------
     TypeError, ValueError
         An argument is of the wrong kind or out of range, there are more cells than fit into memory, or the
-        checkpoint is damaged or of another job.
+        checkpoint is damaged or of another job. Once attractors are known: `radius` is too large for one.
 
     Notes
     -----
@@ -147,14 +150,15 @@ def basins(
     copies = 1 if not noisy else 16 if replicas is None else checks.integer("replicas", replicas, at_least=1)
     # a path under way takes its state and its number, and twice that while it is moved
     needs = max(BYTES_PER_CELL, 6 + 18 * system.state_dim + 16) * copies
-    grid = make_grid(region, resolution, needs)
+    grid = make_grid(region, resolution, needs, copies)
     options = check_options(
         system, n_starts, max_steps, recurrence, drift, n_probes, probe_steps, radius, far, dt, seed
     )
     check_workers(workers, executor)
-    check_attractors(attractors, system.dim)
+    check_attractors(attractors, system)
     course = course_of(system, region, dt, noisy, seed, far)
     check_travel(course, workers, executor)
+    check_stride(course, options.rules.max_steps)
     starts = Starts(grid, copies, system.state_dim)
     saved = None
     if checkpoint is not None:

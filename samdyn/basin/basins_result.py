@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 from dataclasses import dataclass, field
@@ -176,9 +177,7 @@ class Basins:
     @classmethod
     def load(cls, path: str | os.PathLike[str], system: System | None = None) -> Basins:
         """Read a saved result; with the system it was made from, if points are to be followed again."""
-        with np.load(path, allow_pickle=False) as data:
-            if "header" not in data:
-                raise ValueError(f"path must be a file written by Basins.save, got {os.fspath(path)!r}")
+        with _opened(path) as data:
             header = json.loads(bytes(data["header"]).decode())
             if header.get("schema") != SCHEMA:
                 raise ValueError(
@@ -203,3 +202,17 @@ class Basins:
                 {int(k): p for k, p in header["unresolved"].items()}, header["interrupted"],
                 course, header["radius"], header["max_steps"],
             )  # fmt: skip
+
+
+def _opened(path: str | os.PathLike[str]) -> Any:
+    """The arrays of a saved result."""
+    with open(path, "rb") as file:  # a missing file is the system's own error
+        content = file.read()
+    try:
+        data = np.load(io.BytesIO(content), allow_pickle=False)
+        missing = not {"header", "labels", "steps", "box"} <= set(data.files)
+    except Exception as error:  # whatever zip and numpy make of other bytes
+        raise ValueError(f"path must be a file written by Basins.save, got {os.fspath(path)!r}") from error
+    if missing:
+        raise ValueError(f"path must be a file written by Basins.save, got {os.fspath(path)!r}")
+    return data

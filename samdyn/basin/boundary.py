@@ -94,7 +94,7 @@ def boundary_cells(basins: Any, distance: int = 1) -> npt.NDArray[np.bool_]:
     array([0, 0, 1, 1, 0])
     """
     labels = _labels(basins)
-    size = 2 * checks.integer("distance", distance, at_least=1) + 1
+    size = 2 * min(checks.integer("distance", distance, at_least=1), max(labels.shape)) + 1
     high = ndimage.maximum_filter(labels, size, mode="nearest")
     low = ndimage.minimum_filter(labels, size, mode="nearest")
     return np.asarray(high != low)
@@ -250,8 +250,10 @@ def _doublings(most: int, name: str) -> list[int]:
 
 
 def _fit(sizes: npt.NDArray[Any], values: Array, what: str) -> Exponent:
-    if len(sizes) < 2 or not (values > 0).all():
-        raise ValueError(f"basins must have a boundary and two sizes to measure it, got {what} {values}")
+    if len(np.unique(sizes)) < 2 or not (values > 0).all():
+        raise ValueError(
+            f"basins must have a boundary and two sizes to measure it, got {what} {values} at sizes {sizes}"
+        )
     x, y = np.log(sizes), np.log(values)
     (slope, _), residuals = np.polyfit(x, y, 1), y - np.polyval(np.polyfit(x, y, 1), x)
     error = np.sqrt((residuals**2).sum() / max(len(x) - 2, 1) / ((x - x.mean()) ** 2).sum())

@@ -16,9 +16,10 @@ import numpy.typing as npt
 
 from samdyn.basin.attractors import Attractor
 from samdyn.basin.fractions import Fraction
-from samdyn.basin.matching import Distance, chain
+from samdyn.basin.matching import Distance, chain, match_attractors
 from samdyn.basin.sampling import BasinFractions, basin_fractions
 from samdyn.basin.settle import REASONS
+from samdyn.compute import checks
 from samdyn.compute.checks import Array
 from samdyn.systems.system import System
 
@@ -135,7 +136,10 @@ def basin_continuation(
     if not isinstance(parameter, str) or parameter not in system.parameters:
         known = ", ".join(system.parameters)
         raise ValueError(f"parameter must be one of {known}, got {parameter!r}")
-    chosen = [float(v) for v in values]
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        raise TypeError(f"values must be a sequence of numbers, got {values!r}")
+    chosen = [checks.number(f"values[{i}]", v) for i, v in enumerate(values)]
+    match_attractors({}, {}, distance=distance, threshold=np.inf if threshold is None else threshold)
     if not chosen:
         raise ValueError("values must hold at least one value, got none")
     systems = [system.with_parameters(**{parameter: v}) for v in chosen]  # all are checked before any work

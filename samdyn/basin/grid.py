@@ -78,7 +78,7 @@ class Grid:
         return np.where(inside, np.ravel_multi_index(tuple(clipped.T), self.shape), -1)
 
 
-def make_grid(box: Array, resolution: Any, bytes_per_cell: int = BYTES_PER_CELL) -> Grid:
+def make_grid(box: Array, resolution: Any, bytes_per_cell: int = BYTES_PER_CELL, replicas: int = 1) -> Grid:
     """A grid from a resolution as a user gives it.
 
     Parameters
@@ -88,6 +88,8 @@ def make_grid(box: Array, resolution: Any, bytes_per_cell: int = BYTES_PER_CELL)
         Cells along every side, or along each.
     bytes_per_cell : int
         What the job needs, for the check against the memory that is there.
+    replicas : int
+        Paths from each cell, which have a share in that.
 
     Raises
     ------
@@ -100,6 +102,8 @@ def make_grid(box: Array, resolution: Any, bytes_per_cell: int = BYTES_PER_CELL)
     (8, 8)
     """
     dim = len(box)
+    if isinstance(resolution, np.ndarray) and resolution.ndim == 0:
+        resolution = resolution.item()
     if isinstance(resolution, Sequence | np.ndarray) and not isinstance(resolution, str):
         if len(resolution) != dim:
             raise ValueError(
@@ -112,9 +116,10 @@ def make_grid(box: Array, resolution: Any, bytes_per_cell: int = BYTES_PER_CELL)
     room = available_memory() // bytes_per_cell
     if grid.n_cells > room:
         side = int(room ** (1 / dim))
+        times = f" with {replicas} replicas each" if replicas > 1 else ""
         raise ValueError(
             f"resolution must leave no more cells than fit into memory, got {shape}, which is "
-            f"{grid.n_cells} cells: about {room} fit, that is {side} along each of {dim} sides"
+            f"{grid.n_cells} cells{times}: about {room} fit, that is {side} along each of {dim} sides"
             + ("; use sd.basin_fractions, or a section (resolution 1 along some sides)" if dim > 2 else "")
         )
     return grid

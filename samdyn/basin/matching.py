@@ -73,6 +73,10 @@ def match_attractors(
     """
     if isinstance(distance, str) and distance not in DISTANCES:
         raise ValueError(f"distance must be one of {', '.join(map(repr, DISTANCES))}, got {distance!r}")
+    if not isinstance(distance, str) and not callable(distance):
+        raise TypeError(f"distance must be a name or a function of two attractors, got {distance!r}")
+    if not isinstance(before, Mapping) or not isinstance(after, Mapping):
+        raise TypeError(f"before and after must be dicts of attractors, got {before!r} and {after!r}")
     measure = DISTANCES[distance] if isinstance(distance, str) else distance
     threshold = checks.number("threshold", threshold, at_least=0, finite=False)
     pairs = sorted((measure(a, b), i, j) for i, a in before.items() for j, b in after.items())
@@ -109,6 +113,11 @@ def tipping_probabilities(before: Array, after: Array) -> tuple[list[int], list[
            [0.        , 1.        ]])
     """
     before, after = np.asarray(before), np.asarray(after)
+    if before.size == 0 or before.dtype.kind not in "iu" or after.dtype.kind not in "iu":
+        raise ValueError(
+            f"before and after must be arrays of integer labels, got {before.dtype} of shape {before.shape} "
+            f"and {after.dtype} of shape {after.shape}"
+        )
     if before.shape != after.shape:
         raise ValueError(f"after must have the shape of before, {before.shape}, got {after.shape}")
     rows, columns = np.unique(before).tolist(), np.unique(after).tolist()

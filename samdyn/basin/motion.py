@@ -249,7 +249,8 @@ def default_stride(field: Callable[[Array], Array], box: Array) -> float:
     rng = np.random.default_rng(0)
     with np.errstate(all="ignore"):
         speed = np.linalg.norm(field(rng.uniform(box[:, 0], box[:, 1], (4096, len(box)))), axis=1)
-    typical = np.median(speed[np.isfinite(speed) & (speed > 0)]) if (speed > 0).any() else 1.0
+    moving = np.isfinite(speed) & (speed > 0)
+    typical = np.median(speed[moving]) if moving.any() else 1.0
     return float(np.linalg.norm(box[:, 1] - box[:, 0]) / STRIDES_ACROSS / typical)
 
 

@@ -6,10 +6,11 @@ A state belongs to attractor k when it lies within `radius_k` of one of its poin
 but measured (`capture_radii`): probes start at the distances eps_j = eps_max / 2^j from points of the
 attractor, in random directions, and are followed for `n_steps`; eps_j passes if every one of its probes ends
 nearer to this attractor than to any other, and within eps_j of it (or within the attractor's gaps, the
-widest distance between neighbouring points of its sample, thrice). The radius is the largest eps_j such that
-it and all smaller ones pass, halved since the probes are few, and eps_max a quarter of the distance to the
-nearest other attractor. If not even the smallest
-passes, the set repels in some direction, or is only slow, and is no attractor.
+widest distance between neighbouring points of its sample, thrice), and not all stayed exactly where they
+were. The radius is the largest eps_j such that it and all smaller ones pass, halved since the probes are few,
+and eps_max a quarter of the distance to the nearest other attractor. If not even the smallest passes, the
+set repels in some direction, or is only slow, and is no attractor. Sets of more than 24 points get eight
+times as many probes.
 
 That is a test by sampling, not a proof. Velocities of heavy-ball momentum count with the factor lr, so that
 they are lengths of steps.
@@ -30,6 +31,7 @@ from samdyn.compute.checks import Array
 N_LEVELS = 12
 SAFETY = 0.5
 FEW = 24  # points that are compared one by one; a tree is faster above
+MORE_PROBES = 8  # times as many probes for sets with more points than that: any may have a hole beside it
 MAX_POINTS = 4096  # of one attractor
 
 Labels = npt.NDArray[np.int16]
@@ -144,7 +146,7 @@ def capture_radii(
     largest : float
         Upper bound of the radii.
     n_probes, n_steps : int
-        Probes for each distance, and how long they are followed.
+        Probes for each distance from a point or a short cycle, and how long they are followed.
     hover : float
         Distance at which the end of a probe counts as on the attractor, whatever its start.
     first_step : int
@@ -158,30 +160,36 @@ def capture_radii(
     rng = np.random.default_rng(12345)
     trees = [cKDTree(s) for s in sets]
     floors = [max(hover, 3 * widest_gap(s)) for s in sets]
-    starts, levels = [], []
+    starts, levels, counts = [], [], []
     for k in among:
+        count = n_probes * (MORE_PROBES if len(sets[k]) > FEW else 1)
         others = [float(tree.query(sets[k])[0].min()) for i, tree in enumerate(trees) if i != k]
         top = min([largest, *(d / 4 for d in others)])
         level = top / 2.0 ** np.arange(N_LEVELS)
-        direction = rng.standard_normal((N_LEVELS, n_probes, len(scale)))
+        direction = rng.standard_normal((N_LEVELS, count, len(scale)))
         direction /= np.linalg.norm(direction, axis=2, keepdims=True)
-        base = sets[k][rng.integers(0, len(sets[k]), (N_LEVELS, n_probes))]
+        base = sets[k][rng.integers(0, len(sets[k]), (N_LEVELS, count))]
         starts.append((base + level[:, None, None] * direction).reshape(-1, len(scale)))
         levels.append(level)
+        counts.append(count)
     state = np.ascontiguousarray((np.concatenate(starts) / scale).T)
     numbers = np.arange(state.shape[1])
     for step in range(0, n_steps, motion.every):
         state = motion(state, numbers, first_step + step, motion.every)
     end = (state * scale[:, None]).T
     finite = np.isfinite(end).all(axis=1)
+    moved = (end != np.concatenate(starts)).any(axis=1)
     end[~finite] = 1e300
-    distance = np.stack([tree.query(end)[0] for tree in trees]).reshape(len(trees), len(among), N_LEVELS, -1)
-    radii = []
-    for row, (k, level) in enumerate(zip(among, levels, strict=True)):
-        own = distance[k, row]
-        nearest = own <= distance[:, row].min(axis=0)
+    distance = np.stack([tree.query(end)[0] for tree in trees])
+    radii, last = [], 0
+    for k, level, count in zip(among, levels, counts, strict=True):
+        mine = slice(last, last + N_LEVELS * count)
+        last = mine.stop
+        own = distance[k, mine].reshape(N_LEVELS, count)
+        nearest = own <= distance[:, mine].min(axis=0).reshape(N_LEVELS, count)
         close = own <= np.maximum(level[:, None], floors[k])
-        passed = (nearest & close & finite.reshape(len(among), N_LEVELS, -1)[row]).all(axis=1)
+        stays = (nearest & close & finite[mine].reshape(N_LEVELS, count)).all(axis=1)
+        passed = stays & moved[mine].reshape(N_LEVELS, count).any(axis=1)
         run = np.cumprod(passed[::-1])[::-1].astype(bool)  # it and all smaller ones
         radii.append(SAFETY * float(level[run][0]) if run.any() else 0.0)
     return radii

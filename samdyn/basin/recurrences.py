@@ -47,6 +47,7 @@ from samdyn.compute.checks import Array
 FIRST_WINDOW = 256
 N_LOOKS = 64
 MOST_STORED = 2048
+WINDOW_BYTES = 1 << 28
 TAIL = 2048
 MOST_AT_ONCE = 32
 N_CELLS, MOST_ALONG = 4096, 128  # of the grid on which visits are counted, and along a side
@@ -91,6 +92,11 @@ class Rules:
     drift: float = 0.6
     n_probes: int = 32
     probe_steps: int = 2000
+
+
+def most_orbits(state_dim: int) -> int:
+    """How many orbits are searched at a time, for their windows to fit into `WINDOW_BYTES`."""
+    return max(MOST_AT_ONCE, WINDOW_BYTES // (8 * MOST_STORED * state_dim))
 
 
 def search(

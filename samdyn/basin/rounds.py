@@ -19,6 +19,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy.spatial import cKDTree
 
 from samdyn.basin.attractors import (
     Attractor,
@@ -33,8 +34,8 @@ from samdyn.basin.basin_checkpoint import restore, save
 from samdyn.basin.course import Course, Starts, motion_of, quiet_motion
 from samdyn.basin.followed import Followed, advance_leg, close, legs, limits
 from samdyn.basin.motion import Motion
-from samdyn.basin.proximity import Target, thinned
-from samdyn.basin.recurrences import Candidate
+from samdyn.basin.proximity import SAFETY, Target, thinned
+from samdyn.basin.recurrences import Candidate, admit, most_orbits, search
 from samdyn.basin.settle import LEFT, Labels
 from samdyn.ensemble.checkpoint import Checkpoint
 from samdyn.ensemble.lasting_pool import LastingPool
@@ -103,7 +104,7 @@ def map_starts(
             report(len(starts) - followed.n_under_way)
     else:
         followed = Followed.of(len(starts))
-        candidates = [] if attractors is None else as_candidates(attractors)
+        candidates = _given(quiet, calm, options, attractors or {}, late)
         if not candidates:
             candidates = _first_search(quiet, calm, options, points, late)
     ends = Ends(followed, candidates, points)
@@ -119,6 +120,7 @@ def map_starts(
             for limit in limits(motion_of(course).every, rules.max_steps)[followed.rounds :]:
                 if followed.n_under_way == 0:
                     break
+                check_radius(options.radius, course, ends.candidates, points)
                 targets = targets_for(ends.candidates, course, options.radius)
                 where = executor if executor is not None or n_workers == 1 else pool
                 if not _round(followed, course, targets, starts, limit, where, keep):
@@ -153,15 +155,33 @@ def _round(
     return True
 
 
+def _given(
+    motion: Motion, course: Course, options: Options, attractors: Mapping[int, Attractor], late: int
+) -> list[Candidate]:
+    """The attractors given, if they are attractors of this system."""
+    candidates = as_candidates(attractors)
+    captured = admit(motion, course, [], [c.states for c in candidates], options.rules, late)
+    if len(captured) < len(candidates):
+        kept = [c.states for c in captured]
+        odd = [a.name for a in attractors.values() if not any(a.states is s for s in kept)]
+        raise ValueError(f"attractors must capture their neighbourhoods under this system, got {odd}")
+    return candidates
+
+
 def _first_search(
     motion: Motion, course: Course, options: Options, points: Sequence[FixedPoint], late: int
 ) -> list[Candidate]:
     """Attractors at fixed points, and those that random starts in the box settle on."""
-    rng = np.random.default_rng(course.seed)
-    x = rng.uniform(course.box[:, 0], course.box[:, 1], (options.n_starts, len(course.box)))
-    trial = Starts(x, 1, len(course.scale))
-    state = trial.states(np.arange(len(x)))
-    return find_attractors(motion, course, state, points, options.rules, first_step=late)
+    rng, n, most = np.random.default_rng(course.seed), options.n_starts, most_orbits(len(course.scale))
+    found: list[Candidate] = []
+    for first in range(0, n, most):  # the numbers are those of one draw
+        x = rng.uniform(course.box[:, 0], course.box[:, 1], (min(most, n - first), len(course.box)))
+        state = Starts(x, 1, len(course.scale)).states(np.arange(len(x)))
+        if first == 0:
+            found = find_attractors(motion, course, state, points, options.rules, first_step=late)
+        else:
+            found = search(motion, course, state, found, options.rules, late)
+    return found
 
 
 def _search_on(
@@ -177,7 +197,10 @@ def _search_on(
     n = len(followed.paths)
     chosen = np.unique(np.linspace(0, n - 1, min(options.n_starts, n)).astype(int))
     rules = replace(options.rules, max_steps=max(limit, 4096))
-    more = find_attractors(motion, course, followed.states[:, chosen], [], rules, candidates)
+    more, most = candidates, most_orbits(len(course.scale))
+    for first in range(0, len(chosen), most):
+        some = followed.states[:, chosen[first : first + most]]
+        more = find_attractors(motion, course, some, [], rules, more)
     return more if len(more) > len(candidates) else candidates
 
 
@@ -188,6 +211,36 @@ def targets_for(candidates: Sequence[Candidate], course: Course, radius: float |
         Target(thinned(c.states * course.scale), share * c.radius if radius is None else radius, i + 1)
         for i, c in enumerate(candidates)
     )
+
+
+def check_radius(
+    radius: float | None, course: Course, candidates: Sequence[Candidate], points: Sequence[FixedPoint]
+) -> None:
+    """Refuse a radius within which paths may still go elsewhere.
+
+    Without noise that is one at which a probe did; with noise one at which a path can have come to two
+    attractors at once.
+    """
+    if radius is None:
+        return
+    for c in candidates if not course.noisy else ():
+        most = c.radius / SAFETY
+        if radius > most * (1 + 1e-12):
+            raise ValueError(
+                f"radius must be at most {most:.4g}, the distance from which all probes were captured by "
+                f"the attractor about {np.round(c.states.mean(axis=0), 4)}, got {radius!r}"
+            )
+    groups = merge_owners(course, candidates, points)
+    sets = [np.concatenate([candidates[i].states for i in g]) * course.scale for g in groups]
+    for i, one in enumerate(sets if course.noisy else ()):
+        tree = cKDTree(one)
+        for other in sets[:i]:
+            apart = float(tree.query(other)[0].min())
+            if 2 * radius > apart:
+                raise ValueError(
+                    f"radius must be at most {apart / 2:.4g}, half the distance between the attractors about "
+                    f"{np.round(one.mean(axis=0), 4)} and {np.round(other.mean(axis=0), 4)}, got {radius!r}"
+                )
 
 
 def follow(

@@ -33,11 +33,18 @@ from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial import cKDTree
 
 from samdyn.basin.attractors import Attractor
-from samdyn.basin.basin_arguments import check_options, check_system, check_travel, check_workers
+from samdyn.basin.basin_arguments import (
+    check_options,
+    check_stride,
+    check_system,
+    check_travel,
+    check_workers,
+)
 from samdyn.basin.course import Course, Starts, course_of, motion_of
 from samdyn.basin.fractions import Fraction, shares
+from samdyn.basin.grid import available_memory
 from samdyn.basin.rounds import map_starts
-from samdyn.basin.settle import DIVERGED, REASONS
+from samdyn.basin.settle import DIVERGED, REASONS, why_lost
 from samdyn.compute import checks
 from samdyn.compute.checks import Array
 from samdyn.systems.system import System
@@ -163,9 +170,18 @@ def basin_fractions(
     given = max_steps
     options = check_options(system, n_starts, max_steps, 0.8, 0.6, None, None, radius, far, dt, seed)
     check_workers(workers, executor)
+    per_start = 8 * (2 * system.dim + 3 * system.state_dim + 2)
+    if method == "features":
+        per_start += 8 * tail * system.dim
+    if n * per_start > available_memory():
+        raise ValueError(
+            f"n must leave no more starts than fit into memory, got {n}: about "
+            f"{available_memory() // per_start} fit" + (f" at tail={tail}" if method == "features" else "")
+        )
     x = np.random.default_rng([seed, 1]).uniform(region[:, 0], region[:, 1], (n, system.dim))
     course = course_of(system, region, dt, noisy, seed, far)
     check_travel(course, workers, executor)
+    check_stride(course, options.rules.max_steps)
     starts = Starts(x, 1, system.state_dim)
     if method == "features":
         every = motion_of(course).every
@@ -192,23 +208,30 @@ def _by_features(
     motion, dim = motion_of(course), len(course.box)
     numbers = np.arange(len(starts))
     state = starts.states(numbers)
+    labels = np.zeros(len(x), dtype=np.int16)
     for step in range(0, max_steps, motion.every):
-        state = motion(state, numbers, step, min(motion.every, max_steps - step))
-        lost = course.lost(state)
-        state = np.where(lost, np.nan, state)
-    kept = np.empty((len(x), tail, dim))
+        n_steps = min(motion.every, max_steps - step)
+        following = motion(state, numbers, step, n_steps)
+        lost = course.lost(following)
+        if lost.any():
+            labels[numbers[lost]] = why_lost(course, motion, state[:, lost], numbers[lost], step, n_steps)
+            following, numbers = following[:, ~lost], numbers[~lost]
+        state = following
+    kept = np.full((len(x), tail, dim), np.nan)
     for j in range(tail):
         state = motion(state, numbers, max_steps + j, 1)
-        kept[:, j] = state[:dim].T
-    labels = np.full(len(x), DIVERGED, dtype=np.int16)
+        kept[numbers, j] = state[:dim].T
     fine = np.isfinite(kept).all(axis=(1, 2))
+    labels[~fine & (labels == 0)] = DIVERGED
     of_tail = mean_and_spread if features is None else features
     values = np.full((len(x), 0), np.nan)
     attractors: dict[int, Attractor] = {}
     if fine.any():
         made = np.asarray(of_tail(kept[fine]), dtype=float)
-        if made.ndim != 2 or len(made) != fine.sum():
+        if made.ndim != 2 or len(made) != fine.sum() or made.shape[1] == 0:
             raise ValueError(f"features must return an array of shape (n, k), got shape {made.shape}")
+        if not np.isfinite(made).all():
+            raise ValueError("features must return finite numbers for finite tails, got infinity or nan")
         values = np.full((len(x), made.shape[1]), np.nan)
         values[fine] = made
         unit = float(np.linalg.norm(course.box[:, 1] - course.box[:, 0])) if features is None else 1.0

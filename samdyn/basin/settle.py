@@ -96,15 +96,15 @@ def _run_tile(
         lost = course.lost(following)
         if lost.any():
             gone = at[lost]
-            labels[gone] = _why(course, motion, state[:, lost], paths[gone], step, n_steps)
+            labels[gone] = why_lost(course, motion, state[:, lost], paths[gone], step, n_steps)
             steps[gone] = step + n_steps
             following, at = following[:, ~lost], at[~lost]
         state = following
         step += n_steps
 
 
-def _why(course: Course, motion: Motion, state: Array, paths: Index, step: int, n_steps: int) -> Labels:
-    """Diverged, or not a number at a step from nearby."""
+def why_lost(course: Course, motion: Motion, state: Array, paths: Index, step: int, n_steps: int) -> Labels:
+    """Why the next steps from these states lead away: diverged, or not a number at a step from nearby."""
     reason = np.full(len(paths), DIVERGED, dtype=np.int16)
     open_ = np.ones(len(paths), dtype=bool)
     for j in range(n_steps):

@@ -14,6 +14,10 @@ def test_smooth_boundary_entropy() -> None:
     assert [sd.smooth_boundary_entropy(d) for d in range(1, 6)] == pytest.approx(reference, abs=6e-5)
 
 
+def test_a_distance_beyond_the_grid() -> None:
+    assert sd.boundary_cells(np.array([[1, 2], [1, 1]]), 10**9).all()
+
+
 def test_straight_boundary() -> None:
     x, y = np.meshgrid(np.arange(512), np.arange(512), indexing="ij")
     labels = np.where(x + 0.37 * y > 400, 2, 1)
@@ -53,8 +57,9 @@ def test_entropy_of_exact_patterns() -> None:
         (lambda: sd.uncertainty_exponent(np.ones((8, 8), dtype=int)), "distances"),
         (lambda: sd.box_dimension(np.ones((8, 8))), "integer labels"),
         (lambda: sd.boundary_cells(np.ones(3, dtype=int), 0), "distance"),
+        (lambda: sd.uncertainty_exponent(np.repeat([[1, 2]], 64, axis=1), [2, 2]), "two sizes"),
     ],
-    ids=["size", "no boundary", "small", "floats", "distance"],
+    ids=["size", "no boundary", "small", "floats", "distance", "one size twice"],
 )
 def test_bad_input(call: object, text: str) -> None:
     with pytest.raises(ValueError, match=text):

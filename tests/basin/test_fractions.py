@@ -84,10 +84,20 @@ def test_features_of_the_caller_and_divergence() -> None:
         )
 
 
+def test_features_say_why_starts_end_nowhere() -> None:
+    root = sd.Map.from_function(lambda w: torch.sqrt(w), 1)
+    found = sd.basin_fractions(root, [(-1, 1)], n=100, method="features", max_steps=400)
+    assert np.array_equal(found.labels == -4, found.starts[:, 0] < 0)
+
+
 @pytest.mark.parametrize(
     ("change", "text"),
     [({"n": 0}, "n must be"), ({"method": "magic"}, "method must be"), ({"features": 3}, "features must be"),
-     ({"tolerance": 0}, "tolerance"), ({"tail": 0}, "tail")],
+     ({"tolerance": 0}, "tolerance"), ({"tail": 0}, "tail"), ({"n": 10**13}, r"about \d+ fit"),
+     ({"method": "features", "tail": 10**10}, "about 0 fit at tail"), ({"far": 0.2}, "far must be > 0.5"),
+     ({"method": "features", "n": 9, "features": lambda t: t[:, 0] * np.nan}, "must return finite numbers"),
+     ({"method": "features", "n": 9, "features": lambda t: np.zeros((9, 0))}, r"must return .*\(n, k\)"),
+     ({"radius": 0.9}, "radius must be at most")],
 )  # fmt: skip
 def test_bad_input(change: dict[str, object], text: str) -> None:
     gd = sd.Map(sd.landscapes.double_well(), sd.GD(), lr=0.1)
@@ -135,6 +145,8 @@ def test_tipping_matrix() -> None:
     assert table == pytest.approx(np.array([[1 / 3, 2 / 3], [0, 1]]))
     with pytest.raises(ValueError, match="shape"):
         sd.tipping_probabilities(before, after[:1])
+    with pytest.raises(ValueError, match="integer labels"):
+        sd.tipping_probabilities(np.empty((0,), int), np.empty((0,), int))
 
 
 def test_bad_parameter() -> None:
@@ -143,5 +155,11 @@ def test_bad_parameter() -> None:
         sd.basin_continuation(system, "sigma", [1.0])
     with pytest.raises(ValueError, match="at least one value"):
         sd.basin_continuation(system, "rho", [])
+    with pytest.raises(ValueError, match=r"values\[1\] must be a finite number"):
+        sd.basin_continuation(system, "rho", [0.1, np.nan])
+    with pytest.raises(TypeError, match="values must be a sequence"):
+        sd.basin_continuation(system, "rho", 0.3)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="must be dicts"):
+        sd.match_attractors(3, {})  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="distance must be"):
         sd.match_attractors({}, {}, distance="far")
