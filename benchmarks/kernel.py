@@ -2,7 +2,7 @@
 
     python benchmarks/kernel.py [--tiles 16384 65536] [--repeats 8] [--dim 2]
 
-Four steps a call with the first-exit test, no bookkeeping; single precision, one thread, processor time.
+A sweep of 16 blocks of four steps a call with the first-exit test, no bookkeeping; single precision, one thread, processor time.
 The kernels take turns, and the best of `--repeats` turns counts, so that other work on the machine hits all
 of them alike. The problem is that of benchmarks/escape.py.
 """
@@ -19,12 +19,16 @@ from contestants.problem import DIFFUSIVITY, DT, RHO, start
 
 import samdyn as sd
 from samdyn.compute.random import split_seed
-from samdyn.ensemble.kernel import ExitTest, Kernel, compiled_kernel
+from samdyn.ensemble.coefficients import Coefficients
+from samdyn.ensemble.kernel import ExitTest
+from samdyn.ensemble.native_sweep import native_sweep
+from samdyn.ensemble.replay import Notes
 from samdyn.ensemble.step import build_stepper
 from samdyn.escape.crossing import exit_probability, projected_variance
 
 RULES = {"GD": sd.GD(), "SAM(0.2)": sd.SAM(RHO)}
-PATH_STEPS = 1 << 23  # of one turn
+PATH_STEPS = 1 << 24  # of one turn
+BLOCKS = 16  # of a call
 Timer = Callable[[int], float]
 
 
@@ -45,20 +49,22 @@ def timer(rule: sd.Rule, region: sd.Box | sd.Ball | sd.HalfSpace, bridge: bool, 
     noise = sd.GaussianNoise(math.sqrt(2 * DIFFUSIVITY / DT))
     system = sd.Diffusion(sd.landscapes.double_well(dim), rule, lr=DT, noise=noise)
     test = ExitTest(region.faces, bridge, exit_probability, projected_variance)
-    kernel: Kernel = compiled_kernel(build_stepper(system), test)
-    values = tuple(torch.tensor(v, dtype=torch.float32) for v in system.coefficients().values())
-    key = split_seed(3)
-    words, dt = (torch.tensor(key[0]), torch.tensor(key[1])), torch.tensor(DT, dtype=torch.float32)
+    values = tuple(system.coefficients().values())
+    coefficients = Coefficients((lambda step: values,), (DT,), (1 << 30,), 1 << 30, False)
+    sweep = native_sweep(build_stepper(system), test, coefficients, torch.float32, split_seed(3))
+    block = coefficients.block(0, torch.float32, torch.device("cpu"))
 
-    @torch.no_grad()
     def run(tile: int) -> float:
-        state = tuple(torch.full((tile,), x) for x in start(dim))
-        path, calls = torch.arange(tile), PATH_STEPS // (4 * tile)
-        blocks = [torch.tensor(b) for b in range(calls)]
+        pool = torch.tensor(start(dim)).repeat(tile, 1).T.contiguous()
+        rows, notes = torch.arange(tile), Notes()
+        # a path that left is followed no further if its whole register has: here nobody counts as gone
+        gone = torch.zeros(tile, dtype=torch.bool)
+        calls = PATH_STEPS // (4 * BLOCKS * tile)
         begin = time.process_time()
-        for block in blocks:
-            state, _ = kernel(state, path, block, (values,) * 4, dt, words)
-        return (time.process_time() - begin) / (4 * tile * calls) * 1e9
+        for call in range(calls):
+            sweep(pool, rows, gone, BLOCKS * call, [block] * BLOCKS, notes)
+            gone.zero_()
+        return (time.process_time() - begin) / (4 * BLOCKS * tile * calls) * 1e9
 
     return run
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 # minimax in relative error on [-1/2, 1/2] (Lawson's algorithm), 1 at 0: 2^f within 9.2e-8
-_POWER = (
+POWER = (
     1.0,
     0.6931469775987167,
     0.2402224208463508,
@@ -20,7 +20,7 @@ _POWER = (
     0.0013264727247093524,
 )
 
-_ROUND = 1.5 * 2**23 + 127
+ROUND = 1.5 * 2**23 + 127
 
 
 def power_of_two(x: Tensor) -> Tensor:
@@ -45,9 +45,9 @@ def power_of_two(x: Tensor) -> Tensor:
         return torch.exp2(x)
     x = torch.clamp(x, min=-126.0)
     # adding it rounds x to a whole number, which with the exponent's bias is then in the low bits
-    shifted = x + _ROUND
-    rest = x - (shifted - _ROUND)
-    value = rest * _POWER[-1] + _POWER[-2]
-    for c in _POWER[-3::-1]:
+    shifted = x + ROUND
+    rest = x - (shifted - ROUND)
+    value = rest * POWER[-1] + POWER[-2]
+    for c in POWER[-3::-1]:
         value = value * rest + c
     return value * (shifted.view(torch.int32) << 23).view(torch.float32)

@@ -133,7 +133,13 @@ def printed_form(module: Any) -> PrintedForm:
     return _printed[module]
 
 
-def listing(module: fx.GraphModule, expressions: Mapping[Callable[..., Any], str]) -> Listing:
+def listing(
+    module: Any,
+    expressions: Mapping[Callable[..., Any], str],
+    *,
+    literal: Callable[[Any], str] | None = None,
+    reuse: bool = True,
+) -> Listing:
     """The statements of a graph, every operation written as `expressions` has it.
 
     Parameters
@@ -141,13 +147,18 @@ def listing(module: fx.GraphModule, expressions: Mapping[Callable[..., Any], str
     module : torch.fx.GraphModule
         What `coordinate_form` returns.
     expressions : dict
-        `SCALAR`, `CAREFUL` or `ARRAYS`.
+        `SCALAR`, `CAREFUL` or `ARRAYS`, or those of another language (`samdyn.compute.cpp`).
+    literal : callable, optional
+        How a number is written: as in Python by default.
+    reuse : bool
+        Whether a name is given to another value after its last use.
 
     Raises
     ------
     TypeError
         The graph calls a function that `expressions` lacks.
     """
+    literal = literal or _literal
     *nodes, output = module.graph.nodes
     inputs = [node for node in nodes if node.op == "placeholder"]
     uses = Counter(operand for node in (*nodes, output) for operand in _operands(node))
@@ -169,10 +180,10 @@ def listing(module: fx.GraphModule, expressions: Mapping[Callable[..., Any], str
         if (
             node.target is torch.full_like
         ):  # numpy takes numbers wherever the graph has this, except as outputs
-            text[node], names[node] = _literal(node.args[1]), []
+            text[node], names[node] = literal(node.args[1]), []
             continue
         operands = _operands(node)
-        expression = _expression(node, text, expressions)
+        expression = _expression(node, text, expressions, literal)
         read = [name for operand in operands for name in names[operand]]
         depth[node] = 1 + max(depth[operand] for operand in operands)
         if uses[node] == 1 and depth[node] < MAX_DEPTH and next(iter(node.users)).target not in repeated:
@@ -180,7 +191,7 @@ def listing(module: fx.GraphModule, expressions: Mapping[Callable[..., Any], str
             continue
         for name in read:
             pending[name] -= 1
-            if pending[name] == 0:
+            if pending[name] == 0 and reuse:
                 free.append(name)
         name = free.pop() if free else f"t{len(pending)}"
         body.append(f"{name} = {expression}")
@@ -191,7 +202,7 @@ def listing(module: fx.GraphModule, expressions: Mapping[Callable[..., Any], str
         inputs=[text[node] for node in inputs],
         body=body,
         outputs=[
-            _expression(node, text, expressions) if node.target is torch.full_like else text[node]
+            _expression(node, text, expressions, literal) if node.target is torch.full_like else text[node]
             for node in results
         ],
     )
@@ -226,8 +237,13 @@ def _literal(value: Any) -> str:
     return repr(float(value))  # inf and nan are names that the compiled functions know
 
 
-def _expression(node: fx.Node, text: Mapping[fx.Node, str], expressions: Mapping[Any, str]) -> str:
-    args = (text[a] if isinstance(a, fx.Node) else _literal(a) for a in node.args)
+def _expression(
+    node: fx.Node,
+    text: Mapping[fx.Node, str],
+    expressions: Mapping[Any, str],
+    literal: Callable[[Any], str],
+) -> str:
+    args = (text[a] if isinstance(a, fx.Node) else literal(a) for a in node.args)
     return expressions[node.target].format(*args)
 
 

@@ -59,15 +59,15 @@ _ROUNDS = 10
 
 # Minimax in relative error (Lawson's algorithm): -2 log(m) = s P(s^2) with s = (m - 1)/(m + 1) and m in
 # [1/sqrt 2, sqrt 2], error 3e-9; sin(pi t / 2) = t Q(t^2) with |t| <= 1, error 7e-9.
-_LOG = (-3.9999999972288864, -1.3333363274363987, -0.7994951359506005, -0.5985302815920738)
-_SINE = (
+LOG = (-3.9999999972288864, -1.3333363274363987, -0.7994951359506005, -0.5985302815920738)
+SINE = (
     1.5707963200919848,
     -0.6459637612910584,
     0.07968992686443983,
     -0.004674157492491538,
     0.00015167853000698115,
 )
-_SQRT_HALF_BITS = 0x3F35_04F3  # float32(1/sqrt 2), the lower end of m
+SQRT_HALF_BITS = 0x3F35_04F3  # float32(1/sqrt 2), the lower end of m
 
 
 def split_seed(seed: int) -> tuple[int, int]:
@@ -248,14 +248,14 @@ def normals_from_bits(
 
     # x = m 2**exponent with m in [1/sqrt 2, sqrt 2): near u = 1 the exponent's term is 0 and nothing cancels
     bits = x.view(torch.int32)
-    exponent = (bits - _SQRT_HALF_BITS) >> 23
+    exponent = (bits - SQRT_HALF_BITS) >> 23
     m = (bits - (exponent << 23)).view(torch.float32)
     s = (m - 1.0) / (m + 1.0)
-    r = torch.sqrt(_horner(s * s, _LOG) * s + (exponent - 32).to(dtype) * (-2.0 * math.log(2.0)))
+    r = torch.sqrt(_horner(s * s, LOG) * s + (exponent - 32).to(dtype) * (-2.0 * math.log(2.0)))
 
-    sine = _horner(t * t, _SINE) * t
+    sine = _horner(t * t, SINE) * t
     complement = 1.0 - torch.abs(t)
-    cosine = _horner(complement * complement, _SINE) * complement
+    cosine = _horner(complement * complement, SINE) * complement
     cosine = (cosine.view(torch.int32) ^ (signed & -0x8000_0000)).view(torch.float32)
     return r * cosine, r * sine
 

@@ -23,6 +23,7 @@ Memory: 8 (state_dim + 1) bytes a path for the pool at double precision, and the
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -31,20 +32,24 @@ from torch import Tensor
 
 from samdyn.compute.checks import Array
 from samdyn.compute.memory import halving
-from samdyn.compute.random import STEPS_PER_BLOCK, normal_block, spare_uniform, split_seed
+from samdyn.compute.native import CompilationError
+from samdyn.compute.random import STEPS_PER_BLOCK, split_seed
+from samdyn.compute.tracing import NotTraceable
 from samdyn.ensemble.checkpoint import Checkpoint
 from samdyn.ensemble.coefficients import Coefficients, Values
-from samdyn.ensemble.kernel import ExitTest, Kernel, advance_block, block_function, compiled_kernel
+from samdyn.ensemble.kernel import ExitTest
+from samdyn.ensemble.native_sweep import native_sweep
 from samdyn.ensemble.replay import Exits, Finish, Notes, replay
 from samdyn.ensemble.step import Stepper
+from samdyn.ensemble.torch_sweep import Sweep, torch_sweep
 
 # paths to a call: more repay the overhead of a compiled one; an eager one has more arrays in the cache
 TILE, COMPILED_TILE = 1 << 14, 1 << 16
 SWEEP = 16
 REPLAY = 1 << 16
 
-# of each block of a sweep: its number, and the coefficients of its four steps
-SweepValues = Sequence[tuple[Tensor, tuple[Values, ...]]]
+# of each block of a sweep the coefficients of its four steps
+SweepValues = Sequence[Sequence[Values]]
 
 
 def first_exits(
@@ -95,11 +100,9 @@ def first_exits(
     n_steps = max(coefficients.n_steps)
     limits = coefficients.limits(np.arange(first_row, first_row + len(starts)))
     result = Exits.of(len(starts), stepper.dim, n_steps)
-    kernel: Kernel = compiled_kernel(stepper, test) if compile else block_function(stepper, test)
-    plain = None if compile or device.type != "cpu" else stepper.eager()
-    key_words = split_seed(seed)
-    key = (torch.tensor(key_words[0], device=device), torch.tensor(key_words[1], device=device))
-    step_length = coefficients.step_lengths(dtype, device)
+    words = split_seed(seed)
+    key = (torch.tensor(words[0], device=device), torch.tensor(words[1], device=device))
+    advance = _sweep(stepper, test, coefficients, device, dtype, words, compile)
     constant = None if coefficients.scheduled else coefficients.block(0, dtype, device)
     notes = Notes()
     if checkpoint is not None and checkpoint.meta is not None:
@@ -111,28 +114,8 @@ def first_exits(
         if checkpoint is not None:
             _save(checkpoint, block, pool, rows, notes, result)
 
-    def block_values(b: int) -> tuple[Tensor, tuple[Values, ...]]:
-        return torch.tensor(b, device=device), constant or coefficients.block(b, dtype, device)
-
-    def run_tile(piece: slice, values: SweepValues, gone: Tensor) -> None:
-        # copies, for torch.compile would compile anew for views
-        state, row, left = tuple(x[piece].clone() for x in pool), rows[piece].clone(), gone[piece]
-        path, own = coefficients.paths(row), coefficients.of_rows(row)
-        dt = own(step_length)
-        noise = _sweep_noise(plain, test, key, path, block, len(values), dtype) if plain else None
-        for s, (index, four) in enumerate(values):
-            four = tuple(tuple(map(own, step)) for step in four)
-            if plain and noise:
-                following, code = advance_block(plain, test, state, *noise(s), four, dt)
-            else:
-                following, code = kernel(state, path, index, four, dt, key)
-            new = ((code > 0) & ~left).nonzero()[:, 0]
-            if len(new):
-                notes.add(torch.stack([x[new] for x in state]), row[new], block + s, code[new])
-                left[new] = True
-            state = following
-        for d, x in enumerate(state):
-            pool[d, piece] = x
+    def block_values(b: int) -> Sequence[Values]:
+        return constant or coefficients.block(b, dtype, device)
 
     def run_sweep(values: SweepValues) -> Tensor:
         """Advance the pool; which of its paths left."""
@@ -144,7 +127,8 @@ def first_exits(
         def attempt(size: int) -> None:
             notes.rewind(noted)  # what an attempt that ran out of memory left behind
             gone[a : a + wanted] = False
-            run_tile(slice(a, a + size), values, gone)
+            piece = slice(a, a + size)
+            advance(pool[:, piece], rows[piece], gone[piece], block, values, notes)
 
         while a < pool.shape[1]:
             noted, wanted = len(notes.rows), min(tile, pool.shape[1] - a)
@@ -170,8 +154,9 @@ def first_exits(
                 if coefficients.several:  # systems whose step limit is reached have no more to do
                     ended = limits[rows.cpu().numpy() - first_row] <= STEPS_PER_BLOCK * block
                     gone |= torch.from_numpy(ended).to(device)
-                if bool(gone.any()):
-                    pool, rows = pool[:, ~gone], rows[~gone]
+                inside = (~gone).nonzero()[:, 0]
+                if len(inside) < len(gone):
+                    pool, rows = pool.index_select(1, inside), rows[inside]
                 if checkpoint is not None and checkpoint.due():
                     _save(checkpoint, block, pool, rows, notes, result)
                 if progress is not None:
@@ -187,6 +172,27 @@ def first_exits(
     if checkpoint is not None and not interrupted:  # a finished job's file gives its result again
         _save(checkpoint, block, pool, rows, notes, result)
     return result
+
+
+def _sweep(
+    stepper: Stepper,
+    test: ExitTest,
+    coefficients: Coefficients,
+    device: torch.device,
+    dtype: torch.dtype,
+    key: tuple[int, int],
+    compile: bool,
+) -> Sweep:
+    """The function that advances a tile: compiled C++ on the CPU where it can be, else in torch."""
+    if compile and device.type == "cpu":
+        try:
+            return native_sweep(stepper, test, coefficients, dtype, key)
+        except NotTraceable:  # a region in which points are mapped
+            compile = False
+        except CompilationError as error:
+            warnings.warn(f"the step runs without being compiled: {error}", RuntimeWarning, stacklevel=2)
+            compile = False
+    return torch_sweep(stepper, test, coefficients, device, dtype, key, compile)
 
 
 def _save(
@@ -221,26 +227,3 @@ def _resume(
         raise checkpoint.damaged("the pool does not fit")
     checkpoint.meta = None
     return block, pool, rows
-
-
-def _sweep_noise(
-    stepper: Stepper,
-    test: ExitTest,
-    key: tuple[Tensor, Tensor],
-    path: Tensor,
-    block: int,
-    sweep: int,
-    dtype: torch.dtype,
-) -> Callable[[int], tuple[Sequence[Sequence[Tensor]], Tensor | None]]:
-    """The random numbers of a tile for a whole sweep, drawn at once: eager operations cost their
-    overhead, not their size.
-    """
-    blocks = torch.arange(block, block + sweep, device=path.device)[:, None]
-    k = stepper.n_normals
-    normals = normal_block(key, path, blocks, k, dtype) if k else [()] * STEPS_PER_BLOCK
-    uniforms = spare_uniform(key, path, blocks, dtype) if test.bridge else None
-
-    def at(s: int) -> tuple[Sequence[Sequence[Tensor]], Tensor | None]:
-        return [tuple(z[s] for z in step) for step in normals], None if uniforms is None else uniforms[s]
-
-    return at

@@ -30,7 +30,7 @@ from samdyn.compute.vector import Coordinates
 from samdyn.ensemble.step import Stepper, combine
 
 COMPILE_FROM = 2e9
-_EXPONENT = -2.0 / math.log(2.0)
+EXPONENT = -2.0 / math.log(2.0)
 
 # state, path numbers, block number, coefficients of each of the four steps, dt, key -> state, exit code;
 # coefficients and dt are 0-d, or have an entry for each path
@@ -78,7 +78,7 @@ class ExitTest:
 
 def crossed(a: Tensor, c: Tensor, variance: Any) -> Tensor:
     """Probability that the bridge from inside, at distance a of a face, to distance c crosses the face."""
-    return power_of_two(torch.clamp(a * c * (_EXPONENT / variance), max=0.0))
+    return power_of_two(torch.clamp(a * c * (EXPONENT / variance), max=0.0))
 
 
 def block_function(stepper: Stepper, test: ExitTest) -> Kernel:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -21,7 +21,6 @@ from samdyn.ensemble.replay import Finish
 from samdyn.ensemble.step import Stepper, build_stepper
 from samdyn.escape.crossing import exit_probability, projected_variance
 from samdyn.escape.exit_draw import finisher
-from samdyn.escape.faces import ComplementFace, Face, FunctionFace, UnionFace
 from samdyn.escape.regions import OpenSet
 from samdyn.systems.diffusion import Diffusion
 from samdyn.systems.map import Map
@@ -125,25 +124,12 @@ def forget(job: Job) -> None:
         _prepared.pop(job.key, None)
 
 
-def _functions(faces: Sequence[Face]) -> Iterator[FunctionFace]:
-    for face in faces:
-        if isinstance(face, FunctionFace):
-            yield face
-        elif isinstance(face, ComplementFace):
-            yield from _functions(face.faces)
-        elif isinstance(face, UnionFace):
-            for operand in face.operands:
-                yield from _functions(operand)
-
-
 def is_pointwise(job: Job) -> bool:
     """Whether a path's numbers are the same bits whichever paths are computed along with it: those of
     pointwise operations are, those of batched linear algebra need not be.
     """
     prepared = prepare(job)
-    return prepared.stepper.traced and all(
-        face.form is not None and face.gradient_form is not None for face in _functions(prepared.test.faces)
-    )
+    return prepared.stepper.traced and all(face.pointwise for face in prepared.test.faces)
 
 
 def _coefficients(job: Job, names: Sequence[str]) -> Coefficients:

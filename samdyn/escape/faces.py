@@ -81,6 +81,8 @@ class Face:
     """
 
     name: str
+    pointwise: bool = True
+    """Whether distance and normal are pointwise operations on separate coordinates."""
 
     def distance(self, x: Coordinates) -> Tensor:
         """Signed distance (n,), negative inside."""
@@ -170,6 +172,10 @@ class FunctionFace(Face):
             object.__setattr__(self, "gradient_form", both)
 
     @property
+    def pointwise(self) -> bool:  # type: ignore[override]
+        return self.form is not None and self.gradient_form is not None
+
+    @property
     def name(self) -> str:  # type: ignore[override]
         return f"{getattr(self.function, '__name__', type(self.function).__name__)}(x) = 0"
 
@@ -194,6 +200,10 @@ class UnionFace(Face):
     operands: tuple[tuple[Face, ...], ...]
     name: str = field(default="boundary of a union", compare=False)
 
+    @property
+    def pointwise(self) -> bool:  # type: ignore[override]
+        return all(face.pointwise for faces in self.operands for face in faces)
+
     def distance(self, x: Coordinates) -> Tensor:
         return reduce(torch.minimum, (largest(faces, x) for faces in self.operands))
 
@@ -208,6 +218,10 @@ class ComplementFace(Face):
 
     faces: tuple[Face, ...]
     name: str = field(default="boundary of a complement", compare=False)
+
+    @property
+    def pointwise(self) -> bool:  # type: ignore[override]
+        return all(face.pointwise for face in self.faces)
 
     def distance(self, x: Coordinates) -> Tensor:
         return -largest(self.faces, x)

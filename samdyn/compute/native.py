@@ -1,0 +1,130 @@
+"""C++ source to a loaded library.
+
+The compiler is $CXX, g++ or clang++, whichever is found first. A library is kept in the user's cache directory
+under the hash of all that it depends on: the source, the compiler and its version, the flags and the processor.
+A second process, or a second session, loads it in a millisecond; compiling takes about half a second.
+$SAMDYN_CACHE is a directory to keep them in instead.
+
+The file is written under another name and renamed, so that processes that compile the same source at the same
+time do not see each other's halves.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import hashlib
+import os
+import platform
+import shlex
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+__all__ = ["CompilationError", "compiler", "load_library"]
+
+# the instructions of this machine; square roots that set errno and traps would keep loops scalar
+FLAGS = (
+    "-std=c++17", "-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-fPIC", "-shared", "-w",
+)  # fmt: skip
+WIDEST = "-mprefer-vector-width=512"
+
+
+class CompilationError(RuntimeError):
+    """The compiler is there, but does not compile the source or what it makes cannot be loaded."""
+
+
+@functools.cache
+def compiler() -> tuple[str, ...] | None:
+    """The command of a C++ compiler, or None."""
+    named = shlex.split(os.environ.get("CXX", ""))
+    if named and shutil.which(named[0]):
+        return tuple(named)
+    return next(((name,) for name in ("g++", "clang++", "c++") if shutil.which(name)), None)
+
+
+@functools.lru_cache(maxsize=256)
+def load_library(source: str) -> ctypes.CDLL:
+    """The library that a C++ source defines, compiled or from the cache.
+
+    Parameters
+    ----------
+    source : str
+
+    Returns
+    -------
+    ctypes.CDLL
+        A call of its functions does not hold Python's interpreter lock.
+
+    Raises
+    ------
+    CompilationError
+
+    Examples
+    --------
+    >>> answer = load_library('extern "C" int answer() { return 42; }').answer  # doctest: +SKIP
+    """
+    command = compiler()
+    if command is None:
+        raise CompilationError("there is no C++ compiler: install g++ or clang++, or set CXX")
+    identity = "\0".join([source, *command, *_flags(), _version(command), _processor()])
+    name = hashlib.sha256(identity.encode()).hexdigest()[:32] + ".so"
+    path = _directory() / name
+    if not path.exists():
+        _compile(command, source, path)
+    try:
+        return ctypes.CDLL(str(path))
+    except OSError as error:
+        raise CompilationError(f"the compiled library cannot be loaded: {error}") from error
+
+
+def _compile(command: tuple[str, ...], source: str, path: Path) -> None:
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        made, text = Path(folder) / "made.so", Path(folder) / "source.cpp"
+        text.write_text(source, encoding="utf-8")
+        done = subprocess.run(
+            [*command, *_flags(), str(text), "-o", str(made), "-lm"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            raise CompilationError(f"{shlex.join(command)} failed: {done.stderr.strip()[:2000]}")
+        os.replace(made, path)
+
+
+def _flags() -> tuple[str, ...]:
+    return (*FLAGS, WIDEST) if platform.machine() in ("x86_64", "AMD64") else FLAGS
+
+
+@functools.cache
+def _version(command: tuple[str, ...]) -> str:
+    return subprocess.run([*command, "--version"], capture_output=True, text=True, check=False).stdout
+
+
+@functools.cache
+def _processor() -> str:
+    """What tells the instruction set of this processor: a cache may be shared by different machines."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    told = ("model name", "flags", "Features", "CPU part")
+    return "\n".join(dict.fromkeys(line for line in lines if line.startswith(told)))
+
+
+@functools.cache
+def _directory() -> Path:
+    """Where libraries are kept: a directory that nobody else can write to."""
+    base = os.environ.get("SAMDYN_CACHE")
+    if base is None:
+        base = os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "samdyn")
+    path = Path(base)
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if hasattr(os, "getuid") and path.stat().st_uid == os.getuid() and os.access(path, os.W_OK | os.X_OK):
+            return path
+    except OSError:
+        pass
+    return Path(tempfile.mkdtemp(prefix="samdyn-"))

@@ -1,0 +1,225 @@
+"""The compiled sweep of the CPU: some blocks of four steps of many paths as one C++ loop.
+
+The step of the system and the distances to the faces of the region are traced to pointwise operations and printed
+as C++ (`samdyn.compute.cpp`); `sweep.hpp` is the loop around them:
+
+1. A register's worth of paths (16 with AVX-512 in single precision) is advanced through all blocks of the sweep
+   before the next: nothing but its state at both ends goes through memory. The random numbers are those of the
+   other kernels to rounding.
+2. Exits are tested as in `samdyn.ensemble.kernel`. The distances at the end of a step are those at the start of
+   the next. With several faces the probability that the path left is that of the face with the largest exponent,
+   one exponential, where all other crossing probabilities are below 2^-40 for all paths of the register.
+3. A path that leaves is noted with its state at the start of the block.
+
+A coefficient that is the same for all paths is a scalar, and what depends on such coefficients alone is computed
+once. One library serves a system's structure and a kind of region; it is compiled in about half a second and kept
+on disk (`samdyn.compute.native`). A call does not hold Python's interpreter lock, so that threads run side by
+side.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+from collections.abc import Callable, Sequence
+from importlib import resources
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from samdyn.compute.cpp import cpp_function, lanes_header
+from samdyn.compute.native import load_library
+from samdyn.compute.random import STEPS_PER_BLOCK
+from samdyn.compute.tracing import NotTraceable, coordinate_form
+from samdyn.compute.vector import Coordinates
+from samdyn.ensemble.coefficients import Coefficients, Values
+from samdyn.ensemble.kernel import EXPONENT, ExitTest
+from samdyn.ensemble.replay import Notes
+from samdyn.ensemble.step import Stepper, combine
+
+UNROLLED = 60  # statements of a step above which the four steps of a block stay a loop
+
+
+def native_sweep(
+    stepper: Stepper, test: ExitTest, coefficients: Coefficients, dtype: torch.dtype, key: tuple[int, int]
+) -> Callable[..., None]:
+    """The function that advances a tile of the pool.
+
+    Parameters
+    ----------
+    stepper, test : Stepper, ExitTest
+    coefficients : Coefficients
+    dtype : torch.dtype
+        Of the states: float32 or float64.
+    key : tuple of int
+        The two words of the seed.
+
+    Returns
+    -------
+    callable
+        See `samdyn.ensemble.torch_sweep.torch_sweep`.
+
+    Raises
+    ------
+    NotTraceable
+        The step or the region has no pointwise form.
+    CompilationError
+    """
+    cpu = torch.device("cpu")
+    dt = coefficients.step_lengths(dtype, cpu)
+    # a scheduled coefficient may be the same for all systems in one step and not in the next
+    mixed = coefficients.scheduled and coefficients.several
+    own = tuple(mixed or value.ndim > 0 for value in coefficients.step(0, dtype, cpu))
+    function = _compiled(stepper, test, dtype, (*own, dt.ndim > 0), coefficients.scheduled)
+
+    def sweep(
+        pool: Tensor, rows: Tensor, gone: Tensor, block: int, values: Sequence[Sequence[Values]], notes: Notes
+    ) -> None:
+        n = len(rows)
+        table, strides = _table(coefficients, values, dt, rows)
+        path = coefficients.paths(rows)
+        noted, states = np.empty((3, n), dtype=np.int64), torch.empty((len(pool), n), dtype=dtype)
+        count = function(
+            n, path.data_ptr(), _pointers([x.data_ptr() for x in pool]), gone.data_ptr(),
+            _pointers([value.data_ptr() for value in table]), (ctypes.c_int64 * len(strides))(*strides),
+            block, len(values), *key, *(row.ctypes.data for row in noted), states.data_ptr(),
+        )  # fmt: skip
+        if count:
+            place, blocks, codes = torch.from_numpy(noted[:, :count].copy())
+            notes.add(states[:, :count].clone(), rows[place], blocks, codes)
+
+    return sweep
+
+
+def _pointers(addresses: Sequence[int]) -> ctypes.Array[ctypes.c_void_p]:
+    return (ctypes.c_void_p * len(addresses))(*addresses)
+
+
+def _table(
+    coefficients: Coefficients, values: Sequence[Sequence[Values]], dt: Tensor, rows: Tensor
+) -> tuple[list[Tensor], list[int]]:
+    """Each coefficient and dt, over the steps if there is a schedule and over the rows where these differ; and
+    the distance from step to step.
+    """
+    systems = rows // coefficients.n_paths if coefficients.several else rows
+
+    def over_rows(value: Tensor) -> Tensor:
+        return value[systems] if value.ndim else value
+
+    if not coefficients.scheduled:
+        table = [over_rows(value) for value in (*values[0][0], dt)]
+        return table, [0] * len(table)
+    table, count = [], len(coefficients.at)
+    for column in zip(*(step for four in values for step in four), strict=True):
+        over_systems = torch.stack([value.expand(count) for value in column])
+        table.append(over_systems[:, systems].contiguous() if coefficients.several else over_systems)
+    return [*table, over_rows(dt)], [*(value.stride(0) for value in table), 0]
+
+
+@functools.lru_cache(maxsize=64)
+def _compiled(
+    stepper: Stepper, test: ExitTest, dtype: torch.dtype, own: tuple[bool, ...], scheduled: bool
+) -> Callable[..., int]:
+    """The function `sweep` of the library for a system's structure and a kind of region.
+
+    Parameters
+    ----------
+    own : tuple of bool
+        Of the coefficients and of dt: whether each path has its own.
+    scheduled : bool
+        Whether coefficients differ from step to step.
+    """
+    if not stepper.traced or not all(face.pointwise for face in test.faces):
+        raise NotTraceable("the step or the region has no pointwise form")
+    function: Callable[..., int] = load_library(_source(stepper, test, dtype, own, scheduled)).sweep
+    pointer, integer = ctypes.c_void_p, ctypes.c_int64
+    function.restype = integer  # type: ignore[attr-defined]
+    function.argtypes = [  # type: ignore[attr-defined]
+        integer, pointer, pointer, pointer, pointer, pointer, integer, integer, ctypes.c_uint32, ctypes.c_uint32,
+        pointer, pointer, pointer, pointer,
+    ]  # fmt: skip
+    return function
+
+
+def _source(
+    stepper: Stepper, test: ExitTest, dtype: torch.dtype, own: Sequence[bool], scheduled: bool
+) -> str:
+    state, k, n_faces = stepper.state_dim, stepper.n_normals, len(test.faces)
+    names = [*(f"v{i}" for i in range(len(own) - 1)), "dt"]
+    step = cpp_function(
+        coordinate_form(_step(stepper, test), state + k + len(names)),
+        "step",
+        [
+            *(f"x[{i}]" for i in range(state)),
+            *(f"z[{i}]" for i in range(k)),
+            *(f"c.{name}" for name in names),
+        ],
+        "const Vector *x, const Vector *z, const Values &c, Vector *y, Vector *factor",
+        [*(f"y[{i}]" for i in range(state)), *(f"factor[{i}]" for i in range(n_faces if test.bridge else 0))],
+    )
+
+    def distances(x: Tensor) -> Tensor:
+        at = Coordinates(x.unbind(0))
+        return torch.stack([face.distance(at) for face in test.faces])
+
+    numbers = {"STATE": state, "NORMALS": k, "FACES": n_faces}
+    switches = {"BRIDGE": test.bridge, "SCHEDULED": scheduled}
+    fields = [f"{'Vector' if each else 'REAL'} {name};" for name, each in zip(names, own, strict=True)]
+    loads = [
+        f"{name} = ::load<Vector>(from[{i}] + step * strides[{i}] + i, rest);"
+        if each
+        else f"{name} = from[{i}][step * strides[{i}]];"
+        for i, (name, each) in enumerate(zip(names, own, strict=True))
+    ]
+    unroll = f'_Pragma("GCC unroll {STEPS_PER_BLOCK}")' if step.count("\n") < UNROLLED else ""
+    lines = [
+        lanes_header(dtype),
+        *(f"constexpr int {name} = {value};" for name, value in numbers.items()),
+        *(f"constexpr bool {name} = {str(value).lower()};" for name, value in switches.items()),
+        f"#define UNROLL {unroll}",
+        "struct Values {",
+        *("  " + line for line in fields),
+        "  INLINE_MEMBER void load(const REAL *const *from, const int64_t *strides, int64_t step, int64_t i,",
+        "                          int64_t rest) {",
+        *("    " + line for line in loads),
+        "  }",
+        "};",
+        step,
+        cpp_function(
+            coordinate_form(distances, stepper.dim),
+            "distances",
+            [f"x[{i}]" for i in range(stepper.dim)],
+            "const Vector *x, Vector *d",
+            [f"d[{i}]" for i in range(n_faces)],
+        ),
+        resources.files("samdyn.ensemble").joinpath("sweep.hpp").read_text(encoding="utf-8"),
+    ]
+    return "\n".join(lines)
+
+
+def _step(stepper: Stepper, test: ExitTest) -> Callable[[Tensor], Tensor]:
+    """From state, normals, coefficients and dt: the next state, and, with the bridge, for each face the factor of
+    the distances at both ends in the exponent (to the base 2) of the crossing probability.
+    """
+    state, k = stepper.state_dim, stepper.n_normals
+
+    def step(v: Tensor) -> Tensor:
+        parts = v.unbind(0)
+        x, z, values, dt = (
+            Coordinates(parts[:state]),
+            parts[state : state + k],
+            parts[state + k : -1],
+            parts[-1],
+        )
+        if not stepper.continuous:
+            return torch.stack(tuple(stepper.iterate(x, z, values)))
+        drift, columns = stepper.local(x, values)
+        noise, root = combine(columns, z), torch.sqrt(dt)
+        following = [a + dt * b + root * s for a, b, s in zip(x, drift, noise, strict=True)]
+        if not test.bridge:
+            return torch.stack(following)
+        _, variances = test.geometry(Coordinates(x[: stepper.dim]), columns, dt)
+        return torch.stack([*following, *(EXPONENT / variance for variance in variances)])
+
+    return step
