@@ -189,7 +189,9 @@ class _Leg:
             a = self.cuts[i][0]
             self.paths[k : k + n], self.room[:, k : k + n] = self.paths[a : a + n], self.room[:, a : a + n]
             k += n
-        paths, states = self.paths[:k].copy(), self.room[:, :k].copy()
+        paths, states = self.paths[:k], self.room[:, :k]
+        if k < len(self.paths) // 2:  # or else the copy takes more than what it would free
+            paths, states = paths.copy(), states.copy()
         old = self.followed
         if old.ahead_states is not None:
             paths = np.concatenate([paths, old.ahead])
