@@ -13,13 +13,14 @@ from samdyn.basin.boundary import (
     uncertainty_exponent,
 )
 from samdyn.basin.continuation import BasinContinuation, basin_continuation
-from samdyn.basin.edges import EdgeState, Kick, boundary_pairs, edge_state, smallest_kick
+from samdyn.basin.edges import EdgeState, boundary_pairs, edge_state
 from samdyn.basin.fractions import Fraction, wilson_interval
 from samdyn.basin.matching import match_attractors, tipping_probabilities
 from samdyn.basin.morse_continuation import MorseContinuation, match_sets, morse_continuation
 from samdyn.basin.morse_graph import MorseGraph, morse_graph
 from samdyn.basin.rate_graph import rate_graph
 from samdyn.basin.sampling import BasinFractions, basin_fractions
+from samdyn.basin.smallest_kick import Kick, smallest_kick
 
 __all__ = [
     "Attractor",

@@ -1,10 +1,13 @@
 """The basin graph: attractors, joined through the saddles or edge states between their basins.
 
 1. Two attractors are joined where cells of their basins touch.
-2. The point that joins them is the saddle (in one dimension: the repelling point) of least loss whose
-   unstable directions lead to one each: the system's fixed points are pushed a little either way along them
-   and followed. Where there is none, it is the edge state (`samdyn.basin.edges.edge_state`), which may be a
-   cycle or a kink of the boundary.
+2. The point that joins them is a fixed point with one unstable direction (a saddle; in one dimension any that
+   repels) that leads to one of them either way: the system's fixed points are pushed a little along it and
+   followed. Of several the one of least loss counts, or of least distance where there is no loss. Where there
+   is none, it is the edge state (`samdyn.basin.edges.edge_state`), which may be a cycle, of which the point
+   of least loss counts, or a kink of the boundary. If that lies between other basins, the two are not joined:
+   their cells touch at isolated points, along a layer thinner than a cell, or along a stretch of boundary
+   from which everything goes to the corner with a third basin.
 3. Barriers are differences of the loss, and the least action from the attractor to that point
    (`samdyn.escape.minimum_action`): the exponent of the rate, exp(-action), for a Diffusion; for a Map or a
    Flow that of a flow with unit noise.
@@ -15,6 +18,7 @@ With a Diffusion the graph can carry rates (`rate_graph`).
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterable
 from typing import Any
 
 import networkx as nx
@@ -51,8 +55,9 @@ def basin_graph(basins: Basins, *, action: bool = True) -> nx.Graph:
     networkx.Graph
         Nodes are the ids of the attractors, with `position` (dim,), `kind`, `name`, `fraction` (with Wilson
         interval) and `loss` (nan without a landscape). Edges have `position` (dim,) of the saddle or edge
-        state, `kind` ("saddle", "hallucinated", "fixed point", "edge state", ...), `loss`, and for either
-        end a dict by id: `barrier` (rise of the loss), `distance`, and `action` (where asked for).
+        state, `kind` ("saddle", "hallucinated", ... of a fixed point, else "edge state", "edge cycle", or
+        "edge track" if it did not settle), `loss`, and for either end a dict by id: `barrier` (rise of the
+        loss), `distance`, and `action` (where asked for).
 
     Raises
     ------
@@ -93,16 +98,17 @@ def basin_graph(basins: Basins, *, action: bool = True) -> nx.Graph:
     mover = _mover(system) if action else None
     near = 1e-3 * float(np.linalg.norm(basins.box[:, 1] - basins.box[:, 0]))
     for a, b in touching:
-        point = min(joining.get(frozenset((a, b)), ()), key=lambda p: _loss(system, p.x), default=None)
-        if point is not None:
+        ends = {k: graph.nodes[k]["position"] for k in (a, b)}
+        points = joining.get(frozenset((a, b)), ())
+        if points:
+            point = min(points, key=lambda p: _height(system, np.asarray(p.x), ends.values()))
             position, kind = np.asarray(point.x), str(point.kind)
         else:
-            edge = _edge_state(basins, a, b)
             known = [np.asarray(p.x) for pair in joining.values() for p in pair]
-            if edge is None or any(np.linalg.norm(edge - x) < near for x in known):
-                continue  # they meet at isolated points only: the boundary there belongs to another pair
-            position, kind = edge, "edge state"
-        ends = {k: graph.nodes[k]["position"] for k in (a, b)}
+            edge = _edge_state(basins, a, b)
+            if edge is None or any(np.linalg.norm(edge[0] - x) < near for x in known):
+                continue  # the boundary there belongs to another pair
+            position, kind = edge
         loss = _loss(system, position)
         data: dict[str, Any] = {
             "position": position,
@@ -130,14 +136,24 @@ def _mover(system: Any) -> Diffusion | Flow | None:
     return None
 
 
-def _edge_state(basins: Basins, a: int, b: int) -> Array | None:
-    """The edge state between two basins; None where cells of a noisy system touch by chance."""
+def _height(system: Any, x: Array, ends: Iterable[Array]) -> float:
+    """What the lowest of several passes has least of: the loss, or the way to it."""
+    return sum(float(np.linalg.norm(x - y)) for y in ends) if system.landscape is None else _loss(system, x)
+
+
+def _edge_state(basins: Basins, a: int, b: int) -> tuple[Array, str] | None:
+    """The edge state between two basins and its kind; None if others meet there."""
     try:
-        return edge_state(basins, a, b).x
+        edge = edge_state(basins, a, b)
     except ValueError:
         if basins.probabilities is None:
             raise
+        return None  # cells of a noisy system that touch by chance
+    if edge.labels != (a, b):
         return None
+    lowest = min(edge.points, key=lambda x: _loss(basins.system, x))
+    kind = "edge track" if not edge.converged else "edge cycle" if len(edge.points) > 1 else "edge state"
+    return lowest, kind
 
 
 def _touch(basins: Basins, a: int, b: int) -> bool:
@@ -151,35 +167,41 @@ def _touch(basins: Basins, a: int, b: int) -> bool:
 
 
 def _joining_points(basins: Basins) -> dict[frozenset[int], list[FixedPoint]]:
-    """Fixed points that, pushed either way along an unstable direction, go to two different attractors."""
+    """Fixed points that, pushed either way along their unstable direction, go to two different attractors."""
     system, box = basins.system, basins.box
     assert system is not None  # checked by the caller
     if isinstance(system, Diffusion):
         system = as_flow(system)
-    candidates = [
-        point for point in fixed_points(system, box) if point.stability in ("saddle", "repelling", "marginal")
-    ]
+    found = fixed_points(system, box)
     diagonal = float(np.linalg.norm(box[:, 1] - box[:, 0]))
     starts, owners = [], []
-    for i, point in enumerate(candidates):
-        for direction in _unstable_directions(system, np.asarray(point.x)):
-            starts += [point.x + NUDGE * diagonal * direction, point.x - NUDGE * diagonal * direction]
-            owners.append(i)
+    for point in found:
+        x = np.asarray(point.x)
+        direction = _unstable_direction(system, x)
+        if direction is not None:
+            starts += [x + NUDGE * diagonal * direction, x - NUDGE * diagonal * direction]
+            owners.append(point)
     result: dict[frozenset[int], list[FixedPoint]] = {}
     if starts:
         ends = basins.label_at(np.array(starts)).reshape(-1, 2)
-        for i, (one, other) in zip(owners, ends.tolist(), strict=True):
+        for point, (one, other) in zip(owners, ends.tolist(), strict=True):
             if one > 0 and other > 0 and one != other:
-                result.setdefault(frozenset((one, other)), []).append(candidates[i])
+                result.setdefault(frozenset((one, other)), []).append(point)
     return result
 
 
-def _unstable_directions(system: Any, x: Array) -> list[Array]:
-    """Real eigenvectors of the unstable eigenvalues at a fixed point; none where the field jumps."""
+def _unstable_direction(system: Any, x: Array) -> Array | None:
+    """The eigenvector of the one unstable eigenvalue at a fixed point; None if there are more, or none.
+
+    A boundary of basins is of one dimension less than the space: the stable manifold of a point with one
+    unstable direction. Where the field jumps there is no Jacobian, and no direction.
+    """
     jacobian = np.asarray(system.jacobian(x))
     if not np.isfinite(jacobian).all():
-        return []
+        return None
     values, vectors = np.linalg.eig(jacobian)
-    growth = np.abs(values) - 1 if isinstance(system, Map) else values.real
-    chosen = vectors[:, (growth > 0) & (np.abs(values.imag) < 1e-12)].real
-    return list((chosen / np.linalg.norm(chosen, axis=0)).T)
+    unstable = np.flatnonzero(np.abs(values) > 1 if isinstance(system, Map) else values.real > 0)
+    if len(unstable) != 1:
+        return None
+    direction: Array = vectors[:, unstable[0]].real
+    return direction / np.linalg.norm(direction)

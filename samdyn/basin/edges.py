@@ -1,69 +1,38 @@
-"""From one basin into another: the smallest kick out of an attractor, and the edge state on a boundary.
+"""The edge state between two basins: where the dynamics on their common boundary goes.
 
-Smallest kick
--------------
-1. The nearest cells of other basins to points of the attractor give directions.
-2. Along each, the first point that goes elsewhere is found by repeated division into `N_PARTS` parts.
-3. From the best, directions are varied at random with shrinking spread, `N_ROUNDS` times.
-The result is an upper bound: the kick does lead out, but a shorter one in a direction not tried may.
-
-Edge state
-----------
 1. Two points on either side of the boundary, from neighbouring cells, are brought together by repeated
    division of the line between them, to `bisection` of the box.
 2. Both are followed until they are `divergence` of the box apart, and brought together again.
-3. This ends when the middle of the pair, brought together, has moved by less than `tolerance` of the box from
-   one round to the next, `PATIENCE` times; or, on a boundary whose edge state is no fixed point, after
-   `max_rounds`.
+3. This ends when the middle of the pair, brought together, has moved by less than `tolerance` of the box
+   from one round to the next, `PATIENCE` times: the edge state is a fixed point. Or when it has come back to
+   within that of the point of an earlier round, `RETURNS` times in a row: the edge state is a cycle, or what
+   looks like one. Or after `max_rounds`.
+
+If a third basin appears between the two sides on the way, the side of `b` becomes one of that: the labels of
+the result say so. Then the two basins meet along a thin layer of the third one only.
 
 References
 ----------
-Skufca, Yorke & Eckhardt, Phys. Rev. Lett. 96 (2006) 174101, for edge tracking. Halekotte & Feudel,
-Scientific Reports 10 (2020) 11783, for the smallest kick.
+Skufca, Yorke & Eckhardt, Phys. Rev. Lett. 96 (2006) 174101.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
-from scipy.spatial import cKDTree
 
 from samdyn.basin.basins import Basins
-from samdyn.basin.motion import build_motion
+from samdyn.basin.course import motion_of, quiet_motion
+from samdyn.basin.motion import Motion
 from samdyn.compute import checks
 from samdyn.compute.checks import Array
 from samdyn.systems.diffusion import Diffusion
 
-N_PARTS = 16
-N_ROUNDS, N_DIRECTIONS = 8, 64
-PATIENCE = 3
-
-
-@dataclass(frozen=True)
-class Kick:
-    """A displacement that takes an attractor's point into another basin.
-
-    Attributes
-    ----------
-    start, end : ndarray, shape (dim,)
-        A point of the attractor, and where the kick leads: just inside the other basin.
-    distance : float
-        Length of the kick.
-    error : float
-        How much shorter it could be along the same direction.
-    origin, label : int
-        The attractor, and where the kicked point goes.
-    """
-
-    start: Array
-    end: Array
-    distance: float
-    error: float
-    origin: int
-    label: int
+N_PARTS = 128  # a call for many points costs little more than one for a few
+PATIENCE, RETURNS = 3, 8
+N_PAIRS, MOST_STEPS = 256, 100
 
 
 @dataclass(frozen=True)
@@ -75,9 +44,12 @@ class EdgeState:
     x : ndarray, shape (dim,)
         The last point between the two sides.
     converged : bool
-        Whether it came to rest; if not, the edge state is no fixed point, or `max_rounds` was too small.
+        Whether it came to rest or back to points of its own; if not, the edge state is neither a fixed point
+        nor a cycle, or `max_rounds` was too small.
     labels : (int, int)
         Ends of the two sides.
+    points : ndarray, shape (k, dim)
+        The edge state: one point, or those that a path visits on a cycle; without convergence the last point.
     track : ndarray, shape (n_rounds, dim)
         Points of the boundary, one a round.
     """
@@ -85,10 +57,12 @@ class EdgeState:
     x: Array
     converged: bool
     labels: tuple[int, int]
+    points: Array = field(repr=False)
     track: Array = field(repr=False)
 
 
-def _check(basins: Basins, *ids: int) -> None:
+def check_known(basins: Basins, *ids: int) -> None:
+    """Refuse what is no Basins, or one without its system or these attractors."""
     if not isinstance(basins, Basins):
         raise TypeError(f"basins must be a Basins, got {basins!r}")
     if basins.course is None or basins.system is None:
@@ -96,102 +70,6 @@ def _check(basins: Basins, *ids: int) -> None:
     for i in ids:
         if i not in basins.attractors:
             raise ValueError(f"attractor must be one of {list(basins.attractors)}, got {i!r}")
-
-
-def smallest_kick(basins: Basins, attractor: int, target: int | None = None, *, seed: int = 0) -> Kick:
-    """The shortest displacement found from an attractor into another basin.
-
-    Parameters
-    ----------
-    basins : Basins
-    attractor : int
-        Where the kick starts; any of its points.
-    target : int, optional
-        The basin that it must reach (a reason below zero counts); any other by default.
-    seed : int
-        Of the random directions.
-
-    Returns
-    -------
-    Kick
-
-    Raises
-    ------
-    ValueError
-        No such attractor, or no cell of another basin.
-
-    Examples
-    --------
-    >>> import samdyn as sd
-    >>> result = sd.basins(sd.Map(sd.landscapes.double_well(), sd.GD(), lr=0.1), [(-2, 2)], 100)
-    >>> round(sd.smallest_kick(result, 1).distance, 4)
-    1.0
-    """
-    _check(basins, attractor)
-    own = basins.attractors[attractor].points
-    other = basins.labels != attractor if target is None else basins.labels == target
-    cells = np.flatnonzero(other.ravel())
-    if target == attractor or len(cells) == 0:
-        raise ValueError(f"target must be another basin with cells in the box, got {target!r}")
-    # the nearest cells of all, without a tree over the whole grid in memory at once
-    tree = cKDTree(own)
-    nearest: list[tuple[Array, Array]] = []
-    for piece in np.array_split(cells, max(1, len(cells) // (1 << 18))):
-        distance, at = tree.query(basins.grid.points(piece))
-        few = np.argsort(distance)[:N_DIRECTIONS]
-        nearest.append((np.column_stack([distance[few], at[few]]), basins.grid.points(piece[few])))
-    table, ends = (np.concatenate(part) for part in zip(*nearest, strict=True))
-    order = np.argsort(table[:, 0])[:N_DIRECTIONS]
-    starts, ends = own[table[order, 1].astype(int)], ends[order]
-
-    def leads(x: Array) -> npt.NDArray[np.bool_]:
-        labels = basins.label_at(x)
-        return np.asarray(labels != attractor if target is None else labels == target)
-
-    rng = np.random.default_rng(seed)
-    length, width = _first_exits(starts, ends, leads)
-    best = int(np.argmin(length))
-    spread = 0.5
-    for _ in range(N_ROUNDS):
-        start, way = starts[best], ends[best] - starts[best]
-        unit = way / np.linalg.norm(way)
-        directions = unit + spread * rng.standard_normal((N_DIRECTIONS, len(unit)))
-        directions[0] = unit
-        directions /= np.linalg.norm(directions, axis=1, keepdims=True)
-        reach = length[best] + width[best]
-        new_starts = np.repeat(start[None], N_DIRECTIONS, axis=0)
-        new_ends = new_starts + reach * directions
-        new_length, new_width = _first_exits(new_starts, new_ends, leads)
-        starts, ends, length, width = new_starts, new_ends, new_length, new_width
-        best = int(np.argmin(length))
-        spread *= 0.5
-    unit = (ends[best] - starts[best]) / np.linalg.norm(ends[best] - starts[best])
-    end = starts[best] + length[best] * unit
-    label = int(basins.label_at(end))
-    return Kick(starts[best], end, float(length[best]), float(width[best]), attractor, label)
-
-
-def _first_exits(
-    starts: Array, ends: Array, leads: Callable[[Array], npt.NDArray[np.bool_]]
-) -> tuple[Array, Array]:
-    """Distance from each start towards its end of the first point found that leads elsewhere (inf if none),
-    and the width that it is known to.
-    """
-    way = ends - starts
-    size = np.linalg.norm(way, axis=1)
-    low, high = np.zeros(len(starts)), np.full(len(starts), np.nan)
-    top = np.ones(len(starts))
-    for _ in range(5):
-        share = low[:, None] + (top - low)[:, None] * (np.arange(1, N_PARTS + 1) / N_PARTS)
-        x = starts[:, None] + share[:, :, None] * way[:, None]
-        out = leads(x)
-        found = out.any(axis=1)
-        first = out.argmax(axis=1)
-        rows = np.arange(len(starts))
-        high = np.where(found, share[rows, first], np.nan)
-        low = np.where(found, np.where(first > 0, share[rows, np.maximum(first - 1, 0)], low), low)
-        top = np.where(found, high, top)
-    return np.where(np.isnan(high), np.inf, high * size), (top - low) * size
 
 
 def boundary_pairs(basins: Basins, a: int, b: int) -> tuple[Array, Array]:
@@ -256,7 +134,9 @@ def edge_state(
     >>> bool(abs(sd.edge_state(result, 1, 2).x[0]) < 1e-5)
     True
     """
-    _check(basins, *(k for k in (a, b) if k > 0))
+    for name, label in (("a", a), ("b", b)):
+        checks.integer(name, label)
+    check_known(basins, *(k for k in (a, b) if k > 0))
     assert basins.course is not None
     system, course = basins.system, basins.course
     if course.scale.size != len(basins.box):
@@ -269,34 +149,58 @@ def edge_state(
         on_a, on_b = boundary_pairs(basins, a, b)
         if len(on_a) == 0:
             raise ValueError(f"a and b must be basins that touch on the grid, got {a!r} and {b!r}")
-        middle = np.argmin(np.linalg.norm(on_a - np.median(on_a, axis=0), axis=1))
-        one, two = on_a[middle], on_b[middle]
+        one, two = _middle_pair(basins, on_a, on_b, a, b)
     else:
+        if not isinstance(start, tuple | list) or len(start) != 2:
+            raise ValueError(f"start must be a pair of points, got {start!r}")
         one, two = (checks.points("start", x, len(basins.box)) for x in start)
     if int(basins.label_at(one)) != a or int(basins.label_at(two)) == a:
         raise ValueError("start must be a point that goes to a and one that does not")
-    stride = None if isinstance(system, Diffusion) else course.stride
-    assert system is not None
-    motion = build_motion(system, stride=stride, noisy=False, seed=0, box=basins.box)
-    numbers, track, still = np.arange(2), [], 0
+    # that of a drift takes strides of its own length; others are built already
+    motion = quiet_motion(course) if isinstance(system, Diffusion) else motion_of(course.without_noise())
+    near = tolerance * diagonal
+    track: list[Array] = []
+    still = returns = 0
     for _ in range(max_rounds):
         one, two = _together(basins, one, two, a, bisection * diagonal)
+        distance = np.linalg.norm(np.array(track).reshape(-1, len(one)) - (one + two) / 2, axis=1)
         track.append((one + two) / 2)
-        moved = np.linalg.norm(track[-1] - track[-2]) if len(track) > 1 else np.inf
-        still = still + 1 if moved <= tolerance * diagonal else 0
-        if still >= PATIENCE:
+        still = still + 1 if len(distance) and distance[-1] <= near else 0
+        returns = returns + 1 if (distance <= near).any() else 0
+        if still >= PATIENCE or returns >= RETURNS:
             break
-        pair = np.stack([one, two], axis=1)
-        for _ in range(100):
-            following = motion(pair, numbers, 0, 1)
-            if not np.isfinite(following).all():
-                break
-            pair = following
-            if np.linalg.norm(pair[:, 0] - pair[:, 1]) > divergence * diagonal:
-                break
-        one, two = pair[:, 0], pair[:, 1]
+        one, two = _apart(motion, one, two, divergence * diagonal)[:, -1]
+    converged = still >= PATIENCE or returns >= RETURNS
+    points = track[-1][None]
+    if converged:
+        # what looked still or came back from round to round may have moved in between
+        middles = _apart(motion, one, two, divergence * diagonal).mean(axis=0)
+        middles = middles[: max(1, len(middles) - 1)]  # the last pair is apart
+        apart = np.linalg.norm(middles[:, None] - middles, axis=2) > max(2 * near, 2 * divergence * diagonal)
+        points = middles[np.argmin(apart, axis=1) == np.arange(len(middles))]
     labels = basins.label_at(np.stack([one, two]))
-    return EdgeState(track[-1], still >= PATIENCE, (int(labels[0]), int(labels[1])), np.array(track))
+    return EdgeState(track[-1], converged, (int(labels[0]), int(labels[1])), points, np.array(track))
+
+
+def _apart(motion: Motion, one: Array, two: Array, width: float) -> Array:
+    """The paths (2, n, dim) of two points until they are further than `width` apart, or for MOST_STEPS."""
+    paths = [np.stack([one, two], axis=1)]
+    for _ in range(MOST_STEPS):
+        following = motion(paths[-1], np.arange(2), 0, 1)
+        if not np.isfinite(following).all():
+            break
+        paths.append(following)
+        if np.linalg.norm(following[:, 0] - following[:, 1]) > width:
+            break
+    return np.array(paths).transpose(2, 0, 1)
+
+
+def _middle_pair(basins: Basins, on_a: Array, on_b: Array, a: int, b: int) -> tuple[Array, Array]:
+    """The pair nearest to the middle of the boundary of which both sides go where the grid says."""
+    order = np.argsort(np.linalg.norm(on_a - np.median(on_a, axis=0), axis=1))[:N_PAIRS]
+    fits = (basins.label_at(on_a[order]) == a) & (basins.label_at(on_b[order]) == b)
+    chosen = order[int(np.argmax(fits))]
+    return on_a[chosen], on_b[chosen]
 
 
 def _together(basins: Basins, one: Array, two: Array, label: int, width: float) -> tuple[Array, Array]:

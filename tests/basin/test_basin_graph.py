@@ -44,6 +44,51 @@ def test_sam_joins_through_hallucinated_points() -> None:
         assert all(value > 0 for value in data["action"].values())
 
 
+@pytest.mark.slow
+def test_himmelblau_under_sam() -> None:
+    """At this learning rate pairs on a boundary hop about hallucinated points: the edge states are cycles.
+
+    Every edge lies between the two basins that it joins; cells that touch by chance join nothing.
+    """
+    found = sd.basins(sd.Map(sd.landscapes.himmelblau(), sd.SAM(0.5), lr=0.01), resolution=60)
+    graph = sd.basin_graph(found, action=False)
+    named = {k: data["name"] for k, data in graph.nodes(data=True)}
+    kinds = {frozenset((named[a], named[b])): data["kind"] for a, b, data in graph.edges(data=True)}
+    upper, left = "minimum (-2.805, 3.131)", "trapping saddle (-3.073, -0.08135)"
+    assert kinds[frozenset((upper, left))] == "edge cycle"
+    assert kinds[frozenset((upper, "trapping maximum (-0.2708, -0.923)"))] == "hallucinated"
+    assert frozenset((left, "trapping maximum (-0.2708, -0.923)")) not in kinds
+    rng = np.random.default_rng(0)
+    for a, b, data in graph.edges(data=True):
+        beside = data["position"] + 1e-4 * rng.standard_normal((40, 2))
+        assert set(found.label_at(beside).tolist()) == {a, b}
+
+
+def test_edge_cycle_and_a_system_without_a_loss() -> None:
+    """x grows away from 0 to -1 or 1; on x = 0 the other coordinate hops between -1/sqrt(2) and 1/sqrt(2)."""
+
+    def hop(w: torch.Tensor) -> torch.Tensor:
+        return torch.stack([w[0] + 0.5 * (w[0] - w[0] ** 3), -1.5 * w[1] + w[1] ** 3])
+
+    found = sd.basins(sd.Map.from_function(hop, 2), [(-1.4, 1.4), (-0.9, 0.9)], resolution=20)
+    left, right = (found.label_at([x, 0.1]).item() for x in (-1.0, 1.0))
+    edge = sd.edge_state(found, left, right)
+    assert edge.converged
+    assert edge.labels == (left, right)
+    assert np.abs(edge.points[:, 0]).max() < 1e-6
+    assert np.sort(edge.points[:, 1]) == pytest.approx([-(0.5**0.5), 0.5**0.5], abs=1e-6)
+    graph = sd.basin_graph(found, action=False)
+    (data,) = (d for _, _, d in graph.edges(data=True))
+    assert data["kind"] == "edge cycle"
+    assert np.isnan(data["loss"])
+    # at rest on the boundary in the end: one saddle
+    still = sd.Map.from_function(lambda w: hop(w) * torch.tensor([1.0, 0.5]), 2)
+    calm = sd.basins(still, [(-1.4, 1.4), (-0.9, 0.9)], resolution=20)
+    (data,) = (d for _, _, d in sd.basin_graph(calm, action=False).edges(data=True))
+    assert data["position"] == pytest.approx([0, 0], abs=1e-6)
+    assert len(sd.edge_state(calm, 1, 2).points) == 1
+
+
 def test_least_action_of_a_gradient_is_twice_the_barrier() -> None:
     path = sd.minimum_action(diffusion(WELL, sd.GD(), std=1.0), [-1.0], [0.0])
     assert path.action == pytest.approx(2 * 0.25 / 0.1, rel=1e-3)

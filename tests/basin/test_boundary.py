@@ -119,3 +119,7 @@ def test_edge_state_needs_a_boundary() -> None:
         sd.edge_state(found, 1, 2, start=([-1.0, 0.0], [-1.5, 0.0]))
     with pytest.raises(TypeError, match="basins must be"):
         sd.edge_state(3, 1, 2)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="a must be"):
+        sd.edge_state(found, "left", 2)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="start must be a pair"):
+        sd.edge_state(found, 1, 2, start=[-1.0, 0.0, 1.0])  # type: ignore[arg-type]
