@@ -18,6 +18,7 @@ from samdyn.basin import (
     Kick,
     MorseContinuation,
     MorseGraph,
+    WadaMerge,
     basin_continuation,
     basin_entropy,
     basin_fractions,
@@ -36,6 +37,7 @@ from samdyn.basin import (
     smooth_boundary_entropy,
     tipping_probabilities,
     uncertainty_exponent,
+    wada_merge,
     wilson_interval,
 )
 from samdyn.ensemble.trajectory import trajectory
@@ -249,6 +251,7 @@ __all__ = [
     "TwoCycle",
     "UnifiedSAM",
     "VirtualLoss",
+    "WadaMerge",
     "WarmStart",
     "WarmStartStudy",
     "attractors_1d",
@@ -325,6 +328,7 @@ __all__ = [
     "virtual_asymmetry",
     "virtual_gradient",
     "virtual_loss",
+    "wada_merge",
     "warm_start_study",
     "wilson_interval",
 ]

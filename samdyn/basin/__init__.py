@@ -21,6 +21,7 @@ from samdyn.basin.morse_graph import MorseGraph, morse_graph
 from samdyn.basin.rate_graph import rate_graph
 from samdyn.basin.sampling import BasinFractions, basin_fractions
 from samdyn.basin.smallest_kick import Kick, smallest_kick
+from samdyn.basin.wada import WadaMerge, wada_merge
 
 __all__ = [
     "Attractor",
@@ -34,6 +35,7 @@ __all__ = [
     "Kick",
     "MorseContinuation",
     "MorseGraph",
+    "WadaMerge",
     "basin_continuation",
     "basin_entropy",
     "basin_fractions",
@@ -52,5 +54,6 @@ __all__ = [
     "smooth_boundary_entropy",
     "tipping_probabilities",
     "uncertainty_exponent",
+    "wada_merge",
     "wilson_interval",
 ]

@@ -76,7 +76,8 @@ class BasinEntropy:
     n_boundary: int
 
 
-def _labels(basins: Any) -> AnyLabels:
+def integer_labels(basins: Any) -> AnyLabels:
+    """The labels of a `Basins`, or an array of integers as it is."""
     labels = np.asarray(getattr(basins, "labels", basins))
     if labels.dtype.kind not in "iu" or labels.ndim == 0 or labels.size == 0:
         raise ValueError(
@@ -93,7 +94,7 @@ def boundary_cells(basins: Any, distance: int = 1) -> npt.NDArray[np.bool_]:
     >>> boundary_cells(np.array([1, 1, 1, 2, 2])).astype(int)
     array([0, 0, 1, 1, 0])
     """
-    labels = _labels(basins)
+    labels = integer_labels(basins)
     size = 2 * min(checks.integer("distance", distance, at_least=1), max(labels.shape)) + 1
     high = ndimage.maximum_filter(labels, size, mode="nearest")
     low = ndimage.minimum_filter(labels, size, mode="nearest")
@@ -129,7 +130,7 @@ def uncertainty_exponent(basins: Any, distances: Sequence[int] | None = None) ->
     >>> round(float(uncertainty_exponent(half)), 6)
     1.0
     """
-    labels = _labels(basins)
+    labels = integer_labels(basins)
     if distances is None:
         distances = _doublings(min(n for n in labels.shape if n > 1) // 32, "distances")
     sizes = np.array([checks.integer("distances", r, at_least=1) for r in distances])
@@ -156,7 +157,7 @@ def box_dimension(basins: Any, sizes: Sequence[int] | None = None) -> Exponent:
     >>> round(float(box_dimension(half)), 6)
     1.0
     """
-    labels = _labels(basins)
+    labels = integer_labels(basins)
     if sizes is None:
         sizes = [2 * n for n in _doublings(min(n for n in labels.shape if n > 1) // 32, "sizes")]
     sides = np.array([checks.integer("sizes", r, at_least=1) for r in sizes])
@@ -184,7 +185,7 @@ def basin_entropy(basins: Any, size: int = 5) -> BasinEntropy:
     >>> round(basin_entropy(half, 10).entropy, 4)  # log 2
     0.6931
     """
-    boxes = _boxes(_labels(basins), checks.integer("size", size, at_least=1))
+    boxes = _boxes(integer_labels(basins), checks.integer("size", size, at_least=1))
     if len(boxes) == 0:
         raise ValueError(f"size must be at most the shortest side of the grid, got {size!r}")
     entropy = np.zeros(len(boxes))

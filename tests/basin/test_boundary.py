@@ -66,6 +66,53 @@ def test_bad_input(call: object, text: str) -> None:
         call()  # type: ignore[operator]
 
 
+# ---- Wada
+
+
+def test_wada_merge_on_stripes() -> None:
+    """Two straight boundaries are not one; a comb of three labels has its boundaries everywhere."""
+    stripes = np.repeat([[1, 2, 3]], 4, axis=1) * np.ones((12, 1), dtype=int)
+    assert float(sd.wada_merge(stripes, 1)) == float(sd.wada_merge(stripes, 2)) == 12 * 2 / 144
+    assert float(sd.wada_merge(stripes, 3)) == 12 / 144
+    assert float(sd.wada_merge(stripes, 4)) == 0
+    assert sd.wada_merge(stripes).distances.max() == 4
+    comb = np.tile([1, 2, 3], (12, 4))
+    assert float(sd.wada_merge(comb)) == 0
+    assert sd.wada_merge(comb).is_wada
+
+
+def newton(w: torch.Tensor) -> torch.Tensor:
+    """Newton's method for z^3 = 1, whose three basins have the Julia set as their common boundary."""
+    x, y = w[0], w[1]
+    r = 3 * (x * x + y * y) ** 2
+    return torch.stack([2 * x / 3 + (x * x - y * y) / r, 2 * y / 3 - 2 * x * y / r])
+
+
+def test_wada_basins_of_newtons_method() -> None:
+    fractal = sd.Map.from_function(newton, 2)
+    found = [sd.basins(fractal, [(-1.5, 1.5)] * 2, n, n_starts=32, far=1e6) for n in (200, 400, 800)]
+    assert all(set(np.unique(f.labels)) == {1, 2, 3} for f in found)
+    shares = [float(sd.wada_merge(f, 2)) for f in found]
+    assert shares[0] > shares[1] > shares[2]
+    assert shares[2] < 5e-4
+    assert max(sd.wada_merge(f).distances.max() for f in found) < 6
+    # four minima of gradient descent have boundaries in pairs: most of each lies far from the others
+    plain = sd.Map(sd.landscapes.himmelblau(), sd.GD(), lr=0.01)
+    apart = [sd.wada_merge(sd.basins(plain, resolution=n, n_starts=16), 2) for n in (60, 120)]
+    assert all(float(a) * n > 2 for a, n in zip(apart, (60, 120), strict=True))
+    assert all(a.distances.max() > n / 3 for a, n in zip(apart, (60, 120), strict=True))
+
+
+def test_wada_merge_refuses() -> None:
+    with pytest.raises(ValueError, match="at least three"):
+        sd.wada_merge(np.array([[1, 2]]))
+    with pytest.raises(ValueError, match="radius"):
+        sd.wada_merge(np.array([[1, 2, 3]]), -1)
+    with pytest.raises(ValueError, match="ids must be labels that occur"):
+        sd.wada_merge(np.array([[1, 2, 3]]), ids=[1, 2, 4])
+    assert sd.wada_merge(np.array([[1, 2, 3, -2]]), ids=[3, 2, 1]).ids == (3, 2, 1)
+
+
 def well() -> sd.Landscape:
     return sd.Landscape(
         lambda w: (w[0] ** 2 - 1) ** 2 / 4 + w[1] ** 2 / 2, dim=2, box=[(-2, 2), (-1, 1)], name="well"
