@@ -24,10 +24,12 @@ from typing import Any
 import networkx as nx
 import numpy as np
 import numpy.typing as npt
+from scipy import ndimage
 
 from samdyn.basin.basins import Basins
 from samdyn.basin.edges import edge_state
 from samdyn.basin.motion import as_flow
+from samdyn.basin.settle import OUT_OF_STEPS
 from samdyn.compute.checks import Array
 from samdyn.escape.minimum_action import minimum_action
 from samdyn.local.fixed_points import FixedPoint, fixed_points
@@ -93,7 +95,8 @@ def basin_graph(basins: Basins, *, action: bool = True) -> nx.Graph:
             fraction=shares.get(k),
             loss=_loss(system, attractor.position),
         )
-    touching = [pair for pair in itertools.combinations(basins.attractors, 2) if _touch(basins, *pair)]
+    labels = _settled(basins.labels)
+    touching = [pair for pair in itertools.combinations(basins.attractors, 2) if _touch(labels, *pair)]
     joining = _joining_points(basins) if touching else {}
     mover = _mover(system) if action else None
     near = 1e-3 * float(np.linalg.norm(basins.box[:, 1] - basins.box[:, 0]))
@@ -146,9 +149,7 @@ def _edge_state(basins: Basins, a: int, b: int) -> tuple[Array, str] | None:
     try:
         edge = edge_state(basins, a, b)
     except ValueError:
-        if basins.probabilities is None:
-            raise
-        return None  # cells of a noisy system that touch by chance
+        return None  # cells of a noisy system that touch by chance, or an unsettled cell between the two
     if edge.labels != (a, b):
         return None
     lowest = min(edge.points, key=lambda x: _loss(basins.system, x))
@@ -156,9 +157,17 @@ def _edge_state(basins: Basins, a: int, b: int) -> tuple[Array, str] | None:
     return lowest, kind
 
 
-def _touch(basins: Basins, a: int, b: int) -> bool:
+def _settled(labels: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Labels, with cells that ran out of steps (their point is on a boundary) given to the nearest others."""
+    open_ = labels == OUT_OF_STEPS
+    if not open_.any() or open_.all():
+        return labels
+    nearest = ndimage.distance_transform_edt(open_, return_distances=False, return_indices=True)
+    return np.asarray(labels[tuple(nearest)])
+
+
+def _touch(labels: npt.NDArray[Any], a: int, b: int) -> bool:
     """Whether cells of the two lie side by side."""
-    labels = basins.labels
     for axis in range(labels.ndim):
         one, other = np.moveaxis(labels, axis, 0)[:-1], np.moveaxis(labels, axis, 0)[1:]
         if (((one == a) & (other == b)) | ((one == b) & (other == a))).any():

@@ -1,6 +1,7 @@
 """Pictures, one file a kind. matplotlib is imported when the first picture is drawn, not before."""
 
 from samdyn.plot.animation import animate
+from samdyn.plot.basin_graph import basin_graph
 from samdyn.plot.basins import basins, fraction_bands
 from samdyn.plot.bifurcation import bifurcation_curves, bifurcation_diagram
 from samdyn.plot.convergence import convergence
@@ -18,6 +19,7 @@ from samdyn.plot.virtual_loss import virtual_loss
 
 __all__ = [
     "animate",
+    "basin_graph",
     "basins",
     "bifurcation_curves",
     "bifurcation_diagram",

@@ -96,7 +96,7 @@ def morse_graph(
         ax.set_yticks([])
     else:
         ax.set_ylim(*result.box[shown[1]])
-        style.axis_labels(ax, f"$x_{{{shown[0] + 1}}}$", f"$x_{{{shown[1] + 1}}}$")
+        style.axis_labels(ax, f"$x_{{{shown[0]}}}$", f"$x_{{{shown[1]}}}$")
     bound = "outer bounds" if result.rigorous else "no outer bounds"
     ax.set_title(f"{len(result)} Morse sets, {result.image} images ({bound})", fontsize=13)
     _legend(ax, result, colors)

@@ -287,7 +287,7 @@ def test_pictures() -> None:
     assert "Morse sets" in ax.get_title()
     assert "<table>" in graph._repr_html_()
     cube = sd.morse_graph(product_map(3), resolution=16, image="corners")
-    assert cube.plot(coordinates=(0, 2)).get_ylabel() == "$x_{3}$"
+    assert cube.plot(coordinates=(0, 2)).get_ylabel() == "$x_{2}$"
     with pytest.raises(ValueError, match="coordinates"):
         cube.plot(coordinates=(1, 1))
     with pytest.raises(TypeError, match="ax must be"):
