@@ -140,6 +140,11 @@ class FiniteSum(SampledLandscape):
         >>> loss.smoothness().values.round(2), loss.smoothness().exact
         (array([1., 4.]), False)
         """
+        if self.squares is not None:
+            rows, _, ridge = self.squares
+            size = (rows**2).sum(axis=1)
+            across = np.abs(ridge) if self.dim > 1 else np.zeros(1)
+            return Smoothness(np.maximum(np.abs(size + ridge), across), True)
         if self.quadratics is not None:
             hessians = self.quadratics.hessians
             return Smoothness(np.abs(np.linalg.eigvalsh(hessians)).max(axis=1), True)
@@ -196,6 +201,11 @@ class FiniteSum(SampledLandscape):
         if self.quadratics is not None:
             x = minimiser_of(self.quadratics, self.name)
             return Minimum(x, float(self.value(x)))
+        if self.squares is not None and (self.squares.ridge >= 0).all():  # too many for a list of Hessians
+            rows, targets, _ = self.squares
+            hessian, linear = self.hessian(np.zeros(self.dim)), targets @ rows / len(rows)
+            best = np.asarray(np.linalg.lstsq(hessian, linear, rcond=1e-13)[0], dtype=np.float64)
+            return Minimum(best, float(self.value(best)))
         if start is None:
             start = np.zeros(self.dim) if self.box is None else self.box.mean(axis=1)
         begin = self._point("start", start)

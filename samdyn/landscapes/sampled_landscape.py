@@ -150,6 +150,15 @@ class SampledLandscape(Landscape):
             return np.asarray((points @ rows.T - targets) @ rows / self.n_samples + ridge.mean() * points)
         return super().gradient(x)
 
+    def hessian(self, x: npt.ArrayLike) -> Array:
+        """The Hessian at points (..., dim): an array of shape (..., dim, dim)."""
+        if self.squares is None:
+            return super().hessian(x)
+        points = checks.points("x", x, self.dim, finite=False)
+        rows, _, ridge = self.squares
+        one = rows.T @ rows / self.n_samples + ridge.mean() * np.eye(self.dim)
+        return np.array(np.broadcast_to(one, (*points.shape, self.dim)))
+
     @functools.cached_property
     def quadratics(self) -> Quadratics | None:
         """The components as quadratics, or None where they are not known to be (or hold too many numbers).

@@ -1,15 +1,18 @@
 """Linear stability in mean square of sampled optimisers.
 
 A minimum that all samples share is mean-square stable iff the spectral radius of K = E[J_S (x) J_S] is
-below 1 (see `samdyn.rates.random_steps`). Two notions must be kept apart. This one is that of the
+below 1 (see `samdyn.rates.moments`). Two notions must be kept apart. This one is that of the
 perturbation's part that grows with the gradient. The normalised part is a bounded kick: it does not decide
 whether second moments stay bounded, so SAM has the critical learning rate of SGD here, but it adds to them,
 and SAM does not come to rest.
 
 Directions in which no component has curvature are taken out: nothing moves there.
 
-References ---------- Shin, Lee, Andriushchenko & Lee (UAI 2025) for the setting [read in a review].
-Everything here: derived, checked numerically."""
+References
+----------
+Shin, Lee, Andriushchenko & Lee (UAI 2025) for the setting [read in a review]. Everything here: derived,
+checked numerically.
+"""
 
 from __future__ import annotations
 
@@ -19,10 +22,15 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import brentq
 
-from samdyn.compute import checks
 from samdyn.compute.checks import Array
-from samdyn.rates.random_steps import ingredients, moving_part, random_steps
+from samdyn.rates.forces import Forces, moving_forces
+from samdyn.rates.moments import Moments
+from samdyn.rates.random_steps import forces_near, ingredients
 from samdyn.systems.map import Map
+
+CRITERIA = ("mean square", "one step", "mean")
+SMALLER = 8
+"""Powers of ten by which the search for a stable learning rate goes down before it is given up."""
 
 
 @dataclass(frozen=True)
@@ -77,8 +85,8 @@ def mean_square_stability(system: Map, x: npt.ArrayLike | None = None) -> MeanSq
     Notes
     -----
     For a normalised rule this is the stability of its part that grows with the gradient, lam = 0, which
-    decides whether second moments stay bounded; see `samdyn.rates.mean_square`. Cost: m d^3 for an
-    application of K with m batches.
+    decides whether second moments stay bounded; see `samdyn.rates.mean_square`. Cost of an application of K:
+    see `samdyn.rates.forces`.
 
     Examples
     --------
@@ -88,15 +96,13 @@ def mean_square_stability(system: Map, x: npt.ArrayLike | None = None) -> MeanSq
     >>> sd.mean_square_stability(single).spectral_radius.__round__(4)
     0.9608
     """
-    steps = moving_part(random_steps(system, x), system)
-    gram = np.einsum("m,mki,mkj->ij", steps.probability, steps.jacobians, steps.jacobians, optimize=True)
-    mean = np.linalg.eigvals(steps.mean_jacobian())
-    return MeanSquareStability(
-        steps.spectral_radius(),
-        float(np.linalg.eigvalsh(gram)[-1]) if len(gram) else 0.0,
-        float(np.abs(mean).max()) if len(mean) else 0.0,
-        steps.exact,
-    )
+    ingredients(system)
+    return _stability(moving_forces(forces_near(system, x)), system.coefficients()["lr"], system.momentum)
+
+
+def _stability(forces: Forces, lr: float, momentum: float) -> MeanSquareStability:
+    moments = Moments(forces, lr, momentum)
+    return MeanSquareStability(moments.spectral_radius, moments.one_step(), moments.mean_radius, forces.exact)
 
 
 def critical_learning_rate(
@@ -127,20 +133,29 @@ def critical_learning_rate(
     >>> round(sd.critical_learning_rate(single), 8)
     0.35714286
     """
-    names = {"mean square": "spectral_radius", "one step": "one_step", "mean": "mean_radius"}
-    if criterion not in names:
-        raise ValueError(f"criterion must be one of {', '.join(map(repr, names))}, got {criterion!r}")
-    loss, _, _ = ingredients(system)
-    point = loss.minimum().x if x is None else checks.points("x", x, loss.dim)
+    if criterion not in CRITERIA:
+        raise ValueError(f"criterion must be one of {', '.join(map(repr, CRITERIA))}, got {criterion!r}")
+    ingredients(system)
+    forces = moving_forces(forces_near(system, x))
+    size = len(forces.mean)
+    if not size:
+        return float("inf")
 
     def excess(lr: float) -> float:
-        return float(
-            getattr(mean_square_stability(system.with_parameters(lr=lr), point), names[criterion]) - 1
-        )
+        moments = Moments(forces, lr, system.momentum)
+        value = {
+            "mean square": lambda: moments.spectral_radius,
+            "one step": moments.one_step,
+            "mean": lambda: moments.mean_radius,
+        }[criterion]()
+        return float(value - 1)
 
-    hessians = loss.quadratics.hessians if loss.quadratics is not None else loss.sample_hessians(point)
-    low = 1e-3 / float(np.abs(np.linalg.eigvalsh(hessians)).max())
-    if excess(low) >= 0:
+    low = 1e-3 / float(np.linalg.eigvalsh(forces.adjoint(np.eye(size)))[-1]) ** 0.5
+    for _ in range(SMALLER):  # a sample that is drawn rarely and weighted much asks for smaller ones
+        if excess(low) < 0:
+            break
+        low /= 10
+    else:
         return 0.0
     high = low
     for _ in range(200):

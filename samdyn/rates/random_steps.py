@@ -1,21 +1,8 @@
-"""The affine steps that batches make near a minimum, and the operator that moves second moments.
+"""The affine steps that batches make near a minimum, one by one.
 
 Near a point x* every step that the batch S makes is affine, x' - x* = J_S (x - x*) + c_S, with
-
-    J_S = I - lr D_S,  D_S = H_S (I + r H_P),
-
-where P is the batch of the perturbation and r the radius that grows with the gradient: rho for USAM, -rho
-for extragradient, rho (1 - lam) for UnifiedSAM, and so 0 for SAM. With micro-batches D_S is the mean of
-those of the parts. On quadratic components this is exact everywhere if the rule is linear in the gradient.
-
-Covariances follow C' = K C + Cov(c), K C = E[J_S C J_S^T]. K maps positive matrices to positive ones, so
-that its spectral radius is an eigenvalue: from the dense matrix for state dimensions up to `DENSE`, by
-Arnoldi iteration on C -> K C (scipy.sparse.linalg.eigs) above. The law of S is enumerated where there are
-few batches and sampled otherwise, which the result says.
-
-References
-----------
-Oikonomou & Loizou (ICLR 2025) for Unified SAM. The operator: derived, checked numerically.
+J_S = I - lr F_S and the forces F_S of `samdyn.rates.forces`. `forces_near` finds the forces in the form with
+the cheapest moments; `random_steps` lists the steps themselves, for products of random Jacobians.
 """
 
 from __future__ import annotations
@@ -27,21 +14,22 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigs
 
 from samdyn.compute import checks
 from samdyn.compute.checks import Array
 from samdyn.landscapes.finite_sum import FiniteSum
+from samdyn.rates.forces import Forces, ListedForces
+from samdyn.rates.structured_forces import PairedForces, SquareForces
 from samdyn.rules.extragradient import PastExtragradient
 from samdyn.rules.rule import Rule
 from samdyn.systems.map import Map
 from samdyn.systems.minibatch import Minibatch
-from samdyn.systems.sampling import LIMIT, Index
+from samdyn.systems.sampling import LIMIT, Batches, Index
 
-DENSE = 24
-"""State dimension up to which K is a dense matrix."""
 PAIRS = 1 << 16
-"""Largest number of pairs of batches for probe "independent"."""
+"""Largest number of pairs of batches that are listed for probe "independent"."""
+LISTED = 1 << 25
+"""Largest number of numbers in listed forces: with more, batches are sampled."""
 
 
 @dataclass(frozen=True)
@@ -63,40 +51,10 @@ class RandomSteps:
     probability: Array
     exact: bool
 
-    def mean_jacobian(self) -> Array:
-        """E J."""
-        return np.einsum("m,mij->ij", self.probability, self.jacobians)
-
-    def apply(self, covariance: Array) -> Array:
-        """K C = E[J C J^T]."""
-        weighted = self.probability[:, None, None] * self.jacobians
-        moved = weighted @ covariance
-        return np.asarray(np.matmul(moved, self.jacobians.swapaxes(1, 2)).sum(axis=0))
-
-    def matrix(self) -> Array:
-        """K as a matrix on vec C (row by row)."""
-        size = self.jacobians.shape[1]
-        k = np.einsum("m,mac,mbd->abcd", self.probability, self.jacobians, self.jacobians, optimize=True)
-        return k.reshape(size**2, size**2)
-
-    def spectral_radius(self) -> float:
-        """Spectral radius of K."""
-        size = self.jacobians.shape[1]
-        if size == 0:
-            return 0.0
-        if size <= DENSE:
-            return float(np.abs(np.linalg.eigvals(self.matrix())).max())
-        operator = LinearOperator(
-            (size**2, size**2), matvec=lambda v: self.apply(v.reshape(size, size)).ravel(), dtype=np.float64
-        )
-        start = np.eye(size).ravel()  # inside the cone, so never orthogonal to the leading eigenvector
-        try:
-            values = eigs(operator, k=1, which="LM", v0=start, tol=1e-10, return_eigenvectors=False)
-        except ArpackNoConvergence as failure:
-            values = failure.eigenvalues
-            if not len(values):
-                raise
-        return float(np.abs(values).max())
+    def within(self, basis: Array) -> RandomSteps:
+        """The steps seen in a subspace of x with an orthonormal basis (dim, k)."""
+        on = basis if self.jacobians.shape[1] == len(basis) else np.asarray(np.kron(np.eye(2), basis))
+        return RandomSteps(on.T @ self.jacobians @ on, self.offsets @ on, self.probability, self.exact)
 
 
 def moment_radius(rule: Rule) -> float:
@@ -115,70 +73,119 @@ def moment_radius(rule: Rule) -> float:
     return float(far) if abs(float(far)) > 1e-11 else 0.0
 
 
-def random_steps(system: Map, x: npt.ArrayLike | None = None, *, limit: int = LIMIT) -> RandomSteps:
-    """The affine steps of a sampled optimiser near a point.
+def forces_near(system: Map, x: npt.ArrayLike | None = None, *, limit: int = LIMIT) -> Forces:
+    """The random forces of a sampled optimiser near a point.
 
     Parameters
     ----------
     system : Map
-        With `Minibatch` noise.
+        With `Minibatch` noise; its lr and momentum do not matter.
     x : array_like, shape (dim,), optional
-        The point; the minimiser by default. Steps are in terms of x itself, not of x - x*.
+        The point; the minimiser by default. Forces are in terms of x itself, not of x - x*.
     limit : int
         Largest number of batches that is enumerated.
+    """
+    loss, noise, rule = ingredients(system)
+    radius = moment_radius(rule)
+    if x is not None and checks.points("x", x, loss.dim).ndim != 1:
+        raise ValueError(f"x must be one point of shape ({loss.dim},), got {x!r}")
+    if loss.squares is not None and noise.batch_size == 1 and (noise.probe == "same" or radius == 0):
+        sampler = noise.sampler(loss)
+        return SquareForces.of(sampler.probabilities, *loss.squares, sampler.weights, radius)
+    hessians, linear = _components(loss, x)
+    limit = max(min(limit, LISTED // loss.dim**2), 1)
+    law = noise.sampler(loss).batches(limit)
+    if noise.probe == "independent" and radius != 0:
+        batches = ListedForces(law.probability, *_average(hessians, linear, law), law.exact)
+        return PairedForces(batches, radius)
+    if noise.probe == "same":
+        micro = noise.micro_batch or noise.batch_size
+        forces = np.zeros((len(law.index), loss.dim, loss.dim))
+        pulls = np.zeros((len(law.index), loss.dim))
+        parts = range(0, noise.batch_size, micro)
+        for start in parts:
+            h, lin = _average(hessians, linear, law, slice(start, start + micro))
+            forces += (h + radius * h @ h) / len(parts)
+            pulls += (lin + radius * np.einsum("mij,mj->mi", h, lin)) / len(parts)
+        return ListedForces(law.probability, forces, pulls, law.exact)
+    h, lin = _average(hessians, linear, law)
+    ascent = np.eye(loss.dim) + radius * hessians.mean(axis=0)
+    pulls = lin + radius * h @ linear.mean(axis=0)
+    return ListedForces(law.probability, h @ ascent, pulls, law.exact)
+
+
+def _components(loss: FiniteSum, x: npt.ArrayLike | None) -> tuple[Array, Array]:
+    """Hessians and linear parts of the components; the linear parts are 0 unless they are quadratic."""
+    if loss.quadratics is not None:
+        return loss.quadratics.hessians, loss.quadratics.linear
+    point = loss.minimum().x if x is None else checks.points("x", x, loss.dim)
+    return loss.sample_hessians(point), np.zeros((loss.n_samples, loss.dim))
+
+
+def _average(hessians: Array, linear: Array, law: Batches, part: slice = slice(None)) -> tuple[Array, Array]:
+    """Mean Hessian and linear part of every batch, or of a part of it."""
+    index: Index = law.index[:, part]
+    weights = law.weights[:, part] / index.shape[1]
+    h, lin = np.zeros((len(index), *hessians.shape[1:])), np.zeros((len(index), linear.shape[1]))
+    for i, w in zip(index.T, weights.T, strict=True):  # over the places in a batch
+        h += w[:, None, None] * hessians[i]
+        lin += w[:, None] * linear[i]
+    return h, lin
+
+
+def random_steps(system: Map, x: npt.ArrayLike | None = None, *, limit: int = LIMIT) -> RandomSteps:
+    """The affine steps of a sampled optimiser near a point, one for each batch or pair of batches.
+
+    Parameters
+    ----------
+    system, x, limit
+        As of `forces_near`.
 
     Returns
     -------
     RandomSteps
         With momentum the state is (x, v).
     """
-    loss, noise, rule = ingredients(system)
-    point = loss.minimum().x if x is None else checks.points("x", x, loss.dim)
-    hessians = loss.quadratics.hessians if loss.quadratics is not None else loss.sample_hessians(point)
-    linear = loss.quadratics.linear if loss.quadratics is not None else np.zeros((loss.n_samples, loss.dim))
-    radius = moment_radius(rule)
-    law = noise.sampler(loss).batches(limit)
-    micro = noise.micro_batch or noise.batch_size
-    dim, identity = loss.dim, np.eye(loss.dim)
-
-    def average(index: Index, weights: Array) -> tuple[Array, Array]:
-        size = index.shape[-1]
-        h = np.einsum("mb,mbij->mij", weights, hessians[index]) / size
-        return h, np.einsum("mb,mbi->mi", weights, linear[index]) / size
-
-    batch_h, batch_l = average(law.index, law.weights)
-    probability, exact = law.probability, law.exact
-    if noise.probe == "same":
-        forces, pulls = [], []
-        for start in range(0, noise.batch_size, micro):
-            part = slice(start, start + micro)
-            h, shift = average(law.index[:, part], law.weights[:, part])
-            forces.append(h @ (identity + radius * h))
-            pulls.append(shift + radius * np.einsum("mij,mj->mi", h, shift))
-        force, pull = np.mean(forces, axis=0), np.mean(pulls, axis=0)
-    elif noise.probe == "full" or radius == 0:
-        h, shift = hessians.mean(axis=0), linear.mean(axis=0)
-        force, pull = batch_h @ (identity + radius * h), batch_l + radius * batch_h @ shift
-    else:
-        m = len(probability)
-        if m * m <= PAIRS:
-            first, second = (np.array(i) for i in zip(*itertools.product(range(m), range(m)), strict=True))
-            probability = np.outer(probability, probability).ravel()
-        else:
-            rng = np.random.default_rng(0)
-            first, second = (rng.choice(m, PAIRS // 16, p=probability) for _ in range(2))
-            probability, exact = np.full(len(first), 16 / PAIRS), False
-        h, shift = batch_h[second], batch_l[second]
-        force = batch_h[first] @ (identity + radius * h)
-        pull = batch_l[first] + radius * np.einsum("mij,mj->mi", batch_h[first], shift)
-    lr, momentum = system.coefficients()["lr"], system.momentum
+    forces = forces_near(system, x, limit=limit)
+    listed = forces if isinstance(forces, ListedForces) else _listed(forces)
+    lr, momentum, dim = system.coefficients()["lr"], system.momentum, system.dim
+    force, pull, identity = listed.forces, listed.pulls, np.eye(dim)
     if not momentum:
-        return RandomSteps(identity - lr * force, lr * pull, probability, exact)
+        return RandomSteps(identity - lr * force, lr * pull, listed.probability, listed.exact)
     keep = np.broadcast_to(momentum * identity, force.shape)
     top = np.concatenate([identity - lr * force, -lr * keep], axis=2)
     jacobians = np.concatenate([top, np.concatenate([force, keep], axis=2)], axis=1)
-    assert jacobians.shape[1] == 2 * dim
-    return RandomSteps(jacobians, np.concatenate([lr * pull, -pull], axis=1), probability, exact)
+    offsets = np.concatenate([lr * pull, -pull], axis=1)
+    return RandomSteps(jacobians, offsets, listed.probability, listed.exact)
+
+
+def _listed(forces: Forces) -> ListedForces:
+    if isinstance(forces, SquareForces):
+        n, dim = forces.rows.shape
+        probability, which, exact = forces.probability, np.arange(n), n * dim**2 <= LISTED
+        if not exact:
+            count = max(LISTED // dim**2, 1)
+            which = np.random.default_rng(0).choice(n, count, p=probability)
+            probability = np.full(count, 1 / count)
+        a, along, across = forces.rows[which], forces.along[which], forces.across[which]
+        matrices = along[:, None, None] * a[:, :, None] * a[:, None, :]
+        matrices += across[:, None, None] * np.eye(dim)
+        return ListedForces(probability, matrices, forces.pull[which, None] * a, exact)
+    assert isinstance(forces, PairedForces)
+    one, r = forces.batches, forces.radius
+    m, dim = one.pulls.shape
+    probability, exact = one.probability, one.exact
+    if m * m <= PAIRS and m * m * dim**2 <= LISTED:
+        first, second = (np.array(i) for i in zip(*itertools.product(range(m), range(m)), strict=True))
+        probability = np.outer(probability, probability).ravel()
+    else:
+        rng, count = np.random.default_rng(0), max(min(PAIRS // 16, LISTED // dim**2), 1)
+        first, second = (rng.choice(m, count, p=probability) for _ in range(2))
+        probability, exact = np.full(count, 1 / count), False
+    h, lin = one.forces, one.pulls
+    matrices = h[first] @ (np.eye(dim) + r * h[second])
+    pulls = lin[first] + r * np.einsum("mij,mj->mi", h[first], lin[second])
+    return ListedForces(probability, matrices, pulls, exact)
 
 
 def ingredients(system: Any) -> tuple[FiniteSum, Minibatch, Rule]:
@@ -189,23 +196,3 @@ def ingredients(system: Any) -> tuple[FiniteSum, Minibatch, Rule]:
         raise ValueError(f"system must have coefficients that do not depend on the step, got {system!r}")
     assert isinstance(system.landscape, FiniteSum) and system.rule is not None
     return system.landscape, system.noise, system.rule
-
-
-def moving_part(steps: RandomSteps, system: Map) -> RandomSteps:
-    """The steps without the directions in which no batch moves anything."""
-    dim = system.dim
-    force = (
-        np.eye(dim) - steps.jacobians[:, :dim, :dim]
-        if not system.momentum
-        else steps.jacobians[:, dim:, :dim]
-    )
-    # the forces map into the sum of the ranges of the Hessians, and vanish across it
-    values, vectors = np.linalg.eigh(np.einsum("mij,mik->jk", force, force))
-    basis = vectors[:, values > 1e-20 * max(float(values[-1]), 1e-300)]
-    if basis.shape[1] == dim:
-        return steps
-    if system.momentum:
-        basis = np.kron(np.eye(2), basis)
-    return RandomSteps(
-        basis.T @ steps.jacobians @ basis, steps.offsets @ basis, steps.probability, steps.exact
-    )

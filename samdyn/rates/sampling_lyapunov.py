@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from samdyn.compute import checks
 from samdyn.compute.random_arrays import minibatch_words
-from samdyn.rates.random_steps import moving_part, random_steps
+from samdyn.rates.random_steps import forces_near, random_steps
 from samdyn.systems.map import Map
 
 
@@ -31,7 +31,7 @@ class LyapunovEstimate:
     value : float
         Mean growth of the logarithm of a perturbation per step; below 0 the minimum is stable almost surely.
     standard_error : float
-        From independent replicas.
+        From independent replicas. A product of Jacobians that vanishes has the exponent -inf, and no error.
     """
 
     value: float
@@ -70,10 +70,12 @@ def sampling_lyapunov_exponent(
     """
     n_steps = checks.integer("n_steps", n_steps, at_least=10)
     n_replicas = checks.integer("n_replicas", n_replicas, at_least=2)
-    steps = moving_part(random_steps(system, x), system)
+    steps = random_steps(system, x).within(forces_near(system, x).moving())
     bounds = np.round(np.cumsum(steps.probability) / steps.probability.sum() * 2.0**32)
     size = steps.jacobians.shape[1]
     vectors = np.random.default_rng(seed).standard_normal((n_replicas, size))
+    if not size:
+        return LyapunovEstimate(-np.inf, 0.0)
     growth = np.zeros(n_replicas)
     start = n_steps // 10
     for block in range(-(-n_steps // 4)):
@@ -82,8 +84,12 @@ def sampling_lyapunov_exponent(
             index = np.minimum(np.searchsorted(bounds, words[j].astype(float), side="right"), len(bounds) - 1)
             vectors = np.matmul(steps.jacobians[index], vectors[:, :, None])[:, :, 0]
             length = np.linalg.norm(vectors, axis=1)
-            if 4 * block + j >= start:
-                growth += np.log(length)
-            vectors /= length[:, None]
+            with np.errstate(
+                divide="ignore"
+            ):  # a step that takes a vector to zero takes its logarithm to -inf
+                growth += np.where((4 * block + j >= start) | (length == 0), np.log(length), 0.0)
+            vectors /= np.where(length > 0, length, 1.0)[:, None]
+    if not np.isfinite(growth).all():
+        return LyapunovEstimate(-np.inf, 0.0)
     per_step = growth / (n_steps - start)
     return LyapunovEstimate(float(per_step.mean()), float(per_step.std(ddof=1) / n_replicas**0.5))

@@ -1,8 +1,8 @@
 """The exact stationary law of a sampled optimiser on quadratic components.
 
-Steps are affine there, x' = J_S x + c_S (see `samdyn.rates.random_steps`): the mean solves (I - E J) m = E
-c and the covariance (I - K) C = Cov(J m + c). The expected loss above its minimum splits into the part of
-the mean, the bias, and that of the spread.
+Directions are affine there, F_S x - p_S (see `samdyn.rates.forces`): the mean solves E F m = E p, and the
+covariance (I - K) C = K's source, that of the directions at the mean (see `samdyn.rates.moments`). The
+expected loss above its minimum splits into the part of the mean, the bias, and that of the spread.
 
 References
 ----------
@@ -14,10 +14,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.sparse.linalg import LinearOperator, gmres
 
 from samdyn.compute.checks import Array
-from samdyn.rates.random_steps import DENSE, ingredients, random_steps
+from samdyn.rates.moments import Moments
+from samdyn.rates.random_steps import forces_near, ingredients
 from samdyn.systems.map import Map
 
 
@@ -73,12 +73,13 @@ def stationary_law(system: Map) -> StationaryLaw:
     Raises
     ------
     ValueError
-        Components that are not quadratic, a normalised rule, or second moments that grow.
+        Components that are not quadratic or share a flat direction, a normalised rule, or second moments that
+        grow.
 
     Notes
     -----
-    Linear equations for mean and covariance: see `samdyn.rates.stationary`. Above `DENSE` dimensions the
-    covariance is found by GMRES, to a relative residual of 1e-12.
+    Linear equations for mean and covariance, the latter solved by GMRES to a relative residual of 1e-13; see
+    `samdyn.rates.moments`.
 
     Examples
     --------
@@ -89,43 +90,36 @@ def stationary_law(system: Map) -> StationaryLaw:
     array([[0.052632]])
     """
     loss, _, rule = ingredients(system)
-    if loss.quadratics is None:
+    if loss.quadratics is None and loss.squares is None:
         raise ValueError(f"system must have quadratic components, got {loss!r}")
     if rule.jumps:
         raise ValueError(
             f"rule must be linear in the gradient (lam = 0), got {rule!r}: use sd.convergence to simulate it"
         )
-    steps = random_steps(system)
-    radius = steps.spectral_radius()
-    if not radius < 1 - 1e-12:
+    forces = forces_near(system)
+    if forces.moving().shape[1] < loss.dim:
         raise ValueError(
-            f"system must be stable in mean square, its spectral radius must be < 1, got {radius:.6g}"
+            f"{loss.name} must have curvature in every direction: where no batch moves anything, the law is "
+            "that of the start"
         )
-    size, dim = steps.jacobians.shape[1], loss.dim
-    mean = np.linalg.solve(np.eye(size) - steps.mean_jacobian(), steps.probability @ steps.offsets)
-    kick = np.einsum("mij,j->mi", steps.jacobians, mean) + steps.offsets - mean
-    source = np.einsum("m,mi,mj->ij", steps.probability, kick, kick)
-    if size <= DENSE:
-        solution = np.linalg.solve(np.eye(size**2) - steps.matrix(), source.ravel())
-    else:
-        operator = LinearOperator(
-            (size**2, size**2),
-            matvec=lambda v: v - steps.apply(v.reshape(size, size)).ravel(),
-            dtype=np.float64,
+    moments = Moments(forces, system.coefficients()["lr"], system.momentum)
+    if not moments.dies_out():
+        raise ValueError(
+            "system must be stable in mean square, its spectral radius must be < 1, "
+            f"got {moments.spectral_radius:.6g}"
         )
-        solution, failed = gmres(operator, source.ravel(), rtol=1e-12, restart=60, maxiter=200)
-        if failed:
-            raise RuntimeError(f"GMRES did not reach its tolerance; the spectral radius of K is {radius:.9g}")
-    covariance = solution.reshape(size, size)[:dim, :dim]
+    mean = np.asarray(np.linalg.solve(forces.mean, forces.mean_pull), dtype=np.float64)
+    covariance = moments.stationary(forces.covariance(mean))
+    assert covariance is not None
     minimiser = loss.minimum().x
-    hessian = loss.quadratics.hessians.mean(axis=0)
-    off = mean[:dim] - minimiser
+    hessian = loss.hessian(minimiser)
+    off = mean - minimiser
     return StationaryLaw(
-        np.asarray(mean[:dim], dtype=np.float64),
-        (covariance + covariance.T) / 2,
+        mean,
+        covariance,
         minimiser,
         float(off @ hessian @ off / 2),
         float(np.trace(hessian @ covariance) / 2),
-        radius,
-        steps.exact,
+        moments.spectral_radius,
+        forces.exact,
     )

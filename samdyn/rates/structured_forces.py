@@ -1,0 +1,140 @@
+"""Random forces whose structure makes their moments cheap: see `samdyn.rates.forces`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from samdyn.compute.checks import Array
+from samdyn.rates.forces import Forces, ListedForces, covariance, row_space
+
+
+@dataclass(frozen=True)
+class PairedForces(Forces):
+    """H_S (I + r H_P) with S and P independent and of one law.
+
+    Attributes
+    ----------
+    batches : ListedForces
+        H and l of the batches.
+    radius : float
+        r.
+    """
+
+    batches: ListedForces
+    radius: float
+
+    @property
+    def exact(self) -> bool:  # type: ignore[override]
+        """Whether all batches were enumerated."""
+        return self.batches.exact
+
+    @cached_property
+    def mean(self) -> Array:  # type: ignore[override]
+        """E F."""
+        h = self.batches.mean
+        return h + self.radius * h @ h
+
+    @cached_property
+    def mean_pull(self) -> Array:  # type: ignore[override]
+        """E p."""
+        return self.batches.mean_pull + self.radius * self.batches.mean @ self.batches.mean_pull
+
+    def second(self, x: Array) -> Array:
+        """E[F X F^T]."""
+        return self.batches.second(self._ascent(x))
+
+    def adjoint(self, x: Array) -> Array:
+        """E[F^T X F]."""
+        return self._ascent(self.batches.adjoint(x))
+
+    def _ascent(self, x: Array) -> Array:
+        """E[(I + r H) X (I + r H)^T]; H is symmetric."""
+        h = self.batches.mean
+        return x + self.radius * (h @ x + x @ h) + self.radius**2 * self.batches.second(x)
+
+    def covariance(self, x: Array) -> Array:
+        """Covariance of H_S y_P - l_S, y_P = x + r (H_P x - l_P)."""
+        h, lin, r = self.batches.mean, self.batches.mean_pull, self.radius
+        spread = r**2 * self.batches.covariance(x)
+        return self.batches.covariance(x + r * (h @ x - lin)) + self.batches.second(spread)
+
+    def moving(self) -> Array:
+        """That of the batches."""
+        return self.batches.moving()
+
+
+@dataclass(frozen=True)
+class SquareForces(Forces):
+    """One sample of (a.x - b)^2/2 + s |x|^2/2 with the weight w: F = c I + e a a^T, p = k a.
+
+    Attributes
+    ----------
+    probability : ndarray, shape (n,)
+    rows : ndarray, shape (n, dim)
+        The a.
+    along, across, pull : ndarray, shape (n,)
+        e, c and k.
+    """
+
+    probability: Array
+    rows: Array
+    along: Array
+    across: Array
+    pull: Array
+    exact: bool = True
+    symmetric: bool = True
+
+    @classmethod
+    def of(
+        cls, probability: Array, rows: Array, targets: Array, ridge: Array, weights: Array, radius: float
+    ) -> SquareForces:
+        """With the perturbation of the same sample: F = w H + r w^2 H^2, p = (I + r w H) w b a."""
+        curvature = weights * ((rows**2).sum(axis=1) + ridge)  # along a
+        flat = weights * ridge
+        along = weights * (1 + radius * (curvature + flat))
+        return cls(
+            probability, rows, along, flat * (1 + radius * flat), weights * targets * (1 + radius * curvature)
+        )
+
+    @cached_property
+    def mean(self) -> Array:  # type: ignore[override]
+        """E F."""
+        return self._scatter(self.along) + (self.probability @ self.across) * np.eye(self.rows.shape[1])
+
+    @cached_property
+    def mean_pull(self) -> Array:  # type: ignore[override]
+        """E p."""
+        return (self.probability * self.pull) @ self.rows
+
+    def _scatter(self, weights: Array) -> Array:
+        """E[w a a^T]."""
+        return (self.rows * (self.probability * weights)[:, None]).T @ self.rows
+
+    @cached_property
+    def _mixed(self) -> Array:
+        return self._scatter(self.along * self.across)
+
+    def second(self, x: Array) -> Array:
+        """E[F X F^T]."""
+        inside = np.einsum("ni,ni->n", self.rows @ x, self.rows)
+        whole = self._mixed @ x + x @ self._mixed + (self.probability @ self.across**2) * x
+        return whole + self._scatter(self.along**2 * inside)
+
+    def adjoint(self, x: Array) -> Array:
+        """E[F^T X F]; F is symmetric."""
+        return self.second(x)
+
+    def covariance(self, x: Array) -> Array:
+        """Covariance of F x - p."""
+        along = self.along * (self.rows @ x) - self.pull
+        return covariance(along[:, None] * self.rows + np.outer(self.across, x), self.probability)
+
+    def moving(self) -> Array:
+        """Everything where there is a ridge, else what the rows span."""
+        used = self.probability > 0
+        if self.across[used].any():
+            return np.eye(self.rows.shape[1])
+        return row_space((self.along[:, None] * self.rows)[used])
