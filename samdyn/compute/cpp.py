@@ -1,12 +1,12 @@
 """Traced functions as C++ on vectors of lanes.
 
-`cpp_function` prints the graph of a `coordinate_form` as an inline function behind `lanes.hpp`, which has the
-types, the elementary functions and the random numbers. A value is a scalar where all that it depends on is the
-same for every path (a coefficient, a step length), and the compiler moves it out of the loop over paths; where
-it is not, it is a vector with an entry for each lane.
+`cpp_function` prints the graph of a `coordinate_form` as an inline function behind `lanes.hpp`, which has
+the types, the elementary functions and the random numbers. A value is a scalar where all that it depends on
+is the same for every path (a coefficient, a step length), and the compiler moves it out of the loop over
+paths; where it is not, it is a vector with an entry for each lane.
 
-Products and sums may be contracted to one rounding, and elementary functions of glibc's vector library err by up
-to four units in the last place: results agree with torch to rounding, not to the bit.
+Products and sums may be contracted to one rounding, and elementary functions of glibc's vector library err
+by up to four units in the last place: results agree with torch to rounding, not to the bit.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from importlib import resources
 from typing import Any
 
 import torch
+from torch import fx
 
 from samdyn.compute import exponential, random
 from samdyn.compute.printing import listing
@@ -27,8 +28,8 @@ LANES: Mapping[Callable[..., Any], str] = {
     **{
         getattr(torch, name): f"lane_{name}({{0}})"
         for name in (
-            "sqrt", "exp", "expm1", "log", "log1p", "sin", "cos", "tan", "sinh", "cosh", "tanh", "asin", "acos",
-            "atan", "asinh", "acosh", "atanh", "erf", "erfc", "floor",
+            "sqrt", "exp", "expm1", "log", "log1p", "sin", "cos", "tan", "sinh", "cosh", "tanh", "asin",
+            "acos", "atan", "asinh", "acosh", "atanh", "erf", "erfc", "floor",
         )
     },
     torch.abs: "lane_fabs({0})",
@@ -42,6 +43,7 @@ LANES: Mapping[Callable[..., Any], str] = {
     torch.mul: "{0} * {1}",
     torch.div: "{0} / {1}",
     torch.reciprocal: "REAL(1) / {0}",
+    torch.rsqrt: "reciprocal_root({0})",
     torch.sigmoid: "REAL(1) / (REAL(1) + lane_exp(-{0}))",
     torch.eq: "{0} == {1}",
     torch.ne: "{0} != {1}",
@@ -86,7 +88,7 @@ def cpp_function(form: Any, name: str, inputs: Sequence[str], parameters: str, o
       y[0] = wide((x0 * x0) + REAL(0.5));
     }
     """
-    listed = listing(form, LANES, literal=_literal, reuse=False)
+    listed = listing(_with_reciprocal_roots(form), LANES, literal=_literal, reuse=False)
     lines = [f"const auto {own} = {given};" for own, given in zip(listed.inputs, inputs, strict=True)]
     lines += [f"const auto {statement};" for statement in listed.body]
     lines += [f"{to} = wide({_bare(value)});" for to, value in zip(outputs, listed.outputs, strict=True)]
@@ -111,6 +113,18 @@ def lanes_header(dtype: torch.dtype) -> str:
     lines += [f"constexpr int STEPS_PER_BLOCK = {random.STEPS_PER_BLOCK};"]
     text = resources.files("samdyn.compute").joinpath("lanes.hpp").read_text(encoding="utf-8")
     return "\n".join([*lines, text])
+
+
+def _with_reciprocal_roots(form: fx.GraphModule) -> fx.GraphModule:
+    """The form with 1/sqrt(x) as one operation."""
+    graph = fx.Graph()
+    graph.output(graph.graph_copy(form.graph, {}))
+    for node in list(graph.nodes):
+        if node.target is torch.reciprocal and getattr(node.args[0], "target", None) is torch.sqrt:
+            with graph.inserting_before(node):
+                node.replace_all_uses_with(graph.call_function(torch.rsqrt, (node.args[0].args[0],)))
+    graph.eliminate_dead_code()
+    return fx.GraphModule(torch.nn.Module(), graph)
 
 
 def _literal(value: Any) -> str:

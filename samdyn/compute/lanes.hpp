@@ -73,6 +73,7 @@ INLINE Vector larger(Vector a, Vector b) {
   return a > b ? a : b;
 #endif
 }
+
 INLINE bool any(Mask m) {
 #if defined(__AVX512F__)
   return _mm512_test_epi64_mask((__m512i)m, (__m512i)m) != 0;
@@ -112,6 +113,18 @@ INLINE double call(float (*)(float), double (*g)(double), double x) { return g(x
 FUNCTION(sqrt) FUNCTION(exp) FUNCTION(expm1) FUNCTION(log) FUNCTION(log1p) FUNCTION(sin) FUNCTION(cos) FUNCTION(tan)
 FUNCTION(sinh) FUNCTION(cosh) FUNCTION(tanh) FUNCTION(asin) FUNCTION(acos) FUNCTION(atan) FUNCTION(asinh)
 FUNCTION(acosh) FUNCTION(atanh) FUNCTION(erf) FUNCTION(erfc) FUNCTION(floor) FUNCTION(exp2) FUNCTION(fabs)
+
+// 1/sqrt(x); where the machine estimates it to 14 bits, one step of Newton's method makes them 24
+INLINE REAL reciprocal_root(REAL x) { return REAL(1) / lane_sqrt(x); }
+INLINE Vector reciprocal_root(Vector x) {
+#if defined(__AVX512F__) && SINGLE
+  if (__builtin_expect(!any(~((x > REAL(0x1p-100)) & (x < REAL(0x1p100)))), 1)) {
+    Vector r = (Vector)_mm512_rsqrt14_ps((__m512)x);
+    return r + r * (REAL(0.5) - (REAL(0.5) * x) * (r * r));
+  }
+#endif
+  return REAL(1) / lane_sqrt(x);
+}
 
 template <class F, class A, class B> INLINE auto pairwise(F f, A a, B b) {
   if constexpr (is_vector<A> || is_vector<B>) {

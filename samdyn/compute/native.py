@@ -1,9 +1,9 @@
 """C++ source to a loaded library.
 
-The compiler is $CXX, g++ or clang++, whichever is found first. A library is kept in the user's cache directory
-under the hash of all that it depends on: the source, the compiler and its version, the flags and the processor.
-A second process, or a second session, loads it in a millisecond; compiling takes about half a second.
-$SAMDYN_CACHE is a directory to keep them in instead.
+The compiler is $CXX, g++ or clang++, whichever is found first. A library is kept in the user's cache
+directory under the hash of all that it depends on: the source, the compiler and its version, the flags and
+the processor. A second process, or a second session, loads it in a millisecond; compiling takes about half
+a second. $SAMDYN_CACHE is a directory to keep them in instead.
 
 The file is written under another name and renamed, so that processes that compile the same source at the same
 time do not see each other's halves.
@@ -68,15 +68,23 @@ def load_library(source: str) -> ctypes.CDLL:
     command = compiler()
     if command is None:
         raise CompilationError("there is no C++ compiler: install g++ or clang++, or set CXX")
-    identity = "\0".join([source, *command, *_flags(), _version(command), _processor()])
-    name = hashlib.sha256(identity.encode()).hexdigest()[:32] + ".so"
-    path = _directory() / name
-    if not path.exists():
-        _compile(command, source, path)
+    path = _path(command, source)
+    if path.exists():
+        try:
+            return ctypes.CDLL(str(path))
+        except OSError:  # cut short, or of a machine that lacks a library: made anew
+            pass
+    _compile(command, source, path)
     try:
         return ctypes.CDLL(str(path))
     except OSError as error:
         raise CompilationError(f"the compiled library cannot be loaded: {error}") from error
+
+
+def _path(command: tuple[str, ...], source: str) -> Path:
+    """Where the library of a source is kept."""
+    identity = "\0".join([source, *command, *_flags(), _version(command), _processor()])
+    return _directory() / (hashlib.sha256(identity.encode()).hexdigest()[:32] + ".so")
 
 
 def _compile(command: tuple[str, ...], source: str, path: Path) -> None:

@@ -23,7 +23,6 @@ Memory: 8 (state_dim + 1) bytes a path for the pool at double precision, and the
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -32,16 +31,13 @@ from torch import Tensor
 
 from samdyn.compute.checks import Array
 from samdyn.compute.memory import halving
-from samdyn.compute.native import CompilationError
 from samdyn.compute.random import STEPS_PER_BLOCK, split_seed
-from samdyn.compute.tracing import NotTraceable
 from samdyn.ensemble.checkpoint import Checkpoint
 from samdyn.ensemble.coefficients import Coefficients, Values
 from samdyn.ensemble.kernel import ExitTest
-from samdyn.ensemble.native_sweep import native_sweep
 from samdyn.ensemble.replay import Exits, Finish, Notes, replay
 from samdyn.ensemble.step import Stepper
-from samdyn.ensemble.torch_sweep import Sweep, torch_sweep
+from samdyn.ensemble.sweep import choose_sweep
 
 # paths to a call: more repay the overhead of a compiled one; an eager one has more arrays in the cache
 TILE, COMPILED_TILE = 1 << 14, 1 << 16
@@ -86,7 +82,7 @@ def first_exits(
     device, dtype
         Where, and in which precision, states are kept.
     compile : bool
-        Whether to use the compiled kernel.
+        Whether to compile the sweep, where that can be done.
     progress : callable, optional
         Called with the completed steps and the number of paths inside after each sweep. What it raises ends
         the run: a KeyboardInterrupt as Ctrl-C does.
@@ -102,7 +98,7 @@ def first_exits(
     result = Exits.of(len(starts), stepper.dim, n_steps)
     words = split_seed(seed)
     key = (torch.tensor(words[0], device=device), torch.tensor(words[1], device=device))
-    advance = _sweep(stepper, test, coefficients, device, dtype, words, compile)
+    advance = choose_sweep(stepper, test, coefficients, device, dtype, words, compile)
     constant = None if coefficients.scheduled else coefficients.block(0, dtype, device)
     notes = Notes()
     if checkpoint is not None and checkpoint.meta is not None:
@@ -172,27 +168,6 @@ def first_exits(
     if checkpoint is not None and not interrupted:  # a finished job's file gives its result again
         _save(checkpoint, block, pool, rows, notes, result)
     return result
-
-
-def _sweep(
-    stepper: Stepper,
-    test: ExitTest,
-    coefficients: Coefficients,
-    device: torch.device,
-    dtype: torch.dtype,
-    key: tuple[int, int],
-    compile: bool,
-) -> Sweep:
-    """The function that advances a tile: compiled C++ on the CPU where it can be, else in torch."""
-    if compile and device.type == "cpu":
-        try:
-            return native_sweep(stepper, test, coefficients, dtype, key)
-        except NotTraceable:  # a region in which points are mapped
-            compile = False
-        except CompilationError as error:
-            warnings.warn(f"the step runs without being compiled: {error}", RuntimeWarning, stacklevel=2)
-            compile = False
-    return torch_sweep(stepper, test, coefficients, device, dtype, key, compile)
 
 
 def _save(

@@ -1,21 +1,21 @@
 """The compiled sweep of the CPU: some blocks of four steps of many paths as one C++ loop.
 
-The step of the system and the distances to the faces of the region are traced to pointwise operations and printed
-as C++ (`samdyn.compute.cpp`); `sweep.hpp` is the loop around them:
+The step of the system and the distances to the faces of the region are traced to pointwise operations and
+printed as C++ (`samdyn.compute.cpp`); `sweep.hpp` is the loop around them:
 
-1. A register's worth of paths (16 with AVX-512 in single precision) is advanced through all blocks of the sweep
-   before the next: nothing but its state at both ends goes through memory. The random numbers are those of the
-   other kernels to rounding.
-2. Exits are tested as in `samdyn.ensemble.kernel`. The distances at the end of a step are those at the start of
-   the next. With several faces the probability that the path left is that of the face with the largest exponent,
-   one exponential, where all other crossing probabilities are below 2^-40 for all paths of the register.
+1. Two registers of paths (16 each with AVX-512 in single precision), whose arithmetic overlaps, are advanced
+   through all blocks of the sweep before the next: nothing but their states at both ends goes through
+   memory. The random numbers are those of the other kernels to rounding.
+2. Exits are tested as in `samdyn.ensemble.kernel`. The distances at the end of a step are those at the start
+   of the next. With several faces the probability that the path left is that of the face with the largest
+   exponent, one exponential, where all other crossing probabilities are below 2^-40 for all paths of the
+   register.
 3. A path that leaves is noted with its state at the start of the block.
 
-A coefficient that is the same for all paths is a scalar, and what depends on such coefficients alone is computed
-once. One library serves a system's structure and a kind of region; it is compiled in about half a second and kept
-on disk (`samdyn.compute.native`). A call does not hold Python's interpreter lock, so that threads run side by
-side.
-"""
+A coefficient that is the same for all paths is a scalar, and what depends on such coefficients alone is
+computed once. One library serves a system's structure and a kind of region; it is compiled in about half a
+second and kept on disk (`samdyn.compute.native`). A call does not hold Python's interpreter lock, so that
+threads run side by side."""
 
 from __future__ import annotations
 
@@ -99,8 +99,8 @@ def _pointers(addresses: Sequence[int]) -> ctypes.Array[ctypes.c_void_p]:
 def _table(
     coefficients: Coefficients, values: Sequence[Sequence[Values]], dt: Tensor, rows: Tensor
 ) -> tuple[list[Tensor], list[int]]:
-    """Each coefficient and dt, over the steps if there is a schedule and over the rows where these differ; and
-    the distance from step to step.
+    """Each coefficient and dt, over the steps if there is a schedule and over the rows where these differ;
+    and the distance from step to step.
     """
     systems = rows // coefficients.n_paths if coefficients.several else rows
 
@@ -136,8 +136,8 @@ def _compiled(
     pointer, integer = ctypes.c_void_p, ctypes.c_int64
     function.restype = integer  # type: ignore[attr-defined]
     function.argtypes = [  # type: ignore[attr-defined]
-        integer, pointer, pointer, pointer, pointer, pointer, integer, integer, ctypes.c_uint32, ctypes.c_uint32,
-        pointer, pointer, pointer, pointer,
+        integer, pointer, pointer, pointer, pointer, pointer, integer, integer, ctypes.c_uint32,
+        ctypes.c_uint32, pointer, pointer, pointer, pointer,
     ]  # fmt: skip
     return function
 
@@ -199,8 +199,8 @@ def _source(
 
 
 def _step(stepper: Stepper, test: ExitTest) -> Callable[[Tensor], Tensor]:
-    """From state, normals, coefficients and dt: the next state, and, with the bridge, for each face the factor of
-    the distances at both ends in the exponent (to the base 2) of the crossing probability.
+    """From state, normals, coefficients and dt: the next state, and, with the bridge, for each face the factor
+    of the distances at both ends in the exponent (to the base 2) of the crossing probability.
     """
     state, k = stepper.state_dim, stepper.n_normals
 

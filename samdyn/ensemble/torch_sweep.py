@@ -1,9 +1,8 @@
 """The sweep in torch: some blocks of four steps of a tile of paths, eagerly or through torch.compile.
 
-A block is one call of the kernel (`samdyn.ensemble.kernel`). Eagerly on the CPU the step runs as printed numpy
-code, and the random numbers of all blocks are drawn at once: eager operations cost their overhead, not their
-size.
-"""
+A block is one call of the kernel (`samdyn.ensemble.kernel`). Eagerly on the CPU the step runs as printed
+numpy code, and the random numbers of all blocks are drawn at once: eager operations cost their overhead,
+not their size."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Sequence
 from concurrent.futures import Executor
@@ -16,7 +17,7 @@ from samdyn.compute import checks
 from samdyn.compute.checks import Array
 from samdyn.compute.device import choose_device
 from samdyn.compute.random import split_seed
-from samdyn.ensemble.kernel import COMPILE_FROM, can_compile
+from samdyn.ensemble.sweep import COMPILE_FROM, can_compile
 from samdyn.escape.exit_job import PRECISIONS, Job, prepare
 from samdyn.escape.regions import OpenSet
 from samdyn.systems.diffusion import Diffusion
@@ -28,6 +29,8 @@ CORRECTIONS = ("bridge", None)
 MOST_STEPS, MANY_STEPS = 1 << 34, 1e9
 # single precision is for steps this many times as long as the spacing of its numbers, and for distances
 FINE_STEP, FINE_DISTANCE = 2.0**6, 2.0**14
+# path-steps from which single precision is worth its rounding
+SINGLE_FROM = 2e9
 
 
 def make_job(
@@ -81,16 +84,17 @@ def make_job(
     )  # fmt: skip
     _check_first_step(job, starts)
     traced = prepare(job).stepper.traced
+    path_steps = math.inf if where.type == "cuda" else job.n_rows * float(job.n_steps)
     if compile is None or compile == "auto":
-        large = where.type == "cuda" or job.n_rows * float(job.n_steps) >= COMPILE_FROM
-        compile = large and traced and can_compile(where)
+        compile = path_steps >= COMPILE_FROM and traced and can_compile(where)
     elif compile and not traced:
         raise ValueError(
             "compile must be False: the loss has no pointwise form (it uses an operation "
             "that cannot be traced)"
         )
     if precision is None:
-        precision = "single" if compile and _is_coarse(job, starts) else "double"
+        single = compile and path_steps >= SINGLE_FROM and _is_coarse(job, starts)
+        precision = "single" if single else "double"
     return replace(job, precision=precision, compile=bool(compile)), starts
 
 

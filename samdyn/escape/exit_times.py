@@ -68,12 +68,13 @@ def exit_times(
     device : str, optional
         "cpu" or "cuda"; the GPU by default where there is one.
     precision : {"single", "double"}, optional
-        Precision of states and noise. By default double for small jobs and single for compiled ones, unless
-        the steps or the distance to the boundary are short against the spacing of single-precision numbers
-        at x0.
+        Precision of states and noise. By default double, and single for compiled jobs of 2 * 10^9 path-steps
+        or more (all on a GPU), unless the steps or the distance to the boundary are short against the spacing
+        of single-precision numbers at x0.
     compile : bool or "auto", optional
-        Whether to compile the step (torch.compile). By default ("auto") for jobs large enough to repay the
-        compilation, if a compiler is present. The paths are the same to rounding.
+        Whether to compile the step: as C++ on the CPU (half a second), by torch.compile on a GPU. By default
+        ("auto") for jobs large enough to repay it, if there is a compiler. The paths are the same to
+        rounding.
     workers : int
         Number of local processes. More than one needs a system and a region that can be pickled, and, in a
         script, a call below ``if __name__ == "__main__":``.

@@ -209,7 +209,7 @@ def test_local_workers(whole: sd.ExitTimes) -> None:
 
 @pytest.mark.slow
 def test_local_workers_with_the_compiled_kernel() -> None:
-    from samdyn.ensemble.kernel import can_compile
+    from samdyn.ensemble.sweep import can_compile
 
     if not can_compile(torch.device("cpu")):
         pytest.skip("no C++ compiler")

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import samdyn as sd
-from samdyn.ensemble.kernel import can_compile
+from samdyn.ensemble.sweep import can_compile
 
 mpl.use("Agg")
 

@@ -18,7 +18,7 @@ from scipy import stats
 import samdyn as sd
 from samdyn.compute.random import standard_normal
 from samdyn.ensemble import exits as engine
-from samdyn.ensemble.kernel import can_compile
+from samdyn.ensemble.sweep import can_compile
 from samdyn.escape.exit_arguments import make_job
 
 # the package exports a function of the same name

@@ -1,0 +1,50 @@
+"""Which sweep advances a pool: compiled C++ on the CPU, a compiled kernel on a GPU, or torch operations."""
+
+from __future__ import annotations
+
+import warnings
+
+import torch
+
+from samdyn.compute.native import CompilationError, compiler
+from samdyn.compute.tracing import NotTraceable
+from samdyn.ensemble.coefficients import Coefficients
+from samdyn.ensemble.kernel import ExitTest
+from samdyn.ensemble.native_sweep import native_sweep
+from samdyn.ensemble.step import Stepper
+from samdyn.ensemble.torch_sweep import Sweep, torch_sweep
+
+# path-steps of a job that take as long as compiling does
+COMPILE_FROM = 1e8
+
+
+def can_compile(device: torch.device) -> bool:
+    """Whether sweeps can be compiled here: with a C++ compiler for the CPU, with Triton for a GPU."""
+    return device.type == "cuda" or compiler() is not None
+
+
+def choose_sweep(
+    stepper: Stepper,
+    test: ExitTest,
+    coefficients: Coefficients,
+    device: torch.device,
+    dtype: torch.dtype,
+    key: tuple[int, int],
+    compile: bool,
+) -> Sweep:
+    """The function that advances a tile; see `torch_sweep` for its arguments and those here.
+
+    Warns
+    -----
+    RuntimeWarning
+        The compiler fails: the sweep then runs in torch.
+    """
+    if not compile or device.type != "cpu":
+        return torch_sweep(stepper, test, coefficients, device, dtype, key, compile)
+    try:
+        return native_sweep(stepper, test, coefficients, dtype, key)
+    except NotTraceable:  # of the region: it is mapped over points
+        pass
+    except CompilationError as error:
+        warnings.warn(f"the step runs without being compiled: {error}", RuntimeWarning, stacklevel=2)
+    return torch_sweep(stepper, test, coefficients, device, dtype, key, False)
