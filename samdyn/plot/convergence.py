@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -67,11 +67,15 @@ def convergence(
     """
     if not isinstance(result, Convergence):
         raise TypeError(f"result must be a Convergence, got {type(result).__name__}")
+    if isinstance(settings, str) or not (settings is None or isinstance(settings, Iterable)):
+        raise TypeError(f"settings must be a sequence of numbers of settings, got {settings!r}")
     shown = list(range(min(len(result.settings), MAX_CURVES))) if settings is None else list(settings)
     if not 0 < len(shown) <= MAX_CURVES:
         raise ValueError(f"settings must name 1 to {MAX_CURVES} settings, got {len(shown)}")
     if labels is not None and len(labels) != len(shown):
         raise ValueError(f"labels must be one for each of the {len(shown)} curves, got {len(labels)}")
+    if not (bound is None or callable(bound) or (isinstance(bound, Iterable) and all(map(callable, bound)))):
+        raise TypeError(f"bound must be a function of the steps, or a sequence of such, got {bound!r}")
     bounds = [] if bound is None else ([bound] if callable(bound) else list(bound))
     if len(bounds) not in (0, 1, len(shown)):
         raise ValueError(f"bound must be one, or one for each of the {len(shown)} curves, got {len(bounds)}")

@@ -110,7 +110,8 @@ class Convergence:
         values: Array = getattr(self, quantity)
         if not values.shape[1]:
             raise ValueError(f"quantity must be one that was recorded, got {quantity!r}")
-        if not -len(self.settings) <= setting < len(self.settings):
+        whole = isinstance(setting, int | np.integer) and not isinstance(setting, bool)
+        if not whole or not -len(self.settings) <= setting < len(self.settings):
             raise ValueError(f"setting must be one of the {len(self.settings)} settings, got {setting!r}")
         return values[setting]
 
@@ -168,6 +169,8 @@ class Convergence:
         mean = curves.mean(axis=1)
         if law not in ("exponential", "power"):
             raise ValueError(f"law must be 'exponential' or 'power', got {law!r}")
+        if between is not None and (np.shape(between) != (2,) or not between[0] <= between[1]):
+            raise ValueError(f"between must be a pair (first, last) of steps, got {between!r}")
         if between is not None:
             used = (self.steps >= between[0]) & (self.steps <= between[1])
         elif law == "power":

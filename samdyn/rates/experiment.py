@@ -202,6 +202,8 @@ def _times(n_steps: int) -> npt.NDArray[np.int64]:
 
 
 def _given_times(times: Sequence[int], n_steps: int) -> npt.NDArray[np.int64]:
+    if isinstance(times, str) or not isinstance(times, Iterable):
+        raise TypeError(f"times must be a sequence of steps, got {times!r}")
     steps = np.unique([checks.integer("times", t, at_least=0) for t in times])
     if not len(steps) or steps[-1] > n_steps:
         raise ValueError(f"times must be steps from 0 to n_steps={n_steps}, got {list(times)!r}")

@@ -118,13 +118,23 @@ def scaling_exponent(parameter: npt.ArrayLike, estimates: Sequence[Estimate]) ->
     estimates : sequence of Estimate
         Positive.
 
+    Raises
+    ------
+    ValueError
+        A value that is not finite and > 0, or a parameter with one value only.
+
     Examples
     --------
     >>> scaling_exponent([1.0, 2.0, 4.0], [Estimate(x**2, 0.01 * x**2) for x in (1.0, 2.0, 4.0)])
     2 ± 0.01
     """
-    x = np.log(np.asarray(parameter, dtype=np.float64))
-    y = np.log([e.value for e in estimates])
+    at = np.asarray(parameter, dtype=np.float64)
+    if not (np.isfinite(at) & (at > 0)).all():
+        raise ValueError(f"parameter must take finite values > 0 for a power law, got {at}")
+    levels = np.array([e.value for e in estimates])
+    if not (np.isfinite(levels) & (levels > 0)).all():
+        raise ValueError(f"estimates must be finite and > 0 for a power law, got {levels}")
+    x, y = np.log(at), np.log(levels)
     relative = np.array([e.standard_error / e.value for e in estimates])
     known = bool(np.isfinite(relative).all())
     relative = np.maximum(relative, LEAST_ERROR)
@@ -152,15 +162,17 @@ def _slope(t: Array, y: Array) -> tuple[float, float]:
 def _jackknife(curves: Array, fit: Callable[[Array], tuple[float, float]], sign: float) -> Estimate:
     if len(curves) < 3:
         return Estimate(math.nan, math.nan)
-    slope, error = fit(curves.mean(axis=1))
-    n = curves.shape[1]
+    n, total = curves.shape[1], curves.sum(axis=1)
+    slope, error = fit(total / n)
     groups = min(GROUPS, n)
     if groups < 2:
         return Estimate(sign * slope, error)
-    total = curves.sum(axis=1)
     without = []
     for part in np.array_split(np.arange(n), groups):
-        without.append(fit((total - curves[:, part].sum(axis=1)) / (n - len(part)))[0])
+        mean = (total - curves[:, part].sum(axis=1)) / (n - len(part))
+        if not (mean > 0).all():  # one group carries the mean: nothing is known of its error
+            return Estimate(sign * slope, math.nan)
+        without.append(fit(mean)[0])
     left_out = np.array(without)
     variance = (groups - 1) / groups * float(((left_out - left_out.mean()) ** 2).sum())
     return Estimate(sign * slope, math.sqrt(variance))

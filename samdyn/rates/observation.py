@@ -5,7 +5,9 @@ The last `WINDOW` steps of every replica are searched for periods up to `MAX_PER
 - "fixed point": they stay within 1e-9 of their mean, relative to its size plus one;
 - "cycle": x(t + p) - x(t) is below 1e-3 of the extent, for the smallest such p;
 - "bounded set": no period; chaos, or noise;
-- "moving": (without noise) the means of the two halves of the window differ by more than half the extent;
+- "moving": (without noise) the means of about `BLOCKS` parts of the window go on and on in one direction, by
+  more than 1e-3 of the extent in all, or those of its halves differ by more than half the extent: what looks
+  like a cycle, or like chaos, is on its way somewhere else;
 - "diverged": not finite.
 """
 
@@ -22,6 +24,7 @@ from samdyn.rates.curves import KINDS
 
 WINDOW = 64
 MAX_PERIOD = 16
+BLOCKS = 8
 BUFFER_VALUES = 1 << 20
 
 
@@ -48,7 +51,7 @@ class Watcher:
         self.recent = np.empty((len(window), 0, loss.dim))
         self.kind, self.period = np.zeros(n, np.int64), np.zeros(n, np.int64)
         self.centre, self.extent = np.empty((n, loss.dim)), np.empty(n)
-        self.movement = np.zeros(n)
+        self.drifts = np.zeros(n, dtype=bool)
         self.waiting: list[tuple[int, slice, Array]] = []
         self.held = 0
         self.hessian: Array | None = None
@@ -113,8 +116,9 @@ class Watcher:
                 centre[on] = whole[:, on].mean(axis=0)
                 extent[on] = np.linalg.norm(whole[:, on] - centre[on], axis=2).max(axis=0)
             still = extent <= 1e-9 * (1 + np.linalg.norm(centre, axis=1))
-            half = len(x) // 2
-            moved = np.linalg.norm(x[:half].mean(axis=0) - x[half:].mean(axis=0), axis=1)
+            drifts = np.zeros(len(period), dtype=bool)
+            for p in np.unique(period):
+                drifts[period == p] = _drifts(x[:, period == p], extent[period == p], int(p))
         period[still] = 1
         kind = np.where(still, 0, np.where(period > 0, 1, 2))
         kind[~np.isfinite(centre).all(axis=1)] = KINDS.index("diverged")
@@ -125,10 +129,27 @@ class Watcher:
             centre,
             extent,
         )
-        self.movement[part] = moved
+        self.drifts[part] = drifts
 
     def limit_sets(self, noisy: bool) -> tuple[Any, Any, Array, Array]:
         """Kind, period, centre and extent of every replica."""
         if not noisy:
-            self.kind[(self.kind == 2) & (self.movement > 0.5 * self.extent)] = KINDS.index("moving")
+            moving = self.drifts & (
+                (self.kind == KINDS.index("cycle")) | (self.kind == KINDS.index("bounded set"))
+            )
+            self.kind[moving], self.period[moving] = KINDS.index("moving"), 0
         return self.kind, self.period, self.centre, self.extent
+
+
+def _drifts(x: Array, extent: Array, period: int) -> Array:
+    """Whether paths (n_steps, n, dim) of one period go on in one direction while they turn around."""
+    half, length = len(x) // 2, max(len(x) // BLOCKS, 1)
+    if period:
+        length = period * -(-length // period)  # whole periods, so that those of a cycle have one mean
+    blocks = len(x) // length
+    means = x[-blocks * length :].reshape(blocks, length, *x.shape[1:]).mean(axis=1)
+    way = means[-1] - means[0]
+    along = np.einsum("bni,ni->bn", means, way)
+    steady = (np.diff(along, axis=0) > 0).all(axis=0) & (blocks > 2)
+    far = np.linalg.norm(x[:half].mean(axis=0) - x[half:].mean(axis=0), axis=1) > 0.5 * extent
+    return np.asarray(far | (steady & (np.linalg.norm(way, axis=1) > 1e-3 * extent)))

@@ -68,7 +68,7 @@ class Minibatch(Noise):
 
     Raises
     ------
-    ValueError
+    TypeError, ValueError
         A probe, sampling or model that does not exist; probabilities that are negative, do not sum to one or
         are zero for a sample that reweighting needs; a batch larger than the data.
 
@@ -97,6 +97,8 @@ class Minibatch(Noise):
                 raise ValueError(f"sampling must be {known}, or probabilities, got {self.sampling!r}")
         else:
             object.__setattr__(self, "sampling", _probabilities(self.sampling, self.reweight))
+        if not isinstance(self.reweight, bool | np.bool_):
+            raise TypeError(f"reweight must be True or False, got {self.reweight!r}")
         if self.model not in MODELS:
             raise ValueError(f"model must be one of {', '.join(map(repr, MODELS))}, got {self.model!r}")
         if self.micro_batch is not None:

@@ -46,8 +46,15 @@ def test_bounds() -> None:
         ({"settings": [5]}, ValueError, "setting must be one of the 2"),
         ({"labels": ["a"]}, ValueError, "labels must be one for each"),
         ({"bound": [abs, abs, abs]}, ValueError, "bound must be one"),
+        ({"bound": 3}, TypeError, "bound must be a function"),
+        ({"bound": [3]}, TypeError, "bound must be a function"),
+        ({"settings": "01"}, TypeError, "settings must be a sequence"),
+        ({"settings": 1}, TypeError, "settings must be a sequence"),
     ],
-    ids=["quantity", "axes", "none", "missing", "labels", "bounds"],
+    ids=[
+        *("quantity", "axes", "none", "missing", "labels", "bounds"),
+        *("no function", "no functions", "text", "number"),
+    ],
 )
 def test_refusals(arguments: dict[str, Any], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):

@@ -86,6 +86,43 @@ def test_kinds_of_limit_sets() -> None:
     assert limit.extent <= 0.2
 
 
+def test_a_cycle_on_its_way_is_moving() -> None:
+    """Hops across a valley whose floor point drifts, by a thousandth of a hop and less in a period."""
+    valley = sd.Landscape(lambda w: (1 + 0.5 * w[1]) * w[0] ** 2 / 2, dim=2)
+    for rho in (0.02, 1e-3):
+        path = sd.convergence(sd.Map(valley, sd.SAM(rho), lr=0.1), [rho / 20, 1.0], 2000, minimum=[0.0, 0.0])
+        assert path.limit_sets()[0].kind == "moving"
+    flat = sd.Map(sd.landscapes.quadratic(np.diag([1.0, 1e-3])), sd.SAM(0.1), lr=0.1)
+    assert sd.convergence(flat, [1.0, 1.0], 2000).limit_sets()[0].kind == "moving"
+    few = sd.Map(sd.landscapes.quadratic([[1.0]]), sd.GD(), lr=0.5)
+    assert sd.convergence(few, [1.0], 10).limit_sets()[0].kind == "moving"
+
+
+@pytest.mark.parametrize("period", range(2, 17))
+def test_cycles_of_every_period_are_cycles(period: int) -> None:
+    """Rotations by a fraction of a turn, as a map with a loss: they rise for most of a period."""
+    angle = 2 * np.pi / period
+    turn = torch.tensor(
+        [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]], dtype=torch.float64
+    )
+    window = [np.array([1.0, 0.5])]
+    for _ in range(64):
+        window.append(turn.numpy() @ window[-1])
+    x = np.array(window)[:, None, :]
+    loss = sd.landscapes.quadratic(np.eye(2))
+    curves = {q: np.full((1, 1, 1), np.nan) for q in ("gap", "gradient_norm", "distance")}
+    at = np.arange(65)
+    watcher = observation.Watcher(
+        loss, (np.zeros((1, 2)), 0.0), at[-1:], at, np.zeros(1, int), np.zeros(1, int), curves
+    )
+    for record in range(65):
+        watcher(record, slice(0, 1), x[record])
+    kind, found, centre, extent = watcher.limit_sets(False)
+    assert (kind[0], found[0]) == (1, period)
+    np.testing.assert_allclose(centre[0], 0, atol=1e-12)
+    assert extent[0] == pytest.approx(np.hypot(1.0, 0.5))
+
+
 @pytest.mark.parametrize("probe", ["same", "independent"])
 @pytest.mark.parametrize("rho", [0.1, 0.3])
 def test_floor_of_stochastic_sam(probe: str, rho: float) -> None:
@@ -226,6 +263,8 @@ GD_SYSTEM = sd.Map(sd.landscapes.quadratic([[1.0]]), sd.GD(), lr=0.1)
         ({"sweep": {"lr": []}}, ValueError, "sweep must hold a sequence of values"),
         ({"sweep": {"lr": [0.1, -0.1]}}, ValueError, "lr must be"),
         ({"times": [0, 11]}, ValueError, "times must be steps"),
+        ({"times": 5}, TypeError, "times must be a sequence of steps"),
+        ({"times": "05"}, TypeError, "times must be a sequence of steps"),
         ({"minimum": [0.0, 0.0]}, ValueError, "minimum must have shape"),
         ({"seed": -1}, ValueError, "seed must be"),
     ],
@@ -245,6 +284,9 @@ def test_bad_questions() -> None:
         (lambda: result.band(level=2.0), "level must be"),
         (lambda: result.plateau(tail=0.0), "tail must be"),
         (lambda: result.rate(law="log"), "law must be"),
+        (lambda: result.rate(between=5), "between must be a pair"),  # type: ignore[arg-type]
+        (lambda: result.rate(between=(5, 1)), "between must be a pair"),
+        (lambda: result.mean(setting=0.0), "setting must be"),  # type: ignore[arg-type]
     ):
         with pytest.raises(ValueError, match=message):
             call()

@@ -51,3 +51,26 @@ def test_scaling_exponent() -> None:
     assert math.isnan(scaling_exponent([1.0, 2.0], [Estimate(1.0, math.nan)] * 2).standard_error)
     with pytest.raises(ValueError, match="at least two values"):
         scaling_exponent([1.0, 1.0], [Estimate(1.0, 0.1)] * 2)
+
+
+@pytest.mark.parametrize(
+    ("parameter", "levels", "message"),
+    [
+        ([0.0, 0.1, 0.2], [1.0, 2.0, 3.0], "parameter must take finite values > 0"),
+        ([0.1, 0.2, np.inf], [1.0, 2.0, 3.0], "parameter must take finite values > 0"),
+        ([0.1, 0.2, 0.3], [1.0, 0.0, 3.0], "estimates must be finite and > 0"),
+        ([0.1, 0.2, 0.3], [1.0, np.nan, 3.0], "estimates must be finite and > 0"),
+    ],
+    ids=["zero", "infinite", "no plateau", "diverged"],
+)
+def test_powers_need_positive_numbers(parameter: list[float], levels: list[float], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        scaling_exponent(parameter, [Estimate(v, 0.1) for v in levels])
+
+
+def test_a_mean_that_one_replica_carries_has_no_known_error() -> None:
+    curves = np.full((10, 5), -0.1)
+    curves[:, 0] = 5 * np.exp(-0.1 * np.arange(10))
+    estimate = exponential_rate(np.arange(10), curves)
+    assert math.isfinite(estimate.value)
+    assert math.isnan(estimate.standard_error)

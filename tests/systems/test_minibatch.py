@@ -247,6 +247,7 @@ def test_diffusion_moves_like_the_algorithm() -> None:
         ({"batch_size": 4, "micro_batch": 3}, ValueError, "micro_batch must divide batch_size=4"),
         ({"micro_batch": 1, "probe": "full"}, ValueError, "micro_batch needs probe='same'"),
         ({"model": "exact"}, ValueError, "model must be one of"),
+        ({"reweight": 3}, TypeError, "reweight must be True or False"),
     ],
 )
 def test_bad_batches(arguments: dict[str, Any], error: type[Exception], message: str) -> None:
