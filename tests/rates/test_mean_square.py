@@ -73,11 +73,12 @@ def test_radius_around_the_critical_rate() -> None:
         assert np.isclose(np.trace(second), moment, rtol=3e-4)
 
 
-@pytest.mark.parametrize("rho", [0.0, 0.05])
-def test_one_step_criterion(rho: float) -> None:
+@pytest.mark.parametrize(("rho", "expected"), [(0.0, 0.17053885), (0.05, 0.10359356)])
+def test_one_step_criterion(rho: float, expected: float) -> None:
     """Stricter than the spectral radius, and where E[J^2] has the eigenvalue 1."""
     system = batches(problems.s4(), sd.USAM(rho))
     critical = sd.critical_learning_rate(system, criterion="one step")
+    assert critical == pytest.approx(expected, abs=5.1e-9)
     rows = problems.s4().data[0]
     h = rows[:, :, None] * rows[:, None, :]
     j = np.eye(2) - critical * h @ (np.eye(2) + rho * h)

@@ -140,3 +140,33 @@ def test_weak_order_with_the_error_of_the_fit() -> None:
         error = math.sqrt(np.linalg.inv(terms.T @ terms)[1, 1] * rest[0] / 6)
         # the next power of rho, which the fit leaves out, is worth less than 0.005
         assert abs(fit[1] - order) < max(4 * error, 0.005)
+
+
+def test_the_equation_of_sgd_misses_sam_at_this_radius() -> None:
+    """Second moment from x = 1 at time 1, rho = sqrt(lr): its error over lr grows where lr falls."""
+    h, errors = 2.0, []
+    for lr in (0.04, 0.01, 0.0025):
+        rho, n = math.sqrt(lr), round(1 / lr)
+        kappa, s2 = kim.effective_curvature(h, rho), (1 + rho * h) ** 2
+        moved = float(kim.usam_multipliers(h, rho, lr)) ** n
+        algorithm = moved**2 + kim.momentum_covariance(kappa, s2, n, lr=lr)[0, 0]
+        # of batches of h samples the Fisher noise has variance 1
+        equation = math.exp(-2 * h) + kim.diffusion_variance(h, 1.0, rho=0.0, lr=lr, batch_size=h)
+        errors.append(abs(equation - algorithm) / lr)
+    assert errors == pytest.approx([0.268, 1.00, 2.45], abs=6e-3)
+
+
+def test_valley_from_its_reference_point() -> None:
+    """The map on f = (1 + y/2) x^2/2 from y = 0.9976473: after 20 000 steps where the formula says."""
+    rho, lr = 0.02, 0.1
+    valley = sd.Landscape(lambda w: (1 + w[1] / 2) * w[0] ** 2 / 2, dim=2)
+    y = 0.9976473
+    start = [bartlett.cycle_amplitude(1 + y / 2, rho, lr), y]
+    heights = sd.trajectory(sd.Map(valley, sd.SAM(rho), lr=lr), start, n_steps=20_000)[:, 1]
+    small = predicted = y
+    for _ in range(20_000):
+        predicted += float(bartlett.valley_drift(1 + predicted / 2, 0.5, rho, lr))
+        small -= lr * rho**2 / 4
+    assert predicted == pytest.approx(0.7653905, abs=1e-7)
+    assert small == pytest.approx(0.7976473, abs=1e-9)
+    assert heights[-1] == pytest.approx(0.7653904, abs=2e-6)

@@ -142,6 +142,8 @@ def test_looseness_on_a_parabola() -> None:
         assert theory.neighbourhood(one, strong_convexity=1.0, rho=rho, lr=lr, lam=1.0) == pytest.approx(
             bound, rel=1e-5
         )
+    true = (0.2 * 0.1 / (2 - 0.2)) ** 2 / 2  # at the learning rate 0.2
+    assert true == pytest.approx(6.1728e-5, rel=1e-5)
     assert theory.sharper_neighbourhood(one, strong_convexity=1.0, rho=0.1, lr=0.2, lam=1.0) == pytest.approx(
         0.024
     )

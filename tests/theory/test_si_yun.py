@@ -69,6 +69,10 @@ def test_gap_falls_as_the_square_of_the_horizon() -> None:
         end = sam(lambda x: H * x, np.ones(2), rho, lr, steps)[-1]
         assert (H * end**2).sum() / 2 == pytest.approx(gap, rel=1e-4)
         assert gap < si_yun.strongly_convex_gap(steps, 0.6, lr=lr, **curvatures)
+    # f T^2 / log^2 levels off
+    constants = [gap * (T / math.log(0.6 * 0.2**3 * T**2 / rho**2)) ** 2 for T, (_, gap) in expected.items()]
+    assert constants[-1] == pytest.approx(0.0140, abs=5e-5)
+    assert constants[-2] / constants[-1] < 1.03
 
 
 def test_lower_bound_over_learning_rates() -> None:
