@@ -30,6 +30,7 @@ import torch
 from torch import Tensor
 
 from samdyn.compute.checks import Array
+from samdyn.compute.device import one_thread
 from samdyn.compute.memory import halving
 from samdyn.compute.random import STEPS_PER_BLOCK, split_seed
 from samdyn.ensemble.checkpoint import Checkpoint
@@ -140,7 +141,7 @@ def first_exits(
     n_blocks = -(-n_steps // STEPS_PER_BLOCK)
     interrupted = False
     try:
-        with torch.no_grad():
+        with torch.no_grad(), one_thread():
             while block < n_blocks and pool.shape[1]:
                 sweep = min(SWEEP, n_blocks - block)
                 gone = run_sweep([block_values(block + s) for s in range(sweep)])
@@ -160,7 +161,8 @@ def first_exits(
     except KeyboardInterrupt:
         interrupted = True
         result.n_steps = min(STEPS_PER_BLOCK * block, n_steps)
-    settle()
+    with one_thread():
+        settle()
     # exits after the limit belong to the unfinished last block, or to a sweep that was interrupted
     late = result.step >= np.minimum(limits, result.n_steps)
     result.step[late], result.face[late], result.point[late], result.diverged[late] = -1, -1, np.nan, False

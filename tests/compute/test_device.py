@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from samdyn.compute.device import choose_device
+from samdyn.compute.device import choose_device, one_thread
 
 
 def test_default_and_cpu() -> None:
@@ -29,3 +29,14 @@ def test_a_gpu_that_is_not_there() -> None:
 @pytest.mark.gpu
 def test_gpu() -> None:
     assert choose_device("cuda").type == "cuda"
+
+
+def test_one_thread_and_back() -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with one_thread(), one_thread():
+            assert torch.get_num_threads() == 1
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)

@@ -25,7 +25,7 @@ from samdyn.compute.memory import halving, is_out_of_memory
 from samdyn.compute.progress import WorkBar, expected_work
 from samdyn.ensemble import checkpoint as checkpoints
 from samdyn.ensemble import exits as engine
-from samdyn.ensemble import replay
+from samdyn.ensemble import replay, torch_sweep
 from samdyn.ensemble.workers import ranges
 
 # the package exports functions of the same names
@@ -113,7 +113,7 @@ def test_a_finished_job_is_read_and_not_run(
     def never(*_: Any) -> None:
         raise AssertionError
 
-    monkeypatch.setattr(engine, "advance_block", never)
+    monkeypatch.setattr(torch_sweep, "advance_block", never)
     assert_same(run(checkpoint=path), whole)
 
 
@@ -121,7 +121,7 @@ def test_a_finished_job_is_read_and_not_run(
 def test_after_ctrl_c_the_job_goes_on(
     tmp_path: Path, whole: sd.ExitTimes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original, calls = engine.advance_block, []
+    original, calls = torch_sweep.advance_block, []
 
     def fragile(*inputs: Any) -> Any:
         calls.append(1)
@@ -130,7 +130,7 @@ def test_after_ctrl_c_the_job_goes_on(
         return original(*inputs)
 
     with monkeypatch.context() as patch:
-        patch.setattr(engine, "advance_block", fragile)
+        patch.setattr(torch_sweep, "advance_block", fragile)
         part = run(checkpoint=tmp_path / "job.npz")
     assert part.t_max == pytest.approx(4.0)  # ten sweeps of two blocks of four steps
     assert part.n_exited < whole.n_exited
@@ -367,7 +367,7 @@ def test_a_state_that_lacks_a_part_is_refused(
 def test_a_tile_that_does_not_fit_is_halved(
     when: int, error: Exception, whole: sd.ExitTimes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original, sizes = engine.advance_block, []
+    original, sizes = torch_sweep.advance_block, []
 
     def small(stepper: Any, test: Any, state: Any, *rest: Any) -> Any:
         sizes.append(len(state[0]))
@@ -376,7 +376,7 @@ def test_a_tile_that_does_not_fit_is_halved(
             raise error
         return original(stepper, test, state, *rest)
 
-    monkeypatch.setattr(engine, "advance_block", small)
+    monkeypatch.setattr(torch_sweep, "advance_block", small)
     assert_same(run(), whole)
     assert sizes.count(520) == when + 1
     assert sizes.count(260) == sizes.count(130) == 1  # the tile stays small
@@ -401,7 +401,7 @@ def test_memory_that_never_suffices_and_other_errors(monkeypatch: pytest.MonkeyP
     def full(*_: Any) -> None:
         raise error
 
-    monkeypatch.setattr(engine, "advance_block", full)
+    monkeypatch.setattr(torch_sweep, "advance_block", full)
     error: Exception = torch.OutOfMemoryError("CUDA out of memory")
     with pytest.raises(torch.OutOfMemoryError):
         run()

@@ -18,6 +18,7 @@ from scipy import stats
 import samdyn as sd
 from samdyn.compute.random import standard_normal
 from samdyn.ensemble import exits as engine
+from samdyn.ensemble import torch_sweep
 from samdyn.ensemble.sweep import can_compile
 from samdyn.escape.exit_arguments import make_job
 
@@ -506,7 +507,7 @@ def test_ctrl_c_within_a_sweep(stop_at: int, steps: int, monkeypatch: pytest.Mon
     sde, region = planar()
     run = partial(sd.exit_times, sde, [-1.0, 0.0], region, n_paths=200, t_max=50.0, seed=5, device="cpu")
     whole = run()
-    original, count = engine.advance_block, 0
+    original, count = torch_sweep.advance_block, 0
 
     def fragile(*inputs: Any) -> Any:
         nonlocal count
@@ -515,7 +516,7 @@ def test_ctrl_c_within_a_sweep(stop_at: int, steps: int, monkeypatch: pytest.Mon
             raise KeyboardInterrupt
         return original(*inputs)
 
-    monkeypatch.setattr(engine, "advance_block", fragile)
+    monkeypatch.setattr(torch_sweep, "advance_block", fragile)
     monkeypatch.setattr(engine, "SWEEP", 2)
     monkeypatch.setattr(module, "first_exits", partial(engine.first_exits, tile=20))
     part = run()
