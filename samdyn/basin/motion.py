@@ -238,8 +238,10 @@ def _stack(current: Coordinates, state: Array) -> Array:
 
 def _stacked(form: Callable[..., Sequence[Array]], size: int) -> Callable[[Array], Array]:
     def at(x: Array) -> Array:
-        columns = form(*np.ascontiguousarray(x.T))
-        return np.stack([np.broadcast_to(c, len(x)) for c in columns], axis=1)
+        out = np.empty((len(x), size))
+        for i, column in enumerate(form(*np.ascontiguousarray(x.T))):
+            out[:, i] = column
+        return out
 
     return at
 

@@ -8,9 +8,12 @@ attractor, in random directions, and are followed for `n_steps`; eps_j passes if
 nearer to this attractor than to any other, and within eps_j of it (or within the attractor's gaps, the
 widest distance between neighbouring points of its sample, thrice), and not all stayed exactly where they
 were. The radius is the largest eps_j such that it and all smaller ones pass, halved since the probes are few,
-and eps_max a quarter of the distance to the nearest other attractor. If not even the smallest passes, the
-set repels in some direction, or is only slow, and is no attractor. Sets of more than 24 points get eight
+and eps_max a quarter of the distance to the nearest other attractor. Sets of more than 24 points get eight
 times as many probes.
+
+If not even the smallest distance passes, the probes go on, to 2, 4, 8 and 16 times the steps: where an
+attractor's Jacobian is not normal, distances grow before they shrink. A set that never passes repels in some
+direction, or is only slow, and is no attractor.
 
 That is a test by sampling, not a proof. Velocities of heavy-ball momentum count with the factor lr, so that
 they are lengths of steps.
@@ -31,6 +34,7 @@ from samdyn.compute.checks import Array
 N_LEVELS = 12
 SAFETY = 0.5
 FEW = 24  # points that are compared one by one; a tree is faster above
+LAPS = 5
 MORE_PROBES = 8  # times as many probes for sets with more points than that: any may have a hole beside it
 MAX_POINTS = 4096  # of one attractor
 
@@ -132,7 +136,6 @@ def capture_radii(
     n_steps: int,
     hover: float = 0.0,
     first_step: int = 0,
-    among: Sequence[int] | None = None,
 ) -> list[float]:
     """The radius within which each set captures; 0 where it does not.
 
@@ -151,45 +154,46 @@ def capture_radii(
         Distance at which the end of a probe counts as on the attractor, whatever its start.
     first_step : int
         Step at which they start, for coefficients on a schedule.
-    among : sequence of int, optional
-        Sets to test; all by default.
     """
-    among = range(len(sets)) if among is None else among
-    if not sets or not len(among):
+    if not sets:
         return []
     rng = np.random.default_rng(12345)
     trees = [cKDTree(s) for s in sets]
     floors = [max(hover, 3 * widest_gap(s)) for s in sets]
-    starts, levels, counts = [], [], []
-    for k in among:
-        count = n_probes * (MORE_PROBES if len(sets[k]) > FEW else 1)
-        others = [float(tree.query(sets[k])[0].min()) for i, tree in enumerate(trees) if i != k]
-        top = min([largest, *(d / 4 for d in others)])
-        level = top / 2.0 ** np.arange(N_LEVELS)
+    levels, starts = [], []
+    for k, points in enumerate(sets):
+        count = n_probes * (MORE_PROBES if len(points) > FEW else 1)
+        others = [float(tree.query(points)[0].min()) for i, tree in enumerate(trees) if i != k]
+        level = min([largest, *(d / 4 for d in others)]) / 2.0 ** np.arange(N_LEVELS)
         direction = rng.standard_normal((N_LEVELS, count, len(scale)))
         direction /= np.linalg.norm(direction, axis=2, keepdims=True)
-        base = sets[k][rng.integers(0, len(sets[k]), (N_LEVELS, count))]
+        base = points[rng.integers(0, len(points), (N_LEVELS, count))]
         starts.append((base + level[:, None, None] * direction).reshape(-1, len(scale)))
         levels.append(level)
-        counts.append(count)
+    radii = [0.0] * len(sets)
     state = np.ascontiguousarray((np.concatenate(starts) / scale).T)
-    numbers = np.arange(state.shape[1])
-    for step in range(0, n_steps, motion.every):
-        state = motion(state, numbers, first_step + step, motion.every)
-    end = (state * scale[:, None]).T
-    finite = np.isfinite(end).all(axis=1)
-    moved = (end != np.concatenate(starts)).any(axis=1)
-    end[~finite] = 1e300
-    distance = np.stack([tree.query(end)[0] for tree in trees])
-    radii, last = [], 0
-    for k, level, count in zip(among, levels, counts, strict=True):
-        mine = slice(last, last + N_LEVELS * count)
-        last = mine.stop
-        own = distance[k, mine].reshape(N_LEVELS, count)
-        nearest = own <= distance[:, mine].min(axis=0).reshape(N_LEVELS, count)
-        close = own <= np.maximum(level[:, None], floors[k])
-        stays = (nearest & close & finite[mine].reshape(N_LEVELS, count)).all(axis=1)
-        passed = stays & moved[mine].reshape(N_LEVELS, count).any(axis=1)
-        run = np.cumprod(passed[::-1])[::-1].astype(bool)  # it and all smaller ones
-        radii.append(SAFETY * float(level[run][0]) if run.any() else 0.0)
+    owner = np.repeat(np.arange(len(sets)), [len(x) for x in starts])
+    for first, last in zip(
+        [0, *(n_steps << i for i in range(LAPS - 1))], [n_steps << i for i in range(LAPS)], strict=True
+    ):
+        numbers = np.arange(state.shape[1])
+        for step in range(first, last, motion.every):
+            state = motion(state, numbers, first_step + step, motion.every)
+        end = (state * scale[:, None]).T
+        finite = np.isfinite(end).all(axis=1)
+        distance = np.stack([tree.query(np.where(finite[:, None], end, 1e300))[0] for tree in trees])
+        open_ = np.zeros(len(sets), dtype=bool)
+        for k in np.unique(owner):
+            mine, level = owner == k, levels[k]
+            own = distance[k, mine].reshape(N_LEVELS, -1)
+            here = finite[mine].reshape(own.shape) & (own <= distance[:, mine].min(axis=0).reshape(own.shape))
+            close = own <= np.maximum(level[:, None], floors[k])
+            moved = (end[mine] != starts[k]).any(axis=1).reshape(own.shape)
+            passed = (here & close).all(axis=1) & moved.any(axis=1)
+            run = np.cumprod(passed[::-1])[::-1].astype(bool)  # it and all smaller ones
+            radii[k] = SAFETY * float(level[run][0]) if run.any() else 0.0
+            open_[k] = not run.any() and bool(here[-1].all())
+        state, owner = state[:, open_[owner]], owner[open_[owner]]
+        if len(owner) == 0:
+            break
     return radii
