@@ -16,8 +16,9 @@ from samdyn.landscapes.finite_sum import FiniteSum
 from samdyn.landscapes.landscape import Landscape, hessian_of
 from samdyn.rules.rule import Rule
 from samdyn.rules.schedules import Coefficient, check_coefficient, value_at
+from samdyn.systems.batch_gaussian import gaussian_model, positive_root
 from samdyn.systems.flow import velocity
-from samdyn.systems.minibatch import Minibatch, gaussian_model, positive_root
+from samdyn.systems.minibatch import Minibatch
 from samdyn.systems.noise import Noise
 from samdyn.systems.system import System, check_ingredients, split_parameters
 

@@ -15,6 +15,7 @@ from scipy.linalg import solve_continuous_lyapunov
 import samdyn as sd
 from samdyn.compute.random import STREAM_MINIBATCH, path_counter, philox4x32, split_seed
 from samdyn.compute.random_arrays import MAX_DRAWS, minibatch_words
+from samdyn.systems import batch_gaussian
 from samdyn.systems.sampling import Sampler
 
 
@@ -271,4 +272,37 @@ def test_what_needs_samples_says_so() -> None:
         sd.exit_times(batches, [0.0, 0.0], sd.Ball([0.0, 0.0], 1.0), n_paths=2, t_max=5)
     many = sd.FiniteSum.least_squares(np.eye(30), np.ones(30))
     with pytest.raises(ValueError, match="more batches than can be enumerated"):
-        sd.Diffusion(many, sd.GD(), lr=0.1, noise=sd.Minibatch(15)).drift(np.zeros(30))
+        sd.Diffusion(many, sd.USAM(0.1), lr=0.1, noise=sd.Minibatch(15)).drift(np.zeros(30))
+    line = sd.FiniteSum(lambda w, s: (w[0] - s) ** 2 / 2, np.arange(1100.0), dim=1)
+    pairs = sd.Minibatch(1, probe="independent", model="full")
+    with pytest.raises(ValueError, match="more pairs of batches"):
+        sd.Diffusion(line, sd.USAM(0.1), lr=0.1, noise=pairs).drift([0.0])
+
+
+@pytest.mark.parametrize("model", ["first-order", "full", "gradient"])
+@pytest.mark.parametrize("sampling", ["without replacement", "with replacement", "importance"])
+@pytest.mark.parametrize(
+    ("rule", "probe"), [(sd.GD(), "same"), (sd.SAM(0.3), "full"), (sd.DNSAM(0.3), "full")]
+)
+def test_large_batches_have_the_shrunken_law_of_samples(
+    rule: Any, probe: str, sampling: str, model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From single samples, and from the list of all batches."""
+    loss, x = problems.r6(), [0.5, 0.8]
+    noise = sd.Minibatch(3, probe=probe, sampling=sampling, model=model)
+    quick = sd.Diffusion(loss, rule, lr=1.0, noise=noise)
+    found = quick.drift(x), quick.covariance(x)
+    monkeypatch.setattr(batch_gaussian, "_is_mean_of_samples", lambda *_: False)
+    listed = sd.Diffusion(loss, rule, lr=1.0, noise=noise)
+    np.testing.assert_allclose(found[0], listed.drift(x), rtol=1e-12)
+    np.testing.assert_allclose(found[1], listed.covariance(x), rtol=1e-9, atol=1e-13)
+
+
+def test_diffusion_of_large_batches_of_many_samples() -> None:
+    rng = np.random.default_rng(0)
+    loss = sd.FiniteSum.least_squares(rng.standard_normal((5000, 2)), rng.standard_normal(5000))
+    for size in (1, 500):
+        sde = sd.Diffusion(loss, sd.GD(), lr=0.1, noise=sd.Minibatch(size))
+        shrink = (5000 - size) / (size * 4999)
+        expected = 0.1 * shrink * loss.gradient_covariance([0.3, 0.2])
+        np.testing.assert_allclose(sde.covariance([0.3, 0.2]), expected, rtol=1e-10)
