@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import combinations
+from itertools import combinations, product
 
 import numpy as np
 import pytest
@@ -181,29 +181,82 @@ def test_bound_holds_along_the_way(lam: float, scheme: str) -> None:
     assert gaps[-1] < 0.05 * bound[-1]  # a certificate, not a prediction
 
 
-@settings(max_examples=25, deadline=None)
-@given(st.integers(0, 10**6), st.sampled_from([0.0, 0.5, 1.0]), st.floats(0.1, 1.0))
-def test_sharper_bound_on_random_least_squares(seed: int, lam: float, share: float) -> None:
-    """One step in expectation, by enumeration: contraction up to lr mu times the neighbourhood."""
-    rng = np.random.default_rng(seed)
-    a, b = rng.normal(size=(4, 2)), rng.normal(size=4)
-    hessians = np.einsum("ni,nj->nij", a, a) + 0.1 * np.eye(2)
-    mean, L = hessians.mean(0), (a**2).sum(1) + 0.1
-    best = np.linalg.solve(mean, (a * b[:, None]).mean(0))
-    residual = ((a @ best - b) ** 2).mean() / 2 + 0.05 * best @ best - (b**2 * 0.05 / L).mean()
-    mu = float(np.linalg.eigvalsh(mean)[0])
-    constants = theory.single_element(L, residual=float(residual))
-    rho = share * 0.2 * np.sqrt(mu / constants.A) / constants.smoothness
-    lr = share * 0.1 * mu / (constants.A * constants.smoothness)
-    arguments = {"strong_convexity": mu, "rho": rho, "lr": lr, "lam": lam}
-    floor = theory.sharper_neighbourhood(constants, **arguments)
-    x = best + rng.normal(size=(50, 2)) * np.geomspace(1e-3, 10, 50)[:, None]
-    g = np.einsum("nij,kj->kni", hessians, x) - a * b[:, None]
-    y = x[:, None] + rho * (1 - lam + lam / np.linalg.norm(g, axis=-1, keepdims=True)) * g
-    after = x[:, None] - lr * (np.einsum("nij,knj->kni", hessians, y) - a * b[:, None]) - best
-    expected = np.einsum("kni,ij,knj->kn", after, mean, after).mean(1) / 2
-    before = np.einsum("ki,ij,kj->k", x - best, mean, x - best) / 2
-    assert (expected <= (1 - lr * mu) * before + lr * mu * floor + 1e-12).all()
+class Instance:
+    """Ridge regression with four samples, and one step of Unified SAM in expectation, by enumeration."""
+
+    def __init__(self, seed: int, scheme: str) -> None:
+        rng = np.random.default_rng(seed)
+        n, ridge = 4, 10 ** rng.uniform(-2, 0)
+        self.a, self.b = rng.normal(size=(n, 2)) * 10 ** rng.uniform(-1, 1, (n, 1)), rng.normal(size=n)
+        self.hessians = np.einsum("ni,nj->nij", self.a, self.a) + ridge * np.eye(2)
+        self.mean = self.hessians.mean(0)
+        L = (self.a**2).sum(1) + ridge
+        self.best = np.linalg.solve(self.mean, (self.a * self.b[:, None]).mean(0))
+        at_best = ((self.a @ self.best - self.b) ** 2).mean() + ridge * self.best @ self.best
+        residual = float(at_best - (self.b**2 * ridge / L).mean()) / 2
+        self.mu = float(np.linalg.eigvalsh(self.mean)[0])
+        tau = int(rng.integers(1, n + 1))
+        p = L / L.sum() if scheme == "importance" else np.full(n, 1 / n)
+        if scheme == "nice":
+            self.constants = theory.nice_sampling(L, tau, residual=residual)
+            drawn = np.array(list(combinations(range(n), tau)))
+            self.probability = np.full(len(drawn), 1 / len(drawn))
+        elif scheme == "replaced":
+            p = rng.dirichlet(np.full(n, 5.0))
+            self.constants = theory.with_replacement(L, 2, p, residual=residual)
+            drawn = np.array(list(product(range(n), repeat=2)))
+            self.probability = p[drawn].prod(axis=1)
+        else:
+            self.constants = theory.single_element(L, p, residual=residual)
+            drawn, self.probability = np.arange(n)[:, None], p
+        weights = (1 / (n * p))[drawn] if scheme != "nice" else np.ones(drawn.shape)
+        self.H = np.einsum("mb,mbij->mij", weights, self.hessians[drawn]) / drawn.shape[1]
+        self.c = np.einsum("mb,mbi->mi", weights, (self.a * self.b[:, None])[drawn]) / drawn.shape[1]
+        self.x = self.best + rng.normal(size=(50, 2)) * np.geomspace(1e-3, 10, 50)[:, None]
+
+    def gaps(self, rho: float, lr: float, lam: float) -> tuple[np.ndarray, np.ndarray]:
+        """Of f over its minimum, before and (in expectation) after a step."""
+        g = np.einsum("mij,kj->kmi", self.H, self.x) - self.c
+        y = self.x[:, None] + rho * (1 - lam + lam / np.linalg.norm(g, axis=-1, keepdims=True)) * g
+        after = self.x[:, None] - lr * (np.einsum("mij,kmj->kmi", self.H, y) - self.c) - self.best
+        off = self.x - self.best
+        expected = np.einsum("kmi,ij,kmj->km", after, self.mean, after) @ self.probability / 2
+        return np.einsum("ki,ij,kj->k", off, self.mean, off) / 2, expected
+
+
+SCHEMES = ["uniform", "importance", "nice", "replaced"]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.integers(0, 10**6), st.sampled_from(SCHEMES), st.floats(0, 1), st.floats(0, 0.99), st.floats(0.01, 1)
+)
+def test_theorem_on_random_least_squares(
+    seed: int, scheme: str, lam: float, share: float, part: float
+) -> None:
+    """One step in expectation: contraction up to lr mu times the neighbourhood, which proves the rest."""
+    one = Instance(seed, scheme)
+    rho = share * theory.largest_radius(one.constants, strong_convexity=one.mu, lam=lam)
+    arguments = {"strong_convexity": one.mu, "rho": rho, "lam": lam}
+    lr = part * theory.largest_learning_rate(one.constants, **arguments)
+    floor = theory.neighbourhood(one.constants, lr=lr, **arguments)
+    before, expected = one.gaps(rho, lr, lam)
+    assert (expected <= (1 - lr * one.mu) * before + lr * one.mu * floor + 1e-12 * (1 + before)).all()
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 10**6), st.sampled_from(SCHEMES), st.floats(0, 1), st.floats(0.1, 1.0))
+def test_sharper_bound_on_random_least_squares(seed: int, scheme: str, lam: float, share: float) -> None:
+    """The same with the neighbourhood of order rho^2, in its own range of rho and lr."""
+    one = Instance(seed, scheme)
+    constants, k = one.constants, (1 - lam) ** 2
+    moment = constants.B * one.mu + constants.A
+    rho = share * 0.2 * np.sqrt(one.mu / moment) / constants.smoothness
+    left = one.mu / (4 * moment) - 2 * (constants.smoothness * rho) ** 2 * k
+    lr = share * left / (constants.smoothness * (1 + 2 * (constants.smoothness * rho) ** 2 * k))
+    floor = theory.sharper_neighbourhood(constants, strong_convexity=one.mu, rho=rho, lr=lr, lam=lam)
+    before, expected = one.gaps(rho, lr, lam)
+    assert (expected <= (1 - lr * one.mu) * before + lr * one.mu * floor + 1e-12 * (1 + before)).all()
 
 
 def test_decreasing_steps_reach_the_minimiser() -> None:
