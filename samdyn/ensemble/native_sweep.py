@@ -199,8 +199,8 @@ def _source(
 
 
 def _step(stepper: Stepper, test: ExitTest) -> Callable[[Tensor], Tensor]:
-    """From state, normals, coefficients and dt: the next state, and, with the bridge, for each face the factor
-    of the distances at both ends in the exponent (to the base 2) of the crossing probability.
+    """From state, normals, coefficients and dt: the next state, and, with the bridge, for each face the
+    factor of the distances at both ends in the exponent (to the base 2) of the crossing probability.
     """
     state, k = stepper.state_dim, stepper.n_normals
 

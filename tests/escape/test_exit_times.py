@@ -737,21 +737,28 @@ def test_single_precision_only_where_it_is_fine(
 ) -> None:
     loss = sd.Landscape(lambda w: w @ w, dim=2)
     sde = sd.Diffusion(loss, sd.GD(), lr=0.01, noise=sd.GaussianNoise(std))
-    job, _ = make_job(
-        [sde], (), [center, 0.0], sd.Ball([center, 0.0], radius), 10, t_max=1.0, dt=None, seed=0,
-        correction="bridge", device="cpu", precision=None, compile=True,
-    )  # fmt: skip
-    assert job.precision == precision
+    for n_paths, expected in ((10**8, precision), (10**4, "double")):  # and only where it pays
+        job, _ = make_job(
+            [sde], (), [center, 0.0], sd.Ball([center, 0.0], radius), n_paths, t_max=1.0, dt=None, seed=0,
+            correction="bridge", device="cpu", precision=None, compile=True,
+        )  # fmt: skip
+        assert job.precision == expected
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(not can_compile(torch.device("cpu")), reason="no C++ compiler")
-def test_a_job_compiles_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_kernel_of_torch_compile(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What runs on a GPU, here on the CPU: a job compiles it once, and its paths are those of the others."""
     from torch._dynamo.utils import counters
 
     monkeypatch.setattr(module, "first_exits", partial(engine.first_exits, tile=100))
     sde = sd.Diffusion(sd.landscapes.himmelblau(), sd.SAM(0.1), lr=0.01, noise=sd.GaussianNoise(30.0))
+    run = partial(sd.exit_times, sde, [3.0, 2.0], sd.Ball([3.0, 2.0], 1.0), t_max=50.0, device="cpu")
+    plain = {n: run(n_paths=n) for n in (250, 101)}
+    monkeypatch.setattr(engine, "choose_sweep", torch_sweep.torch_sweep)
     counters.clear()
-    for n_paths in (250, 101):  # tiles of many sizes, and of one path
-        sd.exit_times(sde, [3.0, 2.0], sd.Ball([3.0, 2.0], 1.0), n_paths=n_paths, t_max=50.0, compile=True)
+    for n_paths, expected in plain.items():  # tiles of many sizes, and of one path
+        exits = run(n_paths=n_paths, compile=True)
+        np.testing.assert_array_equal(exits.faces, expected.faces)
+        np.testing.assert_allclose(exits.times, expected.times, rtol=1e-7)
     assert counters["stats"]["unique_graphs"] == 1
