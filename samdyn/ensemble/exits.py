@@ -4,9 +4,9 @@ Algorithm
 ---------
 1. All paths that are still inside form a pool: one tensor a coordinate, and the row numbers (a row is a path,
    of one system or of several: `samdyn.ensemble.coefficients`). They stand at the same step.
-2. A sweep takes the pool through `SWEEP` blocks of four steps, tile by tile, so that a tile stays in the
-   cache. A path that leaves is noted with its state at the start of the block; it runs on unobserved until
-   the sweep ends. A tile that does not fit into memory is halved, for this sweep and all that follow.
+2. A sweep takes the pool through `SWEEP` blocks of four steps, tile by tile (`samdyn.ensemble.sweep`). A path
+   that leaves is noted with its state at the start of the block; it runs on unobserved until the sweep
+   ends. A tile that does not fit into memory is halved, for this sweep and all that follow.
 3. After a sweep the paths that left are removed from the pool (compaction). The random numbers belong to
    the path, not to its place, so nothing else changes.
 4. Noted exits are replayed in batches (`samdyn.ensemble.replay`), which gives face, time and place.
@@ -40,8 +40,9 @@ from samdyn.ensemble.replay import Exits, Finish, Notes, replay
 from samdyn.ensemble.step import Stepper
 from samdyn.ensemble.sweep import choose_sweep
 
-# paths to a call: more repay the overhead of a compiled one; an eager one has more arrays in the cache
-TILE, COMPILED_TILE = 1 << 14, 1 << 16
+# paths to a call: more repay the overhead of a compiled one and fill a GPU; an eager one has more arrays
+# in the cache
+TILE, COMPILED_TILE, GPU_TILE = 1 << 14, 1 << 16, 1 << 22
 SWEEP = 16
 REPLAY = 1 << 16
 
@@ -93,7 +94,7 @@ def first_exits(
         Paths per kernel call.
     """
     if tile is None:
-        tile = COMPILED_TILE if compile else TILE
+        tile = GPU_TILE if device.type == "cuda" else COMPILED_TILE if compile else TILE
     n_steps = max(coefficients.n_steps)
     limits = coefficients.limits(np.arange(first_row, first_row + len(starts)))
     result = Exits.of(len(starts), stepper.dim, n_steps)
