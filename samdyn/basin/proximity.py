@@ -9,7 +9,7 @@ nearer to this attractor than to any other, and within eps_j of it (or within th
 widest distance between neighbouring points of its sample, thrice), and not all stayed exactly where they
 were. The radius is the largest eps_j such that it and all smaller ones pass, halved since the probes are few,
 and eps_max a quarter of the distance to the nearest other attractor. Sets of more than 24 points get eight
-times as many probes.
+times as many probes, which are followed for at least as long as their sample is.
 
 If not even the smallest distance passes, the probes go on, to 2, 4, 8 and 16 times the steps: where an
 attractor's Jacobian is not normal, distances grow before they shrink. A set that never passes repels in some
@@ -134,6 +134,7 @@ def capture_radii(
     largest: float,
     n_probes: int,
     n_steps: int,
+    n_steps_large: int = 0,
     hover: float = 0.0,
     first_step: int = 0,
 ) -> list[float]:
@@ -150,6 +151,8 @@ def capture_radii(
         Upper bound of the radii.
     n_probes, n_steps : int
         Probes for each distance from a point or a short cycle, and how long they are followed.
+    n_steps_large : int
+        The least that probes of larger sets are followed.
     hover : float
         Distance at which the end of a probe counts as on the attractor, whatever its start.
     first_step : int
@@ -160,7 +163,8 @@ def capture_radii(
     rng = np.random.default_rng(12345)
     trees = [cKDTree(s) for s in sets]
     floors = [max(hover, 3 * widest_gap(s)) for s in sets]
-    levels, starts = [], []
+    levels: list[Array] = []
+    starts: list[Array] = []
     for k, points in enumerate(sets):
         count = n_probes * (MORE_PROBES if len(points) > FEW else 1)
         others = [float(tree.query(points)[0].min()) for i, tree in enumerate(trees) if i != k]
@@ -168,32 +172,51 @@ def capture_radii(
         direction = rng.standard_normal((N_LEVELS, count, len(scale)))
         direction /= np.linalg.norm(direction, axis=2, keepdims=True)
         base = points[rng.integers(0, len(points), (N_LEVELS, count))]
-        starts.append((base + level[:, None, None] * direction).reshape(-1, len(scale)))
+        x = (base + level[:, None, None] * direction).reshape(-1, len(scale))
+        starts.append(np.ascontiguousarray((x / scale).T))
         levels.append(level)
     radii = [0.0] * len(sets)
-    state = np.ascontiguousarray((np.concatenate(starts) / scale).T)
-    owner = np.repeat(np.arange(len(sets)), [len(x) for x in starts])
-    for first, last in zip(
-        [0, *(n_steps << i for i in range(LAPS - 1))], [n_steps << i for i in range(LAPS)], strict=True
-    ):
-        numbers = np.arange(state.shape[1])
-        for step in range(first, last, motion.every):
-            state = motion(state, numbers, first_step + step, motion.every)
-        end = (state * scale[:, None]).T
-        finite = np.isfinite(end).all(axis=1)
-        distance = np.stack([tree.query(np.where(finite[:, None], end, 1e300))[0] for tree in trees])
-        open_ = np.zeros(len(sets), dtype=bool)
-        for k in np.unique(owner):
-            mine, level = owner == k, levels[k]
-            own = distance[k, mine].reshape(N_LEVELS, -1)
-            here = finite[mine].reshape(own.shape) & (own <= distance[:, mine].min(axis=0).reshape(own.shape))
-            close = own <= np.maximum(level[:, None], floors[k])
-            moved = (end[mine] != starts[k]).any(axis=1).reshape(own.shape)
-            passed = (here & close).all(axis=1) & moved.any(axis=1)
-            run = np.cumprod(passed[::-1])[::-1].astype(bool)  # it and all smaller ones
-            radii[k] = SAFETY * float(level[run][0]) if run.any() else 0.0
-            open_[k] = not run.any() and bool(here[-1].all())
-        state, owner = state[:, open_[owner]], owner[open_[owner]]
-        if len(owner) == 0:
-            break
+    large = np.array([len(points) > FEW for points in sets])
+    for group, duration in ((~large, n_steps), (large, max(n_steps, n_steps_large))):
+        waiting, step = np.flatnonzero(group), 0
+        state = np.concatenate([starts[k] for k in waiting], axis=1) if len(waiting) else np.empty((0, 0))
+        for lap in range(LAPS):
+            if len(waiting) == 0:
+                break
+            state = _follow(motion, state, first_step + step, first_step + (duration << lap))
+            step = duration << lap
+            sizes = [starts[k].shape[1] for k in waiting]
+            ends = np.split(state, np.cumsum(sizes)[:-1], axis=1)
+            kept = []
+            for k, end in zip(waiting, ends, strict=True):
+                passed, hopeless = _passed(k, starts[k], end, trees, levels[k], floors[k], scale)
+                run = np.cumprod(passed[::-1])[::-1].astype(bool)  # it and all smaller ones
+                if run.any():
+                    radii[k] = SAFETY * float(levels[k][run][0])
+                kept.append(not run.any() and not hopeless)
+            waiting = waiting[kept]
+            state = np.concatenate(
+                [e for e, keep in zip(ends, kept, strict=True) if keep] or [state[:, :0]], axis=1
+            )
     return radii
+
+
+def _follow(motion: Motion, state: Array, first: int, last: int) -> Array:
+    numbers = np.arange(state.shape[1])
+    for step in range(first, last, motion.every):
+        state = motion(state, numbers, step, motion.every)
+    return state
+
+
+def _passed(
+    k: int, start: Array, end: Array, trees: Sequence[cKDTree], level: Array, floor: float, scale: Array
+) -> tuple[npt.NDArray[np.bool_], bool]:
+    """At which levels all probes are on the attractor, and whether some at the lowest went elsewhere."""
+    finite = np.isfinite(end).all(axis=0)
+    x = np.where(finite[:, None], (end * scale[:, None]).T, 1e300)
+    distance = np.stack([tree.query(x)[0].reshape(len(level), -1) for tree in trees])
+    own = distance[k]
+    here = np.asarray(finite.reshape(own.shape) & (own <= distance.min(axis=0)))
+    close = own <= np.maximum(level[:, None], floor)
+    moved = (end != start).any(axis=0).reshape(own.shape)
+    return np.asarray((here & close).all(axis=1) & moved.any(axis=1)), not here[-1].all()

@@ -191,6 +191,7 @@ def admit(
     scaled = [thinned(s * course.scale) for s in sets]
     largest = 0.25 * float(np.linalg.norm(course.box[:, 1] - course.box[:, 0]))
     options = {"largest": largest, "n_probes": rules.n_probes, "first_step": first_step}
+    options["n_steps_large"] = tail_length(motion)
     options["hover"] = motion.hover * 4 * largest
     n_steps = rules.probe_steps
     radii = capture_radii(motion, scaled, course.scale, n_steps=n_steps, **options)  # type: ignore[arg-type]
@@ -219,9 +220,14 @@ def _window(motion: Motion, state: Array, first: int, n_steps: int) -> tuple[Arr
     return np.stack(kept), state
 
 
+def tail_length(motion: Motion) -> int:
+    """Points of a sample: steps, or strides of a flow."""
+    return TAIL if motion.every > 1 else TAIL // 3
+
+
 def _tail(motion: Motion, state: Array, first: int) -> tuple[Array, Array]:
     numbers = np.arange(state.shape[1])
-    n = TAIL if motion.every > 1 else TAIL // 3
+    n = tail_length(motion)
     tail = np.empty((n, *state.shape))
     for j in range(n):
         tail[j] = state = motion(state, numbers, first + j, 1)
