@@ -118,12 +118,14 @@ FUNCTION(acosh) FUNCTION(atanh) FUNCTION(erf) FUNCTION(erfc) FUNCTION(floor) FUN
 INLINE REAL reciprocal_root(REAL x) { return REAL(1) / lane_sqrt(x); }
 INLINE Vector reciprocal_root(Vector x) {
 #if defined(__AVX512F__) && SINGLE
-  if (__builtin_expect(!any(~((x > REAL(0x1p-100)) & (x < REAL(0x1p100)))), 1)) {
-    Vector r = (Vector)_mm512_rsqrt14_ps((__m512)x);
-    return r + r * (REAL(0.5) - (REAL(0.5) * x) * (r * r));
-  }
-#endif
+  Vector r = (Vector)_mm512_rsqrt14_ps((__m512)x);
+  r = r + r * (REAL(0.5) - (REAL(0.5) * x) * (r * r));
+  Mask unusual = ~((x > REAL(0x1p-100)) & (x < REAL(0x1p100)));
+  // lane by lane: the bits of a path must not depend on its neighbours
+  return __builtin_expect(any(unusual), 0) ? select(unusual, REAL(1) / lane_sqrt(x), r) : r;
+#else
   return REAL(1) / lane_sqrt(x);
+#endif
 }
 
 template <class F, class A, class B> INLINE auto pairwise(F f, A a, B b) {

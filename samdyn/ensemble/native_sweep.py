@@ -8,8 +8,7 @@ printed as C++ (`samdyn.compute.cpp`); `sweep.hpp` is the loop around them:
    memory. The random numbers are those of the other kernels to rounding.
 2. Exits are tested as in `samdyn.ensemble.kernel`. The distances at the end of a step are those at the start
    of the next. With several faces the probability that the path left is that of the face with the largest
-   exponent, one exponential, where all other crossing probabilities are below 2^-40 for all paths of the
-   register.
+   exponent, one exponential, where all other crossing probabilities are below 2^-40.
 3. A path that leaves is noted with its state at the start of the block.
 
 A coefficient that is the same for all paths is a scalar, and what depends on such coefficients alone is

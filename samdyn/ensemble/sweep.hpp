@@ -16,12 +16,14 @@ INLINE Vector leaving(Vector total, const Vector *e) {
     first = larger(first, e[f]);
     sum = sum + e[f];
   }
-  if (FACES > 1 && __builtin_expect(any(second > NEGLIGIBLE), 0)) {
+  Vector after = total + power_of_two(smaller(Vector{}, first)) * (REAL(1) - total);
+  if (FACES == 1) return after;
+  const Mask several = second > NEGLIGIBLE;
+  if (__builtin_expect(any(several), 0)) {
     for (int f = 0; f < FACES; f++) total = total + power_of_two(smaller(Vector{}, e[f])) * (REAL(1) - total);
-    return total;
+    after = select(several, total, after);  // lane by lane: a path's bits must not depend on its neighbours
   }
-  total = total + power_of_two(smaller(Vector{}, first)) * (REAL(1) - total);
-  return FACES > 1 ? select(sum != sum, sum, total) : total;  // nan stays: it may be lost in a comparison
+  return select(sum != sum, sum, after);  // nan stays: it may be lost in a comparison
 }
 
 // What a register's worth of paths carries along.
