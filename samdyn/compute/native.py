@@ -3,14 +3,20 @@
 The compiler is $CXX, g++ or clang++, whichever is found first. A library is kept in the user's cache
 directory under the hash of all that it depends on: the source, the compiler and its version, the flags and
 the processor. A second process, or a second session, loads it in a millisecond; compiling takes about half
-a second. $SAMDYN_CACHE is a directory to keep them in instead.
+a second. $SAMDYN_CACHE is a directory to keep them in instead. Where there is none that this user alone can
+write to, libraries last as long as the process.
 
 The file is written under another name and renamed, so that processes that compile the same source at the same
-time do not see each other's halves.
+time do not see each other's halves. Whatever goes wrong, a full disk, a compiler that does not run, is a
+`CompilationError`.
+
+Not on Windows: what is compiled there keeps vectors on the stack out of alignment (GCC) or exports no
+functions (MSVC).
 """
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import functools
 import hashlib
@@ -18,17 +24,18 @@ import os
 import platform
 import shlex
 import shutil
+import stat
 import subprocess
 import tempfile
 from pathlib import Path
 
 __all__ = ["CompilationError", "compiler", "load_library"]
 
-# the instructions of this machine; square roots that set errno and traps would keep loops scalar
-FLAGS = (
-    "-std=c++17", "-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-fPIC", "-shared", "-w",
-)  # fmt: skip
-WIDEST = "-mprefer-vector-width=512"
+# square roots that set errno and traps would keep loops scalar
+FLAGS = ("-std=c++17", "-O3", "-fno-math-errno", "-fno-trapping-math", "-fPIC", "-shared", "-w")
+# the instructions of this machine
+X86, ARM = ("-march=native", "-mprefer-vector-width=512"), ("-mcpu=native",)
+MACHINE = {"x86_64": X86, "amd64": X86, "aarch64": ARM, "arm64": ARM}
 
 
 class CompilationError(RuntimeError):
@@ -38,7 +45,12 @@ class CompilationError(RuntimeError):
 @functools.cache
 def compiler() -> tuple[str, ...] | None:
     """The command of a C++ compiler, or None."""
-    named = shlex.split(os.environ.get("CXX", ""))
+    if os.name == "nt":
+        return None
+    try:
+        named = shlex.split(os.environ.get("CXX", ""))
+    except ValueError:  # a quotation that does not end
+        named = []
     if named and shutil.which(named[0]):
         return tuple(named)
     return next(((name,) for name in ("g++", "clang++", "c++") if shutil.which(name)), None)
@@ -60,6 +72,7 @@ def load_library(source: str) -> ctypes.CDLL:
     Raises
     ------
     CompilationError
+        There is no compiler, it fails, there is nowhere to put what it makes, or that cannot be loaded.
 
     Examples
     --------
@@ -68,13 +81,16 @@ def load_library(source: str) -> ctypes.CDLL:
     command = compiler()
     if command is None:
         raise CompilationError("there is no C++ compiler: install g++ or clang++, or set CXX")
-    path = _path(command, source)
-    if path.exists():
-        try:
-            return ctypes.CDLL(str(path))
-        except OSError:  # cut short, or of a machine that lacks a library: made anew
-            pass
-    _compile(command, source, path)
+    try:
+        path = _path(command, source)
+        if path.exists():
+            try:
+                return ctypes.CDLL(str(path))
+            except OSError:  # cut short, or of a machine that lacks a library: made anew
+                pass
+        _compile(command, source, path)
+    except OSError as error:
+        raise CompilationError(f"{shlex.join(command)} cannot be run, or not here: {error}") from error
     try:
         return ctypes.CDLL(str(path))
     except OSError as error:
@@ -88,6 +104,7 @@ def _path(command: tuple[str, ...], source: str) -> Path:
 
 
 def _compile(command: tuple[str, ...], source: str, path: Path) -> None:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)  # emptied by somebody meanwhile, perhaps
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         made, text = Path(folder) / "made.so", Path(folder) / "source.cpp"
         text.write_text(source, encoding="utf-8")
@@ -95,6 +112,7 @@ def _compile(command: tuple[str, ...], source: str, path: Path) -> None:
             [*command, *_flags(), str(text), "-o", str(made), "-lm"],
             capture_output=True,
             text=True,
+            errors="replace",
             check=False,
         )
         if done.returncode:
@@ -103,12 +121,15 @@ def _compile(command: tuple[str, ...], source: str, path: Path) -> None:
 
 
 def _flags() -> tuple[str, ...]:
-    return (*FLAGS, WIDEST) if platform.machine() in ("x86_64", "AMD64") else FLAGS
+    return (*FLAGS, *MACHINE.get(platform.machine().lower(), ()))
 
 
 @functools.cache
 def _version(command: tuple[str, ...]) -> str:
-    return subprocess.run([*command, "--version"], capture_output=True, text=True, check=False).stdout
+    told = subprocess.run(
+        [*command, "--version"], capture_output=True, text=True, errors="replace", check=False
+    )
+    return told.stdout
 
 
 @functools.cache
@@ -124,15 +145,21 @@ def _processor() -> str:
 
 @functools.cache
 def _directory() -> Path:
-    """Where libraries are kept: a directory that nobody else can write to."""
+    """Where libraries are kept: a directory of this user that is not open to all."""
     base = os.environ.get("SAMDYN_CACHE")
-    if base is None:
+    if not base:
         base = os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "samdyn")
     path = Path(base)
     try:
+        if base.startswith("~"):  # a user without a home
+            raise OSError(f"there is no {base}")
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if hasattr(os, "getuid") and path.stat().st_uid == os.getuid() and os.access(path, os.W_OK | os.X_OK):
-            return path
+        about = path.stat()
+        own = about.st_uid == os.getuid() and not about.st_mode & stat.S_IWOTH
+        if own and os.access(path, os.W_OK | os.X_OK):
+            return path.absolute()  # the working directory may change
     except OSError:
         pass
-    return Path(tempfile.mkdtemp(prefix="samdyn-"))
+    passing = tempfile.mkdtemp(prefix="samdyn-")
+    atexit.register(shutil.rmtree, passing, ignore_errors=True)
+    return Path(passing)

@@ -19,6 +19,7 @@ function captures (tensors, globals) is read once, when it is traced.
 
 from __future__ import annotations
 
+import threading
 import weakref
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
@@ -60,6 +61,7 @@ class CoordinateForm(Protocol):
 
 # equal code is the same module, so that what was compiled for one trace serves the next
 _modules: weakref.WeakValueDictionary[str, _Traced] = weakref.WeakValueDictionary()
+_lock = threading.RLock()  # make_fx patches torch for all threads of the process while it traces
 
 
 def coordinate_form(function: OnePoint, dim: int, *, max_nodes: int = MAX_NODES) -> CoordinateForm:
@@ -91,7 +93,7 @@ def coordinate_form(function: OnePoint, dim: int, *, max_nodes: int = MAX_NODES)
     -----
     Zeros are structural: a coefficient of 0 removes its term even where the other factor is infinite. Except
     there, the result agrees with the function up to rounding. Equal traces are one module, as long as it is
-    held: what was compiled for one serves the other.
+    held: what was compiled for one serves the other. Threads trace one after the other.
 
     Examples
     --------
@@ -104,7 +106,8 @@ def coordinate_form(function: OnePoint, dim: int, *, max_nodes: int = MAX_NODES)
     example = _points(dim)
     try:
         functional = torch.func.functionalize(function, remove="mutations")
-        traced = make_fx(functional, decomposition_table=decompositions())(example[0])
+        with _lock:
+            traced = make_fx(functional, decomposition_table=decompositions())(example[0])
     except Exception as error:
         reason = next(iter(str(error).splitlines()), "")
         raise NotTraceable(f"the function cannot be traced ({type(error).__name__}: {reason})") from error

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import math
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -136,8 +139,7 @@ def test_random_numbers_are_those_of_torch(
     if machine != "native":
         if native.platform.machine() not in ("x86_64", "AMD64"):
             pytest.skip("not an x86 machine")
-        flags = tuple(f"-march={machine}" if f == "-march=native" else f for f in native.FLAGS)
-        monkeypatch.setattr(native, "_flags", lambda: flags)
+        monkeypatch.setattr(native, "_flags", lambda: (*native.FLAGS, f"-march={machine}"))
     dtype, n, first = DTYPES[precision], 1001, (1 << 33) - 500
     key = split_seed((5 << 32) + 9)
     constants = f"#define PATH {first}ll\n#define KEY0 {key[0]}u\n#define KEY1 {key[1]}u\n"
@@ -179,14 +181,75 @@ def test_a_source_is_compiled_once(tmp_path: Any, monkeypatch: pytest.MonkeyPatc
         load_library.cache_clear()
 
 
-def test_a_directory_that_cannot_be_written_to(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SAMDYN_CACHE", "/proc/nothing")
-    native._directory.cache_clear()
-    try:
-        assert native._directory().is_dir()
-        assert native._directory().name.startswith("samdyn-")
-    finally:
-        native._directory.cache_clear()
+@pytest.fixture
+def afresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An empty cache; what is known about compiler and cache is forgotten, also afterwards."""
+    known = (native._directory, native.compiler, native._version, load_library)
+    monkeypatch.setenv("SAMDYN_CACHE", str(tmp_path / "kept"))
+    for function in known:
+        function.cache_clear()
+    yield tmp_path
+    monkeypatch.undo()
+    for function in known:
+        function.cache_clear()
+
+
+@pytest.mark.parametrize("why", ["not writable", "open to all", "no home"])
+def test_directories_that_are_not_used(why: str, afresh: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if why == "not writable":
+        monkeypatch.setenv("SAMDYN_CACHE", "/proc/nothing")
+    elif why == "open to all":
+        (afresh / "kept").mkdir()
+        (afresh / "kept").chmod(0o777)
+    else:
+        monkeypatch.chdir(afresh)
+        monkeypatch.setenv("SAMDYN_CACHE", "")
+        monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+        # as for a user that the system does not know
+        monkeypatch.setattr(native.os.path, "expanduser", lambda path: path)
+    found = native._directory()
+    assert found.is_dir()
+    assert found.is_absolute()
+    assert found.name.startswith("samdyn-")
+    assert not (afresh / "~").exists()
+
+
+def test_a_cache_that_is_removed_meanwhile(afresh: Path) -> None:
+    assert load_library('extern "C" int answer() { return 44; }').answer() == 44
+    shutil.rmtree(afresh / "kept")
+    assert load_library('extern "C" int answer() { return 45; }').answer() == 45
+
+
+@pytest.mark.parametrize("broken", ["no program", "does not compile", "a quotation"])
+def test_a_broken_compiler(broken: str, afresh: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Named in CXX, at a path with a space and with an argument."""
+    program = afresh / "a compiler"
+    program.write_bytes(b"\x00\x01" if broken == "no program" else b"#!/bin/sh\necho wrong >&2\nexit 1\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("CXX", "'g++" if broken == "a quotation" else f"'{program}' -O1")
+    if broken == "a quotation":  # is nobody's name
+        assert compiler() in (("g++",), ("clang++",), ("c++",))
+        return
+    assert compiler() == (str(program), "-O1")
+    message = "cannot be run" if broken == "no program" else "failed: wrong"
+    with pytest.raises(native.CompilationError, match=message):
+        load_library("int x;")
+
+
+def test_a_full_disk(afresh: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(native.CompilationError, match="No space left"):
+        load_library("int x;")
+
+
+def test_not_on_windows(afresh: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(native.os, "name", "nt")
+    found = compiler()
+    monkeypatch.undo()  # before anything makes a path
+    assert found is None
 
 
 def test_without_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:

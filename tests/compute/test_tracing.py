@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -385,3 +387,19 @@ def test_a_compiled_gradient_step_is_one_graph() -> None:
     compiled = torch.compile(step, fullgraph=True)
     for a, b in zip(compiled(*x), step(*x), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12)
+
+
+def test_threads_trace_one_after_the_other() -> None:
+    """Pieces of a job may run in threads, and tracing patches torch for the whole process."""
+
+    def gradient(k: int) -> None:
+        f = torch.func.grad(lambda w: torch.logsumexp(w, 0) + ((w**2 - 1) ** 2).sum() / (4 + k) + w.prod())
+        coordinate_form(f, 4)
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(gradient, range(12)))
+    finally:
+        sys.setswitchinterval(before)
