@@ -12,9 +12,9 @@ printed as C++ (`samdyn.compute.cpp`); `sweep.hpp` is the loop around them:
 3. A path that leaves is noted with its state at the start of the block.
 
 A coefficient that is the same for all paths is a scalar, and what depends on such coefficients alone is
-computed once. One library serves a system's structure and a kind of region; it is compiled in about half a
-second and kept on disk (`samdyn.compute.native`). A call does not hold Python's interpreter lock, so that
-threads run side by side."""
+computed once. One library serves a system's structure and a region; it is compiled in about half a second
+and kept on disk (`samdyn.compute.native`). A call does not hold Python's interpreter lock, so that threads
+run side by side."""
 
 from __future__ import annotations
 
@@ -79,14 +79,17 @@ def native_sweep(
         table, strides = _table(coefficients, values, dt, rows)
         path = coefficients.paths(rows)
         noted, states = np.empty((3, n), dtype=np.int64), torch.empty((len(pool), n), dtype=dtype)
+        # a copy: a tile whose memory runs out on the way is tried again from the states that it had
+        following = pool.clone(memory_format=torch.contiguous_format)
         count = function(
-            n, path.data_ptr(), _pointers([x.data_ptr() for x in pool]), gone.data_ptr(),
+            n, path.data_ptr(), _pointers([x.data_ptr() for x in following]), gone.data_ptr(),
             _pointers([value.data_ptr() for value in table]), (ctypes.c_int64 * len(strides))(*strides),
             block, len(values), *key, *(row.ctypes.data for row in noted), states.data_ptr(),
         )  # fmt: skip
         if count:
             place, blocks, codes = torch.from_numpy(noted[:, :count].copy())
             notes.add(states[:, :count].clone(), rows[place], blocks, codes)
+        pool.copy_(following)
 
     return sweep
 

@@ -16,6 +16,7 @@ from samdyn.compute import native
 from samdyn.compute.native import CompilationError, compiler
 from samdyn.ensemble import native_sweep as engine
 from samdyn.ensemble import sweep as choice
+from samdyn.ensemble.replay import Notes
 from samdyn.escape.statistics import ExitTimes
 
 needs_compiler = pytest.mark.skipif(compiler() is None, reason="no C++ compiler")
@@ -144,6 +145,53 @@ def test_tile_and_threads_change_nothing(monkeypatch: pytest.MonkeyPatch) -> Non
         same(whole, run(executor=pool, device="cpu"), 0.0)
     monkeypatch.setattr(exits, "COMPILED_TILE", 37)
     same(whole, run(device="cpu"), 0.0)
+
+
+@needs_compiler
+@pytest.mark.parametrize("lost", ["beside the tile", "that left"])
+def test_bits_do_not_depend_on_the_paths_beside_them(lost: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lanes whose numbers are out of range: of a register that is not full, which hold 0, and of paths that
+    went to infinity; and several faces within reach of some paths.
+    """
+    from samdyn.ensemble import exits
+
+    if lost == "that left":
+        loss, rule, x0, region = (lambda w: -((w @ w) ** 2)), sd.SAM(0.2), [0.2, 0.0], ~sd.Box([1, 1], [4, 3])
+    else:
+        loss, rule, x0, region = (
+            (lambda w: w[0] + 2 / torch.sqrt(w[0]) + w[1] ** 2 / 2),
+            sd.GD(),
+            [1.2, 0.0],
+            sd.Box([0.3, -1], [4, 1]),
+        )
+    sde = sd.Diffusion(sd.Landscape(loss, dim=2), rule, lr=0.05, noise=NOISE)
+    run = partial(
+        sd.exit_times, sde, x0, region, 500, t_max=200.0, compile=True, device="cpu", precision="single"
+    )
+    whole = run()
+    assert whole.diverged.any() == (lost == "that left")
+    for tile in (5, 37):
+        monkeypatch.setattr(exits, "COMPILED_TILE", tile)
+        same(whole, run(), 0.0)
+
+
+@needs_compiler
+def test_memory_that_runs_out_behind_a_tile(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tile has been advanced by then, and is advanced again in halves."""
+    add, failed = Notes.add, []
+
+    def add_later(self: Notes, *note: Any) -> None:
+        if len(failed) < 2:
+            failed.append(note)
+            raise MemoryError
+        add(self, *note)
+
+    run = partial(sd.exit_times, SYSTEMS["SAM"], [-1.0, 0.0], REGIONS["box"], 300, t_max=5.0, compile=True)
+    whole = run(device="cpu")
+    monkeypatch.setattr(Notes, "add", add_later)
+    again = run(device="cpu")
+    assert len(failed) == 2
+    same(whole, again, 0.0)
 
 
 @needs_compiler
