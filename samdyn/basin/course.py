@@ -80,8 +80,11 @@ class Course:
     key: str = field(default_factory=lambda: uuid.uuid4().hex)
 
     def without_noise(self) -> Course:
-        """The same, along the drift alone."""
-        return replace(self, noisy=False, key=self.key + ", without noise") if self.noisy else self
+        """The same without noise; of a Diffusion the drift, in strides of a flow."""
+        if not self.noisy:
+            return self
+        stride = None if isinstance(self.system, Diffusion) else self.stride
+        return replace(self, noisy=False, stride=stride, key=self.key + ", without noise")
 
     def lost(self, state: Array) -> npt.NDArray[np.bool_]:
         """Which states (state_dim, n) are not finite, or far away."""
@@ -123,6 +126,5 @@ def motion_of(course: Course) -> Motion:
 
 
 def quiet_motion(course: Course) -> Motion:
-    """The motion without noise; that of a Diffusion's drift in strides of a flow."""
-    stride = None if isinstance(course.system, Diffusion) else course.stride
-    return build_motion(course.system, stride=stride, noisy=False, seed=course.seed, box=course.box)
+    """The motion without noise."""
+    return motion_of(course.without_noise())

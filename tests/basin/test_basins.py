@@ -52,17 +52,32 @@ def test_shares_of_two_wells(rho: float) -> None:
             assert attractor.name == "trapping maximum (-1.189)"
 
 
-@pytest.mark.parametrize("lr", [0.1, 1.0, 1.9])
-def test_sine_trap_ends_at_points_that_are_not_stationary(lr: float) -> None:
+def sine() -> sd.Landscape:
     w = 5 * np.pi / 3
-    trap = sd.Landscape(
+    return sd.Landscape(
         lambda x: 9 / (25 * np.pi**2) * torch.sin(w * x[0]), dim=1, box=[(-0.3, 0.9)], name="sine"
     )
-    found = sd.basins(sd.Map(trap, sd.SAM(1.0), lr=lr), resolution=240)
+
+
+@pytest.mark.parametrize("lr", [0.1, 0.5, 1.0, 1.5, 1.9])
+def test_sine_trap_ends_at_points_that_are_not_stationary(lr: float) -> None:
+    """Every start, with f'^2 = 27/(100 pi^2) at the end."""
+    found = sd.basins(sd.Map(sine(), sd.SAM(1.0), lr=lr), resolution=240)
     positions = [float(a.position[0]) for a in found.attractors.values()]
     assert positions == pytest.approx([-0.1, 0.7], abs=1e-6)
     assert [a.kind for a in found.attractors.values()] == ["hallucinated"] * 2
     assert [float(found.fractions[k]) for k in (1, 2)] == pytest.approx([0.5, 0.5], abs=0.01)
+    assert (found.labels > 0).all()
+    slope = sine().gradient(np.array([a.position for a in found.attractors.values()]))
+    assert slope**2 == pytest.approx(np.full((2, 1), 27 / (100 * np.pi**2)), rel=1e-5)
+
+
+def test_sine_trap_beyond_the_limit_of_stability() -> None:
+    """At lr = 2.1 no start ends there; under gradient descent all end at the minimum."""
+    unstable = sd.basins(sd.Map(sine(), sd.SAM(1.0), lr=2.1), resolution=60, n_starts=16, max_steps=10_000)
+    assert all(a.extent > 1e-3 for a in unstable.attractors.values())
+    gd = sd.basins(sd.Map(sine(), sd.GD(), lr=1.0), resolution=60, n_starts=16)
+    assert {a.kind for a in gd.attractors.values()} == {"minimum"}
 
 
 def test_henon_bounded_share_and_exponent() -> None:
