@@ -32,7 +32,7 @@ import numpy.typing as npt
 from samdyn.basin.box_image import RIGOROUS, box_image, iterated, time_map
 from samdyn.basin.box_tree import BoxTree, box_tree
 from samdyn.basin.grid import make_grid
-from samdyn.basin.morse_order import MorseOrder, morse_order
+from samdyn.basin.morse_order import LEAVING, MorseOrder, morse_order
 from samdyn.basin.recurrent_boxes import BoxGraph
 from samdyn.basin.subdivision import lasting, subdivided
 from samdyn.compute import checks
@@ -88,6 +88,11 @@ class MorseGraph:
     def rigorous(self) -> bool:
         """Whether the images are outer bounds, so that the graph is a proof."""
         return self.image in RIGOROUS
+
+    @property
+    def stays_inside(self) -> bool:
+        """Whether no path leads out of the box: where images are outer bounds, no orbit does."""
+        return not bool((self.order.destination == LEAVING).any())
 
     def region_of_attraction(self, node: int) -> Array:
         """Boxes (n, dim, 2) from which every path stays in the box and can reach no other attracting set.

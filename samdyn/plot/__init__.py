@@ -2,12 +2,13 @@
 
 from samdyn.plot.animation import animate
 from samdyn.plot.basin_graph import basin_graph
-from samdyn.plot.basins import basins, fraction_bands
+from samdyn.plot.basins import basins
 from samdyn.plot.bifurcation import bifurcation_curves, bifurcation_diagram
 from samdyn.plot.convergence import convergence
 from samdyn.plot.edge_of_stability import edge_of_stability
 from samdyn.plot.exit_sweep import exit_sweep
 from samdyn.plot.exits import exit_density, exit_quantiles
+from samdyn.plot.fraction_bands import fraction_bands
 from samdyn.plot.geometry import perturbation_geometry
 from samdyn.plot.interactive import interactive
 from samdyn.plot.locations import exit_locations

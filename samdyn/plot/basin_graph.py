@@ -9,7 +9,7 @@ and dashed. In one dimension the height is the loss.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import networkx as nx
@@ -18,12 +18,15 @@ import numpy as np
 from samdyn.compute import checks
 from samdyn.compute.checks import Array
 from samdyn.plot import style
+from samdyn.plot.basins import color_of, numbering
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 LABELS = ("barrier", "action", "distance", "rate")
 LINE, LIGHT = "#222222", "#8a8a8a"
+BEND = 0.22  # of an arrow, in its length
+BESIDE = 13.0  # points between a line and its numbers
 LEAST, MOST = 230.0, 900.0  # areas of nodes, in square points
 MARKS = {"edge state": ("D", style.OKABE_ITO["yellow"]), "edge cycle": ("h", style.OKABE_ITO["orange"]),
          "edge track": ("v", "white")}  # fmt: skip
@@ -36,6 +39,7 @@ def basin_graph(
     *,
     label: str | bool | None = None,
     coordinates: Sequence[int] = (0, 1),
+    ids: Mapping[int, int] | None = None,
     legend: bool | str = True,
 ) -> Axes:
     """Draw a basin graph: attractors, joined through what lies between their basins.
@@ -51,6 +55,8 @@ def basin_graph(
         default (the distance where there is no loss), of a `rate_graph` the rate. False for nothing.
     coordinates : (int, int)
         The two coordinates shown, where dim > 2 (a projection).
+    ids : dict of int to int, optional
+        Number and colour of each attractor, as in `samdyn.plot.basins`.
     legend : bool or str
         As in `phase_portrait`.
 
@@ -80,6 +86,7 @@ def basin_graph(
     style.check_legend(legend)
     directed = graph.is_directed()
     shown = _label(graph, label)
+    number = numbering(ids, graph)
     dim = len(next(iter(graph.nodes.values()))["position"])
     plane = (
         [0] if dim == 1 else [checks.integer("coordinates", c, at_least=0, below=dim) for c in coordinates]
@@ -91,7 +98,7 @@ def basin_graph(
     if given is None:
         _frame(ax, graph, places, plane)
     entries = _arrows(ax, graph, places, shown) if directed else _passes(ax, graph, places, plane, shown)
-    nodes = _nodes(ax, graph, places)
+    nodes = _nodes(ax, graph, places, number)
     if legend is not False:
         where = legend if isinstance(legend, str) else style.place_of_legend(given)
         style.legend(ax, [*nodes, *entries], where)
@@ -158,7 +165,7 @@ def _passes(
         kinds.setdefault(kind, Line2D([], [], **look, label=f"pass: {PASSES.get(kind, kind)}"))
         if label is not None:
             for k in (a, b):
-                _write(ax, 0.5 * (places[k] + middle), _text(data[label][k]))
+                _write(ax, 0.5 * (places[k] + middle), _text(data[label][k]), places[b] - places[a])
     entries = list(kinds.values())
     if label is not None and entries:
         names = {"barrier": "rise of the loss to the pass", "action": "least action to the pass"}
@@ -180,7 +187,7 @@ def _arrows(ax: Axes, graph: nx.DiGraph, places: dict[int, Array], label: str | 
     for a, b, data in graph.edges(data=True):
         main = (a, b) in tree
         arrow = FancyArrowPatch(
-            tuple(places[a]), tuple(places[b]), arrowstyle="-|>", connectionstyle="arc3,rad=0.22",
+            tuple(places[a]), tuple(places[b]), arrowstyle="-|>", connectionstyle=f"arc3,rad={BEND}",
             mutation_scale=17 if main else 12, linewidth=2.8 if main else 1.4, shrinkA=15, shrinkB=15,
             color=LINE if main else LIGHT, linestyle="-" if main else (0, (4, 2)),
             zorder=7.2 if main else 7.1,
@@ -189,12 +196,11 @@ def _arrows(ax: Axes, graph: nx.DiGraph, places: dict[int, Array], label: str | 
         ax.add_patch(arrow)
         if label is not None:
             value = data[label] if np.isscalar(data[label]) else data[label][a]
-            # the arc's own middle, in the units of the page, where it bends by 0.22 of its length
-            to_page = ax.transData
-            one, two = to_page.transform(places[a]), to_page.transform(places[b])
-            way = two - one
-            bend = one + 0.5 * way + 0.11 * np.array([way[1], -way[0]])
-            _write(ax, to_page.inverted().transform(bend), _text(value))
+            # on the arc, nearer to its start: the way back has its number at the other end
+            one, two = ax.transData.transform(places[a]), ax.transData.transform(places[b])
+            bend = (one + two) / 2 + BEND * np.array([(two - one)[1], -(two - one)[0]])
+            at = 0.64**2 * one + 2 * 0.36 * 0.64 * bend + 0.36**2 * two
+            _write(ax, ax.transData.inverted().transform(at), _text(value))
     named = "numbers: rates" if label == "rate" else f"numbers: {label}"
     note = "" if label is None else f"; {named}"
     entries = [Line2D([], [], color=LINE, linewidth=2.8, label="dominant transitions" + note)] if tree else []
@@ -205,26 +211,24 @@ def _arrows(ax: Axes, graph: nx.DiGraph, places: dict[int, Array], label: str | 
     return entries
 
 
-def _nodes(ax: Axes, graph: nx.Graph, places: dict[int, Array]) -> list[Any]:
+def _nodes(ax: Axes, graph: nx.Graph, places: dict[int, Array], number: dict[int, int]) -> list[Any]:
     import matplotlib.patheffects as effects
     from matplotlib.lines import Line2D
 
-    from samdyn.plot.basins import color_of
-
     entries = []
-    for k, data in graph.nodes(data=True):
+    for k, data in sorted(graph.nodes(data=True), key=lambda node: number[node[0]]):
         chance = data.get("stationary")
         share = data.get("fraction") if chance is None else chance
         area = LEAST + (MOST - LEAST) * min(1.0, float(share) if share is not None else 0.0)
-        color = color_of(k) if isinstance(k, int) and k > 0 else "white"
+        color = color_of(number[k])
         dot = ax.scatter(
             [places[k][0]], [places[k][1]], s=area, color=[color], edgecolor="black", linewidth=1.4, zorder=10
         )
         dot.set_gid(f"node {k}")
-        text = ax.annotate(str(k), tuple(places[k]), ha="center", va="center", fontsize=12, zorder=11)
+        text = ax.annotate(str(number[k]), tuple(places[k]), ha="center", va="center", fontsize=12, zorder=11)
         text.set_fontweight("bold")
         text.set_path_effects([effects.withStroke(linewidth=2.2, foreground="white")])
-        name = f"{k}: {data.get('name', k)}"
+        name = f"{number[k]}: {data.get('name', k)}"
         if share is not None:
             name += f", {float(share):.1%}" + (" of the time" if chance is not None else "")
         look: dict[str, Any] = {"marker": "o", "markersize": 9, "markerfacecolor": color, "linestyle": "none"}
@@ -233,9 +237,20 @@ def _nodes(ax: Axes, graph: nx.Graph, places: dict[int, Array]) -> list[Any]:
 
 
 def _text(value: float) -> str:
-    return f"{value:.3g}" if 1e-3 <= abs(value) < 1e5 or value == 0 else f"{value:.1e}"
+    if value == 0 or 1e-2 <= abs(value) < 1e5:
+        return f"{value:.3g}"
+    digits, power = f"{value:.1e}".split("e")
+    return rf"${digits}\cdot 10^{{{int(power)}}}$"
 
 
-def _write(ax: Axes, place: Array, text: str) -> None:
-    box = {"boxstyle": "round,pad=0.18", "facecolor": "white", "edgecolor": "none", "alpha": 0.88}
-    ax.annotate(text, tuple(place), ha="center", va="center", fontsize=10.5, zorder=9.5, bbox=box)
+def _write(ax: Axes, place: Array, text: str, along: Array | None = None) -> None:
+    """A number at a place; with a line `along` which it stands beside it, on the upper side."""
+    box = {"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": "none", "alpha": 0.88}
+    offset = (0.0, 0.0)
+    if along is not None:
+        scale = ax.get_window_extent().size / np.array([np.ptp(ax.get_xlim()), np.ptp(ax.get_ylim())])
+        x, y = along * scale * (1.0 if along[0] >= 0 else -1.0)
+        size = max(float(np.hypot(x, y)), 1e-12) / BESIDE
+        offset = (-float(y) / size, float(x) / size)
+    look: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 10.5, "zorder": 9.5, "bbox": box}
+    ax.annotate(text, (float(place[0]), float(place[1])), offset, textcoords="offset points", **look)

@@ -1,4 +1,4 @@
-"""Pictures of basins of attraction, and of how their shares change with a parameter.
+"""Pictures of basins of attraction.
 
 Colours are those of `style.OKABE_ITO`, mixed with white so that attractors stand out on their own basins.
 Basins beyond the seventh repeat the colours with hatching. Cells without an attractor are grey, a darker grey
@@ -7,7 +7,7 @@ for each reason, and hatched, so that nothing depends on colour alone: every bas
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +15,6 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from samdyn.basin.basins import Basins
-from samdyn.basin.continuation import BasinContinuation
 from samdyn.compute import checks
 from samdyn.compute.checks import Array
 from samdyn.plot import style
@@ -54,6 +53,8 @@ def basins(
     coordinates: tuple[int, int] = (0, 1),
     at: npt.ArrayLike | None = None,
     attractors: bool = True,
+    numbers: bool = True,
+    ids: Mapping[int, int] | None = None,
     legend: bool | str = True,
 ) -> Axes:
     """Basins of attraction on a plane, in colour, with their attractors.
@@ -71,6 +72,11 @@ def basins(
         default.
     attractors : bool
         Whether to draw the attractors: points of each, faded where they are off the slice.
+    numbers : bool
+        Whether each basin bears its number.
+    ids : dict of int to int, optional
+        Number, and with it the colour, of each attractor, where they are not those of the result: from
+        `match_attractors`, so that two pictures show the same attractor in the same colour.
     legend : bool or str
         As in `phase_portrait`.
 
@@ -96,31 +102,36 @@ def basins(
 
     dim = len(result.box)
     plane = _plane(dim, coordinates)
+    number = numbering(ids, result.attractors)
+    style.check_axes(ax)
+    style.check_legend(legend)
     labels, beside = _slice(result, plane, at)
     sides = [result.box[i] for i in plane] if dim > 1 else [result.box[0], np.array([0.0, 1.0])]
     size = _size(sides) if dim > 1 else (7.0, 1.9)
     given, ax = ax, style.axes(ax, size=size)
-    ids = [k for k in result.fractions if k > 0 or (labels == k).any()]
+    known = [k for k in result.fractions if k > 0 or (labels == k).any()]
     picture = np.ones((*labels.T.shape, 3))
-    for k in ids:
-        picture[k == labels.T] = color_of(k, LIGHT)
+    for k in known:
+        picture[k == labels.T] = color_of(number.get(k, k), LIGHT)
     extent = (sides[0][0], sides[0][1], sides[1][0], sides[1][1])
     image = ax.imshow(picture, origin="lower", extent=extent, interpolation="nearest", aspect="auto")
     image.set_gid("basins")
-    for k in ids:
-        if hatch_of(k) and (labels == k).any() and min(labels.shape) > 1:
-            _hatch(ax, labels == k, result, plane, hatch_of(k))
+    for k in known:
+        hatch = hatch_of(number.get(k, k))
+        if hatch and (labels == k).any() and min(labels.shape) > 1:
+            _hatch(ax, labels == k, result, plane, hatch)
     entries: list[Any] = [
         Patch(
-            facecolor=color_of(k, LIGHT), edgecolor="#555555", hatch=hatch_of(k), linewidth=0.6,
-            label=f"{k}: {result.name_of(k)}" if k > 0 else result.name_of(k),
+            facecolor=color_of(number.get(k, k), LIGHT), edgecolor="#555555", linewidth=0.6,
+            hatch=hatch_of(number.get(k, k)),
+            label=f"{number[k]}: {result.name_of(k)}" if k > 0 else result.name_of(k),
         )
-        for k in ids
+        for k in sorted(known, key=lambda k: (k < 0, abs(number[k] if k > 0 else k)))
     ]  # fmt: skip
     if attractors:
-        _draw_attractors(ax, result, plane, beside)
-    if dim > 1:
-        _number(ax, labels, sides)
+        _draw_attractors(ax, result, plane, beside, number)
+    if dim > 1 and numbers:
+        _number(ax, labels, sides, number)
     ax.set_xlim(*sides[0])
     ax.set_ylim(*sides[1])
     style.axis_labels(ax, f"$x_{{{plane[0]}}}$", f"$x_{{{plane[1]}}}$" if dim > 1 else "")
@@ -137,78 +148,6 @@ def basins(
     if legend is not False:
         where = legend if isinstance(legend, str) else style.place_of_legend(given)
         style.legend(ax, entries, where)
-    return ax
-
-
-def fraction_bands(
-    result: BasinContinuation, ax: Axes | None = None, *, legend: bool | str = True, intervals: bool = True
-) -> Axes:
-    """Shares of the basins against a parameter, as stacked bands.
-
-    Parameters
-    ----------
-    result : BasinContinuation
-    ax : matplotlib Axes, optional
-        Where to draw; a new figure by default.
-    legend : bool or str
-        As in `phase_portrait`.
-    intervals : bool
-        Whether to mark the 95 % interval of each share, as a bar at the upper edge of its band.
-
-    Returns
-    -------
-    matplotlib Axes
-
-    Examples
-    --------
-    >>> import samdyn as sd
-    >>> well = sd.Map(sd.landscapes.double_well(), sd.SAM(0.2), lr=0.05)
-    >>> found = sd.basin_continuation(well, "rho", [0.2, 0.6], [(-2, 2)], n=200)
-    >>> sd.plot.fraction_bands(found).get_ylabel()
-    'share of the box'
-    """
-    if not isinstance(result, BasinContinuation):
-        raise TypeError(f"result must be a BasinContinuation, got {type(result).__name__}")
-    from matplotlib.patches import Patch
-
-    given = ax
-    ax = style.axes(ax, size=(7.0, 4.2))
-    order = np.argsort(result.values)
-    x, lower = result.values[order], np.zeros(len(order))
-    # room for a single value
-    half = 0.5 * max(abs(float(x[0])), 1.0) if len(x) == 1 else 0.0
-    entries: list[Any] = []
-    for k in result.ids:
-        upper = lower + result.fractions[k][order]
-        drawn = (x, lower, upper)
-        if half:
-            drawn = (np.array([x[0] - half, x[0] + half]), np.repeat(lower, 2), np.repeat(upper, 2))
-        look: dict[str, Any] = {"facecolor": color_of(k, LIGHT), "edgecolor": "white", "linewidth": 0.8}
-        band = ax.fill_between(*drawn, **look, hatch=hatch_of(k))
-        band.set_gid(f"band {k}")
-        if intervals:
-            down = result.fractions[k][order] - result.lower[k][order]
-            up = result.upper[k][order] - result.fractions[k][order]
-            shown = result.fractions[k][order] > 0
-            errors = np.maximum(np.stack([down, up])[:, shown], 0)
-            ax.errorbar(
-                x[shown], upper[shown], errors, fmt="none", ecolor="#333333", elinewidth=0.9, capsize=1.8
-            )
-        entries.append(
-            Patch(
-                facecolor=color_of(k, LIGHT), edgecolor="#555555", hatch=hatch_of(k), linewidth=0.6,
-                label=result.name_of(k),
-            )
-        )  # fmt: skip
-        lower = upper
-    ax.set_xlim(float(x[0]) - half, float(x[-1]) + half)
-    ax.set_ylim(0, 1)
-    names = {"rho": r"$\rho$", "lr": "learning rate", "batch_size": "batch size"}
-    style.axis_labels(ax, names.get(result.parameter, result.parameter), "share of the box")
-    ax.set_title(f"Basins across {names.get(result.parameter, result.parameter)}", fontsize=13)
-    if legend is not False:
-        where = legend if isinstance(legend, str) else style.place_of_legend(given)
-        style.legend(ax, entries[::-1], where)  # as they are stacked
     return ax
 
 
@@ -249,23 +188,37 @@ def _hatch(ax: Axes, mask: npt.NDArray[np.bool_], result: Basins, plane: list[in
     drawn.set_linewidth(0.0)
 
 
-def _draw_attractors(ax: Axes, result: Basins, plane: list[int], base: Array) -> None:
+def numbering(ids: Mapping[int, int] | None, known: Iterable[int]) -> dict[int, int]:
+    """The number shown for each attractor: its own, or the one given."""
+    labels = list(known)
+    if ids is None:
+        return {k: k for k in labels}
+    if not isinstance(ids, Mapping) or not set(labels) <= set(ids):
+        raise ValueError(f"ids must have a number for each of {labels}, got {ids!r}")
+    return {k: checks.integer(f"ids[{k}]", ids[k], at_least=1) for k in labels}
+
+
+def _draw_attractors(ax: Axes, result: Basins, plane: list[int], base: Array, number: dict[int, int]) -> None:
     for k, attractor in result.attractors.items():
         points, position = attractor.points, attractor.position
         others = [i for i in range(len(base)) if i not in plane]
         off = len(others) > 0 and np.linalg.norm(position[others] - base[others]) > 1e-6
         alpha = 0.4 if off else 1.0
+        extended = attractor.kind in ("chaotic", "quasiperiodic", "limit cycle", "cycle", "group")
         if len(points) > 1:
             x, y = _on_axes(points, plane)
-            ax.plot(
-                x, y, ".", color="black", markersize=2.2, alpha=0.5 * alpha, gid=f"points of {k}", zorder=6
-            )
+            # what hovers about a point is shown by its cloud, which should not hide the point
+            look: dict[str, Any] = {
+                "color": "black" if extended else color_of(number[k]),
+                "alpha": 0.5 * alpha,
+            }
+            ax.plot(x, y, ".", markersize=2.2, **look, gid=f"points of {k}", zorder=6)
         marker, size = MARKERS.get(attractor.kind, ("o", 8.0))
-        if attractor.kind in ("chaotic", "quasiperiodic", "limit cycle", "cycle", "group"):
+        if extended:
             continue
         x, y = _on_axes(position[None], plane)
         ax.plot(
-            x, y, marker, markersize=size, markerfacecolor=color_of(k), markeredgecolor="black",
+            x, y, marker, markersize=size, markerfacecolor=color_of(number[k]), markeredgecolor="black",
             markeredgewidth=1.0, alpha=alpha, gid=f"attractor {k}", zorder=8,
         )  # fmt: skip
 
@@ -274,7 +227,7 @@ def _on_axes(x: Array, plane: list[int]) -> tuple[Array, Array]:
     return x[:, plane[0]], (x[:, plane[1]] if len(plane) > 1 else np.full(len(x), 0.5))
 
 
-def _number(ax: Axes, labels: npt.NDArray[Any], sides: Sequence[Array]) -> None:
+def _number(ax: Axes, labels: npt.NDArray[Any], sides: Sequence[Array], number: dict[int, int]) -> None:
     """The number of each basin where it is widest, if there is room."""
     import matplotlib.patheffects as effects
 
@@ -286,7 +239,9 @@ def _number(ax: Axes, labels: npt.NDArray[Any], sides: Sequence[Array]) -> None:
         x, y = (
             s[0] + (n + 0.5) * (s[1] - s[0]) / m for s, n, m in zip(sides, (i, j), labels.shape, strict=True)
         )
-        text = ax.text(x, y, str(k), ha="center", va="center", fontsize=12, zorder=7, gid=f"number {k}")
+        text = ax.text(
+            x, y, str(number[k]), ha="center", va="center", fontsize=12, zorder=7, gid=f"number {k}"
+        )
         text.set_path_effects([effects.withStroke(linewidth=2.5, foreground="white")])
 
 

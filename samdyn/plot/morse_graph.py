@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 COLORS = [style.OKABE_ITO[name] for name in ("blue", "vermilion", "green", "purple", "orange", "sky blue")]
-SMALLEST = 0.012  # of the box: smaller sets are marked by a point of this size
+OUTER, INNER = 0.13, 0.24  # opacity of regions of attraction, and of the inner basins on them
 
 
 def morse_graph(
@@ -45,7 +45,7 @@ def morse_graph(
     coordinates : pair of int
         Which two coordinates to show, with three or more.
     regions : bool
-        Tint the regions of attraction (in one and two dimensions only).
+        Tint the regions of attraction, and more strongly the inner basins (in one and two dimensions only).
     arrows : bool
         Join sets by arrows.
     largest : int
@@ -78,9 +78,10 @@ def morse_graph(
         node: COLORS[k % len(COLORS)]
         for k, node in enumerate(node for node, kind in result.kind.items() if kind == "attracting")
     }
-    if regions and dim <= 2:
-        for node, color in colors.items():
-            _rectangles(ax, result.region_of_attraction(node), shown, color, 0.18, 0.5)
+    tinted = regions and dim <= 2
+    for node, color in colors.items() if tinted else ():
+        _rectangles(ax, result.region_of_attraction(node), shown, color, OUTER, 0.5)
+        _rectangles(ax, result.inner_basin(node), shown, color, INNER, 0.6)
     for node, boxes in result.sets.items():
         _rectangles(ax, boxes, shown, colors.get(node, style.OKABE_ITO["black"]), 1.0, 2.0)
     numbered = sorted(result.sets, key=lambda node: -len(result.sets[node]))[:largest]
@@ -99,7 +100,7 @@ def morse_graph(
         style.axis_labels(ax, f"$x_{{{shown[0]}}}$", f"$x_{{{shown[1]}}}$")
     bound = "outer bounds" if result.rigorous else "no outer bounds"
     ax.set_title(f"{len(result)} Morse sets, {result.image} images ({bound})", fontsize=13)
-    _legend(ax, result, colors)
+    _legend(ax, result, colors, tinted)
     return ax
 
 
@@ -166,13 +167,19 @@ def _arrows(ax: Axes, result: MorseGraph, places: dict[int, tuple[float, float]]
         ax.annotate("", places[end], places[start], zorder=5, arrowprops=look)
 
 
-def _legend(ax: Axes, result: MorseGraph, colors: dict[int, str]) -> None:
+def _legend(ax: Axes, result: MorseGraph, colors: dict[int, str], tinted: bool) -> None:
     from matplotlib.patches import Patch
 
     handles = [Patch(color=color, label=f"{node}: attracting") for node, color in list(colors.items())[:6]]
     if len(colors) < len(result):
         handles.append(Patch(color=style.OKABE_ITO["black"], label="repelling or intermediate"))
-    if any(data["leaves_box"] for _, data in result.graph.nodes(data=True)):
+    if tinted and colors:
+        gray, share = "#555555", 1 - (1 - INNER) * (1 - OUTER)
+        handles.append(Patch(facecolor=gray, alpha=share, label="leads to this set and no other"))
+        outer, inner = result.order.destination >= 0, result.order.certain
+        if (outer & ~inner).any():
+            handles.append(Patch(facecolor=gray, alpha=OUTER, label="leads to no other attracting set"))
+    if tinted and (result.order.destination < 0).any():
         handles.append(Patch(facecolor="white", edgecolor="#888888", label="several, or may leave the box"))
     columns: Any = min(len(handles), 2)
     below = (0.5, -0.45 if len(result.box) == 1 else -0.16)

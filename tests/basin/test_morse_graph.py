@@ -109,6 +109,8 @@ def test_inner_basins_hold_without_exception() -> None:
     node = next(k for k, kind in graph.kind.items() if kind == "attracting")
     inner, region = graph.inner_basin(node), graph.region_of_attraction(node)
     own, others = graph.sets[node], [graph.sets[k] for k in graph.sets if k != node]
+    assert graph.stays_inside
+    assert not sd.morse_graph(LESLIE, [(0.1, 90), (0.1, 40)], resolution=64).stays_inside
     assert len(own) < len(inner) < len(region)
     as_rows = [set(map(tuple, boxes[..., 0].tolist())) for boxes in (inner, region, own)]
     assert as_rows[2] <= as_rows[0] <= as_rows[1]
