@@ -15,6 +15,7 @@ from samdyn.basin.motion import default_stride
 from samdyn.basin.recurrences import Rules
 from samdyn.compute import checks
 from samdyn.compute.checks import Array
+from samdyn.compute.device import choose_device
 from samdyn.compute.random import split_seed
 from samdyn.ensemble.workers import check_picklable
 from samdyn.systems.diffusion import Diffusion
@@ -119,6 +120,18 @@ def check_workers(workers: Any, executor: Any) -> None:
             raise TypeError(f"executor must be a concurrent.futures executor, got {executor!r}")
         if workers > 1:
             raise ValueError(f"workers must be 1 when an executor is given, got {workers}")
+
+
+def check_device(device: Any, system: System) -> str:
+    """Where steps are taken: the CPU unless another device is asked for."""
+    if device is None:
+        return "cpu"
+    chosen = str(choose_device(device))
+    if chosen != "cpu" and isinstance(system, Flow):
+        raise ValueError(
+            f"device must be 'cpu' for a Flow, whose paths have step lengths of their own, got {device!r}"
+        )
+    return chosen
 
 
 def check_stride(course: Course, max_steps: int) -> None:

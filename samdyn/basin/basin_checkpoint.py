@@ -38,6 +38,7 @@ def description(
         "seed": course.seed,
         "dt": course.stride,
         "far": course.far,
+        "device": course.device.split(":")[0],
         "options": _text(options),
         "attractors": _hash(*(a.states for a in given), np.array([a.radius for a in given])),
         **rest,

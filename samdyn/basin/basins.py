@@ -24,6 +24,7 @@ from samdyn.basin.attractors import Attractor
 from samdyn.basin.basin_arguments import (
     Options,
     check_attractors,
+    check_device,
     check_options,
     check_stride,
     check_system,
@@ -60,6 +61,7 @@ def basins(
     replicas: int | None = None,
     dt: float | None = None,
     seed: int = 0,
+    device: str | None = None,
     workers: int = 1,
     executor: Executor | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
@@ -103,6 +105,9 @@ def basins(
         diagonal in it), or of a Diffusion's step (its lr by default).
     seed : int
         Of the noise and of the starts of the search.
+    device : str, optional
+        "cuda" takes the steps of a map or a diffusion on a GPU; "cpu" by default, where results do not depend
+        on the machine (see `samdyn.basin.motion_on_device`).
     workers : int
         Number of local processes; the result is the same with any number.
     executor : concurrent.futures.Executor, optional
@@ -156,7 +161,7 @@ def basins(
     )
     check_workers(workers, executor)
     check_attractors(attractors, system)
-    course = course_of(system, region, dt, noisy, seed, far)
+    course = course_of(system, region, dt, noisy, seed, far, check_device(device, system))
     check_travel(course, workers, executor)
     check_stride(course, options.rules.max_steps)
     starts = Starts(grid, copies, system.state_dim)

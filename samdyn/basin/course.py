@@ -66,6 +66,8 @@ class Course:
     seed : int
     far : float
         Distance from the middle of the box, in its widths, beyond which a path has diverged.
+    device : str
+        Where steps are taken.
     key : str
         Tells apart the courses that a worker has seen.
     """
@@ -77,14 +79,16 @@ class Course:
     noisy: bool
     seed: int
     far: float
+    device: str = "cpu"
     key: str = field(default_factory=lambda: uuid.uuid4().hex)
 
     def without_noise(self) -> Course:
-        """The same without noise; of a Diffusion the drift, in strides of a flow."""
-        if not self.noisy:
+        """The same without noise, on the CPU; of a Diffusion the drift, in strides of a flow."""
+        if not self.noisy and self.device == "cpu":
             return self
         stride = None if isinstance(self.system, Diffusion) else self.stride
-        return replace(self, noisy=False, stride=stride, key=self.key + ", without noise")
+        key = self.key + ", without noise"
+        return replace(self, noisy=False, stride=stride, device="cpu", key=key)
 
     def lost(self, state: Array) -> npt.NDArray[np.bool_]:
         """Which states (state_dim, n) are not finite, or far away."""
@@ -100,13 +104,16 @@ class Course:
         return np.asarray(((x >= self.box[:, :1]) & (x <= self.box[:, 1:])).all(axis=0))
 
 
-def course_of(system: System, box: Array, dt: float | None, noisy: bool, seed: int, far: float) -> Course:
+def course_of(
+    system: System, box: Array, dt: float | None, noisy: bool, seed: int, far: float, device: str = "cpu"
+) -> Course:
     """The course of a system's paths."""
     lr = 1.0
     if system.state_dim > system.dim:  # a velocity counts by the step that it makes
         lr = float(system.coefficients()["lr"])  # type: ignore[attr-defined]
     scale = np.concatenate([np.ones(system.dim), np.full(system.state_dim - system.dim, lr)])
-    return Course(system, box, scale, None if dt is None else float(dt), noisy, int(seed), float(far))
+    stride = None if dt is None else float(dt)
+    return Course(system, box, scale, stride, noisy, int(seed), float(far), device)
 
 
 _motions: dict[str, Motion] = {}
@@ -120,7 +127,12 @@ def motion_of(course: Course) -> Motion:
             while len(_motions) > 3:
                 del _motions[next(iter(_motions))]
             _motions[course.key] = build_motion(
-                course.system, stride=course.stride, noisy=course.noisy, seed=course.seed, box=course.box
+                course.system,
+                stride=course.stride,
+                noisy=course.noisy,
+                seed=course.seed,
+                box=course.box,
+                device=course.device,
             )
         return _motions[course.key]
 

@@ -23,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from samdyn.basin.motion_on_device import MotionOnDevice
 from samdyn.compute.checks import Array
 from samdyn.compute.printing import numpy_form
 from samdyn.compute.random import STEPS_PER_BLOCK, normal_block, split_seed
@@ -67,8 +68,13 @@ class Motion(Protocol):
         ...
 
 
-def build_motion(system: System, *, stride: float | None, noisy: bool, seed: int, box: Array) -> Motion:
+def build_motion(
+    system: System, *, stride: float | None, noisy: bool, seed: int, box: Array, device: str = "cpu"
+) -> Motion:
     """The motion of a system; `noisy` says whether a Map or Diffusion draws its noise."""
+    if device != "cpu":
+        assert isinstance(system, Map | Diffusion)
+        return MotionOnDevice(system, device, seed=seed, noisy=noisy, dt=stride)
     if isinstance(system, Map):
         if system.scheduled or (noisy and system.n_normals):
             return _NoisyMap(system, seed, noisy)

@@ -174,11 +174,11 @@ def capture_radii(
         base = points[rng.integers(0, len(points), (N_LEVELS, count))]
         x = (base + level[:, None, None] * direction).reshape(-1, len(scale))
         starts.append(np.ascontiguousarray((x / scale).T))
-        levels.append(level)
+        levels.append(np.asarray(level, dtype=np.float64))
     radii = [0.0] * len(sets)
     large = np.array([len(points) > FEW for points in sets])
     for group, duration in ((~large, n_steps), (large, max(n_steps, n_steps_large))):
-        waiting, step = np.flatnonzero(group), 0
+        waiting, step = np.flatnonzero(group).tolist(), 0
         state = np.concatenate([starts[k] for k in waiting], axis=1) if len(waiting) else np.empty((0, 0))
         for lap in range(LAPS):
             if len(waiting) == 0:
@@ -194,7 +194,7 @@ def capture_radii(
                 if run.any():
                     radii[k] = SAFETY * float(levels[k][run][0])
                 kept.append(not run.any() and not hopeless)
-            waiting = waiting[kept]
+            waiting = [k for k, keep in zip(waiting, kept, strict=True) if keep]
             state = np.concatenate(
                 [e for e, keep in zip(ends, kept, strict=True) if keep] or [state[:, :0]], axis=1
             )
@@ -216,7 +216,7 @@ def _passed(
     x = np.where(finite[:, None], (end * scale[:, None]).T, 1e300)
     distance = np.stack([tree.query(x)[0].reshape(len(level), -1) for tree in trees])
     own = distance[k]
-    here = np.asarray(finite.reshape(own.shape) & (own <= distance.min(axis=0)))
+    here = np.logical_and(finite.reshape(own.shape), own <= distance.min(axis=0))
     close = own <= np.maximum(level[:, None], floor)
     moved = (end != start).any(axis=0).reshape(own.shape)
     return np.asarray((here & close).all(axis=1) & moved.any(axis=1)), not here[-1].all()

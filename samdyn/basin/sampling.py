@@ -34,6 +34,7 @@ from scipy.spatial import cKDTree
 
 from samdyn.basin.attractors import Attractor
 from samdyn.basin.basin_arguments import (
+    check_device,
     check_options,
     check_stride,
     check_system,
@@ -117,6 +118,7 @@ def basin_fractions(
     radius: float | None = None,
     dt: float | None = None,
     seed: int = 0,
+    device: str | None = None,
     workers: int = 1,
     executor: Executor | None = None,
 ) -> BasinFractions:
@@ -137,7 +139,7 @@ def basin_fractions(
     tail, tolerance
         With method "features": points at the end that features are made of, and the distance at which
         groups are separate: in diagonals of the box, for features of the caller in their own units.
-    n_starts, max_steps, far, radius, dt, seed, workers, executor
+    n_starts, max_steps, far, radius, dt, seed, device, workers, executor
         As in `basins`. With "features" every start is followed for `max_steps`, 10 000 by default (1000
         strides of a flow).
 
@@ -179,7 +181,7 @@ def basin_fractions(
             f"{available_memory() // per_start} fit" + (f" at tail={tail}" if method == "features" else "")
         )
     x = np.random.default_rng([seed, 1]).uniform(region[:, 0], region[:, 1], (n, system.dim))
-    course = course_of(system, region, dt, noisy, seed, far)
+    course = course_of(system, region, dt, noisy, seed, far, check_device(device, system))
     check_travel(course, workers, executor)
     check_stride(course, options.rules.max_steps)
     starts = Starts(x, 1, system.state_dim)

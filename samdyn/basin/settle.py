@@ -62,8 +62,9 @@ def run_piece(course: Course, targets: tuple[Target, ...], starts: Starts, piece
     labels = np.zeros(len(piece.paths), dtype=np.int16)
     steps = np.full(len(piece.paths), -1, dtype=np.int32)
     left = []
-    for a in range(0, len(piece.paths), TILE):
-        tile = slice(a, a + TILE)
+    size = TILE if course.device == "cpu" else max(len(piece.paths), 1)  # a GPU wants much at a time
+    for a in range(0, len(piece.paths), size):
+        tile = slice(a, a + size)
         paths = piece.paths[tile]
         state = starts.states(paths) if piece.states is None else piece.states[:, tile]
         left.append(_run_tile(course, motion, near, state, piece, paths, labels[tile], steps[tile]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import tracemalloc
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,15 @@ import pytest
 import torch
 
 import samdyn as sd
+from samdyn.basin import basin_arguments as arguments
+from samdyn.basin import motion as motion_module
 from samdyn.basin import recurrences, settle
+from samdyn.basin.motion import build_motion
+from samdyn.basin.motion_on_device import MotionOnDevice
 from samdyn.basin.settle import DIVERGED, LEFT, NOT_A_NUMBER, OUT_OF_STEPS
+
+# the package exports a function of the same name
+basins_module = importlib.import_module("samdyn.basin.basins")
 
 
 def two_wells() -> sd.Landscape:
@@ -99,20 +107,6 @@ def test_henon_bounded_share_and_exponent() -> None:
     stays = np.isfinite(x).all(axis=0).reshape(found.labels.shape)
     # the sample of a chaotic set, and with it the tested distance, turns on rounding
     assert (found.labels != np.where(stays, 1, DIVERGED)).sum() <= 4
-
-
-@pytest.mark.slow
-def test_pendulum_with_a_limit_cycle() -> None:
-    pendulum = sd.Flow.from_function(lambda w: torch.stack([w[1], -0.1 * w[1] + 0.5 - torch.sin(w[0])]), 2)
-    # the cycle runs along the angle: a path on it leaves every box in the plane
-    found = sd.basins(pendulum, [(-np.pi, np.pi), (-10, 10)], (16, 24), far=3.0, n_starts=4)
-    rest = [k for k, a in found.attractors.items() if np.allclose(a.position, [np.pi / 6, 0], atol=1e-6)]
-    assert len(rest) == 1
-    assert found.attractors[rest[0]].kind == "fixed point"
-    settled = found.labels == rest[0]
-    outside = found.label_at([[np.pi / 6 + 0.1, 0.0]])
-    assert outside[0] == rest[0]
-    assert set(np.unique(found.labels[~settled])) <= {LEFT, DIVERGED}
 
 
 def test_symmetric_landscape_gives_equal_shares() -> None:
@@ -217,12 +211,54 @@ def test_nothing_depends_on_tiles_or_pieces(monkeypatch: pytest.MonkeyPatch) -> 
     assert repr(one) == repr(other)
 
 
-@pytest.mark.slow
-def test_nothing_depends_on_workers() -> None:
-    system = sd.Map(sd.landscapes.double_well(), sd.SAM(0.5), lr=0.01)
-    one, two = (sd.basins(system, resolution=600, n_starts=16, workers=n) for n in (1, 2))
-    assert np.array_equal(one.labels, two.labels)
-    assert np.array_equal(one.steps, two.steps)
+def views() -> list[sd.Map | sd.Diffusion]:
+    well, noise = sd.landscapes.double_well(2), sd.GaussianNoise(std=1.0)
+    schedule = sd.schedules.PowerDecay(0.5)
+    return [
+        sd.Map(well, sd.SAM(0.3), lr=0.05),
+        sd.Map(well, sd.SAM(schedule), lr=0.05, momentum=0.5),
+        henon(),
+        sd.Map(well, sd.USAM(0.2), lr=0.05, noise=noise),
+        sd.Diffusion(well, sd.SAM(0.2), lr=0.02, noise=noise),
+    ]
+
+
+@pytest.mark.parametrize("i", range(5))
+def test_steps_on_a_device_are_those_of_the_cpu(i: int) -> None:
+    system = views()[i]
+    state = np.random.default_rng(0).uniform(-1, 1, (system.state_dim, 50))
+    paths, noisy = np.arange(100, 150), bool(system.n_normals)
+    box, dt = np.array([[-2.0, 2.0]] * 2), 0.03 if isinstance(system, sd.Diffusion) else None
+    here = build_motion(system, stride=dt, noisy=noisy, seed=3, box=box)
+    there = MotionOnDevice(system, "cpu", seed=3, noisy=noisy, dt=dt)
+    assert (here.every, here.unit, here.hover) == (there.every, there.unit, there.hover)
+    np.testing.assert_allclose(there(state, paths, 5, 8), here(state, paths, 5, 8), rtol=1e-13, atol=1e-14)
+
+
+def test_basins_through_the_steps_of_a_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All but the device itself: the same labels by the other implementation of the steps."""
+    system = sd.Map(sd.landscapes.double_well(), sd.SAM(0.3), lr=0.05)
+    one = sd.basins(system, [(-2, 2)], 300, n_starts=8)
+    monkeypatch.setattr(basins_module, "check_device", lambda device, system: "meta")
+    monkeypatch.setattr(
+        motion_module, "MotionOnDevice", lambda s, device, **options: MotionOnDevice(s, "cpu", **options)
+    )
+    other = sd.basins(system, [(-2, 2)], 300, n_starts=8)
+    assert other.course is not None
+    assert other.course.device == "meta"
+    np.testing.assert_array_equal(one.labels, other.labels)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("noisy", [False, True])
+def test_basins_on_a_gpu(noisy: bool) -> None:
+    noise = sd.GaussianNoise(std=1.0) if noisy else None
+    system = sd.Map(sd.landscapes.himmelblau(), sd.SAM(0.5), lr=0.01, noise=noise)
+    options: dict[str, Any] = {"replicas": 4, "max_steps": 2000} if noisy else {}
+    one, other = (sd.basins(system, resolution=50, device=d, **options) for d in ("cpu", "cuda"))
+    # cells on a boundary may turn on the last bits of a logarithm or a root
+    assert (one.labels != other.labels).mean() < 2e-3
+    assert list(one.attractors) == list(other.attractors)
 
 
 def test_checkpoint_holds_the_result(tmp_path: Path) -> None:
@@ -378,6 +414,8 @@ def test_map_that_returns_nan() -> None:
         ({"probe_steps": 0}, ValueError, "probe_steps"),
         ({"radius": np.inf}, ValueError, "radius"),
         ({"seed": 1.5}, ValueError, "seed"),
+        ({"device": "gpu"}, ValueError, "device must be 'cpu' or 'cuda'"),
+        ({"device": 3}, ValueError, "device must be"),
         ({"checkpoint": 3}, TypeError, "checkpoint must be the path"),
         ({"checkpoint": "/"}, ValueError, "is a folder"),
         ({"system": "x"}, TypeError, "system must be a Map"),
@@ -483,6 +521,12 @@ def test_a_whole_number_as_the_stride_of_a_flow() -> None:
     flow = sd.Flow(sd.landscapes.double_well(), sd.GD())
     one, other = (sd.basins(flow, [(-2, 2)], resolution=10, dt=dt) for dt in (1, 1.0))
     np.testing.assert_array_equal(one.labels, other.labels)
+
+
+def test_a_flow_has_no_steps_for_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(arguments, "choose_device", torch.device)
+    with pytest.raises(ValueError, match="device must be 'cpu' for a Flow"):
+        sd.basins(sd.Flow(sd.landscapes.double_well(), sd.GD()), [(-2, 2)], 5, device="cuda")
 
 
 def test_attractors_of_another_dimension() -> None:
