@@ -68,6 +68,13 @@ class Forces(ABC):
     def adjoint(self, x: Array) -> Array:
         """E[F^T X F]."""
 
+    @cached_property
+    def second_matrix(self) -> Array:
+        """E[F (x) F], which takes vec X to vec E[F X F^T] (row by row): shape (dim^2, dim^2)."""
+        dim = len(self.mean)
+        columns = [self.second(e.reshape(dim, dim)).ravel() for e in np.eye(dim**2)]
+        return np.array(columns).reshape(dim**2, dim**2).T
+
     @abstractmethod
     def covariance(self, x: Array) -> Array:
         """Covariance of the direction F x - p at a point."""
@@ -117,6 +124,14 @@ class ListedForces(Forces):
     def adjoint(self, x: Array) -> Array:
         """E[F^T X F]."""
         return self._sum(self.forces.swapaxes(1, 2), x)
+
+    @cached_property
+    def second_matrix(self) -> Array:
+        """E[F (x) F]."""
+        dim = self.forces.shape[1]
+        flat = self.forces.reshape(-1, dim**2)
+        pairs = (self.probability[:, None] * flat).T @ flat  # [(i, k), (j, l)] -> F_ik F_jl
+        return pairs.reshape(dim, dim, dim, dim).swapaxes(1, 2).reshape(dim**2, dim**2)
 
     def _sum(self, left: Array, x: Array) -> Array:
         dim, total = len(x), np.zeros_like(x)

@@ -16,11 +16,11 @@ m the momentum. So X = k (V(X) + Y) is left to be solved for X, by GMRES. V is o
 eigenvalues near 1. All maps here keep positive matrices positive: second moments die out exactly if the mean
 does and the solution for Y = I is positive.
 
-The spectral radius of K is an eigenvalue. Up to `DENSE` dimensions it is read off the matrix of K. Above,
-without momentum: forces that are symmetric make K self-adjoint, and 1 - rho is the smallest eigenvalue of
-I - K, by the locally optimal block preconditioned conjugate gradient method with k as preconditioner; others
-are looked for by Arnoldi iteration on (I - K)^-1, where rho stands out however small lr is. With momentum, or
-where moments grow: Arnoldi iteration on K.
+The spectral radius of K is an eigenvalue. Forces that are symmetric make K self-adjoint without momentum:
+then 1 - rho is the smallest eigenvalue of I - K, by the locally optimal block preconditioned conjugate
+gradient method with k as preconditioner. Others are read off the matrix of K up to `DENSE` dimensions, and
+above by Arnoldi iteration: on (I - K)^-1, where rho stands out however small lr is, without momentum and as
+long as moments die out, and else on K.
 
 References
 ----------
@@ -41,8 +41,10 @@ from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigs, gmres
 from samdyn.compute.checks import Array
 from samdyn.rates.forces import Forces
 
+SMALL = 8
+"""Dimension up to which K is always a dense matrix."""
 DENSE = 24
-"""State dimension up to which K is a dense matrix."""
+"""State dimension up to which K is a dense matrix where the conjugate gradients do not serve."""
 TOLERANCE = 1e-13
 """Relative residual to which stationary covariances are solved for."""
 RESIDUAL = 1e-8
@@ -78,10 +80,16 @@ class Moments:
         keep = self.momentum * eye
         return np.block([[eye - self.lr * force, -self.lr * keep], [force, keep]])
 
+    def second(self, x: Array) -> Array:
+        """E[F X F^T]."""
+        if self.dim > DENSE:
+            return self.forces.second(x)
+        return (self.forces.second_matrix @ x.ravel()).reshape(x.shape)
+
     def spread(self, x: Array) -> Array:
         """V(X)."""
         mean = self.forces.mean
-        return self.forces.second(x) - mean @ x @ mean.T
+        return self.second(x) - mean @ x @ mean.T
 
     def _kick(self, y: Array) -> Array:
         """G Y G^T."""
@@ -96,9 +104,14 @@ class Moments:
 
     def matrix(self) -> Array:
         """K as a matrix on vec C (row by row)."""
-        size = self.state_dim
-        columns = [self.apply(e.reshape(size, size)).ravel() for e in np.eye(size**2)]
-        return np.array(columns).reshape(size**2, size**2).T
+        spread = self.forces.second_matrix - np.kron(self.forces.mean, self.forces.mean)
+        moved = np.kron(self.mean_step, self.mean_step)
+        if not self.momentum:
+            return moved + self.lr**2 * spread
+        eye = np.eye(self.dim)
+        kick = np.concatenate([-self.lr * eye, eye])
+        seen = np.concatenate([eye, np.zeros_like(eye)], axis=1)
+        return moved + np.kron(kick, kick) @ spread @ np.kron(seen, seen)
 
     @cached_property
     def mean_radius(self) -> float:
@@ -189,16 +202,16 @@ class Moments:
     @cached_property
     def spectral_radius(self) -> float:
         """Spectral radius of K."""
-        size = self.state_dim
+        size, plain = self.state_dim, not self.momentum
         if size == 0:
             return 0.0
-        if size <= DENSE:
-            return float(np.abs(np.linalg.eigvals(self.matrix())).max())
-        if not self.momentum and self.forces.symmetric and self.mean_radius < 1:
+        if plain and size > SMALL and self.forces.symmetric and self.mean_radius < 1:
             found = self._conjugate_gradient()
             if found is not None:
                 return found
-        if not self.momentum and self.dies_out():
+        if size <= DENSE:
+            return float(np.abs(np.linalg.eigvals(self.matrix())).max())
+        if plain and self.dies_out():
             return 1 - 1 / self._largest(self._invert, 1e-8)
         return self._largest(self.apply, 1e-10)
 
@@ -210,7 +223,7 @@ class Moments:
 
         def rest(v: Array) -> Array:  # (I - K) / (lr scale), without the difference of nearly equal numbers
             x = v.reshape(dim, dim)
-            return ((force @ x + x @ force - lr * self.forces.second(x)) / scale).ravel()
+            return ((force @ x + x @ force - lr * self.second(x)) / scale).ravel()
 
         def settle(v: Array) -> Array:
             return self._settle(v.reshape(dim, dim)).ravel() * (scale / lr)

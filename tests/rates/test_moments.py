@@ -98,6 +98,7 @@ def test_matrix_free_answers_are_the_dense_ones(
     K = dense(system)
     radius = float(np.abs(np.linalg.eigvals(K)).max())
     monkeypatch.setattr(module, "DENSE", 0)
+    monkeypatch.setattr(module, "SMALL", 0)
     moments = Moments(forces_near(system), lr, system.momentum)
     assert moments.spectral_radius == pytest.approx(radius, abs=1e-9 if lr > 1e-3 else 1e-12)
     assert moments.dies_out() == (radius < 1)
@@ -115,6 +116,7 @@ def test_matrix_free_answers_are_the_dense_ones(
 def test_what_does_not_die_out(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
     critical = sd.critical_learning_rate(build(case, 0.1))
     monkeypatch.setattr(module, "DENSE", 0)
+    monkeypatch.setattr(module, "SMALL", 0)
     for factor, stable in ((0.99, True), (1.01, False), (1.5, False)):
         system = build(case, factor * critical)
         moments = Moments(forces_near(system), factor * critical, system.momentum)
