@@ -67,7 +67,8 @@ class Convergence:
         Likewise.
     minimisers : ndarray, shape (n_minimisers, dim)
     infimum : float
-        f*.
+        f*. Both are those of the first setting; where parameters of the loss are swept, gaps and distances of
+        the others refer to their own.
     settings : list of dict
         What differs between the settings.
     name : str

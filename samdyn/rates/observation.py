@@ -55,8 +55,9 @@ class Watcher:
         self.waiting: list[tuple[int, slice, Array]] = []
         self.held = 0
         self.hessian: Array | None = None
-        if isinstance(loss, FiniteSum) and loss.quadratics is not None and len(self.minimisers) == 1:
-            hessian = loss.quadratics.hessians.mean(axis=0)
+        structured = isinstance(loss, FiniteSum) and (loss.squares is not None or loss.quadratics is not None)
+        if structured and len(self.minimisers) == 1:
+            hessian = loss.hessian(self.minimisers[0])
             # a point that was given need not be the minimiser
             if np.abs(loss.gradient(self.minimisers[0])).max() <= 1e-9 * np.abs(hessian).max():
                 self.hessian = hessian

@@ -162,6 +162,24 @@ def test_rate_of_stochastic_descent_is_that_of_the_second_moment() -> None:
     assert abs(estimate.value + math.log(radius)) < 4 * estimate.standard_error + 0.02
 
 
+def test_every_loss_of_a_sweep_has_its_own_minimiser() -> None:
+    loss = sd.FiniteSum(lambda w, s, at: (w[0] - at - s) ** 2 / 2, [-1.0, 1.0], dim=1, parameters={"at": 0.0})
+    result = sd.convergence(sd.Map(loss, sd.GD(), lr=0.5), [5.0], 200, sweep={"at": [0.0, 3.0]})
+    assert result.minimisers.tolist() == [[0.0]]
+    np.testing.assert_allclose(result.distance[:, -1, 0], 0, atol=1e-12)
+    np.testing.assert_allclose(result.gap[:, 0, 0], [12.5, 2.0])
+
+
+def test_gaps_of_least_squares_have_no_floor(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where there are too many numbers for a list of Hessians."""
+    monkeypatch.setattr("samdyn.landscapes.sampled_landscape.DETECT_LIMIT", 0)
+    loss = sd.FiniteSum.least_squares([[1.0, 0.0], [0.0, 2.0], [1.0, 1.0]], [1.0, 0.5, 3.0])
+    result = sd.convergence(sd.Map(loss, sd.GD(), lr=0.5), [4.0, 4.0], 60)
+    x = result.final[0, 0] - loss.minimum().x
+    assert 0 < result.gap[0, -1, 0] < 1e-14
+    assert result.gap[0, -1, 0] == pytest.approx(x @ loss.hessian(x) @ x / 2, rel=1e-9)
+
+
 def test_settings_share_random_numbers_and_do_not_disturb_each_other() -> None:
     system = sd.Map(problems.r6(), sd.UnifiedSAM(0.1, 0.5), lr=0.01, noise=sd.Minibatch(1))
     sweep = {"rho": [0.0, 0.1], "lam": [0.0, 1.0], "batch_size": [1, 2], "momentum": [0.0, 0.5], "lr": [0.01]}
