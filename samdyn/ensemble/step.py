@@ -108,7 +108,10 @@ class _Printed:
         self.arrays: Callable[..., Sequence[Any]] = printed_form(form).arrays
 
     def __call__(self, *x: Tensor) -> tuple[Tensor, ...]:
-        return tuple(torch.as_tensor(y) for y in self.arrays(*(v.numpy() for v in x)))
+        outputs = self.arrays(*(v.numpy() for v in x))
+        # equal entries of the noise root stay one tensor: that is how it is seen to be isotropic
+        tensors = {id(y): torch.as_tensor(y) for y in outputs}
+        return tuple(tensors[id(y)] for y in outputs)
 
 
 def combine(columns: Sequence[Coordinates], weights: Sequence[Any]) -> Coordinates:

@@ -128,7 +128,12 @@ def check_workers(workers: int, executor: Executor | None) -> int:
 def _step(system: Diffusion | Map, dt: float | None, t_max: float) -> float:
     """The step length."""
     if isinstance(system, Diffusion):
-        dt = float(system.coefficients()["lr"]) if dt is None else checks.number("dt", dt, above=0)
+        lr = float(system.coefficients()["lr"])
+        if lr == 0:  # of a schedule
+            raise ValueError(
+                f"system must have lr(0) > 0, the unit of its schedules' time, got 0 from {system.lr!r}"
+            )
+        dt = lr if dt is None else checks.number("dt", dt, above=0)
     elif dt is not None:
         raise ValueError(f"dt must not be given for a Map, whose time is its step, got {dt!r}")
     else:

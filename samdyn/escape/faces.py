@@ -73,6 +73,16 @@ def _unit(g: Coordinates, square: Tensor) -> Coordinates:
     return Coordinates(u * inverse for u in g)
 
 
+def _along(g: Coordinates) -> Coordinates:
+    """The unit vector along a gradient; the first axis where it is 0 or not finite, as in the centre of a
+    ball.
+    """
+    square = dot(g, g)
+    usual = (square > 0) & (square < torch.inf)
+    n = _unit(g, torch.where(usual, square, 0.0))
+    return Coordinates(torch.where(usual, u, float(i == 0)) for i, u in enumerate(n))
+
+
 class Face:
     """One smooth or piecewise smooth piece of the boundary, as the surface where `distance` is 0.
 
@@ -153,7 +163,9 @@ def _value_and_gradient(function: OnePoint) -> OnePoint:
 
 @dataclass(frozen=True)
 class FunctionFace(Face):
-    """signed_distance(x) = 0 for a function of one point; its gradient, normalised, is the normal."""
+    """signed_distance(x) = 0 for a function of one point; its gradient, normalised, is the normal. Where
+    there is none, the normal is taken along the first axis.
+    """
 
     function: OnePoint
     dim: int | None
@@ -189,8 +201,7 @@ class FunctionFace(Face):
             both = torch.func.vmap(_value_and_gradient(self.function))(torch.stack(tuple(x), -1)).unbind(-1)
         else:
             both = self.gradient_form(*x)
-        gradient = Coordinates(both[1:])
-        return both[0], _unit(gradient, dot(gradient, gradient))
+        return both[0], _along(Coordinates(both[1:]))
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,8 @@ class Region(OpenSet):
     Notes
     -----
     The first-exit test takes the value as the distance and the normalised gradient as the normal: a
-    gradient of length other than 1 at the boundary biases crossing probabilities.
+    gradient of length other than 1 at the boundary biases crossing probabilities. Where there is no gradient
+    or it is 0, as in the centre of a ball, the normal is taken along the first axis.
 
     Examples
     --------

@@ -696,6 +696,13 @@ def test_a_plain_map() -> None:
         sd.exit_times(moving, [0.1, 0.0], BALL, t_max=50)
 
 
+def test_a_schedule_that_starts_at_zero() -> None:
+    sde = sd.Diffusion(SADDLE, sd.GD(), lr=sd.schedules.Delayed(0.1, 5), noise=sd.GaussianNoise(1.0))
+    for dt in (None, 0.1):
+        with pytest.raises(ValueError, match=r"system must have lr\(0\) > 0, .* got 0 from Delayed"):
+            sd.exit_times(sde, [0.0, 0.0], BALL, t_max=10.0, dt=dt)
+
+
 def test_a_flow_is_told_what_to_do() -> None:
     with pytest.raises(TypeError, match="which has no step: use sd"):
         sd.exit_times(sd.Flow(SADDLE, sd.GD()), [0.0, 0.0], BALL, t_max=10.0)
@@ -743,6 +750,24 @@ def test_single_precision_only_where_it_is_fine(
             correction="bridge", device="cpu", precision=None, compile=True,
         )  # fmt: skip
         assert job.precision == expected
+
+
+@pytest.mark.parametrize("compile", [False, True])
+@pytest.mark.parametrize("noise", [sd.GaussianNoise(3.0), sd.CurvatureNoise(batch_size=1)])
+def test_a_start_where_the_distance_has_no_gradient(compile: bool, noise: Any) -> None:
+    """The centre of a ball; it must not be lost there, nor kept."""
+    if compile and not can_compile(torch.device("cpu")):
+        pytest.skip("no C++ compiler")
+    sde = sd.Diffusion(sd.landscapes.quadratic([[4.0, 0.0], [0.0, 9.0]]), sd.GD(), lr=0.1, noise=noise)
+    run = partial(sd.exit_times, sde, [0.0, 0.0], n_paths=300, t_max=20.0, compile=compile, device="cpu")
+    ball = run(sd.Ball([0.0, 0.0], 1.0))
+    assert ball.exited.mean() > 0.5
+    assert ball.times[ball.exited].mean() > sde.lr
+    for distance in ((lambda w: (w @ w) ** 0.5 - 1.0), (lambda w: torch.linalg.norm(w) - 1.0)):
+        exits = run(sd.Region(distance, dim=2))
+        np.testing.assert_array_equal(exits.exited, ball.exited)
+        np.testing.assert_allclose(exits.watched, ball.watched, rtol=1e-9)
+        np.testing.assert_allclose(exits.exit_points, ball.exit_points, rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.slow

@@ -225,6 +225,12 @@ def test_the_centre_of_a_ball_has_a_unit_normal() -> None:
     (face,) = Ball([1, 2], 1).faces
     distance, normal = face.distance_and_normal(columns([[1.0, 2.0]]))
     assert (distance.item(), [n.item() for n in normal]) == (-1, [1, 0])
+    center = torch.tensor([1.0, 2.0])
+    for function in (lambda w: ((w - center) ** 2).sum() ** 0.5 - 1, lambda w: (w - center).norm() - 1):
+        (face,) = Region(function, dim=2).faces  # has the gradient nan there, or 0
+        distance, normal = face.distance_and_normal(columns([[1.0, 2.0], [1.0, 5.0]]))
+        assert distance.tolist() == [-1, 2]
+        assert [n.tolist() for n in normal] == [[1, 0], [0, 1]]
 
 
 def test_implied_faces_are_left_out() -> None:
