@@ -138,7 +138,8 @@ def basins(
     or outside after the last step), -2 diverged, -3 out of steps, -4 the map returned nan.
 
     A small attractor may be missed if none of the starts, and no path that stays under way, ends on it; a
-    path is never given to an attractor that it does not come close to.
+    path is never given to an attractor that it does not come close to. A limit cycle or chaotic set is known
+    by a sample: attractors that come as close to it as its points are to each other may be taken for it.
 
     Examples
     --------

@@ -212,11 +212,11 @@ def _passed(
     k: int, start: Array, end: Array, trees: Sequence[cKDTree], level: Array, floor: float, scale: Array
 ) -> tuple[npt.NDArray[np.bool_], bool]:
     """At which levels all probes are on the attractor, and whether some at the lowest went elsewhere."""
-    finite = np.isfinite(end).all(axis=0)
+    finite = np.asarray(np.isfinite(end).all(axis=0))
     x = np.where(finite[:, None], (end * scale[:, None]).T, 1e300)
     distance = np.stack([tree.query(x)[0].reshape(len(level), -1) for tree in trees])
     own = distance[k]
-    here = np.logical_and(finite.reshape(own.shape), own <= distance.min(axis=0))
+    here = finite.reshape(own.shape) & (own <= distance.min(axis=0))
     close = own <= np.maximum(level[:, None], floor)
     moved = (end != start).any(axis=0).reshape(own.shape)
     return np.asarray((here & close).all(axis=1) & moved.any(axis=1)), not here[-1].all()

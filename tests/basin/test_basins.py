@@ -238,12 +238,12 @@ def test_steps_on_a_device_are_those_of_the_cpu(i: int) -> None:
 def test_basins_through_the_steps_of_a_device(monkeypatch: pytest.MonkeyPatch) -> None:
     """All but the device itself: the same labels by the other implementation of the steps."""
     system = sd.Map(sd.landscapes.double_well(), sd.SAM(0.3), lr=0.05)
-    one = sd.basins(system, [(-2, 2)], 300, n_starts=8)
+    one = sd.basins(system, [(-2, 2)], 310, n_starts=8)
     monkeypatch.setattr(basins_module, "check_device", lambda device, system: "meta")
     monkeypatch.setattr(
         motion_module, "MotionOnDevice", lambda s, device, **options: MotionOnDevice(s, "cpu", **options)
     )
-    other = sd.basins(system, [(-2, 2)], 300, n_starts=8)
+    other = sd.basins(system, [(-2, 2)], 310, n_starts=8)
     assert other.course is not None
     assert other.course.device == "meta"
     np.testing.assert_array_equal(one.labels, other.labels)
