@@ -8,12 +8,14 @@ another core: the mean time tau_i of that and the probability p_ij that it is co
 
 It is exact but for one thing: after a transition the process stands on the edge of a core and not in its
 middle. The error is the chance of leaving the core's basin from its edge, of the order exp(-rise of the
-potential to the core's edge): small cores in deep basins are safe.
+potential to the core's edge): small cores in deep basins are safe. With the solver the mean first-passage
+times are solved for, one problem for each core, and not those of the chain; the largest relative difference
+between the two is that error, `lumping_error`.
 
 tau and p come from the backward Kolmogorov equation ("solver", one and two dimensions: `mean_exit_time`,
 `committor`) or from sampled paths ("sampling", any dimension: `exit_times`), with standard errors for the
 latter. The tree of dominant transitions is the spanning tree into the most probable attractor with the
-largest product of rates (Freidlin and Wentzell's graphs).
+largest product of rates (Freidlin and Wentzell's graphs; `samdyn.basin.markov_chain`).
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ import networkx as nx
 import numpy as np
 
 from samdyn.basin.basins import Basins
+from samdyn.basin.markov_chain import dominant_tree, passage_times, stationary
 from samdyn.compute import checks
 from samdyn.compute.checks import Array
 from samdyn.escape import Ball, committor, exit_times, mean_exit_time
@@ -77,7 +80,15 @@ def rate_graph(
         Nodes as in `graph` with `stationary` (probability) and `mean_exit_time` (to any other core), and its
         `standard_error` where sampled. Edges (i, j) with `rate`, `probability` (that j comes next) and,
         where they are joined in `graph`, its data. `graph.graph` holds `mean_first_passage_times` (dict by
-        pair), `tree` (edges of the dominant transitions) and `method`.
+        pair; infinite where no path was seen to lead there), `lumping_error` (nan where sampled), `tree`
+        (edges of the dominant transitions; None where not every attractor leads to the most probable one) and
+        `method`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Not the basins of a Diffusion or not their graph, fewer than two attractors, cores that overlap or
+        hold no node of the solver's grid, or another argument out of range.
 
     Examples
     --------
@@ -129,7 +140,7 @@ def rate_graph(
             tau[i], error[i], chance = _sampled(system, x0, cores, others, n_paths, t_max, seed + i, options)
         p[i, [ids.index(j) for j in others]] = chance
     result = nx.DiGraph(system=repr(system), method=method)
-    weight = _stationary(p) * tau
+    weight = stationary(p) * tau
     for i, k in enumerate(ids):
         extra = {} if method == "solver" else {"standard_error": float(error[i])}
         result.add_node(
@@ -144,11 +155,16 @@ def rate_graph(
             if i != j and p[i, j] > 0:
                 shared = graph.edges[k, other] if graph.has_edge(k, other) else {}
                 result.add_edge(k, other, **shared, rate=float(p[i, j] / tau[i]), probability=float(p[i, j]))
-    passage = _passage_times(tau, p)
+    passage, chain = passage_times(tau, p), np.nan
+    if method == "solver":
+        lumped, passage = passage, _solved_passages(system, graph, cores, basins.box, resolution)
+        pairs = np.nonzero(passage)
+        chain = float(np.abs(lumped[pairs] / passage[pairs] - 1).max())
+    result.graph["lumping_error"] = chain
     result.graph["mean_first_passage_times"] = {
         (k, other): float(passage[i, j]) for i, k in enumerate(ids) for j, other in enumerate(ids) if i != j
     }
-    result.graph["tree"] = _dominant_tree(result)
+    result.graph["tree"] = dominant_tree(result)
     return result
 
 
@@ -165,9 +181,7 @@ def _core_radius(graph: nx.Graph, k: int, core: float | None) -> float:
 def _solved(
     system: Diffusion, x0: Array, cores: dict[int, Ball], others: list[int], box: Array, resolution: int
 ) -> tuple[float, list[float]]:
-    options: dict[str, Any] = {"resolution": resolution}
-    if system.dim == 2:
-        options["box"] = box
+    options = _options(system, box, resolution)
     outside = ~_union([cores[j] for j in others])
     mean = float(mean_exit_time(system, outside, **options)(x0))
     if len(others) == 1:
@@ -178,6 +192,24 @@ def _solved(
         chances.append(float(committor(system, rest, cores[j], **options)(x0)))
     total = sum(chances)  # 1 up to the error of the solver
     return mean, [chance / total for chance in chances]
+
+
+def _solved_passages(
+    system: Diffusion, graph: nx.Graph, cores: dict[int, Ball], box: Array, resolution: int
+) -> Array:
+    """Mean times from the middle of core i until core j is entered; 0 on the diagonal."""
+    options, ids = _options(system, box, resolution), list(cores)
+    result = np.zeros((len(ids), len(ids)))
+    for j, k in enumerate(ids):
+        field = mean_exit_time(system, ~cores[k], **options)
+        for i, other in enumerate(ids):
+            if i != j:
+                result[i, j] = float(field(graph.nodes[other]["position"]))
+    return result
+
+
+def _options(system: Diffusion, box: Array, resolution: int) -> dict[str, Any]:
+    return {"resolution": resolution} | ({"box": box} if system.dim == 2 else {})
 
 
 def _sampled(
@@ -207,33 +239,3 @@ def _sampled(
 
 def _union(parts: Sequence[OpenSet]) -> OpenSet:
     return functools.reduce(operator.or_, parts)
-
-
-def _stationary(p: Array) -> Array:
-    """Left fixed vector of a stochastic matrix."""
-    n = len(p)
-    system = np.vstack([p.T - np.eye(n), np.ones(n)])
-    return np.asarray(np.linalg.lstsq(system, np.append(np.zeros(n), 1.0), rcond=None)[0])
-
-
-def _passage_times(tau: Array, p: Array) -> Array:
-    """Mean times from i until j; 0 on the diagonal."""
-    n = len(tau)
-    result = np.zeros((n, n))
-    for j in range(n):
-        rest = np.arange(n) != j
-        result[rest, j] = np.linalg.solve(np.eye(n - 1) - p[np.ix_(rest, rest)], tau[rest])
-    return result
-
-
-def _dominant_tree(graph: nx.DiGraph) -> list[tuple[int, int]]:
-    """Transitions into the most probable attractor along which the product of the rates is largest."""
-    root = max(graph, key=lambda k: graph.nodes[k]["stationary"])
-    # an arborescence leads away from its root: turn the edges round, and forbid those into the root
-    turned = nx.DiGraph()
-    turned.add_nodes_from(graph)
-    for i, j, data in graph.edges(data=True):
-        if i != root:
-            turned.add_edge(j, i, weight=float(np.log(data["rate"])))
-    tree = nx.maximum_spanning_arborescence(turned)
-    return sorted((i, j) for j, i in tree.edges)

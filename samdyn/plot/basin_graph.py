@@ -183,7 +183,7 @@ def _arrows(ax: Axes, graph: nx.DiGraph, places: dict[int, Array], label: str | 
     from matplotlib.lines import Line2D
     from matplotlib.patches import FancyArrowPatch
 
-    tree = set(graph.graph.get("tree", ()))
+    tree = set(graph.graph.get("tree") or ())
     for a, b, data in graph.edges(data=True):
         main = (a, b) in tree
         arrow = FancyArrowPatch(
