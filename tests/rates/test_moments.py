@@ -194,3 +194,16 @@ def test_many_least_squares_have_their_law_without_a_list_of_hessians(
     np.testing.assert_allclose(law.covariance, expected.covariance, rtol=1e-12)
     np.testing.assert_allclose(law.minimiser, expected.minimiser, rtol=1e-12)
     np.testing.assert_allclose(bare.smoothness().values, loss.smoothness().values)
+
+
+@pytest.mark.parametrize("lr", [1e-6, 1e-3, 0.1, 0.45, 0.499, 0.5, 0.501, 0.6, 1.0])
+@pytest.mark.parametrize("repeated", [False, True])
+def test_the_leading_direction_may_be_any_one(lr: float, repeated: bool) -> None:
+    """One sample for each coordinate: K is diagonal, and which of its entries leads changes with lr."""
+    n = 30
+    h = np.repeat([0.5, 1.0, 4.0], 10) if repeated else np.random.default_rng(0).uniform(0.01, 4, n)
+    loss = sd.FiniteSum.least_squares(np.diag(np.sqrt(h)), np.zeros(n))
+    entries = 1 - lr / n * (h[:, None] + h)
+    np.fill_diagonal(entries, 1 - 1 / n + (1 - lr * h) ** 2 / n)
+    found = sd.mean_square_stability(sd.Map(loss, sd.GD(), lr=lr, noise=sd.Minibatch(1))).spectral_radius
+    assert found == pytest.approx(np.abs(entries).max(), abs=1e-11)
