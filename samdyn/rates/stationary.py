@@ -91,7 +91,10 @@ def stationary_law(system: Map) -> StationaryLaw:
     """
     loss, _, rule = ingredients(system)
     if loss.quadratics is None and loss.squares is None:
-        raise ValueError(f"system must have quadratic components, got {loss!r}")
+        raise ValueError(
+            "system must have quadratic components, written with sums, products and whole powers (w @ w, not "
+            f"torch.linalg.norm(w) ** 2), got {loss!r}"
+        )
     if rule.jumps:
         raise ValueError(
             f"rule must be linear in the gradient (lam = 0), got {rule!r}: use sd.convergence to simulate it"
