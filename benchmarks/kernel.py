@@ -2,7 +2,8 @@
 
     python benchmarks/kernel.py [--tiles 16384 65536] [--repeats 8] [--dim 2]
 
-A sweep of 16 blocks of four steps a call with the first-exit test, no bookkeeping; single precision, one thread, processor time.
+A sweep of 16 blocks of four steps a call with the first-exit test, no bookkeeping; single precision, one
+thread, processor time.
 The kernels take turns, and the best of `--repeats` turns counts, so that other work on the machine hits all
 of them alike. The problem is that of benchmarks/escape.py.
 """
