@@ -89,15 +89,35 @@ def test_five_cycles_of_duffing() -> None:
     assert not left
 
 
-def thomas(w: torch.Tensor) -> torch.Tensor:
-    return torch.stack([torch.sin(w[(i + 1) % 3]) - 0.16 * w[i] for i in range(3)])
+def thomas(w: torch.Tensor, b: float) -> torch.Tensor:
+    return torch.stack([torch.sin(w[(i + 1) % 3]) - b * w[i] for i in range(3)])
+
+
+@pytest.mark.slow
+def test_three_cycles_of_thomas() -> None:
+    """Shares of the plane z = 0 that 1000 starts of the literature give."""
+    flow = sd.Flow.from_function(thomas, 3, parameters={"b": 0.1665})
+    found = sd.basins(flow, [(-6, 6), (-6, 6), (-1, 1)], (12, 12, 1), n_starts=48)
+    shares = sorted((float(f) for f in found.fractions.values()), reverse=True)
+    assert all(within(f, p, 144, 1000) for f, p in zip(shares, [0.454, 0.28, 0.266], strict=True))
 
 
 @pytest.mark.slow
 def test_edge_state_of_thomas() -> None:
     """Between two of three limit cycles lies an equilibrium at the distance 4.06585 from the origin."""
-    found = sd.basins(sd.Flow.from_function(thomas, 3), [(-5, 5)] * 3, (3, 4, 5), n_starts=16, max_steps=2000)
+    flow = sd.Flow.from_function(thomas, 3, parameters={"b": 0.16})
+    found = sd.basins(flow, [(-5, 5)] * 3, (3, 4, 5), n_starts=16, max_steps=2000)
     assert [a.kind for a in found.attractors.values()] == ["limit cycle"] * 3
     edge = sd.edge_state(found, 1, 2)
     assert edge.converged
     assert np.linalg.norm(edge.x) == pytest.approx(4.06585, abs=1e-5)
+
+
+def test_linear_node() -> None:
+    """x' = -x/2: return time 2, reactivity -1/2, no amplification."""
+    node = sd.Flow.from_function(lambda w: -0.5 * w, 2)
+    linear = sd.linearize(node, [0.0, 0.0])
+    growth = sd.transient_growth(linear.jacobian, discrete=False)
+    assert growth.numerical_abscissa == pytest.approx(-0.5)
+    assert growth.largest == pytest.approx(1.0)
+    assert -1 / linear.eigenvalues.real.max() == pytest.approx(2.0)
