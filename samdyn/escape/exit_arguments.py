@@ -20,11 +20,13 @@ from samdyn.compute.random import split_seed
 from samdyn.ensemble.sweep import COMPILE_FROM, can_compile
 from samdyn.escape.exit_job import PRECISIONS, Job, prepare
 from samdyn.escape.regions import OpenSet
+from samdyn.escape.stopping import check_correction
 from samdyn.systems.diffusion import Diffusion
 from samdyn.systems.flow import Flow
 from samdyn.systems.map import Map
 
-CORRECTIONS = ("bridge", None)
+# more paths than any memory holds
+MOST_PATHS = 1 << 40
 # the counter of the random numbers goes no further; and what nobody can wait for
 MOST_STEPS, MANY_STEPS = 1 << 34, 1e9
 # single precision is for steps this many times as long as the spacing of its numbers, and for distances
@@ -70,14 +72,12 @@ def make_job(
     dts = tuple(_step(one, dt, t_max) for one in systems)
     limits = tuple(_step_limit(t_max, one) for one in dts)
     split_seed(seed)
-    if correction not in CORRECTIONS:
-        raise ValueError(f"correction must be 'bridge' or None, got {correction!r}")
+    bridge = check_correction(correction) and isinstance(system, Diffusion)
     where = choose_device(device)
-    if precision is not None and precision not in PRECISIONS:
+    if precision is not None and not (isinstance(precision, str) and precision in PRECISIONS):
         raise ValueError(f"precision must be 'single' or 'double', got {precision!r}")
-    if not (compile is None or compile is True or compile is False or compile == "auto"):
+    if not (compile is None or isinstance(compile, bool) or (isinstance(compile, str) and compile == "auto")):
         raise ValueError(f"compile must be True, False or 'auto', got {compile!r}")
-    bridge = isinstance(system, Diffusion) and correction == "bridge"
     job = Job(
         tuple(systems), tuple(varied), region, n_paths, limits, dts, int(seed), bridge, str(where), "double",
         compile=False,
@@ -114,8 +114,10 @@ def check_system(system: Any) -> None:
         )
 
 
-def check_workers(workers: int, executor: Executor | None) -> int:
+def check_workers(workers: int, executor: Executor | None, progress: bool) -> int:
     """The number of workers, which is 1 with an executor."""
+    if not isinstance(progress, bool):
+        raise TypeError(f"progress must be True or False, got {progress!r}")
     workers = checks.integer("workers", workers, at_least=1)
     if executor is not None:
         if isinstance(executor, type) or not callable(getattr(executor, "submit", None)):
@@ -169,6 +171,8 @@ def _starts(
         raise ValueError(f"x0 must have shape ({system.dim},) or (n, {system.dim}), got shape {x.shape}")
     if n_paths is not None:
         n_paths = checks.integer("n_paths", n_paths, at_least=1)
+        if n_paths >= MOST_PATHS:
+            raise ValueError(f"n_paths must be below 2^40, got {n_paths}")
     if x.ndim == 2:
         if len(x) == 0:
             raise ValueError("x0 must hold at least one start, got none")

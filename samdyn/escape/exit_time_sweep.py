@@ -201,7 +201,7 @@ def exit_time_sweep(
     ((3,), True)
     """
     check_system(system)
-    workers = check_workers(workers, executor)
+    workers = check_workers(workers, executor, progress)
     axes = _axes(system, parameters)
     systems = [
         system.with_parameters(**dict(zip(axes, map(float, values), strict=True)))

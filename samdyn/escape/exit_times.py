@@ -134,7 +134,7 @@ def exit_times(
     True
     """
     check_system(system)
-    workers = check_workers(workers, executor)
+    workers = check_workers(workers, executor, progress)
     job, starts = make_job(
         [system], (), x0, region, n_paths, t_max=t_max, dt=dt, seed=seed, correction=correction,
         device=device, precision=precision, compile=compile,

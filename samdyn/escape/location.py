@@ -136,6 +136,8 @@ def locate(
     )
     surfaces: tuple[Face, ...] = ()
     if region is not None:
+        if not isinstance(region, OpenSet):
+            raise TypeError(f"region must be a samdyn region such as sd.Ball(center, radius), got {region!r}")
         surfaces = region.with_dim(points.shape[1]).faces
         if tuple(face.name for face in surfaces) != names:
             raise ValueError(f"region must have the faces {', '.join(names)}, got {region!r}")

@@ -49,7 +49,7 @@ def exposure_mean(watched: Array, exited: Flags) -> float:
 
 
 def mean_error(watched: Array, exited: Flags) -> float:
-    """Standard error of `exposure_mean`; inf without an exit.
+    """Standard error of `exposure_mean`; inf without an exit, and of a single path, which has no spread.
 
     Examples
     --------
@@ -57,10 +57,10 @@ def mean_error(watched: Array, exited: Flags) -> float:
     True
     """
     n = int(exited.sum())
-    if not n:
+    if not n or len(watched) < 2:
         return math.inf
     deviation = watched - exposure_mean(watched, exited) * exited
-    scale = len(watched) / max(len(watched) - 1, 1)
+    scale = len(watched) / (len(watched) - 1)
     return float(math.sqrt(scale * (deviation**2).sum()) / n)
 
 
@@ -93,7 +93,7 @@ def mean_interval(
     (3.3381, inf)
     """
     level = checks_level(level)
-    if method not in METHODS:
+    if not (isinstance(method, str) and method in METHODS):
         raise ValueError(f"method must be one of {', '.join(map(repr, METHODS))}, got {method!r}")
     exposure, events = float(watched.sum()), int(exited.sum())
     tail = (1 - level) / 2

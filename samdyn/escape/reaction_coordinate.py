@@ -16,6 +16,8 @@ from samdyn.compute.vector import Coordinates
 from samdyn.escape.faces import Face
 from samdyn.escape.stopping import distance_to
 
+MOST_LEVELS = 1_000_000
+
 
 def reaction_coordinate_and_levels(
     function: Callable[[Tensor], Tensor] | None,
@@ -30,17 +32,22 @@ def reaction_coordinate_and_levels(
         coordinate = _traced(function, len(start))
     else:
         raise TypeError(f"reaction_coordinate must be a function of one point, got {function!r}")
-    if np.ndim(levels) == 0:
-        n = checks.integer("levels", levels, at_least=1)
+    wanted = "levels must be a number or an increasing sequence of finite numbers"
+    try:
+        values = np.asarray(levels, dtype=np.float64)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise TypeError(f"{wanted}, got {levels!r}") from error
+    if values.ndim == 0:
+        n = checks.integer("levels", levels, at_least=1, below=MOST_LEVELS)
         if function is not None:
             raise ValueError(
                 f"levels must be an array of values of reaction_coordinate where that is given, got {n}"
             )
         low = float(coordinate(Coordinates(torch.from_numpy(start)[:, None].unbind(0)))[0])
         return coordinate, np.linspace(low, 0.0, n + 1)[:-1]
-    values = checks.points("levels", levels, np.shape(levels)[-1])
-    if values.ndim != 1 or not len(values) or not (np.diff(values) > 0).all():
-        raise ValueError(f"levels must be a number or an increasing sequence of numbers, got {levels!r}")
+    usable = values.ndim == 1 and len(values) and np.isfinite(values).all() and (np.diff(values) > 0).all()
+    if not usable:
+        raise ValueError(f"{wanted}, got {levels!r}")
     return coordinate, values
 
 

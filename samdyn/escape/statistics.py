@@ -116,7 +116,7 @@ class ExitTimes:
 
     @property
     def standard_error(self) -> float:
-        """Standard error of `mean`; inf if no path left."""
+        """Standard error of `mean`; inf if no path left, or there is one path only."""
         return mean_error(self.watched, self.exited)
 
     @property

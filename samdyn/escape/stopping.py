@@ -186,7 +186,7 @@ def check_region(name: str, region: Any) -> None:
 
 
 def check_correction(correction: str | None) -> bool:
-    if correction not in ("bridge", None):
+    if not (correction is None or (isinstance(correction, str) and correction == "bridge")):
         raise ValueError(f"correction must be 'bridge' or None, got {correction!r}")
     return correction == "bridge"
 

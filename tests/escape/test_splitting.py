@@ -317,6 +317,9 @@ BAD: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
     "kill": ({"n_clones": 5, "n_kill": 5}, ValueError, "n_kill must be"),
     "repeats": ({"n_repeats": 1}, ValueError, "n_repeats must be"),
     "levels": ({"levels": 0}, ValueError, "levels must be"),
+    "too many levels": ({"levels": 10**30}, ValueError, "levels must be an integer >= 1 and < 1000000"),
+    "levels of levels": ({"levels": [[1, 2], [3]]}, TypeError, "levels must be .* sequence"),
+    "infinite levels": ({"levels": [-1.0, math.inf]}, ValueError, "levels must be .* finite"),
     "levels decreasing": ({"levels": [0.0, -1.0]}, ValueError, "levels must be .* increasing"),
     "levels with a function": (
         {"reaction_coordinate": lambda w: w[0]},

@@ -107,6 +107,8 @@ def test_no_exit_at_all() -> None:
 def test_one_path() -> None:
     one = result([2.0], [True])
     assert one.mean == 2
+    assert one.standard_error == math.inf  # it has no spread
+    assert sd.ratio_of_means(one, result([1.0, 3.0], [True, True])) == (1.0, 0.0, math.inf)
     assert one.confidence_interval(0.95, method="exact")[1] > 2
 
 

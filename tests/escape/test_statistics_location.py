@@ -117,3 +117,5 @@ def test_bad_arguments() -> None:
         exits.exit_location(region=sd.Ball([0.0], 1.0))
     with pytest.raises(ValueError, match="level must be in"):
         exits.exit_location(1.0)
+    with pytest.raises(TypeError, match=r"region must be a samdyn region .* got 'ball'"):
+        exits.exit_location(region="ball")
