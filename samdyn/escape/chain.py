@@ -38,6 +38,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -131,23 +132,35 @@ def chain_mean_exit_time(
     (np.float64(1.42857143), 1.42857143)
     """
     dt = checks.number("dt", dt, above=0)
-    if correction not in (None, "bridge"):
-        raise ValueError(f"correction must be 'bridge' or None, got {correction!r}")
-    if crossing not in ("inside", "end"):
-        raise ValueError(f"crossing must be 'inside' or 'end', got {crossing!r}")
+    check_ways(correction, crossing)
     if not callable(drift):
         raise TypeError(f"drift must be a function of an array of points, got {drift!r}")
+    if not callable(standard_deviation_per_step):
+        checks.number("standard_deviation_per_step", standard_deviation_per_step, above=0)
     try:
         lower, upper = (float(end) for end in interval)
     except (TypeError, ValueError) as error:
         raise TypeError(f"interval must be a pair (lower, upper), got {interval!r}") from error
     if not lower < upper or (math.isinf(lower) and math.isinf(upper)):
         raise ValueError(f"interval must have lower < upper and a finite end, got {interval!r}")
-    starts = np.asarray(x0, dtype=np.float64)
+    try:
+        starts = np.asarray(x0, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"x0 must be a number or an array of numbers, got {x0!r}") from error
+    if not starts.size:
+        raise ValueError(f"x0 must hold at least one start, got {x0!r}")
     if not ((starts > lower) & (starts < upper)).all():
         raise ValueError(f"x0 must lie inside the interval {interval!r}, got {x0!r}")
     equation = chain_equation(drift, standard_deviation_per_step, (lower, upper), dt, starts, correction)
     return equation.moments(starts, times_crossing=crossing == "inside")
+
+
+def check_ways(correction: Any, crossing: Any) -> None:
+    """Refuse other corrections and crossings than there are."""
+    if not (correction is None or (isinstance(correction, str) and correction == "bridge")):
+        raise ValueError(f"correction must be 'bridge' or None, got {correction!r}")
+    if not (isinstance(crossing, str) and crossing in ("inside", "end")):
+        raise ValueError(f"crossing must be 'inside' or 'end', got {crossing!r}")
 
 
 @dataclass(frozen=True, eq=False)

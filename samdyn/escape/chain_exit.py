@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from samdyn.compute import checks
 from samdyn.compute.checks import Array
-from samdyn.escape.chain import ChainEquation, ChainExitTime, chain_equation
+from samdyn.escape.chain import ChainEquation, ChainExitTime, chain_equation, check_ways
 from samdyn.escape.domain import interval
 from samdyn.escape.regions import OpenSet
 
@@ -55,8 +55,7 @@ def chain_exit_time(
     >>> sd.chain_exit_time(sgd, sd.HalfSpace([1.0], 0.0), [-1.0]).mean.round(4)
     np.float64(4168.9393)
     """
-    if crossing not in ("inside", "end"):
-        raise ValueError(f"crossing must be 'inside' or 'end', got {crossing!r}")
+    check_ways(correction, crossing)
     equation, starts, unit = system_equation(system, region, x0, dt, correction)
     result = equation.moments(starts, times_crossing=crossing == "inside")
     return ChainExitTime(result.mean / unit, result.second_moment / unit**2, result.n_nodes)
@@ -69,7 +68,8 @@ def system_equation(
 
     Arguments as in `chain_exit_time`.
     """
-    if getattr(system, "dim", None) != 1:
+    moves = hasattr(system, "drift") or hasattr(system, "noise")
+    if not moves or getattr(system, "dim", None) != 1:
         raise ValueError(f"system must be a Map or a Diffusion of one dimension, got {system!r}")
     if getattr(system, "scheduled", False):
         raise ValueError("system must have constant coefficients: its rho or lr is a schedule")
@@ -110,8 +110,6 @@ def system_equation(
         covariance = np.asarray(diffusion.covariance(x[..., None]), dtype=np.float64)
         return np.sqrt(covariance[..., 0, 0] * step)
 
-    if correction not in (None, "bridge"):
-        raise ValueError(f"correction must be 'bridge' or None, got {correction!r}")
     if not ((starts > ends[0]) & (starts < ends[1])).all():
         raise ValueError(f"x0 must lie inside the interval {ends!r}, got {x0!r}")
     return chain_equation(drift, deviation, ends, step, starts, correction), starts, unit

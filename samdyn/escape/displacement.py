@@ -25,6 +25,7 @@ from samdyn.compute.random import split_seed, standard_normal
 from samdyn.compute.vector import Coordinates
 from samdyn.ensemble.step import Stepper, build_stepper, combine
 from samdyn.escape.displacement_result import Displacement
+from samdyn.escape.exit_arguments import MOST_PATHS
 from samdyn.escape.linear_model import step_schedule
 from samdyn.systems.diffusion import Diffusion
 from samdyn.systems.map import Map
@@ -108,6 +109,8 @@ def mean_squared_displacement(
     if dt is not None and longest > times[-1]:
         raise ValueError(f"dt must be at most the last time, got dt={dt!r} and t={t!r}")
     n = checks.integer("n_paths", n_paths, at_least=2)
+    if n >= MOST_PATHS:
+        raise ValueError(f"n_paths must be below 2^40, got {n}")
     split_seed(seed)
     along = None
     if direction is not None:

@@ -67,10 +67,11 @@ class Grid:
 def cells(resolution: Any, box: Array, covariance: Any) -> tuple[int, int]:
     """Cells along each side, multiples of 4."""
     width = box[:, 1] - box[:, 0]
-    if np.ndim(resolution) == 1:
-        if len(resolution) != 2:
+    if np.iterable(resolution) and not isinstance(resolution, str | bytes):
+        sides = list(resolution)
+        if len(sides) != 2:
             raise ValueError(f"resolution must be an integer or a pair of integers, got {resolution!r}")
-        pair = [checks.integer(f"resolution[{i}]", n, at_least=16) for i, n in enumerate(resolution)]
+        pair = [checks.integer(f"resolution[{i}]", n, at_least=16) for i, n in enumerate(sides)]
     else:
         n = checks.integer("resolution", resolution, at_least=16)
         x = np.stack(np.meshgrid(*[np.linspace(low, high, 33) for low, high in box], indexing="ij"), axis=-1)

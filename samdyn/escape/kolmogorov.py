@@ -33,6 +33,8 @@ from samdyn.escape import kolmogorov_2d
 from samdyn.escape.domain import Absorbed, Exit, check_region, check_targets, coefficients, solve_box
 from samdyn.escape.field import Field, PanelInterpolant
 
+MOST_MOMENTS = 100
+
 Resolution = int | tuple[int, int]
 
 
@@ -104,7 +106,7 @@ def mean_exit_time(
     >>> time([0.0, 0.0]).round(3)
     np.float64(1.71)
     """
-    moment = checks.integer("moment", moment, at_least=1)
+    moment = checks.integer("moment", moment, at_least=1, below=MOST_MOMENTS + 1)
     unit = "units of time" if moment == 1 else f"units of time^{moment}"
     name = "mean exit time" if moment == 1 else f"moment {moment} of the exit time"
     coefficients(diffusion)

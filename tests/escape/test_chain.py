@@ -135,6 +135,8 @@ def test_errors():
         ((lambda x: -1 + 0 * x, 0.1, (-INF, 0), 0.1, -0.5), "does not lead back"),
         ((well, 1e-9, (-1, 0), 0.1, -0.5), "standard_deviation_per_step must be at least 1/100000"),
         ((lambda x: -x, 0.05, (-1, 1), 0.1, 0.0), "the exit takes too many steps"),
+        ((well, 0.1, (-1, 0), 0.1, []), "x0 must hold at least one start"),
+        ((well, 0.1, (-1, 0), 0.1, -0.5, np.ones(2)), "correction must be"),
     ]:
         with pytest.raises(ValueError, match=message):
             chain_mean_exit_time(*arguments)
@@ -143,8 +145,14 @@ def test_errors():
     for interval in (5, (-1, 0, 1)):
         with pytest.raises(TypeError, match="interval must be a pair"):
             chain_mean_exit_time(well, 0.1, interval, 0.1, -0.5)
-    with pytest.raises(ValueError, match="crossing must be"):
-        chain_mean_exit_time(well, 0.1, (-1, 0), 0.1, -0.5, crossing="middle")
+    for crossing in ("middle", np.ones(2)):
+        with pytest.raises(ValueError, match="crossing must be"):
+            chain_mean_exit_time(well, 0.1, (-1, 0), 0.1, -0.5, crossing=crossing)
+    with pytest.raises(TypeError, match="x0 must be a number or an array of numbers, got 'left'"):
+        chain_mean_exit_time(well, 0.1, (-1, 0), 0.1, "left")
+    for deviation in ("a", np.ones(2), None):
+        with pytest.raises(TypeError, match="standard_deviation_per_step must be a finite number > 0"):
+            chain_mean_exit_time(well, deviation, (-1, 0), 0.1, -0.5)
     loss, region = sd.landscapes.double_well(), Box([-1.5], [0.0])
     noise = sd.GaussianNoise(std=1.0)
     for system, options, message in [
@@ -153,6 +161,8 @@ def test_errors():
         (sd.Map(loss, sd.GD(), lr=0.1, momentum=0.9, noise=noise), {}, "without momentum"),
         (sd.Map(loss, sd.USAM(0.1), lr=0.1, noise=sd.GaussianNoise(probe="same")), {}, "probe"),
         (sd.Diffusion(loss, sd.GD(), lr=0.1, noise=noise), {}, "dt must be given"),
+        (loss, {"dt": 0.1}, "system must be a Map or a Diffusion"),
+        (region, {}, "system must be a Map or a Diffusion"),
     ]:
         with pytest.raises(ValueError, match=message):
             chain_exit_time(system, region, [-1.0], **options)

@@ -404,6 +404,7 @@ def test_linear_model():
         ),
         ({"system": sd.Diffusion(LINE, sd.GD(), 0.1, fisher()), "dt": 9.0}, ValueError, "dt must be at most"),
         ({"n_paths": 1}, ValueError, "n_paths must be an integer >= 2"),
+        ({"n_paths": 10**30}, ValueError, r"n_paths must be below 2\^40"),
         ({"seed": -1}, ValueError, "seed"),
         ({"direction": [0.0]}, ValueError, "direction must be one vector"),
         ({"direction": [1.0, 0.0]}, ValueError, "direction must have shape"),

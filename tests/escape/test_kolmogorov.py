@@ -408,6 +408,16 @@ def test_field_prints_plots_and_pickles():
         (lambda: mean_exit_time(Linear([1.0, 1.0], 0.0), Ball([0, 0], 1)), ValueError, "positive definite"),
         (lambda: mean_exit_time(Linear([1.0], 0.1), Ball([0.0], 1), moment=0), ValueError, "moment must be"),
         (
+            lambda: mean_exit_time(Linear([1.0], 0.1), Ball([0.0], 1), moment=10**30),
+            ValueError,
+            "moment must be an integer >= 1 and < 101",
+        ),
+        (
+            lambda: mean_exit_time(Linear([1.0, 1.0], 0.1), Ball([0, 0], 1), resolution=[[1, 2], [3]]),
+            TypeError,
+            "resolution.0. must be",
+        ),
+        (
             lambda: mean_exit_time(Linear([1.0, 1.0], 0.1), Ball([0, 0], 1), resolution=4),
             ValueError,
             "resolution",
