@@ -11,6 +11,7 @@ that are kept.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -67,25 +68,33 @@ class Level:
         start, width = self.box[:, 0], self.box[:, 1] - self.box[:, 0]
         count = np.asarray(self.shape)
         with np.errstate(invalid="ignore", over="ignore"):
-            unknown = ~(np.isfinite(lower).all(axis=1) & np.isfinite(upper).all(axis=1))
-            outside = unknown | ((lower < start) | (upper > self.box[:, 1])).any(axis=1)
-            low = np.nan_to_num((lower - start) / width * count, nan=-1.0, posinf=2.0**60, neginf=-(2.0**60))
-            high = np.nan_to_num(
-                (upper - start) / width * count, nan=2.0**60, posinf=2.0**60, neginf=-(2.0**60)
-            )
+            outside = ~every((lower >= start) & (upper <= self.box[:, 1]))  # true for nan
+            low, high = (lower - start) / width * count, (upper - start) / width * count
+            if not (np.isfinite(low).all() and np.isfinite(high).all()):
+                low = np.nan_to_num(low, nan=-1.0, posinf=2.0**60, neginf=-(2.0**60))
+                high = np.nan_to_num(high, nan=2.0**60, posinf=2.0**60, neginf=-(2.0**60))
         # the quotient is off by a few roundings, and so are the corners of the boxes, by those of the box's
         # own ends: what lies this near to a face touches it
         corner = count * np.abs(self.box).max(axis=1) / width
-        slack = np.maximum(np.abs(low), np.abs(high)) + count + corner
-        slack *= 8 * np.finfo(np.float64).eps
+        slack = 8 * np.finfo(np.float64).eps * (3 * count + corner)
         first = np.clip(np.ceil(low - slack) - 1, 0, count).astype(np.int64)
         last = np.clip(np.floor(high + slack), -1, count - 1).astype(np.int64)
-        return first, last, np.asarray(outside)
+        return first, last, outside
 
     def bisected(self, axis: int) -> Level:
         """The next level: twice the boxes along one side."""
         shape = tuple(n * (2 if i == axis else 1) for i, n in enumerate(self.shape))
         return Level(self.box, shape)
+
+
+def every(flags: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """Whether all of a row (n, dim) hold; column by column, as rows are short."""
+    return functools.reduce(np.logical_and, flags.T)
+
+
+def _sizes(extent: Index) -> Index:
+    """The products of rows (n, dim)."""
+    return functools.reduce(np.multiply, extent.T)
 
 
 def children(index: Index, axis: int) -> Index:
@@ -150,7 +159,7 @@ def meeting(
         after the other.
     """
     extent = np.maximum(last - first + 1, 0)
-    block = extent.prod(axis=1)
+    block = _sizes(extent)
     # a rectangle over more boxes than there are members is compared with the members instead
     size = np.minimum(block, len(members.codes))
     ends = np.cumsum(size)
@@ -172,19 +181,22 @@ def meeting(
 
 def _listed(level: Level, first: Index, extent: Index, rows: Index, members: Members) -> tuple[Index, Index]:
     """Rows and the members they meet, from the list of all boxes of their blocks."""
-    block = extent[rows].prod(axis=1)
-    owner = np.repeat(rows, block)
-    offset = np.arange(len(owner)) - np.repeat(np.cumsum(block) - block, block)
-    code = np.zeros(len(owner), dtype=np.int64)
-    scale = 1
-    for axis in range(len(level.shape) - 1, -1, -1):
-        along = extent[:, axis][owner]
-        code += (first[:, axis][owner] + offset % along) * scale
-        offset //= along
-        scale *= level.shape[axis]
+    extent = extent[rows]
+    block = _sizes(extent)
+    which = np.repeat(np.arange(len(rows), dtype=np.int32), block)
+    # no more than TILE of them, or than there are members: 32 bits are faster to divide
+    rest = np.arange(len(which), dtype=np.int32) - np.repeat(
+        (np.cumsum(block) - block).astype(np.int32), block
+    )
+    strides = np.cumprod([1, *level.shape[:0:-1]], dtype=np.int64)[::-1]
+    code = (first[rows] @ strides)[which]
+    for axis in range(len(level.shape) - 1, 0, -1):
+        rest, along = np.divmod(rest, extent[:, axis].astype(np.int32)[which])
+        code += along * strides[axis]
+    code += rest * strides[0]
     places = members.places(code)
-    kept = places >= 0
-    return owner[kept], places[kept]
+    kept = np.flatnonzero(places >= 0)
+    return rows[which[kept]], places[kept]
 
 
 def _compared(level: Level, first: Index, last: Index, rows: Index, members: Members) -> tuple[Index, Index]:

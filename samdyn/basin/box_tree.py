@@ -14,14 +14,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 from scipy.sparse import csgraph
 
-from samdyn.basin.box_partition import Index, Level, Members, meeting
+from samdyn.basin.box_partition import Index, Level, Members, every, meeting
 from samdyn.basin.recurrent_boxes import BoxGraph
 from samdyn.compute.checks import Array
 
@@ -37,18 +36,19 @@ class BoxTree:
         next.
     offset : ndarray of int, shape (n_levels,)
         Number of the first node of each level.
-    edges : scipy.sparse.csr_array
-        Over the boxes of all levels, in this order, and at the end the node for everything outside.
+    backwards : scipy.sparse.csr_array
+        Over the boxes of all levels, in this order, and at the end the node for everything outside: edges,
+        from where they end to where they start.
     """
 
     levels: tuple[BoxGraph, ...]
     offset: Index
-    edges: sparse.csr_array
+    backwards: sparse.csr_array
 
     @property
     def outside(self) -> int:
         """Node of all points outside the box."""
-        return int(self.edges.shape[0] - 1)
+        return int(self.backwards.shape[0] - 1)
 
     def leaf(self) -> npt.NDArray[np.bool_]:
         """Whether each node is a leaf, the outside not among them."""
@@ -67,11 +67,7 @@ class BoxTree:
 
     def leading_to(self, nodes: Index) -> npt.NDArray[np.bool_]:
         """Nodes from which one of these is reachable, themselves included."""
-        return _reachable(self._backwards, nodes)
-
-    @cached_property
-    def _backwards(self) -> sparse.csr_array:
-        return sparse.csr_array(self.edges.T)
+        return _reachable(self.backwards, nodes)
 
 
 def _reachable(edges: sparse.csr_array, nodes: Index) -> npt.NDArray[np.bool_]:
@@ -106,7 +102,7 @@ def box_tree(levels: Sequence[BoxGraph]) -> BoxTree:
         inner = levels[0].edges.tocoo()
         start, end = np.concatenate([inner.row, start]), np.concatenate([inner.col, end])
     else:
-        members = [Members(graph.level, graph.level.codes(graph.index)) for graph in levels]
+        members = [graph.members for graph in levels]
         pieces = [_parts(levels, offset, k, members) for k in range(len(levels) - 1)]
         for k, graph in enumerate(levels):
             leaves = np.arange(sizes[k]) if k == len(levels) - 1 else np.flatnonzero(graph.component < 0)
@@ -115,9 +111,9 @@ def box_tree(levels: Sequence[BoxGraph]) -> BoxTree:
             pieces.extend(_descend(levels, offset, members, k, leaves))
         start, end = (np.concatenate(ends) for ends in zip(*pieces, strict=True))
     data = np.ones(len(start), dtype=np.int8)
-    edges = sparse.csr_array(sparse.coo_array((data, (start, end)), shape=(n, n)))
-    edges.data[:] = 1
-    return BoxTree(tuple(levels), np.asarray(offset[:-1]), edges)
+    backwards = sparse.csr_array(sparse.coo_array((data, (end, start)), shape=(n, n)))
+    backwards.data[:] = 1
+    return BoxTree(tuple(levels), np.asarray(offset[:-1]), backwards)
 
 
 def _with_outside(graph: BoxGraph, offset: int, outside: int) -> tuple[Index, Index]:
@@ -163,7 +159,7 @@ def _descend(
         open_ = np.flatnonzero((current.component[box] >= 0) & (finer < len(levels) - 1))
         lower, upper = current.level.corners(current.index[box[open_]])
         mine = owner[open_]
-        covered = ((low[mine] <= lower) & (upper <= high[mine])).all(axis=1)
+        covered = every((low[mine] <= lower) & (upper <= high[mine]))
         cut = np.zeros(len(box), dtype=bool)
         cut[open_[~covered]] = True
         yield nodes[owner[~cut]], box[~cut] + offset[finer]
@@ -190,4 +186,4 @@ def _halves(
 
 def _meets(level: Level, index: Index, low: Array, high: Array) -> npt.NDArray[np.bool_]:
     first, last, _ = level.blocks(low, high)
-    return np.asarray(((index >= first) & (index <= last)).all(axis=1))
+    return every((index >= first) & (index <= last))

@@ -26,6 +26,7 @@ from samdyn.compute.checks import Array
 Flags = npt.NDArray[np.bool_]
 
 MOST_SETS = 4096
+KEEP = 1 << 27  # bytes of searches kept
 UNDECIDED, LEAVING = -1, -2
 
 
@@ -88,10 +89,15 @@ def morse_order(tree: BoxTree, components: list[Index]) -> MorseOrder:
         )
     heads = np.array([nodes[0] for nodes in components], dtype=np.int64)
     reach = np.zeros((n, n), dtype=bool)
+    kept: list[Flags] = []  # a few searches are worth their memory
     for j, nodes in enumerate(components):
-        reach[:, j] = tree.leading_to(nodes)[heads]
+        found = tree.leading_to(nodes)
+        reach[:, j] = found[heads]
+        if n * len(found) <= KEEP:
+            kept.append(found)
     leaving = tree.leading_to(np.array([tree.outside]))
-    sets, reach = _merged(components, reach)
+    sets, reach, group = _merged(components, reach)
+    kept = [kept[k] for k in np.argsort(group)] if len(sets) == len(kept) else []
     heads = np.array([nodes[0] for nodes in sets], dtype=np.int64)
     order = np.lexsort((heads, reach.sum(axis=1)))
     sets, reach = [sets[k] for k in order], reach[np.ix_(order, order)]
@@ -100,22 +106,35 @@ def morse_order(tree: BoxTree, components: list[Index]) -> MorseOrder:
     destination = np.full(len(leaves), UNDECIDED, dtype=np.int64)
     certain = np.zeros(len(leaves), dtype=bool)
     n_ends = np.zeros(len(leaves), dtype=np.int64)
-    for k in np.flatnonzero(~reach.any(axis=1)):
-        here = tree.leading_to(sets[k])[leaves]
+    searches = [kept[k] for k in order] if kept else None
+    for k in np.flatnonzero(~reach.any(axis=1)).tolist():
+        here = (searches[k] if searches else tree.leading_to(sets[k]))[leaves]
         n_ends += here
         if not leaves_box[k]:
             destination[here] = k
-            others = [nodes for j, nodes in enumerate(sets) if j != k]
-            elsewhere = tree.leading_to(np.concatenate([*others, np.empty(0, dtype=np.int64)]))[leaves]
-            certain |= here & ~elsewhere
+            certain |= here & ~_leading_to_others(tree, sets, searches, k)[leaves]
     destination[n_ends != 1] = UNDECIDED
     destination[leaving[leaves]] = LEAVING
     certain &= destination >= 0
     return MorseOrder(sets, reach, leaves_box, leaves, destination, certain)
 
 
-def _merged(components: list[Index], reach: Flags) -> tuple[list[Index], Flags]:
-    """Components that lead to each other put together, and the closed, irreflexive order of what is left."""
+def _leading_to_others(tree: BoxTree, sets: list[Index], searches: list[Flags] | None, k: int) -> Flags:
+    """Nodes that lead to another set than k."""
+    if searches:
+        result = np.zeros_like(searches[k])
+        for j, found in enumerate(searches):
+            if j != k:
+                result |= found
+        return result
+    nodes = [found for j, found in enumerate(sets) if j != k]
+    return tree.leading_to(np.concatenate([*nodes, np.empty(0, dtype=np.int64)]))
+
+
+def _merged(components: list[Index], reach: Flags) -> tuple[list[Index], Flags, Index]:
+    """Components that lead to each other put together, the closed, irreflexive order of what is left, and the
+    set of each component.
+    """
     n_groups, group = csgraph.connected_components(reach, directed=True, connection="strong")
     sets = (
         [
@@ -132,7 +151,7 @@ def _merged(components: list[Index], reach: Flags) -> tuple[list[Index], Flags]:
     while True:
         longer = order | _product(order, order)
         if (longer == order).all():
-            return sets, order
+            return sets, order, np.asarray(group, dtype=np.int64)
         order = longer
 
 

@@ -45,6 +45,8 @@ class BoxGraph:
         Between places in `index`.
     component : ndarray of int, shape (n,)
         Number of the box's recurrent component, -1 for the others.
+    members : Members
+        The boxes by their codes.
     """
 
     level: Level
@@ -54,6 +56,7 @@ class BoxGraph:
     leaves: npt.NDArray[np.bool_]
     edges: sparse.csr_array
     component: npt.NDArray[np.int64]
+    members: Members
 
     @property
     def n_components(self) -> int:
@@ -95,7 +98,7 @@ def box_graph(level: Level, index: Index, image: BoxImage) -> BoxGraph:
     n = len(index)
     data = np.ones(len(column), dtype=np.int8)
     edges = sparse.csr_array((data, column if small else column.astype(np.int64), pointers), shape=(n, n))
-    return BoxGraph(level, index, lower, upper, leaves, edges, _recurrent_components(edges))
+    return BoxGraph(level, index, lower, upper, leaves, edges, _recurrent_components(edges), members)
 
 
 def _recurrent_components(edges: sparse.csr_array) -> npt.NDArray[np.int64]:
