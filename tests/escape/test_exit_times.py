@@ -164,11 +164,17 @@ def test_steps_reference() -> None:
 # ---------------------------------------------------------------------- laws, faces, shapes
 
 
+@pytest.mark.parametrize("compile", [False, True])
 @pytest.mark.parametrize("dt", [0.05, 0.5])
-def test_brownian_motion_with_drift_has_its_exact_law(dt: float) -> None:
+def test_brownian_motion_with_drift_has_its_exact_law(dt: float, compile: bool) -> None:
+    if compile and not can_compile(torch.device("cpu")):
+        pytest.skip("no C++ compiler")
     drift, spread, end = 0.7, 1.3, 1.0
     sde = diffusion(problems.constant_drift(drift), sd.GD(), spread**2 / 2)
-    exits = sd.exit_times(sde, [0.0], sd.HalfSpace([1.0], end), n_paths=20000, t_max=200.0, dt=dt, seed=9)
+    exits = sd.exit_times(
+        sde, [0.0], sd.HalfSpace([1.0], end), n_paths=200_000, t_max=200.0, dt=dt, seed=9, device="cpu",
+        compile=compile,
+    )  # fmt: skip
     law = stats.invgauss((end / drift) / (end**2 / spread**2), scale=end**2 / spread**2)
     assert abs(deviation(exits, law.mean())) < 4
     assert stats.kstest(exits.times, law.cdf).pvalue > 1e-4
