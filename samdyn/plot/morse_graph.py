@@ -73,7 +73,7 @@ def morse_graph(
     )
     if dim > 1 and (len(shown) != 2 or shown[0] == shown[1]):
         raise ValueError(f"coordinates must be two different ones, got {coordinates!r}")
-    ax = style.axes(ax, size=(6.4, 3.0) if dim == 1 else (6.0, 5.0))
+    ax = style.axes(ax, size=(8.4, 3.8) if dim == 1 else (6.0, 5.0))
     colors = {
         node: COLORS[k % len(COLORS)]
         for k, node in enumerate(node for node, kind in result.kind.items() if kind == "attracting")
@@ -181,8 +181,8 @@ def _legend(ax: Axes, result: MorseGraph, colors: dict[int, str], tinted: bool) 
             handles.append(Patch(facecolor=gray, alpha=OUTER, label="leads to no other attracting set"))
     if tinted and (result.order.destination < 0).any():
         handles.append(Patch(facecolor="white", edgecolor="#888888", label="several, or may leave the box"))
-    columns: Any = min(len(handles), 2)
-    below = (0.5, -0.45 if len(result.box) == 1 else -0.16)
+    columns: Any = min(len(handles), 3 if len(result.box) == 1 else 2)
+    below = (0.5, -0.32 if len(result.box) == 1 else -0.16)
     ax.legend(
         handles=handles, loc="upper center", bbox_to_anchor=below, ncols=columns, fontsize=11, frameon=False
     )

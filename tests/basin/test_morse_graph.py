@@ -346,3 +346,12 @@ def test_bad_graphs_to_match() -> None:
         match_sets(graphs)
     with pytest.raises(TypeError, match="graphs must be"):
         match_sets([1])  # type: ignore[list-item]
+
+
+def test_legend_says_what_tints_mean() -> None:
+    step = sd.Map(sd.landscapes.double_well(), sd.GD(), lr=0.1)
+    ax = sd.morse_graph(step, [(-1.22, 1.2)], resolution=100, iterates=20).plot()
+    entries = [t.get_text() for t in ax.get_legend().get_texts()]
+    assert "leads to this set and no other" in entries
+    assert "several, or may leave the box" in entries
+    assert sum("attracting" in entry for entry in entries if entry[0].isdigit()) == 2

@@ -67,3 +67,21 @@ def test_bands_fill_the_axes() -> None:
     assert top == pytest.approx(1)
     one = sd.basin_continuation(system, "rho", [0.2], [(-2, 2)], n=50)
     assert one.plot().get_xlim()[0] < 0.2
+
+
+def test_numbers_and_colours_of_another_picture(himmelblau: sd.Basins) -> None:
+    ids = {k: 10 - k for k in himmelblau.attractors}
+    ax = sd.plot.basins(himmelblau, ids=ids)
+    image = next(im for im in ax.images if im.get_gid() == "basins")
+    picture = np.asarray(image.get_array())
+    for i, j in ((3, 5), (30, 31)):
+        assert picture[j, i] == pytest.approx(color_of(10 - int(himmelblau.labels[i, j]), 0.45))
+    entries = [t.get_text() for t in ax.get_legend().get_texts()]
+    assert entries[0].startswith(f"{min(ids.values())}: ")
+    assert {text.get_text() for text in ax.texts} <= {str(k) for k in ids.values()}
+    assert not sd.plot.basins(himmelblau, numbers=False).texts
+    for wrong in ({1: 1}, 3):
+        with pytest.raises(ValueError, match="ids must have a number for each"):
+            sd.plot.basins(himmelblau, ids=wrong)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"ids\[1\] must be an integer >= 1"):
+        sd.plot.basins(himmelblau, ids=ids | {1: 0})
