@@ -169,9 +169,10 @@ class FunctionFace(Face):
 
     function: OnePoint
     dim: int | None
-    # the value, and the value followed by the gradient, on separate coordinates; found outside any trace
-    form: CoordinateForm | None = field(default=None, init=False, compare=False, repr=False)
-    gradient_form: CoordinateForm | None = field(default=None, init=False, compare=False, repr=False)
+    # the value, and the value followed by the gradient, on separate coordinates; found outside any trace.
+    # Faces are equal if these are: the function may read a number that has changed meanwhile
+    form: CoordinateForm | None = field(default=None, init=False, repr=False)
+    gradient_form: CoordinateForm | None = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
         if self.dim is not None:

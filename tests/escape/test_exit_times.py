@@ -783,6 +783,33 @@ def test_a_start_where_the_distance_has_no_gradient(compile: bool, noise: Any) -
         np.testing.assert_allclose(exits.exit_points, ball.exit_points, rtol=1e-9, atol=1e-9)
 
 
+RADIUS = 0.5
+
+
+def to_the_circle(w: torch.Tensor) -> torch.Tensor:
+    return torch.linalg.norm(w) - RADIUS
+
+
+@pytest.mark.parametrize("compile", [False, True])
+def test_a_region_whose_function_reads_a_number_that_changes(
+    compile: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a session where a radius is set anew: what was compiled for the one before must not serve."""
+    if compile and not can_compile(torch.device("cpu")):
+        pytest.skip("no C++ compiler")
+    sde = sd.Diffusion(SADDLE, sd.GD(), lr=0.01, noise=sd.GaussianNoise(1.0))
+    faces = []
+    for radius in (0.5, 0.9, 0.5):
+        monkeypatch.setitem(globals(), "RADIUS", radius)
+        region = sd.Region(to_the_circle, dim=2)
+        exits = sd.exit_times(sde, [0.1, 0.0], region, 100, t_max=100.0, compile=compile, device="cpu")
+        assert exits.exited.all()
+        np.testing.assert_allclose(np.linalg.norm(exits.exit_points, axis=1), radius, rtol=1e-6)
+        faces.append(region.faces)
+    assert faces[0] == faces[2]
+    assert faces[0] != faces[1]
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(not can_compile(torch.device("cpu")), reason="no C++ compiler")
 def test_the_kernel_of_torch_compile(monkeypatch: pytest.MonkeyPatch) -> None:
