@@ -8,8 +8,8 @@ steps of a diffusion.
   (relative tolerance 1e-7, absolute 1e-9).
 - Flow of a normalised rule: strides by the linearly implicit Rosenbrock method 2(3) of
   `samdyn.ensemble.jumping_flow`, whose field jumps at critical points. Near a jump no step size meets the
-  tolerance: steps are not cut below a 20th of the stride, so that a path hovers about a trapping point
-  within 1/20 of what it moves in a stride.
+  tolerance: steps are not cut below a 20th of the stride, or what takes a path a quarter of `HOVER` where
+  it is faster, so that a path hovers about a trapping point within `HOVER`.
 
 All of it is pointwise: what a path does does not depend on the paths beside it.
 """
@@ -179,6 +179,7 @@ class _Flow:
         self.field = _stacked(numpy_form(traced_or_batched(function, dim)), dim)
         self.jumps = system.rule is not None and system.rule.jumps
         self.hover = HOVER if self.jumps else 0.0
+        self.longest_jump = HOVER / 4 * float(np.linalg.norm(box[:, 1] - box[:, 0]))
         if self.jumps:
             form = numpy_form(traced_or_batched(torch.func.jacrev(function), dim))
             self.jacobian = _stacked(form, dim * dim)
@@ -217,12 +218,13 @@ class _Flow:
 
     def _implicit(self, x: Array, duration: float) -> Array:
         left, h = np.full(len(x), duration), np.full(len(x), duration / 8)
-        shortest = SHORTEST * self.unit
         result = x.copy()
         while True:
             at = np.flatnonzero(left > 0)
             if len(at) == 0:
                 return result
+            speed = np.linalg.norm(self.field(result[at]), axis=1)
+            shortest = np.minimum(SHORTEST * self.unit, self.longest_jump / np.maximum(speed, 1e-300))
             step = np.minimum(np.maximum(h[at], shortest), left[at])
             new, _, error = _rosenbrock(self.field, self.jacobian, result[at], step)
             short = step <= shortest * (1 + 1e-9)
