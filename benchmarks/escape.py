@@ -132,10 +132,17 @@ def memory(job: Any, small: Any, n_paths: int) -> float:
     small.advance(128)
     with contextlib.suppress(OSError):  # Linux: start the peak anew
         Path("/proc/self/clear_refs").write_text("5")
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = peak_bytes()
     job.advance(128)
-    unit = 1 if sys.platform == "darwin" else 1024
-    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * unit / n_paths
+    return (peak_bytes() - before) / n_paths
+
+
+def peak_bytes() -> float:
+    """Peak memory of this process; on Linux since it was last cleared, which getrusage does not know."""
+    with contextlib.suppress(OSError, StopIteration):
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return 1024.0 * float(next(line.split()[1] for line in lines if line.startswith("VmHWM")))
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1.0 if sys.platform == "darwin" else 1024.0)
 
 
 # ---- in the main process
