@@ -15,7 +15,8 @@ Ctrl-C: local workers are told to stop and hand over what they have; on an execu
 are not finished are cancelled.
 
 A worker process is spawned, not forked (torch's threads do not survive a fork), uses one thread, ignores
-Ctrl-C, which is its parent's business, and ends when its parent dies.
+Ctrl-C, which is its parent's business, and ends when its parent dies. Work that leaves Python's interpreter
+lock alone, such as compiled sweeps, runs on threads of this process instead, which start at once.
 """
 
 from __future__ import annotations
@@ -31,7 +32,15 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import FIRST_COMPLETED, CancelledError, Executor, Future, ProcessPoolExecutor, wait
+from concurrent.futures import (
+    FIRST_COMPLETED,
+    CancelledError,
+    Executor,
+    Future,
+    ProcessPoolExecutor,
+    ThreadPoolExecutor,
+    wait,
+)
 from typing import Any, TypeVar
 
 import torch
@@ -44,7 +53,8 @@ ATTEMPTS = 3
 # of them while they are not larger than LARGEST
 N_PIECES, SMALLEST, USUAL, LARGEST = 64, 64, 32768, 65536
 
-_stop: Any = None  # in a local worker: the event that tells it to stop
+_stop: Any = None  # in a local worker process: the event that tells it to stop
+_of_thread = threading.local()  # in a local worker thread: the same, as its `stop`
 
 
 def ranges(n_paths: int) -> list[tuple[int, int]]:
@@ -62,7 +72,8 @@ def ranges(n_paths: int) -> list[tuple[int, int]]:
 
 def stopping() -> bool:
     """In a local worker: whether its work is no longer wanted."""
-    return _stop is not None and _stop.is_set()
+    stop = getattr(_of_thread, "stop", _stop)
+    return stop is not None and bool(stop.is_set())
 
 
 def check_picklable(value: Any, spawned: bool) -> None:
@@ -104,6 +115,7 @@ def run_pieces(
     complete: Callable[[T], bool],
     workers: int = 1,
     executor: Executor | None = None,
+    threads: bool = False,
 ) -> bool:
     """Run a task on every piece.
 
@@ -119,7 +131,9 @@ def run_pieces(
     complete : callable
         Whether a result is that of the whole piece. Others are received after Ctrl-C only.
     workers : int
-        Number of local processes; 1 means this process.
+        Number of local processes or threads; 1 means this process.
+    threads : bool
+        Whether local workers are threads of this process.
     executor : concurrent.futures.Executor, optional
         Where to run instead. It stays open.
 
@@ -147,7 +161,7 @@ def run_pieces(
     try:
         while parallel and missing and failures < ATTEMPTS:
             before = len(missing)
-            with _pool(executor, min(workers, before)) as (pool, stop):
+            with _pool(executor, min(workers, before), threads) as (pool, stop):
                 reason = _round(pool, stop, task, missing, receive, complete) or reason
             failures = failures + 1 if len(missing) == before else 0
             if failures and executor is not None:
@@ -172,14 +186,20 @@ def run_pieces(
 
 
 @contextlib.contextmanager
-def _pool(executor: Executor | None, workers: int) -> Iterator[tuple[Executor, Any]]:
+def _pool(executor: Executor | None, workers: int, threads: bool) -> Iterator[tuple[Executor, Any]]:
     """The executor to use, and the event that stops its workers where they are ours."""
     if executor is not None:
         yield executor, None
         return
-    context = multiprocessing.get_context("spawn")
-    stop = context.Event()
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker, initargs=(stop,))
+    stop: Any
+    pool: Executor
+    if threads:
+        stop = threading.Event()
+        pool = ThreadPoolExecutor(workers, initializer=_of_thread.__setattr__, initargs=("stop", stop))
+    else:
+        context = multiprocessing.get_context("spawn")
+        stop = context.Event()
+        pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker, initargs=(stop,))
     try:
         yield pool, stop
     finally:

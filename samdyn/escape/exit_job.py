@@ -81,6 +81,11 @@ class Job:
         """Paths of all systems together."""
         return self.n_paths * len(self.systems)
 
+    @property
+    def on_threads(self) -> bool:
+        """Whether workers are threads: a compiled sweep on the CPU does not hold Python's interpreter lock."""
+        return self.compile and torch.device(self.device).type == "cpu"
+
     def options(self) -> dict[str, Any]:
         """The keyword arguments of `first_exits`."""
         return {

@@ -108,6 +108,7 @@ def run_apart(
             {i: piece for i, piece in pieces.items() if not done[i]},
             receive,
             complete=lambda part: part.n_steps == job.n_steps,
+            threads=job.on_threads,
             workers=n_workers,
             executor=executor,
         )

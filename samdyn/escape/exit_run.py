@@ -86,7 +86,7 @@ def _run(
             "got one without: resume it with workers=1"
         )
     if apart:
-        if workers > 1 or isinstance(executor, ProcessPoolExecutor):
+        if (workers > 1 and not job.on_threads) or isinstance(executor, ProcessPoolExecutor):
             check_picklable(job, spawned=executor is None)
         return run_apart(job, pieces, workers, executor, saved, progress)
     states = np.broadcast_to(starts, (job.n_rows, starts.shape[1]))

@@ -76,8 +76,9 @@ def exit_times(
         ("auto") for jobs large enough to repay it, if there is a compiler. The paths are the same to
         rounding.
     workers : int
-        Number of local processes. More than one needs a system and a region that can be pickled, and, in a
-        script, a call below ``if __name__ == "__main__":``.
+        Number of local workers: threads where the job is compiled for the CPU, else processes. Processes
+        need a system and a region that can be pickled, and, in a script, a call below
+        ``if __name__ == "__main__":``.
     executor : concurrent.futures.Executor, optional
         Where to run instead: any executor of PEP 3148, such as a ProcessPoolExecutor, Dask's
         ``client.get_executor()`` or an MPIPoolExecutor of mpi4py. It stays open.

@@ -216,6 +216,52 @@ def test_local_workers_with_the_compiled_kernel() -> None:
     assert_same(run(compile=True, workers=2), run(compile=True))
 
 
+def test_compiled_jobs_run_on_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    from samdyn.ensemble.sweep import can_compile
+
+    if not can_compile(torch.device("cpu")):
+        pytest.skip("no C++ compiler")
+    monkeypatch.delattr(workers, "ProcessPoolExecutor")
+    loss = sd.Landscape(
+        lambda w: (w[0] ** 2 - 1) ** 2 / 4 + w[1] ** 2 / 2, dim=2
+    )  # that no process could take
+    sde = sd.Diffusion(loss, sd.SAM(0.2), lr=0.05, noise=sd.GaussianNoise(2.0))
+    some = partial(
+        sd.exit_times, sde, [-1.0, 0.0], sd.HalfSpace([1.0, 0.0], 0.0), 1000, t_max=20.0, device="cpu"
+    )
+    whole = some(compile=True)
+    for n in (2, 3):
+        assert_same(some(compile=True, workers=n), whole)
+
+
+def test_ctrl_c_reaches_the_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    from samdyn.ensemble.sweep import can_compile
+
+    if not can_compile(torch.device("cpu")):
+        pytest.skip("no C++ compiler")
+    waiting = workers.wait
+
+    def interrupted(futures: Any, timeout: float | None = None, **options: Any) -> Any:
+        monkeypatch.setattr(workers, "wait", waiting)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(workers, "wait", interrupted)
+    sde = sd.Diffusion(sd.landscapes.double_well(2), sd.GD(), lr=0.01, noise=sd.GaussianNoise(1.0))
+    begin = time.monotonic()
+    exits = sd.exit_times(
+        sde,
+        [-1.0, 0.0],
+        sd.HalfSpace([1.0, 0.0], 0.0),
+        200_000,
+        t_max=1e5,
+        compile=True,
+        workers=2,
+        device="cpu",
+    )  # hours, if the threads went on
+    assert time.monotonic() - begin < 60
+    assert exits.n_exited < 200_000
+
+
 # ---------------------------------------------------------------------- workers that die
 
 
