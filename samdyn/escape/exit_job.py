@@ -83,7 +83,7 @@ class Job:
 
     @property
     def on_threads(self) -> bool:
-        """Whether workers are threads: a compiled sweep on the CPU does not hold Python's interpreter lock."""
+        """Whether workers are threads: a compiled sweep does not hold Python's interpreter lock."""
         return self.compile and torch.device(self.device).type == "cpu"
 
     def options(self) -> dict[str, Any]:

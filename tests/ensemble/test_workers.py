@@ -222,9 +222,8 @@ def test_compiled_jobs_run_on_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     if not can_compile(torch.device("cpu")):
         pytest.skip("no C++ compiler")
     monkeypatch.delattr(workers, "ProcessPoolExecutor")
-    loss = sd.Landscape(
-        lambda w: (w[0] ** 2 - 1) ** 2 / 4 + w[1] ** 2 / 2, dim=2
-    )  # that no process could take
+    # which no process could take
+    loss = sd.Landscape(lambda w: (w[0] ** 2 - 1) ** 2 / 4 + w[1] ** 2 / 2, dim=2)
     sde = sd.Diffusion(loss, sd.SAM(0.2), lr=0.05, noise=sd.GaussianNoise(2.0))
     some = partial(
         sd.exit_times, sde, [-1.0, 0.0], sd.HalfSpace([1.0, 0.0], 0.0), 1000, t_max=20.0, device="cpu"
@@ -384,9 +383,10 @@ def test_ctrl_c_with_local_workers(long_whole: sd.ExitTimes, monkeypatch: pytest
     exited = part.exited
     assert 0 < exited.sum() < long_whole.exited.sum()
     np.testing.assert_array_equal(part.times[exited], long_whole.times[exited])
-    # what was under way is censored where it stood, the rest at once
+    # what was under way is censored where it stood, the rest at once, or after a sweep of 64 steps if it was
+    # in a worker's queue
     at = np.unique(part.watched[~exited])
-    assert at[0] == 0
+    assert at[0] <= 64 * SDE.lr
     assert (part.watched[~exited] <= np.where(long_whole.exited, long_whole.watched, np.inf)[~exited]).all()
     assert multiprocessing.active_children() == []
 
