@@ -78,6 +78,8 @@ def child(task: dict[str, Any]) -> dict[str, Any]:
     if task.get("processes"):  # kept, so that they start and compile before the clock does
         pool = ProcessPoolExecutor(task["processes"], mp_context=multiprocessing.get_context("spawn"))
         more = {"executor": pool}
+    elif task.get("workers"):
+        more = {"workers": task["workers"]}
     answer: dict[str, Any] = {"check": {}, "rate": {}}
     clock = CLOCKS[task["clock"]]
     for rule in task["rules"]:
@@ -250,7 +252,7 @@ def main() -> int:
     parser.add_argument("--clock", choices=("wall", "cpu"), default="wall", help="cpu on a busy machine")
     parser.add_argument("--core", type=int, help="core that contestants are bound to; the last by default")
     parser.add_argument("--sweep-paths", type=int, default=100_000, help="paths of the other tables")
-    parser.add_argument("--worker-paths", type=int, default=1_000_000)
+    parser.add_argument("--worker-paths", type=int, default=4_000_000)
     parser.add_argument("--memory-paths", type=int, default=1_000_000)
     parser.add_argument("--dimensions", type=int, nargs="+", default=[1, 2, 4, 8, 16])
     parser.add_argument("--no-sweeps", action="store_true", help="the throughput table only")
@@ -371,7 +373,7 @@ def sweeps(options: argparse.Namespace, contestants: dict[str, str]) -> None:
 
 
 def processes(options: argparse.Namespace) -> None:
-    """Independent processes side by side, and one job on two of them; wall clock."""
+    """Independent processes side by side, and one job on two threads or two processes; wall clock."""
     cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else [None, None]
     wall = argparse.Namespace(**{**vars(options), "clock": "wall"})
     n_paths = options.worker_paths
@@ -387,8 +389,9 @@ def processes(options: argparse.Namespace) -> None:
         with ThreadPoolExecutor(2) as pool:
             both = sum(pool.map(one, cores[-2:]))
         rows.append(["two processes side by side", f"{both:.1f}", f"{both / alone:.2f}"])
-        two = one(None, processes=2, seconds=4 * wall.seconds)
-        rows.append(["one job on two processes", f"{two:.1f}", f"{two / alone:.2f}"])
+        for name, how in (("workers=2, threads", {"workers": 2}), ("two processes", {"processes": 2})):
+            two = one(None, seconds=4 * wall.seconds, **how)
+            rows.append([f"one job on {name}", f"{two:.1f}", f"{two / alone:.2f}"])
     print(f"{REFERENCE}, SAM(0.2), {n_paths:,} paths: million path-steps a second by the wall clock\n")
     print(table(["", "rate", "times one"], rows, options.markdown), flush=True)
 

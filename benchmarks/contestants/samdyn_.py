@@ -25,6 +25,7 @@ class Samdyn:
     compile: bool = True
     correction: str | None = "bridge"
     executor: Any = None
+    workers: int = 1
 
     @functools.cached_property
     def system(self) -> sd.Diffusion:
@@ -44,6 +45,7 @@ class Samdyn:
             precision="single",
             compile=self.compile,
             executor=self.executor,
+            workers=self.workers,
         )
 
     def exit_times(self) -> Array:
