@@ -20,11 +20,13 @@ import torch
 from torch import fx
 
 from samdyn.compute import exponential, random
+from samdyn.compute.printed_operators import INFIX
 from samdyn.compute.printing import listing
 
 __all__ = ["LANES", "cpp_function", "lanes_header"]
 
 LANES: Mapping[Callable[..., Any], str] = {
+    **INFIX,
     **{
         getattr(torch, name): f"lane_{name}({{0}})"
         for name in (
@@ -36,21 +38,9 @@ LANES: Mapping[Callable[..., Any], str] = {
     torch.pow: "lane_pow({0}, {1})",
     torch.atan2: "lane_atan2({0}, {1})",
     torch.remainder: "lane_remainder({0}, {1})",
-    torch.neg: "-{0}",
-    torch.add: "{0} + {1}",
-    torch.sub: "{0} - {1}",
-    torch.rsub: "{1} - {0}",
-    torch.mul: "{0} * {1}",
-    torch.div: "{0} / {1}",
     torch.reciprocal: "REAL(1) / {0}",
     torch.rsqrt: "reciprocal_root({0})",
     torch.sigmoid: "REAL(1) / (REAL(1) + lane_exp(-{0}))",
-    torch.eq: "{0} == {1}",
-    torch.ne: "{0} != {1}",
-    torch.lt: "{0} < {1}",
-    torch.le: "{0} <= {1}",
-    torch.gt: "{0} > {1}",
-    torch.ge: "{0} >= {1}",
     torch.sign: "sign({0})",
     torch.maximum: "maximum({0}, {1})",
     torch.minimum: "minimum({0}, {1})",

@@ -16,7 +16,7 @@ import numpy as np
 import scipy.special
 import torch
 
-__all__ = ["ARRAYS", "ARRAY_NAMES", "CAREFUL", "CAREFUL_NAMES", "FAULTS", "SCALAR", "SCALAR_NAMES"]
+__all__ = ["ARRAYS", "ARRAY_NAMES", "CAREFUL", "CAREFUL_NAMES", "FAULTS", "INFIX", "SCALAR", "SCALAR_NAMES"]
 
 FAULTS = (ZeroDivisionError, OverflowError, ValueError)
 """What Python's arithmetic and `math` raise where IEEE 754 has an infinity or a nan."""
@@ -30,26 +30,31 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "erf": scipy.special.erf, "erfc": scipy.special.erfc, "pow": np.power, "atan2": np.arctan2,
 }  # fmt: skip
 
-_COMMON: dict[Callable[..., Any], str] = {
-    **{getattr(torch, name): f"{name}({{0}})" for name in _FUNCTIONS},
-    torch.pow: "pow({0}, {1})",
-    torch.atan2: "atan2({0}, {1})",
-    torch.abs: "abs({0})",
+INFIX: dict[Callable[..., Any], str] = {
     torch.neg: "-{0}",
     torch.add: "{0} + {1}",
     torch.sub: "{0} - {1}",
     torch.rsub: "{1} - {0}",
     torch.mul: "{0} * {1}",
     torch.div: "{0} / {1}",
-    torch.remainder: "{0} % {1}",
-    torch.reciprocal: "1.0 / {0}",
-    torch.sigmoid: "1.0 / (1.0 + exp(-{0}))",
     torch.eq: "{0} == {1}",
     torch.ne: "{0} != {1}",
     torch.lt: "{0} < {1}",
     torch.le: "{0} <= {1}",
     torch.gt: "{0} > {1}",
     torch.ge: "{0} >= {1}",
+}
+"""Operators that are written alike in Python and in C++."""
+
+_COMMON: dict[Callable[..., Any], str] = {
+    **INFIX,
+    **{getattr(torch, name): f"{name}({{0}})" for name in _FUNCTIONS},
+    torch.pow: "pow({0}, {1})",
+    torch.atan2: "atan2({0}, {1})",
+    torch.abs: "abs({0})",
+    torch.remainder: "{0} % {1}",
+    torch.reciprocal: "1.0 / {0}",
+    torch.sigmoid: "1.0 / (1.0 + exp(-{0}))",
 }
 
 # an operand named twice is never an expression, see `listing`
