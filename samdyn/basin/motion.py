@@ -152,7 +152,8 @@ class _NoisyDiffusion:
                 )
                 for i in range(dim)
             ]
-            current = [x + dt * b + dt**0.5 * w for x, b, w in zip(current, out, noise, strict=False)]
+            with np.errstate(all="ignore"):  # a path that diverges is labelled, not warned of
+                current = [x + dt * b + dt**0.5 * w for x, b, w in zip(current, out, noise, strict=False)]
         return _stack(current, state)
 
 

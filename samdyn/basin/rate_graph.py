@@ -34,6 +34,7 @@ from samdyn.basin.markov_chain import dominant_tree, passage_times, stationary
 from samdyn.compute import checks
 from samdyn.compute.checks import Array
 from samdyn.escape import Ball, committor, exit_times, mean_exit_time
+from samdyn.escape.domain import TooLongError
 from samdyn.escape.regions import OpenSet
 from samdyn.systems.diffusion import Diffusion
 
@@ -80,7 +81,9 @@ def rate_graph(
         Nodes as in `graph` with `stationary` (probability) and `mean_exit_time` (to any other core), and its
         `standard_error` where sampled. Edges (i, j) with `rate`, `probability` (that j comes next) and,
         where they are joined in `graph`, its data. `graph.graph` holds `mean_first_passage_times` (dict by
-        pair; infinite where no path was seen to lead there), `lumping_error` (nan where sampled), `tree`
+        pair; infinite where no path was seen to lead there; those of the chain where the solver has none: too
+        long for double precision, or to a core that its coarsest grid does not see), `lumping_error` (of the
+        others; nan where sampled), `tree`
         (edges of the dominant transitions; None where not every attractor leads to the most probable one) and
         `method`.
 
@@ -157,9 +160,10 @@ def rate_graph(
                 result.add_edge(k, other, **shared, rate=float(p[i, j] / tau[i]), probability=float(p[i, j]))
     passage, chain = passage_times(tau, p), np.nan
     if method == "solver":
-        lumped, passage = passage, _solved_passages(system, graph, cores, basins.box, resolution)
-        pairs = np.nonzero(passage)
-        chain = float(np.abs(lumped[pairs] / passage[pairs] - 1).max())
+        lumped, solved = passage, _solved_passages(system, graph, cores, basins.box, resolution)
+        passage = np.where(np.isnan(solved), lumped, solved)
+        pairs = np.nonzero(np.nan_to_num(solved))
+        chain = float(np.abs(lumped[pairs] / solved[pairs] - 1).max(initial=0.0)) if len(pairs[0]) else np.nan
     result.graph["lumping_error"] = chain
     result.graph["mean_first_passage_times"] = {
         (k, other): float(passage[i, j]) for i, k in enumerate(ids) for j, other in enumerate(ids) if i != j
@@ -197,11 +201,17 @@ def _solved(
 def _solved_passages(
     system: Diffusion, graph: nx.Graph, cores: dict[int, Ball], box: Array, resolution: int
 ) -> Array:
-    """Mean times from the middle of core i until core j is entered; 0 on the diagonal."""
+    """Mean times from the middle of core i until core j is entered; 0 on the diagonal, nan where the solver
+    has none.
+    """
     options, ids = _options(system, box, resolution), list(cores)
     result = np.zeros((len(ids), len(ids)))
     for j, k in enumerate(ids):
-        field = mean_exit_time(system, ~cores[k], **options)
+        try:
+            field = mean_exit_time(system, ~cores[k], **options)
+        except TooLongError:
+            result[np.arange(len(ids)) != j, j] = np.nan
+            continue
         for i, other in enumerate(ids):
             if i != j:
                 result[i, j] = float(field(graph.nodes[other]["position"]))

@@ -35,6 +35,10 @@ class Exit(NamedTuple):
     value: float
 
 
+class TooLongError(ValueError):
+    """A mean exit time beyond what double precision can tell from never."""
+
+
 @dataclass(frozen=True)
 class Absorbed:
     """Boundary value of the set that a point lies in, nan where a path is free."""

@@ -30,7 +30,15 @@ from samdyn.compute import checks
 from samdyn.compute.checks import Array
 from samdyn.escape import kolmogorov_1d as line
 from samdyn.escape import kolmogorov_2d
-from samdyn.escape.domain import Absorbed, Exit, check_region, check_targets, coefficients, solve_box
+from samdyn.escape.domain import (
+    Absorbed,
+    Exit,
+    TooLongError,
+    check_region,
+    check_targets,
+    coefficients,
+    solve_box,
+)
 from samdyn.escape.field import Field, PanelInterpolant
 
 MOST_MOMENTS = 100
@@ -297,7 +305,7 @@ def _on_intervals(
         with np.errstate(over="ignore", invalid="ignore"):  # too long a time is refused below
             rough, exact = (solve(line.Inverse(p, absorbs), values) for p in (coarse, fine))
         if not np.isfinite(exact).all():
-            raise ValueError(
+            raise TooLongError(
                 f"{name} must be below 1e308 for double precision, got more on ({lower:g}, {upper:g}): "
                 "give more noise or a smaller region"
             )

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from scipy.sparse.linalg import LinearOperator, eigs, splu
 
 from samdyn.compute.checks import Array
-from samdyn.escape.domain import Absorbed, Exit, check_targets, coefficients, solve_box
+from samdyn.escape.domain import Absorbed, Exit, TooLongError, check_targets, coefficients, solve_box
 from samdyn.escape.field import CubicInterpolant, Field
 from samdyn.escape.jump_process import Grid, build, cells
 
@@ -62,7 +62,7 @@ def solve(
         if moment == 1:  # of the LU solution: one correction step shows its size
             rounding = float(np.abs(lu.solve(grid.matrix @ u - 1)).max())
         if not np.isfinite(u).all() or (u < 0).any():
-            raise ValueError(
+            raise TooLongError(
                 "the exit time is too long, in units of the grid's fastest jump, "
                 "for double precision (or nothing absorbs the paths of some part of the "
                 "region); lower the resolution, or give more noise"

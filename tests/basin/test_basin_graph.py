@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
+from typing import Any
+
 import networkx as nx
 import numpy as np
 import pytest
@@ -9,6 +12,7 @@ import torch
 
 import samdyn as sd
 from samdyn.basin.markov_chain import dominant_tree, passage_times, stationary
+from samdyn.escape.domain import TooLongError
 from samdyn.escape.minimum_action import _action
 
 WELL = sd.landscapes.double_well()
@@ -135,6 +139,27 @@ def test_rates_of_the_double_well() -> None:
     assert rates.edges[1, 2]["rate"] == pytest.approx(1 / float(far([-1.0])), rel=1e-6)
     assert rates.graph["mean_first_passage_times"][1, 2] == pytest.approx(float(far([-1.0])), rel=1e-6)
     assert rates.graph["lumping_error"] < 1e-9  # of two attractors: the start is the middle
+
+
+def test_passages_too_long_for_the_solver_are_those_of_the_chain(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = importlib.import_module("samdyn.basin.rate_graph")  # the package has the function by that name
+    original, calls = module.mean_exit_time, []
+
+    def third_fails(*arguments: Any, **options: Any) -> Any:
+        calls.append(1)
+        if len(calls) == 3:  # after the mean exit times from two attractors, the passages to the first
+            raise TooLongError
+        return original(*arguments, **options)
+
+    sde = diffusion(WELL, sd.GD(), std=1.0)
+    found = sd.basins(sde, [(-2, 2)], resolution=40, replicas=2)
+    graph = sd.basin_graph(found, action=False)
+    monkeypatch.setattr(module, "mean_exit_time", third_fails)
+    rates = sd.rate_graph(graph, found, core=0.2)
+    passages = rates.graph["mean_first_passage_times"]
+    assert passages[2, 1] == pytest.approx(rates.nodes[2]["mean_exit_time"], rel=1e-12)
+    assert passages[1, 2] == pytest.approx(passages[2, 1], rel=1e-6)
+    assert rates.graph["lumping_error"] < 1e-9
 
 
 def test_rates_by_sampling_agree_with_the_solver() -> None:
