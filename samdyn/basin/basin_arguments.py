@@ -112,16 +112,6 @@ def check_attractors(attractors: Any, system: System) -> None:
         checks.number(f"attractors[{name!r}].radius", a.radius, above=0)
 
 
-def check_workers(workers: Any, executor: Any) -> None:
-    """Refuse an unusable number of workers, or something else than an executor."""
-    workers = checks.integer("workers", workers, at_least=1)
-    if executor is not None:
-        if isinstance(executor, type) or not callable(getattr(executor, "submit", None)):
-            raise TypeError(f"executor must be a concurrent.futures executor, got {executor!r}")
-        if workers > 1:
-            raise ValueError(f"workers must be 1 when an executor is given, got {workers}")
-
-
 def check_device(device: Any, system: System) -> str:
     """Where steps are taken: the CPU unless another device is asked for."""
     if device is None:

@@ -29,7 +29,6 @@ from samdyn.basin.basin_arguments import (
     check_stride,
     check_system,
     check_travel,
-    check_workers,
 )
 from samdyn.basin.basin_checkpoint import description
 from samdyn.basin.basins_result import Basins
@@ -39,6 +38,7 @@ from samdyn.basin.rounds import Ends, map_starts
 from samdyn.basin.settle import REASONS
 from samdyn.compute import checks
 from samdyn.ensemble.checkpoint import Checkpoint
+from samdyn.ensemble.workers import count_workers
 from samdyn.systems.system import System
 
 __all__ = ["Basins", "basins"]
@@ -160,7 +160,7 @@ def basins(
     options = check_options(
         system, n_starts, max_steps, recurrence, drift, n_probes, probe_steps, radius, far, dt, seed
     )
-    check_workers(workers, executor)
+    count_workers(workers, executor)
     check_attractors(attractors, system)
     course = course_of(system, region, dt, noisy, seed, far, check_device(device, system))
     check_travel(course, workers, executor)

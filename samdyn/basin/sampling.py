@@ -39,7 +39,6 @@ from samdyn.basin.basin_arguments import (
     check_stride,
     check_system,
     check_travel,
-    check_workers,
 )
 from samdyn.basin.course import Course, Starts, course_of, motion_of
 from samdyn.basin.fractions import Fraction, shares
@@ -48,6 +47,7 @@ from samdyn.basin.rounds import map_starts
 from samdyn.basin.settle import DIVERGED, REASONS, why_lost
 from samdyn.compute import checks
 from samdyn.compute.checks import Array
+from samdyn.ensemble.workers import count_workers
 from samdyn.systems.system import System
 
 METHODS = ("recurrences", "features")
@@ -171,7 +171,7 @@ def basin_fractions(
     noisy = bool(getattr(system, "n_normals", 0))
     given = max_steps
     options = check_options(system, n_starts, max_steps, 0.8, 0.6, None, None, radius, far, dt, seed)
-    check_workers(workers, executor)
+    count_workers(workers, executor)
     per_start = 8 * (2 * system.dim + 3 * system.state_dim + 2)
     if method == "features":
         per_start += 8 * tail * system.dim

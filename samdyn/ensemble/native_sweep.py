@@ -14,7 +14,8 @@ printed as C++ (`samdyn.compute.cpp`); `sweep.hpp` is the loop around them:
 A coefficient that is the same for all paths is a scalar, and what depends on such coefficients alone is
 computed once. One library serves a system's structure and a region; it is compiled in about half a second
 and kept on disk (`samdyn.compute.native`). A call does not hold Python's interpreter lock, so that threads
-run side by side."""
+run side by side.
+"""
 
 from __future__ import annotations
 
@@ -104,18 +105,15 @@ def _table(
     """Each coefficient and dt, over the steps if there is a schedule and over the rows where these differ;
     and the distance from step to step.
     """
-    systems = rows // coefficients.n_paths if coefficients.several else rows
-
-    def over_rows(value: Tensor) -> Tensor:
-        return value[systems] if value.ndim else value
-
+    over_rows = coefficients.of_rows(rows)
     if not coefficients.scheduled:
         table = [over_rows(value) for value in (*values[0][0], dt)]
         return table, [0] * len(table)
     table, count = [], len(coefficients.at)
     for column in zip(*(step for four in values for step in four), strict=True):
         over_systems = torch.stack([value.expand(count) for value in column])
-        table.append(over_systems[:, systems].contiguous() if coefficients.several else over_systems)
+        several = coefficients.several
+        table.append(over_systems[:, rows // coefficients.n_paths].contiguous() if several else over_systems)
     return [*table, over_rows(dt)], [*(value.stride(0) for value in table), 0]
 
 

@@ -2,7 +2,8 @@
 
 A block is one call of the kernel (`samdyn.ensemble.kernel`). Eagerly on the CPU the step runs as printed
 numpy code, and the random numbers of all blocks are drawn at once: eager operations cost their overhead,
-not their size."""
+not their size.
+"""
 
 from __future__ import annotations
 

@@ -45,6 +45,8 @@ from typing import Any, TypeVar
 
 import torch
 
+from samdyn.compute import checks
+
 P = TypeVar("P")
 T = TypeVar("T")
 
@@ -74,6 +76,17 @@ def stopping() -> bool:
     """In a local worker: whether its work is no longer wanted."""
     stop = getattr(_of_thread, "stop", _stop)
     return stop is not None and bool(stop.is_set())
+
+
+def count_workers(workers: Any, executor: Any) -> int:
+    """The number of workers, which is 1 with an executor; others are refused, and what is no executor."""
+    workers = checks.integer("workers", workers, at_least=1)
+    if executor is not None:
+        if isinstance(executor, type) or not callable(getattr(executor, "submit", None)):
+            raise TypeError(f"executor must be a concurrent.futures executor, got {executor!r}")
+        if workers > 1:
+            raise ValueError(f"workers must be 1 when an executor is given, got {workers}")
+    return workers
 
 
 def check_picklable(value: Any, spawned: bool) -> None:

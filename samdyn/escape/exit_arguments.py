@@ -18,6 +18,7 @@ from samdyn.compute.checks import Array
 from samdyn.compute.device import choose_device
 from samdyn.compute.random import split_seed
 from samdyn.ensemble.sweep import COMPILE_FROM, can_compile
+from samdyn.ensemble.workers import count_workers
 from samdyn.escape.exit_job import PRECISIONS, Job, prepare
 from samdyn.escape.regions import OpenSet
 from samdyn.escape.stopping import check_correction
@@ -118,13 +119,7 @@ def check_workers(workers: int, executor: Executor | None, progress: bool) -> in
     """The number of workers, which is 1 with an executor."""
     if not isinstance(progress, bool):
         raise TypeError(f"progress must be True or False, got {progress!r}")
-    workers = checks.integer("workers", workers, at_least=1)
-    if executor is not None:
-        if isinstance(executor, type) or not callable(getattr(executor, "submit", None)):
-            raise TypeError(f"executor must be a concurrent.futures executor, got {executor!r}")
-        if workers > 1:
-            raise ValueError(f"workers must be 1 when an executor is given, got {workers}")
-    return workers
+    return count_workers(workers, executor)
 
 
 def _step(system: Diffusion | Map, dt: float | None, t_max: float) -> float:
