@@ -40,6 +40,7 @@ from samdyn.basin import (
     wada_merge,
     wilson_interval,
 )
+from samdyn.compute.cost import CostWarning
 from samdyn.ensemble.trajectory import trajectory
 from samdyn.escape import (
     ActionPath,
@@ -192,6 +193,7 @@ __all__ = [
     "ChainExitTime",
     "Comparison",
     "Convergence",
+    "CostWarning",
     "Coverage",
     "CriticalPoint",
     "CurvatureNoise",

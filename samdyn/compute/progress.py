@@ -1,6 +1,6 @@
-"""Progress of a job whose amount of work is not known beforehand, in path-steps.
+"""Progress bars: over a known number of parts, and over path-steps, whose number is not known beforehand.
 
-Paths leave at random times, so the work ahead is an estimate, renewed at every report: with events at a
+Paths leave at random times, so the path-steps ahead are an estimate, renewed at every report: with events at a
 constant rate r per path-step, the paths still inside take (1 - exp(-r s)) / r steps each if s steps are left,
 and s while no event has been seen.
 """
@@ -34,6 +34,50 @@ def expected_work(done: float, events: int, inside: int, steps_left: float) -> f
     if not rate:
         return float(inside * steps_left)
     return inside * -math.expm1(-rate * steps_left) / rate
+
+
+class PartsBar:
+    """A tqdm bar over a known number of parts; makes nothing unless `show`.
+
+    Parameters
+    ----------
+    show : bool
+        The verb's `progress` argument.
+    verb : str
+        The public name of the verb, shown before the bar.
+    total : int, optional
+        Number of parts; None if it is not known.
+    unit : str
+        What one part is.
+
+    Examples
+    --------
+    >>> with PartsBar(False, "basins", 10, "cell") as bar:
+    ...     bar.update(10)
+    """
+
+    def __init__(self, show: bool, verb: str, total: int | None, unit: str = "part") -> None:
+        self._bar: Any = None
+        if show:
+            # A tqdm object sets the start method of processes and can leave a thread, so none is made when
+            # no bar is wanted; its notebook form warns where ipywidgets is missing.
+            from tqdm.auto import tqdm
+
+            self._bar = tqdm(total=total, desc=verb, unit=unit, leave=False)
+
+    def __enter__(self) -> PartsBar:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def update(self, parts: int = 1, *, note: str = "") -> None:
+        """`parts` more are done; `note` says where the work stands."""
+        if self._bar is not None:
+            if note:
+                self._bar.set_postfix_str(note, refresh=False)
+            self._bar.update(parts)
 
 
 class WorkBar:

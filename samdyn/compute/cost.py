@@ -1,0 +1,78 @@
+"""What a verb will cost, said before it starts.
+
+A verb that can take long estimates its time from its own work (one timed step, the number of cells, the order of
+a matrix) and calls `announce`. Nothing is printed for short work. A reader who knows the cost silences the
+warning with ``warnings.simplefilter("ignore", sd.CostWarning)``.
+"""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable
+
+LONG_SECONDS = 10.0
+"""Above this estimate a verb says what it will cost: shorter waits need no decision."""
+
+
+class CostWarning(UserWarning):
+    """A verb is about to take longer than ten seconds by its own estimate."""
+
+
+def announce(verb: str, seconds: float, cheaper: str, *, stacklevel: int = 3) -> None:
+    """Warn that `verb` will take about `seconds`, if that is longer than ten seconds.
+
+    Parameters
+    ----------
+    verb : str
+        The public name of the verb, as the user wrote it.
+    seconds : float
+        The estimate; where its error is more than a factor of two or so, the caller says so in its docstring.
+    cheaper : str
+        What the user can change to make it cheaper, as a clause: "pass resolution=64 for a first look".
+    stacklevel : int
+        As in `warnings.warn`; 3 points at the caller of the function that announces.
+
+    Examples
+    --------
+    >>> announce("basins", 2.0, "pass a smaller resolution")
+    """
+    if seconds > LONG_SECONDS:
+        warnings.warn(
+            f"{verb} will take about {duration(seconds)}; {cheaper}", CostWarning, stacklevel=stacklevel
+        )
+
+
+def duration(seconds: float) -> str:
+    """A length of time in the unit that fits it.
+
+    Examples
+    --------
+    >>> duration(42.3), duration(1000.0), duration(1e5), duration(1e9)
+    ('42 s', '17 min', '28 h', '32 years')
+    """
+    for unit, size, until in (
+        ("s", 1.0, 120.0),
+        ("min", 60.0, 7200.0),
+        ("h", 3600.0, 172800.0),
+        ("days", 86400.0, 6.3e7),
+    ):
+        if seconds < until:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds / 3.15576e7:.3g} years"
+
+
+def seconds_of(function: Callable[[], object], *, repeats: int = 1) -> float:
+    """Wall-clock seconds of one call of `function`: the least of `repeats` calls, for an estimate.
+
+    Examples
+    --------
+    >>> seconds_of(lambda: None) < 1.0
+    True
+    """
+    best = float("inf")
+    for _ in range(repeats):
+        start = time.perf_counter()
+        function()
+        best = min(best, time.perf_counter() - start)
+    return best
