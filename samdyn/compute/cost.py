@@ -1,7 +1,7 @@
 """What a verb will cost, said before it starts.
 
-A verb that can take long estimates its time from its own work (one timed step, the number of cells, the order of
-a matrix) and calls `announce`. Nothing is printed for short work. A reader who knows the cost silences the
+A verb that can take long estimates its time from its own work (one timed step, the number of cells, the order
+of a matrix) and calls `announce`. Nothing is printed for short work. A user who knows the cost silences the
 warning with ``warnings.simplefilter("ignore", sd.CostWarning)``.
 """
 
@@ -49,7 +49,7 @@ def duration(seconds: float) -> str:
     Examples
     --------
     >>> duration(42.3), duration(1000.0), duration(1e5), duration(1e9)
-    ('42 s', '17 min', '28 h', '32 years')
+    ('42 s', '17 min', '28 h', '31.7 years')
     """
     for unit, size, until in (
         ("s", 1.0, 120.0),

@@ -1,8 +1,8 @@
 """Progress bars: over a known number of parts, and over path-steps, whose number is not known beforehand.
 
-Paths leave at random times, so the path-steps ahead are an estimate, renewed at every report: with events at a
-constant rate r per path-step, the paths still inside take (1 - exp(-r s)) / r steps each if s steps are left,
-and s while no event has been seen.
+Paths leave at random times, so the path-steps ahead are an estimate, renewed at every report: with events at
+a constant rate r per path-step, the paths still inside take (1 - exp(-r s)) / r steps each if s steps are
+left, and s while no event has been seen.
 """
 
 from __future__ import annotations
