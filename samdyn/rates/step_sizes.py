@@ -15,6 +15,7 @@ import math
 from dataclasses import dataclass
 
 from samdyn.compute import checks
+from samdyn.rules.schedules import keep
 
 
 def horizon_strongly_convex(
@@ -182,7 +183,7 @@ class DecreasingRadius:
     largest: float
 
     def __post_init__(self) -> None:
-        checks.number("largest", self.largest, at_least=0)
+        keep(self, largest=checks.number("largest", self.largest, at_least=0))
 
     def __call__(self, step: int) -> float:
         """The value at a step."""
@@ -207,8 +208,8 @@ class DecreasingRate:
     mu: float
 
     def __post_init__(self) -> None:
-        checks.number("largest", self.largest, above=0)
-        checks.number("mu", self.mu, above=0)
+        keep(self, largest=checks.number("largest", self.largest, above=0))
+        keep(self, mu=checks.number("mu", self.mu, above=0))
 
     def __call__(self, step: int) -> float:
         """The value at a step."""

@@ -28,7 +28,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from samdyn.rules.schedules import Delayed, check_coefficient, value_at
+from samdyn.rules.schedules import Delayed, check_coefficient, keep, value_at
 
 GradientFunction = Callable[[Tensor], Tensor]
 
@@ -60,7 +60,7 @@ class Rule:
 
     def __post_init__(self) -> None:
         for name in self.coefficient_names:
-            check_coefficient(name, getattr(self, name), at_least=0)
+            keep(self, **{name: check_coefficient(name, getattr(self, name), at_least=0)})
 
     @property
     def coefficient_names(self) -> tuple[str, ...]:

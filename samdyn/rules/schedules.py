@@ -7,9 +7,9 @@ them can be compared, printed and sent to other processes. A plain number is the
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from samdyn.compute import checks
 
@@ -43,8 +43,8 @@ class PowerDecay:
     power: float = 0.5
 
     def __post_init__(self) -> None:
-        checks.number("initial", self.initial, at_least=0)
-        checks.number("power", self.power)
+        keep(self, initial=checks.number("initial", self.initial, at_least=0))
+        keep(self, power=checks.number("power", self.power))
 
     def __call__(self, step: int) -> float:
         """The value at a step."""
@@ -65,8 +65,8 @@ class ExponentialDecay:
     factor: float
 
     def __post_init__(self) -> None:
-        checks.number("initial", self.initial, at_least=0)
-        checks.number("factor", self.factor, above=0)
+        keep(self, initial=checks.number("initial", self.initial, at_least=0))
+        keep(self, factor=checks.number("factor", self.factor, above=0))
 
     def __call__(self, step: int) -> float:
         """The value at a step."""
@@ -88,9 +88,9 @@ class CosineDecay:
     steps: int
 
     def __post_init__(self) -> None:
-        checks.number("initial", self.initial, at_least=0)
-        checks.number("final", self.final, at_least=0)
-        checks.integer("steps", self.steps, at_least=1)
+        keep(self, initial=checks.number("initial", self.initial, at_least=0))
+        keep(self, final=checks.number("final", self.final, at_least=0))
+        keep(self, steps=checks.integer("steps", self.steps, at_least=1))
 
     def __call__(self, step: int) -> float:
         """The value at a step."""
@@ -113,10 +113,12 @@ class StepDecay:
     milestones: tuple[int, ...]
 
     def __post_init__(self) -> None:
-        checks.number("initial", self.initial, at_least=0)
-        checks.number("factor", self.factor, above=0)
-        if not all(checks.integer("milestones", m, at_least=0) >= 0 for m in self.milestones):
-            raise ValueError(f"milestones must be steps >= 0, got {self.milestones!r}")
+        keep(self, initial=checks.number("initial", self.initial, at_least=0))
+        keep(self, factor=checks.number("factor", self.factor, above=0))
+        if isinstance(self.milestones, str) or not isinstance(self.milestones, Iterable):
+            raise TypeError(f"milestones must be steps >= 0, got {self.milestones!r}")
+        steps = tuple(checks.integer("milestones", m, at_least=0) for m in self.milestones)
+        keep(self, milestones=steps)
 
     def __call__(self, step: int) -> float:
         """The value at a step."""
@@ -137,11 +139,26 @@ class Delayed:
     steps: int
 
     def __post_init__(self) -> None:
-        checks.integer("steps", self.steps, at_least=0)
+        keep(self, coefficient=check_coefficient("coefficient", self.coefficient, at_least=0))
+        keep(self, steps=checks.integer("steps", self.steps, at_least=0))
 
     def __call__(self, step: int) -> float:
         """The value at a step."""
         return 0.0 if step < self.steps else value_at(self.coefficient, step)
+
+
+def keep(instance: Any, **values: Any) -> None:
+    """Store checked values in a frozen dataclass, from its `__post_init__`.
+
+    Examples
+    --------
+    >>> decay = ExponentialDecay(1, 0.5)
+    >>> keep(decay, factor=0.25)
+    >>> decay(1)
+    0.25
+    """
+    for name, value in values.items():
+        object.__setattr__(instance, name, value)
 
 
 def value_at(coefficient: Coefficient, step: int) -> float:
@@ -171,13 +188,14 @@ def value_at(coefficient: Coefficient, step: int) -> float:
 
 def check_coefficient(
     name: str, coefficient: Coefficient, *, at_least: float | None = None, above: float | None = None
-) -> None:
-    """Refuse a coefficient that is neither a number in range nor a schedule."""
+) -> Coefficient:
+    """The coefficient as a float or a schedule; what is neither, or a number out of range, is refused."""
     if callable(coefficient):
         value_at(coefficient, 0)
-        return
-    if not isinstance(coefficient, int | float) and not hasattr(coefficient, "__float__"):
+        return coefficient
+    try:
+        return checks.number(name, coefficient, at_least=at_least, above=above)
+    except TypeError as error:
         raise TypeError(
-            f"{name} must be a number or a schedule (a callable of the step), got {coefficient!r}"
-        )
-    checks.number(name, coefficient, at_least=at_least, above=above)
+            f"{name} must be a number or a schedule (a callable of the step), got {checks.shown(coefficient)}"
+        ) from error

@@ -64,7 +64,7 @@ class Diffusion(System):
 
     def __init__(self, loss: Landscape, rule: Rule, lr: Coefficient, noise: Noise) -> None:
         check_ingredients(loss, rule)
-        check_coefficient("lr", lr, above=0)
+        lr = check_coefficient("lr", lr, above=0)
         if not isinstance(noise, Noise):
             raise TypeError(f"noise must be a noise model such as sd.GaussianNoise(std=1.0), got {noise!r}")
         noise.check_loss(loss)

@@ -67,7 +67,7 @@ class Map(System):
         noise: Noise | None = None,
     ) -> None:
         check_ingredients(loss, rule)
-        check_coefficient("lr", lr, above=0)
+        lr = check_coefficient("lr", lr, above=0)
         if checks.number("momentum", momentum, at_least=0) >= 1:
             raise ValueError(f"momentum must be a number in [0, 1), got {momentum!r}")
         if noise is not None:

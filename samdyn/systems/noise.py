@@ -143,7 +143,7 @@ class CurvatureNoise(Noise):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        checks.number("batch_size", self.batch_size, above=0)
+        object.__setattr__(self, "batch_size", checks.number("batch_size", self.batch_size, above=0))
 
     def root(self, hessian: Callable[[Tensor], Tensor], x: Tensor, z: Tensor) -> Tensor:
         """(|H(x)| / B)^(1/2) z."""

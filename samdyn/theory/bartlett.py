@@ -34,7 +34,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from samdyn.theory.arguments import Array, finite_array, number
+from samdyn.compute.checks import Array, array, number
+from samdyn.compute.signature import checked
 
 __all__ = [
     "averaged_momentum_amplitude",
@@ -61,6 +62,7 @@ def _positive(curvature: float, rho: float, lr: float, lam: float) -> tuple[floa
     return h, rho, lr, lam
 
 
+@checked
 def cycle_amplitude(curvature: float, rho: float, lr: float, lam: float = 1.0) -> float:
     """Amplitude of the two-cycle x -> -x of Unified SAM along an eigenvector.
 
@@ -88,6 +90,7 @@ def cycle_amplitude(curvature: float, rho: float, lr: float, lam: float = 1.0) -
     return lr * rho * lam * h / (2 - lr * h - lr * rho * (1 - lam) * h**2)
 
 
+@checked
 def cycle_gradient_norm(curvature: float, rho: float, lr: float) -> float:
     """Norm of the gradient on SAM's two-cycle, lr rho h^2 / (2 - lr h).
 
@@ -96,6 +99,7 @@ def cycle_gradient_norm(curvature: float, rho: float, lr: float) -> float:
     return cycle_amplitude(curvature, rho, lr) * curvature
 
 
+@checked
 def transverse_multipliers(
     curvature: float, others: npt.ArrayLike, rho: float, lr: float, lam: float = 1.0
 ) -> Array:
@@ -125,19 +129,21 @@ def transverse_multipliers(
     [0.711111, 0.972444]
     """
     h, rho, lr, lam = _positive(curvature, rho, lr, lam)
-    others = finite_array("others", others)
+    others = array("others", others)
     strength = lr * rho * (1 - lam)
     return np.asarray(
         1 - lr * others - strength * others**2 - (others / h) ** 2 * (2 - lr * h - strength * h**2)
     )
 
 
+@checked
 def radial_multiplier(curvature: float, rho: float, lr: float, lam: float = 1.0) -> float:
     """Multiplier of the cycle's amplitude over one step, 1 - lr h - lr rho (1 - lam) h^2."""
     h, rho, lr, lam = _positive(curvature, rho, lr, lam)
     return 1 - lr * h - lr * rho * (1 - lam) * h**2
 
 
+@checked
 def trapped_curvatures(curvature: float, lr: float) -> tuple[float, float]:
     """Sizes of the negative eigenvalues along which SAM's two-cycle still attracts.
 
@@ -157,6 +163,7 @@ def trapped_curvatures(curvature: float, lr: float) -> tuple[float, float]:
     return lr / weight, (lr + math.sqrt(lr**2 + 8 * weight)) / (2 * weight)
 
 
+@checked
 def heavy_ball_amplitude(curvature: float, rho: float, lr: float, momentum: float) -> float:
     """Amplitude of SAM's two-cycle with heavy-ball momentum, lr h rho / (2 (1 + momentum) - lr h).
 
@@ -175,6 +182,7 @@ def heavy_ball_amplitude(curvature: float, rho: float, lr: float, momentum: floa
     return lr * h * rho / (2 * (1 + gamma) - lr * h)
 
 
+@checked
 def averaged_momentum_amplitude(curvature: float, rho: float, lr: float, momentum: float) -> float:
     """Amplitude of SAM's two-cycle where momentum averages the gradient.
 
@@ -186,6 +194,7 @@ def averaged_momentum_amplitude(curvature: float, rho: float, lr: float, momentu
     return heavy_ball_amplitude(curvature, rho, number("lr", lr, above=0) * (1 - gamma), gamma)
 
 
+@checked
 def valley_drift(curvature: float, curvature_gradient: npt.ArrayLike, rho: float, lr: float) -> Array:
     """Mean motion per step of the floor point of a valley under SAM hopping across it.
 
@@ -215,11 +224,10 @@ def valley_drift(curvature: float, curvature_gradient: npt.ArrayLike, rho: float
     0.76539
     """
     h, rho, lr, _ = _positive(curvature, rho, lr, 1.0)
-    return np.asarray(
-        -2 * lr * rho**2 / (2 - lr * h) ** 2 * finite_array("curvature_gradient", curvature_gradient)
-    )
+    return np.asarray(-2 * lr * rho**2 / (2 - lr * h) ** 2 * array("curvature_gradient", curvature_gradient))
 
 
+@checked
 def usam_edge(lr: npt.ArrayLike, rho: npt.ArrayLike) -> Any:
     """Edge of stability of unnormalised SAM: the curvature h with lr h (1 + rho h) = 2.
 
@@ -232,13 +240,14 @@ def usam_edge(lr: npt.ArrayLike, rho: npt.ArrayLike) -> Any:
     >>> round(float(bartlett.usam_edge(lr=0.1, rho=0.05)), 6)
     12.36068
     """
-    lr, rho = finite_array("lr", lr, above=0), finite_array("rho", rho)
+    lr, rho = array("lr", lr, above=0), array("rho", rho)
     if (rho < 0).any():
         raise ValueError(f"rho must be >= 0, got {rho!r}")
     # the difference of nearly equal numbers, written as a quotient
     return 4 / lr / (np.sqrt(1 + 8 * rho / lr) + 1)
 
 
+@checked
 def sam_edge(lr: npt.ArrayLike, rho: npt.ArrayLike, gradient_norm: npt.ArrayLike) -> Any:
     """Edge of stability of normalised SAM: the curvature h with lr h (1 + rho h / ||g||) = 2.
 
@@ -260,4 +269,4 @@ def sam_edge(lr: npt.ArrayLike, rho: npt.ArrayLike, gradient_norm: npt.ArrayLike
     >>> round(float(bartlett.sam_edge(0.1, 0.05, norm)), 12)
     3.0
     """
-    return usam_edge(lr, finite_array("rho", rho) / finite_array("gradient_norm", gradient_norm, above=0))
+    return usam_edge(lr, array("rho", rho) / array("gradient_norm", gradient_norm, above=0))

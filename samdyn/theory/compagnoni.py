@@ -34,7 +34,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
-from samdyn.theory.arguments import Array, finite_array, number
+from samdyn.compute.checks import Array, array, number
+from samdyn.compute.signature import checked
 
 __all__ = [
     "drift",
@@ -52,12 +53,12 @@ RULES = ("USAM", "SAM", "DNSAM")
 def _batches(
     gradients: npt.ArrayLike, hessians: npt.ArrayLike, weights: npt.ArrayLike | None
 ) -> tuple[Array, Array, Array]:
-    G, H = finite_array("gradients", gradients), finite_array("hessians", hessians)
+    G, H = array("gradients", gradients), array("hessians", hessians)
     if G.ndim != 2 or H.shape != (*G.shape, G.shape[-1]):
         raise ValueError(
             f"gradients must have shape (n, dim) and hessians (n, dim, dim), got {G.shape} and {H.shape}"
         )
-    p = np.full(len(G), 1 / len(G)) if weights is None else finite_array("weights", weights)
+    p = np.full(len(G), 1 / len(G)) if weights is None else array("weights", weights)
     if p.shape != (len(G),) or (p < 0).any() or abs(p.sum() - 1) > 1e-9:
         raise ValueError(f"weights must be {len(G)} numbers >= 0 with sum 1, got {weights!r}")
     return G, H, p
@@ -77,6 +78,7 @@ def _push(G: Array, H: Array, p: Array, rule: str) -> Array:
     return np.asarray(np.einsum("nij,nj->ni", H, G) * inverse[:, None])
 
 
+@checked
 def drift(
     gradients: npt.ArrayLike,
     hessians: npt.ArrayLike,
@@ -112,6 +114,7 @@ def drift(
     return np.asarray(p @ (G + number("rho", rho, at_least=0) * _push(G, H, p, rule)))
 
 
+@checked
 def noise_covariance(
     gradients: npt.ArrayLike,
     hessians: npt.ArrayLike,
@@ -151,6 +154,7 @@ def noise_covariance(
     return S + rho**2 * covariance(push, push) if order == 2 else S
 
 
+@checked
 def regularised_loss(
     value: float, gradients: npt.ArrayLike, rho: float, rule: str, weights: npt.ArrayLike | None = None
 ) -> float:
@@ -165,7 +169,7 @@ def regularised_loss(
     rho, rule, weights
         As in `drift`; DNSAM has no potential in general and is refused.
     """
-    G = finite_array("gradients", gradients)
+    G = array("gradients", gradients)
     if G.ndim != 2:
         raise ValueError(f"gradients must have shape (n, dim), got shape {G.shape}")
     G, _, p = _batches(G, np.zeros((*G.shape, G.shape[-1])), weights)
@@ -178,6 +182,7 @@ def regularised_loss(
     raise ValueError(f"rule must be 'USAM' or 'SAM', got {rule!r}: only they have a potential")
 
 
+@checked
 def usam_path(x0: npt.ArrayLike, eigenvalues: npt.ArrayLike, rho: float, t: npt.ArrayLike) -> Array:
     """Flow of USAM on f = sum_j h_j x_j^2 / 2: x_j(t) = x_j(0) exp(-h_j (1 + rho h_j) t).
 
@@ -192,8 +197,8 @@ def usam_path(x0: npt.ArrayLike, eigenvalues: npt.ArrayLike, rho: float, t: npt.
     ndarray, shape (..., dim)
         It converges to the critical point where that is no minimum iff 1 + rho h_j < 0 for every h_j < 0.
     """
-    x0, h = finite_array("x0", x0), finite_array("eigenvalues", eigenvalues)
-    rho, t = number("rho", rho, at_least=0), finite_array("t", t)
+    x0, h = array("x0", x0), array("eigenvalues", eigenvalues)
+    rho, t = number("rho", rho, at_least=0), array("t", t)
     if x0.ndim > 1 or h.ndim > 1 or (x0.ndim == h.ndim == 1 and x0.shape != h.shape):
         raise ValueError(
             f"x0 and eigenvalues must have the same shape (dim,), got shapes {x0.shape} and {h.shape}"
@@ -201,6 +206,7 @@ def usam_path(x0: npt.ArrayLike, eigenvalues: npt.ArrayLike, rho: float, t: npt.
     return np.asarray(x0 * np.exp(-h * (1 + rho * h) * t[..., None]))
 
 
+@checked
 def usam_stationary_variance(eigenvalue: float, rho: float, lr: float, noise_std: float) -> float:
     """Stationary variance of the USAM equation along h > 0, additive noise: lr sigma^2 (1 + rho h) / (2 h).
 
@@ -217,6 +223,7 @@ def usam_stationary_variance(eigenvalue: float, rho: float, lr: float, noise_std
     return lr * sigma**2 * (1 + rho * h) / (2 * h)
 
 
+@checked
 def usam_discrete_variance(eigenvalue: float, rho: float, lr: float, noise_std: float) -> float:
     """The same for the algorithm itself: lr (1 + rho h) sigma^2 / (h (2 - lr h (1 + rho h))).
 
@@ -231,6 +238,7 @@ def usam_discrete_variance(eigenvalue: float, rho: float, lr: float, noise_std: 
     return lr * (1 + rho * h) * sigma**2 / (h * (2 - s * (1 + rho * h)))
 
 
+@checked
 def sam_gaussian_drift(x: npt.ArrayLike, eigenvalue: float, rho: float, noise_std: float) -> Any:
     """Mean velocity of SAM on h x^2 / 2 with Gaussian gradient noise, the same draw in both gradients.
 
@@ -253,7 +261,7 @@ def sam_gaussian_drift(x: npt.ArrayLike, eigenvalue: float, rho: float, noise_st
     >>> round(float(compagnoni.sam_gaussian_drift(0.3, 2.0, rho=0.2, noise_std=0.5)), 6)
     -0.907944
     """
-    x, h = finite_array("x", x), number("eigenvalue", eigenvalue)
+    x, h = array("x", x), number("eigenvalue", eigenvalue)
     rho, sigma = number("rho", rho, at_least=0), number("noise_std", noise_std, above=0)
     return -h * x - rho * h * special.erf(h * x / (sigma * np.sqrt(2)))
 

@@ -18,7 +18,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.polynomial import legendre
 
-from samdyn.theory.arguments import Array, number
+from samdyn.compute.checks import Array, number
+from samdyn.compute.signature import checked
 
 
 class ExitMoments(NamedTuple):
@@ -50,6 +51,7 @@ def _log_cumulative(log_density: Array, half: Array, weights: Array, matrix: Arr
     return np.logaddexp(before[:-1, None], inside), float(before[-1])
 
 
+@checked
 def exit_time_moments(
     drift: Callable[[Array], Array],
     diffusion_coefficient: float,

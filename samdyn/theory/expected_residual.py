@@ -20,7 +20,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from samdyn.theory.arguments import count, finite_array, number
+from samdyn.compute.checks import array, integer, number
+from samdyn.compute.signature import checked
 
 __all__ = ["ExpectedResidual", "nice_sampling", "single_element", "with_replacement"]
 
@@ -34,6 +35,7 @@ class ExpectedResidual(NamedTuple):
     smoothness: float
 
 
+@checked
 def single_element(
     smoothness: npt.ArrayLike, probabilities: npt.ArrayLike | None = None, *, residual: float = 0.0
 ) -> ExpectedResidual:
@@ -60,20 +62,17 @@ def single_element(
     >>> single_element([1.0, 3.0], [0.25, 0.75]).A, single_element([1.0, 3.0]).A
     (2.0, 3.0)
     """
-    L = finite_array("smoothness", smoothness, above=0)
+    L = array("smoothness", smoothness, above=0)
     if L.ndim != 1 or not L.size:
         raise ValueError(f"smoothness must have shape (n,) with n >= 1, got shape {L.shape}")
-    p = (
-        np.full(L.shape, 1 / L.size)
-        if probabilities is None
-        else finite_array("probabilities", probabilities)
-    )
+    p = np.full(L.shape, 1 / L.size) if probabilities is None else array("probabilities", probabilities)
     if p.shape != L.shape or (p <= 0).any() or abs(p.sum() - 1) > 1e-12 * L.size:
         raise ValueError(f"probabilities must be {L.size} positive numbers with sum 1, got {probabilities!r}")
     A = float((L / (L.size * p)).max())
     return ExpectedResidual(A, 0.0, 2 * A * number("residual", residual, at_least=0), max(float(L.max()), A))
 
 
+@checked
 def nice_sampling(smoothness: npt.ArrayLike, batch_size: int, *, residual: float = 0.0) -> ExpectedResidual:
     """Constants of a uniform batch without replacement (tau-nice sampling).
 
@@ -87,10 +86,10 @@ def nice_sampling(smoothness: npt.ArrayLike, batch_size: int, *, residual: float
     >>> nice_sampling([1.0, 2.0, 4.0], 3)
     ExpectedResidual(A=0.0, B=1.0, C=0.0, smoothness=4.0)
     """
-    L = finite_array("smoothness", smoothness, above=0)
+    L = array("smoothness", smoothness, above=0)
     if L.ndim != 1 or not L.size:
         raise ValueError(f"smoothness must have shape (n,) with n >= 1, got shape {L.shape}")
-    tau = count("batch_size", batch_size)
+    tau = integer("batch_size", batch_size, at_least=1)
     if tau > L.size:
         raise ValueError(f"batch_size must be at most the number of components {L.size}, got {batch_size!r}")
     if L.size == 1:
@@ -100,6 +99,7 @@ def nice_sampling(smoothness: npt.ArrayLike, batch_size: int, *, residual: float
     return ExpectedResidual(A, B, 2 * A * number("residual", residual, at_least=0), float(L.max()))
 
 
+@checked
 def with_replacement(
     smoothness: npt.ArrayLike,
     batch_size: int,
@@ -109,7 +109,7 @@ def with_replacement(
 ) -> ExpectedResidual:
     """Constants of tau independent draws: A and C of one draw divided by tau, and B = 1 - 1 / tau."""
     one = single_element(smoothness, probabilities, residual=residual)
-    tau = count("batch_size", batch_size)
+    tau = integer("batch_size", batch_size, at_least=1)
     return ExpectedResidual(one.A / tau, 1 - 1 / tau, one.C / tau, one.smoothness)
 
 

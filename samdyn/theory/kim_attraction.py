@@ -12,22 +12,15 @@ Kim, Park, Kim and Lee, Stability Analysis of Sharpness-Aware Minimization (arXi
 
 from __future__ import annotations
 
-import math
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from samdyn.theory.arguments import Array, finite_array, number
+from samdyn.compute.checks import Array, array, choice, number
+from samdyn.compute.signature import checked
 
 MODES = ("full", "same", "independent", "paper")
-
-
-def array(name: str, value: npt.ArrayLike, *, at_least: float | None = None) -> Array:
-    result = finite_array(name, value)
-    if at_least is not None and (result < at_least).any():
-        raise ValueError(f"{name} must be finite and >= {at_least:g}, got {value!r}")
-    return result
 
 
 def nonzero(name: str, value: npt.ArrayLike) -> Array:
@@ -40,21 +33,14 @@ def nonzero(name: str, value: npt.ArrayLike) -> Array:
 
 
 def momentum_factor(value: float) -> float:
-    try:
-        result = float(value)
-    except (TypeError, ValueError):
-        result = math.nan
-    if not 0 <= result < 1:
-        raise ValueError(f"momentum must be a number in [0, 1), got {value!r}")
-    return result
+    return number("momentum", value, at_least=0, below=1)
 
 
 def check_mode(mode: str) -> str:
-    if mode not in MODES:
-        raise ValueError(f"mode must be one of {', '.join(map(repr, MODES))}, got {mode!r}")
-    return mode
+    return choice("mode", mode, MODES)
 
 
+@checked
 def effective_curvature(eigenvalues: npt.ArrayLike, rho: float, mode: str = "full") -> Any:
     """kappa of each mode: lam (1 + rho lam), or lam (1 + rho lam)^2 in the mode "paper".
 
@@ -72,6 +58,7 @@ def effective_curvature(eigenvalues: npt.ArrayLike, rho: float, mode: str = "ful
     return (lam * (1 + number("rho", rho, at_least=0) * lam) ** factor)[()]
 
 
+@checked
 def usam_rates(eigenvalues: npt.ArrayLike, rho: float) -> Any:
     """Growth rates -lam (1 + rho lam) of the USAM flow at a critical point; negative is attracting.
 
@@ -88,6 +75,7 @@ def usam_rates(eigenvalues: npt.ArrayLike, rho: float) -> Any:
     return -effective_curvature(eigenvalues, rho)
 
 
+@checked
 def critical_radius(eigenvalues: npt.ArrayLike) -> float:
     """Radius above which a critical point attracts the USAM flow: 1 / min |lam| over the negative lam.
 
@@ -123,6 +111,7 @@ class RadiusWindow(NamedTuple):
     upper: float
 
 
+@checked
 def attracting_radii(eigenvalues: npt.ArrayLike, lr: float, momentum: float = 0.0) -> RadiusWindow:
     """Radii at which a critical point attracts the USAM map: 0 < lr lam (1 + rho lam) < 2 (1 + momentum).
 
@@ -142,6 +131,7 @@ def attracting_radii(eigenvalues: npt.ArrayLike, lr: float, momentum: float = 0.
     return RadiusWindow(critical_radius(lam), float(((edge / lam - 1) / lam).min()))
 
 
+@checked
 def usam_multipliers(eigenvalues: npt.ArrayLike, rho: float, lr: float, momentum: float = 0.0) -> Any:
     """Multipliers of the USAM map at a critical point; modulus below 1 is attracting.
 

@@ -16,11 +16,13 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
+from samdyn.compute.checks import array, number
+from samdyn.compute.signature import checked
 from samdyn.theory import first_passage
-from samdyn.theory.arguments import number
-from samdyn.theory.kim_attraction import array, check_mode, effective_curvature, nonzero
+from samdyn.theory.kim_attraction import check_mode, effective_curvature, nonzero
 
 
+@checked
 def noise_variance(eigenvalues: npt.ArrayLike, rho: float, batch_size: float, mode: str = "full") -> Any:
     """Variance s2 of the noise in the descent gradient along each mode, see the table in `samdyn.theory.kim`.
 
@@ -41,6 +43,7 @@ def noise_variance(eigenvalues: npt.ArrayLike, rho: float, batch_size: float, mo
     return (np.abs(lam) / number("batch_size", batch_size, above=0) * factor)[()]
 
 
+@checked
 def diffusion_variance(
     eigenvalues: npt.ArrayLike,
     t: npt.ArrayLike,
@@ -85,6 +88,7 @@ def diffusion_variance(
     return (number("lr", lr, above=0) * s2 * time * special.exprel(-2 * kappa * time))[()]
 
 
+@checked
 def variance_gap(
     eigenvalues: npt.ArrayLike,
     t: npt.ArrayLike,
@@ -109,6 +113,7 @@ def variance_gap(
     return sgd - diffusion_variance(eigenvalues, t, rho=rho, lr=lr, batch_size=batch_size, mode=mode)
 
 
+@checked
 def variance_gap_leading(
     eigenvalues: npt.ArrayLike,
     t: npt.ArrayLike,
@@ -147,6 +152,7 @@ def variance_gap_leading(
     return (number("lr", lr, above=0) / number("batch_size", batch_size, above=0) * form)[()]
 
 
+@checked
 def corollary_gap(
     eigenvalues: npt.ArrayLike, t: npt.ArrayLike, *, rho: float, lr: float, batch_size: float = 1.0
 ) -> Any:
@@ -168,6 +174,7 @@ def corollary_gap(
     return (scale * number("rho", rho, at_least=0) * np.abs(lam) ** 3 * time**2)[()]
 
 
+@checked
 def stationary_variance(
     eigenvalues: npt.ArrayLike, *, rho: float, lr: float, batch_size: float = 1.0, mode: str = "full"
 ) -> Any:
@@ -196,6 +203,7 @@ def stationary_variance(
     return (number("lr", lr, above=0) * s2 / (2 * kappa))[()]
 
 
+@checked
 def mean_escape_time(
     eigenvalue: float, distance: float, *, rho: float, lr: float, batch_size: float = 1.0, mode: str = "full"
 ) -> Any:

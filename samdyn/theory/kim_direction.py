@@ -16,9 +16,11 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from samdyn.theory.arguments import Array, count, finite_array, number
+from samdyn.compute.checks import Array, array, integer, number
+from samdyn.compute.signature import checked
 
 
+@checked
 def mean_direction(dim: int) -> float:
     """kappa_d with E[G/|G|] ~ (kappa_d / sigma) grad f for G ~ N(grad f, sigma^2 I), |grad f| << sigma.
 
@@ -32,10 +34,11 @@ def mean_direction(dim: int) -> float:
     >>> round(mean_direction(1), 6), round(mean_direction(20), 6)
     (0.797885, 0.22083)
     """
-    dim = count("dim", dim)
+    dim = integer("dim", dim, at_least=1)
     return math.sqrt(2) / dim * math.exp(math.lgamma((dim + 1) / 2) - math.lgamma(dim / 2))
 
 
+@checked
 def effective_radius(rho: float, noise_std: float, dim: int) -> float:
     """Radius of the USAM that moves like normalised SAM with noise, in the mean, beside a critical point.
 
@@ -67,6 +70,7 @@ def effective_radius(rho: float, noise_std: float, dim: int) -> float:
     return number("rho", rho, at_least=0) * mean_direction(dim) / std
 
 
+@checked
 def effective_covariance(
     hessian: npt.ArrayLike, rho: float, noise_std: float, *, probe: str = "same"
 ) -> Array:
@@ -95,7 +99,7 @@ def effective_covariance(
     array([[2.3227, 0.    ],
            [0.    , 0.3173]])
     """
-    matrix = finite_array("hessian", hessian)
+    matrix = array("hessian", hessian)
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or not np.allclose(matrix, matrix.T):
         raise ValueError(f"hessian must be a symmetric matrix, got {hessian!r}")
     if probe not in ("same", "independent"):

@@ -15,17 +15,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from samdyn.theory.arguments import Array, count, number
-from samdyn.theory.kim_attraction import array, momentum_factor, nonzero
+from samdyn.compute.checks import Array, array, integer, number
+from samdyn.compute.signature import checked
+from samdyn.theory.kim_attraction import momentum_factor, nonzero
 from samdyn.theory.kim_diffusion import diffusion_variance
 
 EXPONENTS = ("corrected", "printed")
 
 
 def count_steps(value: int) -> int:
-    return count("n_steps", value, at_least=0)
+    return integer("n_steps", value, at_least=0)
 
 
+@checked
 def momentum_variance(
     eigenvalues: npt.ArrayLike,
     t: npt.ArrayLike,
@@ -73,6 +75,7 @@ def momentum_variance(
     return (ballistic / number("batch_size", batch_size, above=0) + slow / rest)[()]
 
 
+@checked
 def linear_covariance(
     matrix: npt.ArrayLike, noise: npt.ArrayLike, n_steps: int, start: npt.ArrayLike | None = None
 ) -> Array:
@@ -114,6 +117,7 @@ def linear_covariance(
     return result
 
 
+@checked
 def momentum_covariance(
     kappa: float,
     noise_variance: float,

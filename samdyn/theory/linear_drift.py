@@ -19,7 +19,8 @@ import numpy.typing as npt
 from numpy.polynomial import legendre
 from scipy import special, stats
 
-from samdyn.theory.arguments import Array, finite_array, number
+from samdyn.compute.checks import Array, array, number
+from samdyn.compute.signature import checked
 
 BARRIER_SHIFT = 0.582597157939011
 """-zeta(1/2) / sqrt(2 pi): a barrier watched at the ends of Gaussian steps of standard deviation s acts like
@@ -64,6 +65,7 @@ def _dawson_integral(upper: Array) -> Array:
     return inner + np.where(upper > 10.0, primitive(np.maximum(upper, 10.0)) - primitive(np.array(10.0)), 0.0)
 
 
+@checked
 def linear_two_sided(rate: float, diffusion_coefficient: float, a: npt.ArrayLike) -> Any:
     """Mean exit time from |x| < a for dX = rate X dt + sqrt(2 D) dW, started at 0.
 
@@ -94,7 +96,7 @@ def linear_two_sided(rate: float, diffusion_coefficient: float, a: npt.ArrayLike
     >>> linear_two_sided(1.0, 0.01, 1.0).round(8), linear_two_sided(-1.0, 1.0, 3.0).round(7)
     (np.float64(2.93268887), np.float64(42.5746335))
     """
-    d, size = number("diffusion_coefficient", diffusion_coefficient, above=0), finite_array("a", a, above=0)
+    d, size = number("diffusion_coefficient", diffusion_coefficient, above=0), array("a", a, above=0)
     rate = number("rate", rate)
     b = abs(rate) * size**2 / (2 * d)
     if rate == 0:
@@ -103,6 +105,7 @@ def linear_two_sided(rate: float, diffusion_coefficient: float, a: npt.ArrayLike
     return (result / abs(rate))[()]
 
 
+@checked
 def linear_one_sided(theta: float, diffusion_coefficient: float, a: npt.ArrayLike) -> Any:
     """Mean time in which dX = -theta X dt + sqrt(2 D) dW (Ornstein-Uhlenbeck) first reaches a > 0 from 0.
 
@@ -120,12 +123,13 @@ def linear_one_sided(theta: float, diffusion_coefficient: float, a: npt.ArrayLik
         number("theta", theta, above=0),
         number("diffusion_coefficient", diffusion_coefficient, above=0),
     )
-    z = theta * finite_array("a", a, above=0) ** 2 / (2 * d)
+    z = theta * array("a", a, above=0) ** 2 / (2 * d)
     with np.errstate(over="ignore"):
         one = math.sqrt(math.pi) * np.exp(z) * special.dawsn(np.sqrt(z))
     return ((one + _hypergeometric(z)) / theta)[()]
 
 
+@checked
 def linear_one_sided_asymptotic(theta: float, diffusion_coefficient: float, a: npt.ArrayLike) -> Any:
     """Far barrier: sqrt(2 pi)/(theta a') exp(a'^2/2), a' = a in stationary standard deviations. [textbook]
 
@@ -138,10 +142,11 @@ def linear_one_sided_asymptotic(theta: float, diffusion_coefficient: float, a: n
         number("theta", theta, above=0),
         number("diffusion_coefficient", diffusion_coefficient, above=0),
     )
-    scaled = finite_array("a", a, above=0) * math.sqrt(theta / d)
+    scaled = array("a", a, above=0) * math.sqrt(theta / d)
     return (math.sqrt(2 * math.pi) / (theta * scaled) * np.exp(scaled**2 / 2))[()]
 
 
+@checked
 def saddle_logarithmic(rate: float, diffusion_coefficient: float, a: npt.ArrayLike) -> Any:
     """Small noise at a saddle: T = [ln(4 B) + gamma]/(2 lam) - 1/(4 B lam), B = lam a^2/2D. [derived]
 
@@ -151,10 +156,11 @@ def saddle_logarithmic(rate: float, diffusion_coefficient: float, a: npt.ArrayLi
     np.float64(2.932767)
     """
     rate, d = number("rate", rate, above=0), number("diffusion_coefficient", diffusion_coefficient, above=0)
-    b = rate * finite_array("a", a, above=0) ** 2 / (2 * d)
+    b = rate * array("a", a, above=0) ** 2 / (2 * d)
     return ((np.log(4 * b) + np.euler_gamma) / (2 * rate) - 1 / (4 * b * rate))[()]
 
 
+@checked
 def disc(rate: float, diffusion_coefficient: float, radius: npt.ArrayLike) -> Any:
     """Mean exit time from a disc, from its centre, under isotropic linear drift rate * x in two dimensions.
 
@@ -170,7 +176,7 @@ def disc(rate: float, diffusion_coefficient: float, radius: npt.ArrayLike) -> An
     """
     d, a = (
         number("diffusion_coefficient", diffusion_coefficient, above=0),
-        finite_array("radius", radius, above=0),
+        array("radius", radius, above=0),
     )
     rate = number("rate", rate)
     if rate == 0:
@@ -185,6 +191,7 @@ def disc(rate: float, diffusion_coefficient: float, radius: npt.ArrayLike) -> An
     return (np.where(b < 1, series, closed) / (2 * abs(rate)))[()]
 
 
+@checked
 def constant_drift(drift: float, standard_deviation: float, distance: float) -> Any:
     """Law of the time at which drift t + standard_deviation W(t) first reaches `distance` > 0, for drift > 0.
 

@@ -25,7 +25,8 @@ from itertools import combinations
 import numpy as np
 import numpy.typing as npt
 
-from samdyn.theory.arguments import count, finite_array, number
+from samdyn.compute.checks import array, integer, number
+from samdyn.compute.signature import checked
 
 __all__ = [
     "normalised_penalty",
@@ -33,6 +34,7 @@ __all__ = [
 ]
 
 
+@checked
 def unnormalised_penalty(
     gradients: npt.ArrayLike, rho: float, micro_batch: int | None, *, replacement: bool = True
 ) -> float:
@@ -61,7 +63,7 @@ def unnormalised_penalty(
     trace = float(((G - mean) ** 2).sum() / len(G))
     share = 0.0
     if micro_batch is not None:
-        m = count("micro_batch", micro_batch)
+        m = integer("micro_batch", micro_batch, at_least=1)
         share = 1 / m
         if not replacement:
             _within(m, len(G))
@@ -69,6 +71,7 @@ def unnormalised_penalty(
     return rho / 2 * (float(mean @ mean) + share * trace)
 
 
+@checked
 def normalised_penalty(gradients: npt.ArrayLike, rho: float, micro_batch: int | None) -> float:
     """Penalty of SAM: rho E ||g_I|| over all micro-batches I of m different samples, by enumeration.
 
@@ -83,7 +86,7 @@ def normalised_penalty(gradients: npt.ArrayLike, rho: float, micro_batch: int | 
     G, rho = _samples(gradients), number("rho", rho, at_least=0)
     if micro_batch is None:
         return rho * float(np.linalg.norm(G.mean(axis=0)))
-    m = _within(count("micro_batch", micro_batch), len(G))
+    m = _within(integer("micro_batch", micro_batch, at_least=1), len(G))
     subsets = 1.0
     for i in range(m):
         subsets *= (len(G) - i) / (i + 1)
@@ -96,7 +99,7 @@ def normalised_penalty(gradients: npt.ArrayLike, rho: float, micro_batch: int | 
 
 
 def _samples(gradients: npt.ArrayLike) -> npt.NDArray[np.float64]:
-    G = finite_array("gradients", gradients)
+    G = array("gradients", gradients)
     if G.ndim != 2 or not len(G):
         raise ValueError(f"gradients must have shape (n, dim), got {G.shape}")
     return G

@@ -36,7 +36,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from samdyn.theory.arguments import finite_array, number
+from samdyn.compute.checks import array, number
+from samdyn.compute.signature import checked
 from samdyn.theory.expected_residual import (
     ExpectedResidual,
     nice_sampling,
@@ -71,6 +72,7 @@ __all__ = [
 ]
 
 
+@checked
 def potential(
     value: npt.ArrayLike,
     gradients: npt.ArrayLike,
@@ -116,13 +118,13 @@ def potential(
     >>> [float(potential(1.0, gradient, rho=0.1, lam=lam)) for lam in (0.0, 0.5, 1.0)]
     [2.25, 1.875, 1.5]
     """
-    f, g = finite_array("value", value), finite_array("gradients", gradients)
+    f, g = array("value", value), array("gradients", gradients)
     if g.ndim < 2 or g.shape[:-2] != f.shape or not g.shape[-2]:
         raise ValueError(
             f"gradients must have shape (..., n, dim), with value's shape {f.shape} in front, got {g.shape}"
         )
     n = g.shape[-2]
-    p = np.full(n, 1 / n) if weights is None else finite_array("weights", weights)
+    p = np.full(n, 1 / n) if weights is None else array("weights", weights)
     if p.shape != (n,) or (p < 0).any() or abs(p.sum() - 1) > 1e-9:
         raise ValueError(f"weights must be {n} numbers >= 0 with sum 1, got {weights!r}")
     rho, lam = number("rho", rho, at_least=0), number("lam", lam, at_least=0, at_most=1)

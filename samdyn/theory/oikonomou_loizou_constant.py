@@ -18,7 +18,8 @@ from typing import Any
 
 import numpy.typing as npt
 
-from samdyn.theory.arguments import count, finite_array, number
+from samdyn.compute.checks import array, integer, number
+from samdyn.compute.signature import checked
 from samdyn.theory.expected_residual import ExpectedResidual, checked_constants
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
 ]
 
 
+@checked
 def largest_radius(residual: ExpectedResidual, *, strong_convexity: float, lam: float) -> float:
     """Theorem 3.2: constant steps need rho < mu / (L (mu + 2 M k)), M = B mu + A.
 
@@ -53,6 +55,7 @@ def largest_radius(residual: ExpectedResidual, *, strong_convexity: float, lam: 
     return mu / (L * (mu + 2 * M * k))
 
 
+@checked
 def largest_learning_rate(
     residual: ExpectedResidual, *, strong_convexity: float, rho: float, lam: float
 ) -> float:
@@ -74,6 +77,7 @@ def largest_learning_rate(
     return (mu - L * rho * (mu + 2 * M * k)) / (2 * L * M * (1 + 2 * L**2 * rho**2 * k))
 
 
+@checked
 def neighbourhood(
     residual: ExpectedResidual, *, strong_convexity: float, rho: float, lr: float, lam: float
 ) -> float:
@@ -91,6 +95,7 @@ def neighbourhood(
     return L / mu * (residual.C * (lr + rho * k * q) + rho * lam**2 * q)
 
 
+@checked
 def gap_bound(
     steps: npt.ArrayLike,
     gap: float,
@@ -104,12 +109,13 @@ def gap_bound(
     """Theorem 3.2: E f(x_t) - inf f <= (1 - lr mu)^t gap + N, for steps t >= 0 of any shape."""
     floor = neighbourhood(residual, strong_convexity=strong_convexity, rho=rho, lr=lr, lam=lam)
     gap = number("gap", gap, at_least=0)
-    t = finite_array("steps", steps)
+    t = array("steps", steps)
     if (t < 0).any():
         raise ValueError(f"steps must be >= 0, got {steps!r}")
     return (1 - lr * strong_convexity) ** t * gap + floor
 
 
+@checked
 def sharper_neighbourhood(
     residual: ExpectedResidual, *, strong_convexity: float, rho: float, lr: float, lam: float
 ) -> float:
@@ -139,6 +145,7 @@ def sharper_neighbourhood(
     return L / mu * (noise + 2 * L * rho**2 * lam**2 * (1 + L * lr))
 
 
+@checked
 def gradient_bound(
     steps: int, gap: float, residual: ExpectedResidual, *, rho: float, lr: float, lam: float
 ) -> float:
@@ -153,7 +160,7 @@ def gradient_bound(
     known here] With rho = lr of order T^(-1/2) it gives E ||grad f|| < epsilon in T of order epsilon^-4.
     """
     L, _, _, k = checked_constants(residual, 1.0, lam)
-    T, gap = count("steps", steps), number("gap", gap, at_least=0)
+    T, gap = integer("steps", steps, at_least=1), number("gap", gap, at_least=0)
     B = residual.B
     largest = min(1 / (4 * L), 1 / (8 * B * L * k) if B * k else math.inf)
     rho = number("rho", rho, at_least=0, at_most=largest, because="min(1 / (4 L), 1 / (8 B L k))")

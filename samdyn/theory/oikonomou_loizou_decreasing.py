@@ -17,13 +17,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from samdyn.theory.arguments import finite_array, number
+from samdyn.compute.checks import array, number
+from samdyn.compute.signature import checked
 from samdyn.theory.expected_residual import ExpectedResidual, checked_constants
 from samdyn.theory.oikonomou_loizou_constant import largest_learning_rate, largest_radius
 
 __all__ = ["decreasing_gap_bound", "decreasing_start", "decreasing_steps"]
 
 
+@checked
 def decreasing_steps(
     steps: npt.ArrayLike, residual: ExpectedResidual, *, strong_convexity: float, lam: float
 ) -> tuple[Any, Any]:
@@ -41,7 +43,7 @@ def decreasing_steps(
     -------
     (rho, lr) : tuple of ndarray
     """
-    t = finite_array("steps", steps)
+    t = array("steps", steps)
     if (t < 0).any():
         raise ValueError(f"steps must be >= 0, got {steps!r}")
     rho_star, lr_star = _stars(residual, strong_convexity, lam)
@@ -49,6 +51,7 @@ def decreasing_steps(
     return np.minimum(rho_star, 1 / (2 * t + 1)), np.minimum(lr_star, (2 * t + 1) / ((t + 1) ** 2 * mu))
 
 
+@checked
 def decreasing_start(residual: ExpectedResidual, *, strong_convexity: float, lam: float) -> int:
     """First step t0 from which both sequences of `decreasing_steps` are on their decaying branches."""
     rho_star, lr_star = _stars(residual, strong_convexity, lam)
@@ -59,6 +62,7 @@ def decreasing_start(residual: ExpectedResidual, *, strong_convexity: float, lam
     return max(by_radius, by_rate, 0)
 
 
+@checked
 def decreasing_gap_bound(
     steps: npt.ArrayLike,
     gap: float,
@@ -75,7 +79,7 @@ def decreasing_gap_bound(
     """
     L, mu, _, k = checked_constants(residual, strong_convexity, lam)
     start = decreasing_start(residual, strong_convexity=mu, lam=lam)
-    T = finite_array("steps", steps)
+    T = array("steps", steps)
     if (start > T).any() or (T <= 0).any():
         raise ValueError(f"steps must be >= {max(start, 1)}, where both sequences decay, got {steps!r}")
     q = 1 + 2 * L**2 / (mu * (start + 1) ** 2)

@@ -19,9 +19,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from samdyn.theory.arguments import Array, finite_array, number
+from samdyn.compute.checks import Array, array, number
+from samdyn.compute.signature import checked
 
 
+@checked
 def eyring_kramers(
     minimum_hessian: npt.ArrayLike,
     saddle_hessian: npt.ArrayLike,
@@ -58,7 +60,7 @@ def eyring_kramers(
     if to not in ("far well", "separatrix"):
         raise ValueError(f"to must be 'far well' or 'separatrix', got {to!r}")
     barrier = number("barrier", barrier, at_least=0)
-    d = finite_array("diffusion_coefficient", diffusion_coefficient, above=0)
+    d = array("diffusion_coefficient", diffusion_coefficient, above=0)
     well, saddle = _spectrum("minimum_hessian", minimum_hessian), _spectrum("saddle_hessian", saddle_hessian)
     if (well <= 0).any():
         raise ValueError(f"minimum_hessian must be positive definite, got eigenvalues {well}")
@@ -73,12 +75,13 @@ def eyring_kramers(
 
 def _spectrum(name: str, value: npt.ArrayLike) -> Array:
     """Eigenvalues of a Hessian, which may be given as a number."""
-    matrix = np.atleast_2d(finite_array(name, value))
+    matrix = np.atleast_2d(array(name, value))
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or not matrix.size:
         raise ValueError(f"{name} must be a square matrix or a number, got shape {np.shape(value)}")
     return np.asarray(np.linalg.eigvalsh(matrix))
 
 
+@checked
 def double_well_expansion(diffusion_coefficient: npt.ArrayLike) -> Any:
     """Mean time -1 -> +1 in f = (x^2 - 1)^2 / 4: sqrt(2) pi exp(0.25 / D) (1 + 1.5 D). [derived, checked]
 
@@ -87,10 +90,11 @@ def double_well_expansion(diffusion_coefficient: npt.ArrayLike) -> Any:
     >>> double_well_expansion(0.02).round(-3)
     np.float64(1228000.0)
     """
-    d = finite_array("diffusion_coefficient", diffusion_coefficient, above=0)
+    d = array("diffusion_coefficient", diffusion_coefficient, above=0)
     return (math.sqrt(2) * math.pi * np.exp(0.25 / d) * (1 + 1.5 * d))[()]
 
 
+@checked
 def sam_double_well_expansion(rho: float, diffusion_coefficient: npt.ArrayLike, *, to: str = "trap") -> Any:
     """Mean time -1 -> 0 (to="trap") or, twice that, -1 -> +1 ("far well") of SAM in the double well.
 
@@ -108,7 +112,7 @@ def sam_double_well_expansion(rho: float, diffusion_coefficient: npt.ArrayLike, 
     if to not in ("trap", "far well"):
         raise ValueError(f"to must be 'trap' or 'far well', got {to!r}")
     d, rho = (
-        finite_array("diffusion_coefficient", diffusion_coefficient, above=0),
+        array("diffusion_coefficient", diffusion_coefficient, above=0),
         number("rho", rho, above=0, below=1),
     )
     outer, inner = rho * (1 + rho) * (2 + rho), rho * (1 - rho) * (2 - rho)
@@ -118,6 +122,7 @@ def sam_double_well_expansion(rho: float, diffusion_coefficient: npt.ArrayLike, 
     return (trap if to == "trap" else 2 * trap)[()]
 
 
+@checked
 def usam_double_well_potential(x: npt.ArrayLike, rho: float) -> Any:
     """V with V' = f'(x + rho f'(x)) and V(1) = 0, for f = (x^2 - 1)^2 / 4. [derived, checked]
 
@@ -132,12 +137,13 @@ def usam_double_well_potential(x: npt.ArrayLike, rho: float) -> Any:
     >>> usam_double_well_potential([0.0, -2.0], 0.2).round(6), round(usam_double_well_barrier(0.2), 12)
     (array([0.2452, 7.8804]), 0.2452)
     """
-    s, rho = finite_array("x", x) ** 2, number("rho", rho, at_least=0)
+    s, rho = array("x", x) ** 2, number("rho", rho, at_least=0)
     value = (s - 1) ** 2 / 4 + rho * s * (s - 1) ** 2 / 2 + rho**2 * s**2 * (3 * s**2 / 8 - s + 0.75)
     value = value + rho**3 * s**2 * (s**3 / 10 - 3 * s**2 / 8 + s / 2 - 0.25)
     return (value - rho**2 / 8 + rho**3 / 40)[()]
 
 
+@checked
 def usam_double_well_barrier(rho: float) -> float:
     """V(0) - V(1) = 1/4 - rho^2/8 + rho^3/40. [derived, checked]
 
@@ -150,6 +156,7 @@ def usam_double_well_barrier(rho: float) -> float:
     return 0.25 - rho**2 / 8 + rho**3 / 40
 
 
+@checked
 def sam_double_well_potential(x: npt.ArrayLike, rho: float) -> Any:
     """V with V' = f'(x + rho sign f'(x)) and V(1) = 0, f = (x^2 - 1)^2 / 4, 0 <= rho < 1. [derived, checked]
 
@@ -163,7 +170,7 @@ def sam_double_well_potential(x: npt.ArrayLike, rho: float) -> Any:
     >>> sam_double_well_potential([0.2, 0.0, 1.0], 0.2).round(12)
     array([0.2176, 0.198 , 0.    ])
     """
-    rho, size = number("rho", rho, at_least=0, below=1), np.abs(finite_array("x", x))
+    rho, size = number("rho", rho, at_least=0, below=1), np.abs(array("x", x))
     sign = np.where(size > 1, 1.0, -1.0)
 
     def f(y: Array) -> Array:
@@ -179,6 +186,7 @@ class SamBarriers(NamedTuple):
     trap_depth: float
 
 
+@checked
 def sam_double_well_barrier(rho: float) -> SamBarriers:
     """Barrier 1/4 - (rho (2 - rho))^2/4 from the wells; trap (2 rho^2 - rho^4)/4 deep. [derived, checked]
 

@@ -31,7 +31,8 @@ from __future__ import annotations
 
 import math
 
-from samdyn.theory.arguments import count, number
+from samdyn.compute.checks import integer, number
+from samdyn.compute.signature import checked
 from samdyn.theory.si_yun_table import EXCESS, TABLE, Row
 
 __all__ = [
@@ -52,6 +53,7 @@ __all__ = [
 ]
 
 
+@checked
 def strongly_convex_gap(
     steps: int, gap: float, *, smoothness: float, strong_convexity: float, rho: float, lr: float
 ) -> float:
@@ -88,12 +90,13 @@ def strongly_convex_gap(
     >>> round(si_yun.strongly_convex_gap(1600, 0.6, rho=0.1, lr=lr, **curvatures), 8)
     4.267e-05
     """
-    steps, gap = count("steps", steps, at_least=0), number("gap", gap, at_least=0)
+    steps, gap = integer("steps", steps, at_least=0), number("gap", gap, at_least=0)
     beta, mu, rho = _curvatures(smoothness, strong_convexity, rho)
     lr = number("lr", lr, above=0, at_most=0.5 / beta, because="1 / (2 smoothness)")
     return max((1 - 1.5 * lr * mu) ** steps * gap, beta**4 * lr**2 * rho**2 / mu)
 
 
+@checked
 def strongly_convex_learning_rate(
     steps: int, gap: float, *, smoothness: float, strong_convexity: float, rho: float
 ) -> float:
@@ -111,7 +114,7 @@ def strongly_convex_learning_rate(
     >>> [round(rate, 5) for rate in rates]
     [0.28255, 0.09374, 0.02921, 0.00875]
     """
-    steps, gap = count("steps", steps), number("gap", gap, above=0)
+    steps, gap = integer("steps", steps, at_least=1), number("gap", gap, above=0)
     beta, mu, rho = _curvatures(smoothness, strong_convexity, rho)
     if rho == 0:
         return 0.5 / beta
@@ -119,6 +122,7 @@ def strongly_convex_learning_rate(
     return min(2 / (3 * mu * steps) * max(1.0, logarithm), 0.5 / beta)
 
 
+@checked
 def strongly_convex_gap_lower(steps: int, *, smoothness: float, strong_convexity: float, rho: float) -> float:
     """Lower bound on the smallest f(x_t) - f*, t <= T, on some strongly convex quadratic for every lr.
 
@@ -127,12 +131,13 @@ def strongly_convex_gap_lower(steps: int, *, smoothness: float, strong_convexity
     (mu T) where lr >= 2 / beta, the same from its two-cycle where lr >= 1 / (mu T), and mu x^2 / 2 from far
     out where lr is smaller.
     """
-    steps = count("steps", steps, at_least=2)
+    steps = integer("steps", steps, at_least=2)
     beta, mu, rho = _curvatures(smoothness, strong_convexity, rho)
     number("strong_convexity", mu, above=0, at_most=beta / 2, because="smoothness / 2")
     return beta**3 * rho**2 / (8 * mu**2 * steps**2)
 
 
+@checked
 def convex_gradient(
     steps: int, gap: float, *, smoothness: float, rho: float, lr: float | None = None
 ) -> float:
@@ -142,7 +147,7 @@ def convex_gradient(
     the best one, `convex_learning_rate`. It goes to zero with T: full-gradient SAM has no floor on
     convex losses. [derived]
     """
-    steps, gap = count("steps", steps), number("gap", gap, at_least=0)
+    steps, gap = integer("steps", steps, at_least=1), number("gap", gap, at_least=0)
     beta, rho = number("smoothness", smoothness, above=0), number("rho", rho, at_least=0)
     if lr is None:
         lr = convex_learning_rate(steps, gap, smoothness=beta, rho=rho)
@@ -150,25 +155,28 @@ def convex_gradient(
     return 4 / 3 * (gap / (lr * steps) + beta**3 * lr * rho**2 / 2)
 
 
+@checked
 def convex_learning_rate(steps: int, gap: float, *, smoothness: float, rho: float) -> float:
     """Learning rate for T steps on a convex loss: min{sqrt(2 gap / (beta^3 rho^2 T)), 1 / (2 beta)}."""
-    steps, gap = count("steps", steps), number("gap", gap, above=0)
+    steps, gap = integer("steps", steps, at_least=1), number("gap", gap, above=0)
     beta, rho = number("smoothness", smoothness, above=0), number("rho", rho, at_least=0)
     return min(math.sqrt(2 * gap / (beta**3 * steps)) / rho, 0.5 / beta) if rho else 0.5 / beta
 
 
+@checked
 def convex_best(steps: int, gap: float, *, smoothness: float, rho: float, lr: float) -> float:
     """Upper bound on the smallest ||grad f(x_t)||^2 over t < T for a convex loss.
 
     Returns max{4 gap / (3 lr T), beta^4 lr^2 rho^2}, for lr <= 1 / (2 beta): T^(-2/3) with lr of order
     (gap / (T beta^4 rho^2))^(1/3). [derived; not in the paper as far as remembered]
     """
-    steps, gap = count("steps", steps), number("gap", gap, at_least=0)
+    steps, gap = integer("steps", steps, at_least=1), number("gap", gap, at_least=0)
     beta, rho = number("smoothness", smoothness, above=0), number("rho", rho, at_least=0)
     lr = number("lr", lr, above=0, at_most=0.5 / beta, because="1 / (2 smoothness)")
     return max(4 * gap / (3 * lr * steps), beta**4 * lr**2 * rho**2)
 
 
+@checked
 def nonconvex_gradient(steps: int, gap: float, *, smoothness: float, rho: float, lr: float) -> float:
     """Upper bound on the mean of ||grad f(x_t)||^2 over t < T for any smooth loss.
 
@@ -177,6 +185,7 @@ def nonconvex_gradient(steps: int, gap: float, *, smoothness: float, rho: float,
     return stochastic_gradient(steps, gap, smoothness=smoothness, rho=rho, lr=lr, noise_std=0.0, probe="full")
 
 
+@checked
 def nonconvex_gradient_lower(*, smoothness: float, rho: float) -> float:
     """Squared gradient at which SAM comes to rest on the sine trap, 27 beta^2 rho^2 / (100 pi^2).
 
@@ -187,6 +196,7 @@ def nonconvex_gradient_lower(*, smoothness: float, rho: float) -> float:
     return 27 * (beta * rho / (10 * math.pi)) ** 2
 
 
+@checked
 def stochastic_gradient(
     steps: int, gap: float, *, smoothness: float, rho: float, lr: float, noise_std: float, probe: str
 ) -> float:
@@ -209,11 +219,12 @@ def stochastic_gradient(
         2 gap / (lr T) + beta^2 rho^2 + beta lr s^2, s = sigma + beta rho for "same" and sigma otherwise.
         [derived]
     """
-    steps, gap = count("steps", steps), number("gap", gap, at_least=0)
+    steps, gap = integer("steps", steps, at_least=1), number("gap", gap, at_least=0)
     lr, floor = _sampled(smoothness, rho, lr, noise_std, probe)
     return 2 * gap / (lr * steps) + floor
 
 
+@checked
 def stochastic_gap(
     steps: int,
     gap: float,
@@ -230,12 +241,13 @@ def stochastic_gap(
     Returns (1 - lr mu)^T gap + (beta^2 rho^2 + beta lr s^2) / (2 mu), for lr <= 1 / beta, s as in
     `stochastic_gradient`. [derived]
     """
-    steps, gap = count("steps", steps, at_least=0), number("gap", gap, at_least=0)
+    steps, gap = integer("steps", steps, at_least=0), number("gap", gap, at_least=0)
     _, mu, _ = _curvatures(smoothness, strong_convexity, rho)
     lr, floor = _sampled(smoothness, rho, lr, noise_std, probe)
     return (1 - lr * mu) ** steps * gap + floor / (2 * mu)
 
 
+@checked
 def stochastic_learning_rate(
     steps: int, gap: float, *, smoothness: float, strong_convexity: float, rho: float, noise_std: float
 ) -> float:
@@ -244,7 +256,7 @@ def stochastic_learning_rate(
     Returns min{max(1, log(mu^2 gap T / (beta max(0, sigma^2 - beta^2 rho^2)))) / (mu T), 1 / (2 beta)}, and
     1 / (2 beta) where sigma <= beta rho. [memory]
     """
-    steps, gap = count("steps", steps), number("gap", gap, above=0)
+    steps, gap = integer("steps", steps, at_least=1), number("gap", gap, above=0)
     beta, mu, rho = _curvatures(smoothness, strong_convexity, rho)
     excess = number("noise_std", noise_std, at_least=0) ** 2 - (beta * rho) ** 2
     if excess <= 0:

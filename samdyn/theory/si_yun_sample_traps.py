@@ -19,7 +19,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from samdyn.theory.arguments import Array, number
+from samdyn.compute.checks import Array, number
+from samdyn.compute.signature import checked
 
 __all__ = ["Trap", "convex_trap", "strongly_convex_trap"]
 
@@ -61,6 +62,7 @@ class Trap:
         return self.slope(x) + np.asarray(sign) * self.split(x)
 
 
+@checked
 def strongly_convex_trap(*, smoothness: float, rho: float) -> Trap:
     """A strongly convex loss where same-batch SAM stays at x = rho, with f - f* = beta rho^2 / 10.
 
@@ -92,6 +94,7 @@ def strongly_convex_trap(*, smoothness: float, rho: float) -> Trap:
     return Trap(slope, split, window, rho, mu, 1 / mu, (mu * rho) ** 2, 0.4 * beta * rho)
 
 
+@checked
 def convex_trap(
     *, smoothness: float, rho: float, place: float | None = None, angle: float = math.pi / 3
 ) -> Trap:

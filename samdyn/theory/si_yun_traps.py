@@ -28,7 +28,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy import optimize
 
-from samdyn.theory.arguments import number
+from samdyn.compute.checks import number
+from samdyn.compute.signature import checked
 from samdyn.theory.si_yun_sample_traps import Trap, convex_trap, strongly_convex_trap
 
 __all__ = [
@@ -52,6 +53,7 @@ class SineAttractors(NamedTuple):
     share_of_maxima: float
 
 
+@checked
 def sine_attractors(phase_shift: float, *, smoothness: float, rho: float, lr: float) -> SineAttractors:
     """Attractors of full-gradient SAM on f(x) = (beta / w^2) sin(w x), with w = phase_shift / rho.
 
@@ -96,6 +98,7 @@ def sine_attractors(phase_shift: float, *, smoothness: float, rho: float, lr: fl
     return SineAttractors((one, other), squared, 1 - lr * beta, 0.0)
 
 
+@checked
 def centre_equilibrium(
     distribution: Callable[[float], float], mean: float, rho: float, *, bracket: tuple[float, float]
 ) -> float:
@@ -154,6 +157,7 @@ class TwoCentreFloor(NamedTuple):
     variance: float
 
 
+@checked
 def two_centre_floor(
     p: float, a: float, *, smoothness: float, rho: float, lr: float, probe: str
 ) -> TwoCentreFloor:

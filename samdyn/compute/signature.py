@@ -1,0 +1,131 @@
+"""The checks of `samdyn.compute.checks` applied to a whole signature, by its annotations.
+
+    @checked
+    def mean_square(system: Map, x: npt.ArrayLike, n_steps: int = 100, progress: bool = False) -> float: ...
+
+refuses a text for `n_steps` and the text "False" for `progress` before the body runs, by name, and hands the
+body an int and a bool. What the annotation cannot say (bounds, shapes, which words) stays in the body.
+
+Annotations are read as text, so that a module may import its types for the type checker alone:
+
+=====================  ==================================================================================
+annotation             what comes
+=====================  ==================================================================================
+``float``              `checks.number`, where infinities pass: the body knows whether one is meant
+``int``                `checks.integer`, where 2.5 and nan pass: the body says which bounds it wants
+``int``, named `seed`  `checks.seed`
+``bool``               `checks.flag`
+``str``                `checks.text`
+``npt.ArrayLike``      `checks.array`, where nan and infinities pass
+``Callable[...]``      `checks.function`
+``... | None``         None passes as it is
+=====================  ==================================================================================
+
+Any other annotation, and a union of several kinds, is left to the body.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar
+
+from samdyn.compute import checks
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _number(name: str, value: Any) -> float:
+    return checks.number(name, value, finite=False)
+
+
+def _integer(name: str, value: Any) -> Any:
+    """An int; a real number that is none is left to the body, which knows the bounds of its message."""
+    try:
+        return checks.integer(name, value)
+    except ValueError:
+        return value
+
+
+def _array(name: str, value: Any) -> Any:
+    return checks.array(name, value, finite=False)
+
+
+_BY_ANNOTATION: dict[str, Callable[[str, Any], Any]] = {
+    "float": _number,
+    "int": _integer,
+    "bool": checks.flag,
+    "str": checks.text,
+    "npt.ArrayLike": _array,
+}
+
+
+def check_of(name: str, annotation: str) -> tuple[Callable[[str, Any], Any] | None, bool]:
+    """The check that an annotation asks for, if any, and whether None passes.
+
+    Examples
+    --------
+    >>> check_of("t", "float | None")[1], check_of("x", "System")
+    (True, (None, False))
+    """
+    kinds = [kind.strip() for kind in annotation.split(" | ")]
+    optional = "None" in kinds
+    kinds = [kind for kind in kinds if kind != "None"]
+    if len(kinds) != 1:
+        return None, optional
+    if kinds[0].startswith("Callable["):
+        return checks.function, optional
+    if name == "seed" and kinds[0] == "int":
+        return checks.seed, optional
+    return _BY_ANNOTATION.get(kinds[0]), optional
+
+
+def checked(function: Callable[P, R]) -> Callable[P, R]:
+    """`function` with each argument checked and converted by its annotation, before the body runs.
+
+    Parameters
+    ----------
+    function : callable
+        Its annotations are texts, as with ``from __future__ import annotations``.
+
+    Returns
+    -------
+    callable
+        With the same name, documentation and signature.
+
+    Raises
+    ------
+    TypeError, ValueError
+        From the checks, and from Python where the call does not fit the signature.
+
+    Examples
+    --------
+    >>> @checked
+    ... def half(lr: "float") -> "float":
+    ...     return lr / 2
+    >>> half("0.1")
+    Traceback (most recent call last):
+        ...
+    TypeError: lr must be a number, got '0.1' of type str
+    """
+    signature = inspect.signature(function)
+    wanted = {
+        name: check_of(name, str(parameter.annotation))
+        for name, parameter in signature.parameters.items()
+        if parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+    }
+    wanted = {name: (check, optional) for name, (check, optional) in wanted.items() if check is not None}
+
+    @functools.wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        bound = signature.bind(*args, **kwargs)
+        for name, value in bound.arguments.items():
+            if name in wanted:
+                check, optional = wanted[name]
+                if check is not None and not (optional and value is None):
+                    bound.arguments[name] = check(name, value)
+        return function(*bound.args, **bound.kwargs)
+
+    return call
