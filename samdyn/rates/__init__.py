@@ -1,9 +1,10 @@
 """How fast, how far down, and how stable under sampling: convergence experiments and second moments."""
 
+from samdyn.rates.critical_rates import CriticalRate, critical_learning_rate
 from samdyn.rates.curves import Convergence, LimitSet
 from samdyn.rates.experiment import convergence
 from samdyn.rates.fits import Estimate
-from samdyn.rates.mean_square import MeanSquareStability, critical_learning_rate, mean_square_stability
+from samdyn.rates.mean_square import MeanSquareStability, mean_square_stability
 from samdyn.rates.sampling_lyapunov import LyapunovEstimate, sampling_lyapunov_exponent
 from samdyn.rates.stationary import StationaryLaw, stationary_law
 from samdyn.rates.step_sizes import (
@@ -16,6 +17,7 @@ from samdyn.rates.step_sizes import (
 
 __all__ = [
     "Convergence",
+    "CriticalRate",
     "DecreasingRadius",
     "DecreasingRate",
     "Estimate",

@@ -9,15 +9,21 @@ that grows with the gradient: rho for USAM, -rho for extragradient, rho (1 - lam
 SAM. With micro-batches F_S is the mean of those of the parts. On quadratic components this is exact
 everywhere if the rule is linear in the gradient.
 
-What second moments need is E F, E[F X F^T], E[F^T X F] and Cov(F x - p). Three forms give them, and where
+What second moments need is E F, E[F X F^T], E[F^T X F] and Cov(F x - p). These forms give them, and where
 no batch moves anything:
 
 - `ListedForces`: one matrix for each batch, m of them: m d^3 operations;
-- `PairedForces`: probe "independent", one batch inside the other: m d^3 instead of m^2 d^3;
-- `SquareForces`: one sample of squares of linear forms with a ridge, F = c I + e a a^T: n d^2 + d^3.
+- `SquareForces`: one sample of squares of linear forms with a ridge, F = c I + e a a^T: n d^2 + d^3;
+- `BatchMeans`: means of a batch of single forces, from those of a sample: as one sample;
+- `FixedAscent`: probe "full", one fixed matrix after the force of a batch: as the batch;
+- `PairedForces`: probe "independent", one batch inside the other: twice a batch;
+- `CurvedForces`: a batch that perturbs itself, H_S + r H_S^2, from moments of samples up to the fourth order:
+  n d^3 + d^5.
 
-The latter two are in `samdyn.rates.structured_forces`.
-The law of S is enumerated where there are few batches and sampled otherwise, which the result says.
+All but the first are in `samdyn.rates.structured_forces` and `samdyn.rates.curved_forces`. They are exact for
+every batch size and number of samples. What is left to lists of batches (micro-batches of several samples) is
+enumerated where there are few batches and sampled otherwise, which the result says, with the error of the
+sample: see `sampling_error`.
 
 References
 ----------
@@ -27,6 +33,7 @@ Oikonomou & Loizou (ICLR 2025) for Unified SAM. The moments: derived, checked nu
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -36,6 +43,8 @@ from samdyn.compute.checks import Array
 
 PIECE = 1 << 22
 """Numbers of listed matrices that are multiplied at a time."""
+GROUPS = 16
+"""Parts of a sample of batches, from whose scatter its error comes."""
 FLAT = 1e-12
 """Directions that every batch moves less than this share of the largest force do not move."""
 
@@ -50,7 +59,7 @@ class Forces(ABC):
     mean_pull : ndarray, shape (dim,)
         E p.
     exact : bool
-        Whether all batches were enumerated.
+        Whether the moments are those of all batches.
     symmetric : bool
         Whether every F is symmetric.
     """
@@ -82,6 +91,10 @@ class Forces(ABC):
     @abstractmethod
     def moving(self) -> Array:
         """Orthonormal basis (dim, k) of the directions in which some batch moves something."""
+
+    def groups(self, count: int) -> list[Forces]:
+        """Disjoint parts of a sample of batches, for the error of what is computed from it."""
+        return [self]
 
 
 @dataclass(frozen=True)
@@ -157,6 +170,14 @@ class ListedForces(Forces):
             root = np.asarray(np.linalg.qr(np.concatenate([root, stacked]), mode="r"))
         return row_space(root)
 
+    def groups(self, count: int) -> list[Forces]:
+        """Disjoint parts of a sample of batches, each with its share of the probability."""
+        parts: list[Forces] = []
+        for one in np.array_split(np.arange(len(self.probability)), count):
+            share = self.probability[one]
+            parts.append(ListedForces(share / share.sum(), self.forces[one], self.pulls[one], False))
+        return parts
+
 
 @dataclass(frozen=True)
 class ProjectedForces(Forces):
@@ -200,6 +221,26 @@ class ProjectedForces(Forces):
     def moving(self) -> Array:
         """That of the whole, seen in the subspace."""
         return row_space(self.whole.moving().T @ self.basis)
+
+    def groups(self, count: int) -> list[Forces]:
+        """Those of the whole, seen in the subspace."""
+        return [ProjectedForces(part, self.basis) for part in self.whole.groups(count)]
+
+
+def sampling_error(function: Callable[[Forces], float], forces: Forces) -> float:
+    """Standard error of a number that is computed from the moments of sampled batches; 0 if all are known.
+
+    Notes
+    -----
+    The number is computed again from each of `GROUPS` disjoint parts of the sample. Their scatter gives the
+    spread of the whole sample's, and their mean the bias: it is in proportion to one over the number of
+    batches, and so GROUPS - 1 times smaller in the whole sample than the mean of the parts is off from it.
+    """
+    if forces.exact:
+        return 0.0
+    values = np.array([function(part) for part in forces.groups(GROUPS)])
+    bias = (values.mean() - function(forces)) / (GROUPS - 1)
+    return float(np.hypot(values.std(ddof=1) / GROUPS**0.5, bias))
 
 
 def covariance(values: Array, probability: Array) -> Array:

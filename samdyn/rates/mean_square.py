@@ -20,17 +20,16 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import brentq
 
 from samdyn.compute.checks import Array
-from samdyn.rates.forces import Forces, moving_forces
-from samdyn.rates.moments import Moments
+from samdyn.compute.cost import announce, seconds_of
+from samdyn.rates.forces import Forces, moving_forces, sampling_error
+from samdyn.rates.moments import SMALL, Moments
 from samdyn.rates.random_steps import forces_near, ingredients
 from samdyn.systems.map import Map
 
-CRITERIA = ("mean square", "one step", "mean")
-SMALLER = 8
-"""Powers of ten by which the search for a stable learning rate goes down before it is given up."""
+APPLICATIONS = 150
+"""How often the moments are applied for a spectral radius, about, for the estimate of cost."""
 
 
 @dataclass(frozen=True)
@@ -46,22 +45,35 @@ class MeanSquareStability:
     mean_radius : float
         Spectral radius of E J: the factor of the mean.
     exact : bool
-        Whether all batches were enumerated; otherwise they were sampled.
+        Whether the moments are those of all batches; otherwise batches were sampled.
+    standard_error : float
+        Of the spectral radius, from the sample of batches; 0 if exact.
     """
 
     spectral_radius: float
     one_step: float
     mean_radius: float
     exact: bool
+    standard_error: float = 0.0
 
     @property
     def stable(self) -> bool:
-        """Whether second moments die out (without the bounded kick of a normalised rule)."""
+        """Whether second moments die out (without the bounded kick of a normalised rule).
+
+        Where batches were sampled it is the estimate that decides, and `decided` says whether its error
+        leaves room for the opposite.
+        """
         return self.spectral_radius < 1
 
+    @property
+    def decided(self) -> bool:
+        """Whether the radius is further from 1 than three standard errors."""
+        return self.exact or abs(self.spectral_radius - 1) > 3 * self.standard_error
+
     def __repr__(self) -> str:
-        law = "all batches" if self.exact else "sampled batches"
+        law = "all batches" if self.exact else f"sampled batches, radius ± {self.standard_error:.1g}"
         verdict = "stable" if self.stable else "unstable"
+        verdict = verdict if self.decided else "undecided"
         return (
             f"MeanSquareStability({verdict} in mean square: spectral radius {self.spectral_radius:.6g}, "
             f"one step {self.one_step:.6g}, mean {self.mean_radius:.6g}; {law})"
@@ -85,8 +97,14 @@ def mean_square_stability(system: Map, x: npt.ArrayLike | None = None) -> MeanSq
     Notes
     -----
     For a normalised rule this is the stability of its part that grows with the gradient, lam = 0, which
-    decides whether second moments stay bounded; see `samdyn.rates.mean_square`. Cost of an application of K:
-    see `samdyn.rates.forces`.
+    decides whether second moments stay bounded; see `samdyn.rates.mean_square`. Moments over all batches are
+    in closed form wherever `samdyn.rates.random_steps.forces_near` has one; where batches are sampled, the
+    result says so and has the error of the sample. Cost of an application of K: see `samdyn.rates.forces`.
+
+    Warns
+    -----
+    CostWarning
+        Before work of more than ten seconds.
 
     Examples
     --------
@@ -97,73 +115,31 @@ def mean_square_stability(system: Map, x: npt.ArrayLike | None = None) -> MeanSq
     0.9608
     """
     ingredients(system)
-    return _stability(moving_forces(forces_near(system, x)), system.coefficients()["lr"], system.momentum)
-
-
-def _stability(forces: Forces, lr: float, momentum: float) -> MeanSquareStability:
-    moments = Moments(forces, lr, momentum)
-    return MeanSquareStability(moments.spectral_radius, moments.one_step(), moments.mean_radius, forces.exact)
-
-
-def critical_learning_rate(
-    system: Map, x: npt.ArrayLike | None = None, *, criterion: str = "mean square"
-) -> float:
-    """The learning rate at which an interpolating minimum loses stability.
-
-    Parameters
-    ----------
-    system : Map
-        A map with `Minibatch` noise; its lr does not matter.
-    x : array_like, shape (dim,), optional
-        The point; the minimiser by default.
-    criterion : {"mean square", "one step", "mean"}
-        Which factor reaches 1: the spectral radius of K, the largest eigenvalue of E[J^T J], or the radius of
-        E J.
-
-    Returns
-    -------
-    float
-        The first crossing from small learning rates, to a relative 1e-10; inf if there is none.
-
-    Examples
-    --------
-    >>> import samdyn as sd
-    >>> loss = sd.FiniteSum(lambda w, s: s @ w**2 / 2, [[4.0, 0.0], [0.0, 2.0]], dim=2)
-    >>> single = sd.Map(loss, sd.USAM(0.1), lr=0.1, noise=sd.Minibatch(batch_size=1))
-    >>> round(sd.critical_learning_rate(single), 8)
-    0.35714286
-    """
-    if criterion not in CRITERIA:
-        raise ValueError(f"criterion must be one of {', '.join(map(repr, CRITERIA))}, got {criterion!r}")
-    ingredients(system)
     forces = moving_forces(forces_near(system, x))
-    size = len(forces.mean)
-    if not size:
-        return float("inf")
+    lr, momentum = system.coefficients()["lr"], system.momentum
+    announce_moments("mean_square_stability", forces, momentum)
+    moments = Moments(forces, lr, momentum)
+    return MeanSquareStability(
+        moments.spectral_radius,
+        moments.one_step(),
+        moments.mean_radius,
+        forces.exact,
+        sampling_error(lambda part: Moments(part, lr, momentum).spectral_radius, forces),
+    )
 
-    def excess(lr: float) -> float:
-        moments = Moments(forces, lr, system.momentum)
-        value = {
-            "mean square": lambda: moments.spectral_radius,
-            "one step": moments.one_step,
-            "mean": lambda: moments.mean_radius,
-        }[criterion]()
-        return float(value - 1)
 
-    low = 1e-3 / float(np.linalg.eigvalsh(forces.adjoint(np.eye(size)))[-1]) ** 0.5
-    for _ in range(SMALLER):  # a sample that is drawn rarely and weighted much asks for smaller ones
-        if excess(low) < 0:
-            break
-        low /= 10
-    else:
-        return 0.0
-    high = low
-    for _ in range(200):
-        high = low * 1.25
-        if excess(high) >= 0:
-            return float(brentq(excess, low, high, xtol=1e-300, rtol=1e-11))
-        low = high
-    return float("inf")
+def announce_moments(verb: str, forces: Forces, momentum: float) -> None:
+    """Say what a spectral radius or a stationary covariance will cost, if that is long."""
+    dim = len(forces.mean)
+    if dim <= SMALL:
+        return
+    once = seconds_of(lambda: forces.second(np.eye(dim)), repeats=2)  # the first one builds what is kept
+    announce(
+        verb,
+        once * APPLICATIONS * (2 if momentum else 1) * (1 if forces.exact else 2),
+        "fewer dimensions, or batch_size=1 with probe='same', are cheaper",
+        stacklevel=4,
+    )
 
 
 def moment_identity(hessians: npt.ArrayLike, lr: float, rho: float) -> tuple[Array, Array]:

@@ -65,6 +65,7 @@ class Moments:
     def __init__(self, forces: Forces, lr: float, momentum: float = 0.0) -> None:
         self.forces, self.lr, self.momentum = forces, lr, momentum
         self.dim = len(forces.mean)
+        self._sums: npt.NDArray[np.inexact]
 
     @property
     def state_dim(self) -> int:
@@ -142,13 +143,20 @@ class Moments:
             values, vectors = np.linalg.eig(force)
             inverse = np.linalg.inv(vectors)
         h, k = values[:, None], values.conj()[None, :]
+        self._sums = h + k
         below = m * lr * (h - k) ** 2 + (1 - m) ** 2 * ((1 + m) * (h + k) - lr * h * k)
         return vectors, inverse, lr * (1 - m**2) / below
 
-    def _settle(self, y: Array) -> Array:
+    def settle(self, y: Array) -> Array:
         """The stationary covariance of x for a source Y, if every batch had the mean force."""
         vectors, inverse, gain = self._modes
         turned = gain * (inverse @ y @ inverse.conj().T)
+        return np.ascontiguousarray((vectors @ turned @ vectors.conj().T).real)
+
+    def settle_slowly(self, y: Array) -> Array:
+        """The solution X of (E F) X + X (E F)^T = Y, which is `settle` over lr as lr goes to 0."""
+        vectors, inverse, _ = self._modes
+        turned = (inverse @ y @ inverse.conj().T) / self._sums
         return np.ascontiguousarray((vectors @ turned @ vectors.conj().T).real)
 
     def stationary(self, y: Array, tolerance: float = TOLERANCE) -> Array | None:
@@ -166,10 +174,10 @@ class Moments:
         shape = y.shape
         operator = LinearOperator(
             (y.size, y.size),
-            matvec=lambda v: v - self._settle(self.spread(v.reshape(shape))).ravel(),
+            matvec=lambda v: v - self.settle(self.spread(v.reshape(shape))).ravel(),
             dtype=np.float64,
         )
-        right = self._settle(y).ravel()
+        right = self.settle(y).ravel()
         size = float(np.linalg.norm(right))
         if size == 0:
             return np.zeros(shape)
@@ -226,7 +234,7 @@ class Moments:
             return ((force @ x + x @ force - lr * self.second(x)) / scale).ravel()
 
         def settle(v: Array) -> Array:
-            return self._settle(v.reshape(dim, dim)).ravel() * (scale / lr)
+            return self.settle(v.reshape(dim, dim)).ravel() * (scale / lr)
 
         shape, kind = (dim**2, dim**2), np.dtype(np.float64)
         # the slowest direction, and some of all others, inside the cone

@@ -18,8 +18,9 @@ import torch
 from samdyn.compute import checks
 from samdyn.compute.checks import Array
 from samdyn.landscapes.finite_sum import FiniteSum
+from samdyn.rates.curved_forces import TENSOR, CurvedForces
 from samdyn.rates.forces import Forces, ListedForces
-from samdyn.rates.structured_forces import PairedForces, SquareForces
+from samdyn.rates.structured_forces import BatchMeans, FixedAscent, PairedForces, SquareForces
 from samdyn.rules.extragradient import PastExtragradient
 from samdyn.rules.rule import Rule
 from samdyn.systems.map import Map
@@ -28,6 +29,8 @@ from samdyn.systems.sampling import LIMIT, Batches, Index
 
 PAIRS = 1 << 16
 """Largest number of pairs of batches that are listed for probe "independent"."""
+FEW = 64
+"""Up to this many batches their list is the quickest form."""
 LISTED = 1 << 25
 """Largest number of numbers in listed forces: with more, batches are sampled."""
 
@@ -74,7 +77,7 @@ def moment_radius(rule: Rule) -> float:
 
 
 def forces_near(system: Map, x: npt.ArrayLike | None = None, *, limit: int = LIMIT) -> Forces:
-    """The random forces of a sampled optimiser near a point.
+    """The random forces of a sampled optimiser near a point, in the form with the cheapest moments.
 
     Parameters
     ----------
@@ -83,21 +86,87 @@ def forces_near(system: Map, x: npt.ArrayLike | None = None, *, limit: int = LIM
     x : array_like, shape (dim,), optional
         The point; the minimiser by default. Forces are in terms of x itself, not of x - x*.
     limit : int
-        Largest number of batches that is enumerated.
+        Largest number of batches that is listed where no closed form holds.
+
+    Notes
+    -----
+    Moments over all batches follow from those over single samples, or pairs of them, for every batch size,
+    sampling and number of samples. Lists of batches are used where these are few (`FEW`), for micro-batches
+    of more than one sample, and where a batch perturbs itself (r > 0) in more dimensions than
+    `samdyn.rates.curved_forces` has room for; a list longer than `limit` is a sample of batches.
     """
     loss, noise, rule = ingredients(system)
     radius = moment_radius(rule)
+    _check_point(loss, x)
+    sampler = noise.sampler(loss)
+    probe = "full" if radius == 0 else noise.probe
+    micro = noise.micro_batch or noise.batch_size
+    alone = probe == "same" and micro == 1  # every sample makes its own perturbation
+    if loss.squares is not None and noise.batch_size == 1 and (alone or radius == 0):
+        return SquareForces.of(sampler.probabilities, *loss.squares, sampler.weights, radius)
+    if noise.batch_size > 1 and sampler.n_batches <= min(FEW, limit):
+        return _listed_or_paired(system, x, limit)
+    if not alone and probe == "same" and not (micro == noise.batch_size and _has_room(loss)):
+        return listed_forces(system, x, limit=limit)
+    share = sampler.moments().second
+    one = radius if alone else 0.0
+    if loss.squares is not None and (alone or probe != "same"):
+        single: Forces = SquareForces.of(sampler.probabilities, *loss.squares, sampler.weights, one)
+    else:
+        h, lin = components_near(loss, x)
+        h, lin = sampler.weights[:, None, None] * h, sampler.weights[:, None] * lin
+        if one:
+            h, lin = h + one * h @ h, lin + one * np.einsum("nij,nj->ni", h, lin)
+        single = ListedForces(sampler.probabilities, h, lin, True)
+    if not alone and probe == "same":
+        assert isinstance(single, ListedForces)
+        return CurvedForces(single, sampler.moments(), radius)
+    batches: Forces = single if noise.batch_size == 1 else BatchMeans(single, share)
+    if probe == "independent":
+        return PairedForces(batches, radius)
+    if probe == "full" and radius != 0:
+        mean, linear = whole_near(loss, x)
+        return FixedAscent(batches, np.eye(loss.dim) + radius * mean, radius * linear)
+    return batches
+
+
+def _check_point(loss: FiniteSum, x: npt.ArrayLike | None) -> None:
     if x is not None and checks.points("x", x, loss.dim).ndim != 1:
         raise ValueError(f"x must be one point of shape ({loss.dim},), got {x!r}")
-    if loss.squares is not None and noise.batch_size == 1 and (noise.probe == "same" or radius == 0):
-        sampler = noise.sampler(loss)
-        return SquareForces.of(sampler.probabilities, *loss.squares, sampler.weights, radius)
-    hessians, linear = _components(loss, x)
+
+
+def _has_room(loss: FiniteSum) -> bool:
+    """Whether the moments of batches that perturb themselves fit in memory."""
+    return loss.dim**4 <= TENSOR and 3 * loss.n_samples * loss.dim**2 <= LISTED
+
+
+def _listed_or_paired(system: Map, x: npt.ArrayLike | None, limit: int) -> Forces:
+    loss, noise, rule = ingredients(system)
+    radius = moment_radius(rule)
+    if noise.probe != "independent" or radius == 0:
+        return listed_forces(system, x, limit=limit)
+    law = noise.sampler(loss).batches(limit)
+    return PairedForces(
+        ListedForces(law.probability, *_average(*components_near(loss, x), law), law.exact), radius
+    )
+
+
+def listed_forces(system: Map, x: npt.ArrayLike | None = None, *, limit: int = LIMIT) -> ListedForces:
+    """One force for each batch, or pair of batches with probe "independent"; sampled if there are many.
+
+    Parameters
+    ----------
+    system, x, limit
+        As of `forces_near`.
+    """
+    loss, noise, rule = ingredients(system)
+    radius = moment_radius(rule)
+    _check_point(loss, x)
+    hessians, linear = components_near(loss, x)
     limit = max(min(limit, LISTED // loss.dim**2), 1)
     law = noise.sampler(loss).batches(limit)
     if noise.probe == "independent" and radius != 0:
-        batches = ListedForces(law.probability, *_average(hessians, linear, law), law.exact)
-        return PairedForces(batches, radius)
+        return _pairs(ListedForces(law.probability, *_average(hessians, linear, law), law.exact), radius)
     if noise.probe == "same":
         micro = noise.micro_batch or noise.batch_size
         forces = np.zeros((len(law.index), loss.dim, loss.dim))
@@ -114,10 +183,23 @@ def forces_near(system: Map, x: npt.ArrayLike | None = None, *, limit: int = LIM
     return ListedForces(law.probability, h @ ascent, pulls, law.exact)
 
 
-def _components(loss: FiniteSum, x: npt.ArrayLike | None) -> tuple[Array, Array]:
+def whole_near(loss: FiniteSum, x: npt.ArrayLike | None) -> tuple[Array, Array]:
+    """Hessian and linear part of the whole sum."""
+    if loss.squares is not None:
+        origin = np.zeros(loss.dim)
+        return loss.hessian(origin), -loss.gradient(origin)
+    h, lin = components_near(loss, x)
+    return h.mean(axis=0), lin.mean(axis=0)
+
+
+def components_near(loss: FiniteSum, x: npt.ArrayLike | None) -> tuple[Array, Array]:
     """Hessians and linear parts of the components; the linear parts are 0 unless they are quadratic."""
     if loss.quadratics is not None:
         return loss.quadratics.hessians, loss.quadratics.linear
+    if loss.squares is not None:
+        rows, targets, ridge = loss.squares
+        hessians = rows[:, :, None] * rows[:, None, :] + ridge[:, None, None] * np.eye(loss.dim)
+        return hessians, targets[:, None] * rows
     point = loss.minimum().x if x is None else checks.points("x", x, loss.dim)
     return loss.sample_hessians(point), np.zeros((loss.n_samples, loss.dim))
 
@@ -146,8 +228,7 @@ def random_steps(system: Map, x: npt.ArrayLike | None = None, *, limit: int = LI
     RandomSteps
         With momentum the state is (x, v).
     """
-    forces = forces_near(system, x, limit=limit)
-    listed = forces if isinstance(forces, ListedForces) else _listed(forces)
+    listed = listed_forces(system, x, limit=limit)
     lr, momentum, dim = system.coefficients()["lr"], system.momentum, system.dim
     force, pull, identity = listed.forces, listed.pulls, np.eye(dim)
     if not momentum:
@@ -159,20 +240,8 @@ def random_steps(system: Map, x: npt.ArrayLike | None = None, *, limit: int = LI
     return RandomSteps(jacobians, offsets, listed.probability, listed.exact)
 
 
-def _listed(forces: Forces) -> ListedForces:
-    if isinstance(forces, SquareForces):
-        n, dim = forces.rows.shape
-        probability, which, exact = forces.probability, np.arange(n), n * dim**2 <= LISTED
-        if not exact:
-            count = max(LISTED // dim**2, 1)
-            which = np.random.default_rng(0).choice(n, count, p=probability)
-            probability = np.full(count, 1 / count)
-        a, along, across = forces.rows[which], forces.along[which], forces.across[which]
-        matrices = along[:, None, None] * a[:, :, None] * a[:, None, :]
-        matrices += across[:, None, None] * np.eye(dim)
-        return ListedForces(probability, matrices, forces.pull[which, None] * a, exact)
-    assert isinstance(forces, PairedForces)
-    one, r = forces.batches, forces.radius
+def _pairs(one: ListedForces, r: float) -> ListedForces:
+    """H_S (I + r H_P) for pairs of independent batches; sampled if there are many."""
     m, dim = one.pulls.shape
     probability, exact = one.probability, one.exact
     if m * m <= PAIRS and m * m * dim**2 <= LISTED:

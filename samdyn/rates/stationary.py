@@ -1,4 +1,4 @@
-"""The exact stationary law of a sampled optimiser on quadratic components.
+"""The stationary law of a sampled optimiser on quadratic components.
 
 Directions are affine there, F_S x - p_S (see `samdyn.rates.forces`): the mean solves E F m = E p, and the
 covariance (I - K) C = K's source, that of the directions at the mean (see `samdyn.rates.moments`). The
@@ -16,6 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from samdyn.compute.checks import Array
+from samdyn.rates.forces import Forces, sampling_error
+from samdyn.rates.mean_square import announce_moments
 from samdyn.rates.moments import Moments
 from samdyn.rates.random_steps import forces_near, ingredients
 from samdyn.systems.map import Map
@@ -35,7 +37,9 @@ class StationaryLaw:
     spectral_radius : float
         Of K: how fast the law is reached.
     exact : bool
-        Whether all batches were enumerated.
+        Whether the moments are those of all batches; otherwise batches were sampled.
+    standard_error : float
+        Of the gap, from the sample of batches; 0 if exact, inf where parts of the sample have no law.
     """
 
     mean: Array
@@ -45,6 +49,7 @@ class StationaryLaw:
     gap_of_variance: float
     spectral_radius: float
     exact: bool
+    standard_error: float = 0.0
 
     @property
     def gap(self) -> float:
@@ -52,14 +57,16 @@ class StationaryLaw:
         return self.gap_of_mean + self.gap_of_variance
 
     def __repr__(self) -> str:
+        error = "" if self.exact else f" ± {self.standard_error:.1g}"
+        law = "all batches" if self.exact else "sampled batches"
         return (
-            f"StationaryLaw(gap {self.gap:.6g} = bias {self.gap_of_mean:.6g} + variance "
-            f"{self.gap_of_variance:.6g}, spectral radius {self.spectral_radius:.6g})"
+            f"StationaryLaw(gap {self.gap:.6g}{error} = bias {self.gap_of_mean:.6g} + variance "
+            f"{self.gap_of_variance:.6g}, spectral radius {self.spectral_radius:.6g}; {law})"
         )
 
 
 def stationary_law(system: Map) -> StationaryLaw:
-    """Exact stationary mean and covariance of SGD, USAM or extragradient on quadratic components.
+    """Stationary mean and covariance of SGD, USAM or extragradient on quadratic components.
 
     Parameters
     ----------
@@ -79,7 +86,15 @@ def stationary_law(system: Map) -> StationaryLaw:
     Notes
     -----
     Linear equations for mean and covariance, the latter solved by GMRES to a relative residual of 1e-13; see
-    `samdyn.rates.moments`.
+    `samdyn.rates.moments`. The law is exact for every batch size and sampling, and any number of samples, but
+    for micro-batches of 2 or more samples, and for batches that perturb themselves (probe "same", not GD) in
+    more than about 50 dimensions: there more than 4096 batches are sampled, the result says so, and has the
+    error of the sample.
+
+    Warns
+    -----
+    CostWarning
+        Before work of more than ten seconds.
 
     Examples
     --------
@@ -105,24 +120,45 @@ def stationary_law(system: Map) -> StationaryLaw:
             f"{loss.name} must have curvature in every direction: where no batch moves anything, the law is "
             "that of the start"
         )
-    moments = Moments(forces, system.coefficients()["lr"], system.momentum)
+    lr, momentum = system.coefficients()["lr"], system.momentum
+    announce_moments("stationary_law", forces, momentum)
+    moments = Moments(forces, lr, momentum)
     if not moments.dies_out():
         raise ValueError(
             "system must be stable in mean square, its spectral radius must be < 1, "
-            f"got {moments.spectral_radius:.6g}"
+            f"got {moments.spectral_radius:.6g}" + ("" if forces.exact else " from sampled batches")
         )
-    mean = np.asarray(np.linalg.solve(forces.mean, forces.mean_pull), dtype=np.float64)
-    covariance = moments.stationary(forces.covariance(mean))
-    assert covariance is not None
     minimiser = loss.minimum().x
     hessian = loss.hessian(minimiser)
-    off = mean - minimiser
+    mean, covariance = _law(forces, moments)
+    of_mean, of_variance = _gaps(mean, covariance, minimiser, hessian)
+
+    def gap(part: Forces) -> float:
+        inside = Moments(part, lr, momentum)
+        return sum(_gaps(*_law(part, inside), minimiser, hessian)) if inside.dies_out() else float("inf")
+
+    error = sampling_error(gap, forces)
     return StationaryLaw(
         mean,
         covariance,
         minimiser,
-        float(off @ hessian @ off / 2),
-        float(np.trace(hessian @ covariance) / 2),
+        of_mean,
+        of_variance,
         moments.spectral_radius,
         forces.exact,
+        error if error == error else float("inf"),
     )
+
+
+def _law(forces: Forces, moments: Moments) -> tuple[Array, Array]:
+    """Mean and covariance."""
+    mean = np.asarray(np.linalg.solve(forces.mean, forces.mean_pull), dtype=np.float64)
+    covariance = moments.stationary(forces.covariance(mean))
+    assert covariance is not None
+    return mean, covariance
+
+
+def _gaps(mean: Array, covariance: Array, minimiser: Array, hessian: Array) -> tuple[float, float]:
+    """The expected loss above its minimum: of the mean, and of the spread."""
+    off = mean - minimiser
+    return float(off @ hessian @ off / 2), float(np.trace(hessian @ covariance) / 2)

@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from samdyn.compute.checks import Array
-from samdyn.rates.forces import Forces, ListedForces, covariance, row_space
+from samdyn.rates.forces import Forces, covariance, row_space
 
 
 @dataclass(frozen=True)
@@ -17,13 +17,13 @@ class PairedForces(Forces):
 
     Attributes
     ----------
-    batches : ListedForces
-        H and l of the batches.
+    batches : Forces
+        H and l of the batches, symmetric.
     radius : float
         r.
     """
 
-    batches: ListedForces
+    batches: Forces
     radius: float
 
     @property
@@ -138,3 +138,115 @@ class SquareForces(Forces):
         if self.across[used].any():
             return np.eye(self.rows.shape[1])
         return row_space((self.along[:, None] * self.rows)[used])
+
+
+@dataclass(frozen=True)
+class BatchMeans(Forces):
+    """Means of a batch of single forces: their spread is a multiple of that of one sample.
+
+    Attributes
+    ----------
+    single : Forces
+        Of one sample.
+    share : float
+        The variance of a batch's mean over that of one sample: `BatchMoments.second`.
+    """
+
+    single: Forces
+    share: float
+
+    exact: bool = True
+
+    @property
+    def symmetric(self) -> bool:  # type: ignore[override]
+        """As the single forces."""
+        return self.single.symmetric
+
+    @property
+    def mean(self) -> Array:  # type: ignore[override]
+        """E F."""
+        return self.single.mean
+
+    @property
+    def mean_pull(self) -> Array:  # type: ignore[override]
+        """E p."""
+        return self.single.mean_pull
+
+    def second(self, x: Array) -> Array:
+        """E[F X F^T]."""
+        return self.share * self.single.second(x) + (1 - self.share) * (self.mean @ x @ self.mean.T)
+
+    def adjoint(self, x: Array) -> Array:
+        """E[F^T X F]."""
+        return self.share * self.single.adjoint(x) + (1 - self.share) * (self.mean.T @ x @ self.mean)
+
+    @cached_property
+    def second_matrix(self) -> Array:
+        """E[F (x) F]."""
+        return self.share * self.single.second_matrix + (1 - self.share) * np.kron(self.mean, self.mean)
+
+    def covariance(self, x: Array) -> Array:
+        """Covariance of F x - p."""
+        return self.share * self.single.covariance(x)
+
+    def moving(self) -> Array:
+        """The directions of the single forces, or of their mean where every batch is the whole sum."""
+        return self.single.moving() if self.share > 0 else row_space(self.mean)
+
+
+@dataclass(frozen=True)
+class FixedAscent(Forces):
+    """H_S y - l_S at y = A x - q, where the perturbation is made from the whole sum: F = H A, p = l + H q.
+
+    Attributes
+    ----------
+    batches : Forces
+        H and l of the batches.
+    ascent : ndarray, shape (dim, dim)
+        A.
+    shift : ndarray, shape (dim,)
+        q.
+    """
+
+    batches: Forces
+    ascent: Array
+    shift: Array
+
+    exact: bool = True
+
+    @cached_property
+    def symmetric(self) -> bool:  # type: ignore[override]
+        """Whether A is a multiple of the identity."""
+        diagonal = np.diag(np.full(len(self.ascent), self.ascent[0, 0]))
+        return self.batches.symmetric and bool((self.ascent == diagonal).all())
+
+    @cached_property
+    def mean(self) -> Array:  # type: ignore[override]
+        """E F."""
+        return self.batches.mean @ self.ascent
+
+    @cached_property
+    def mean_pull(self) -> Array:  # type: ignore[override]
+        """E p."""
+        return self.batches.mean_pull + self.batches.mean @ self.shift
+
+    def second(self, x: Array) -> Array:
+        """E[F X F^T]."""
+        return self.batches.second(self.ascent @ x @ self.ascent.T)
+
+    def adjoint(self, x: Array) -> Array:
+        """E[F^T X F]."""
+        return self.ascent.T @ self.batches.adjoint(x) @ self.ascent
+
+    @cached_property
+    def second_matrix(self) -> Array:
+        """E[F (x) F]."""
+        return self.batches.second_matrix @ np.kron(self.ascent, self.ascent)
+
+    def covariance(self, x: Array) -> Array:
+        """Covariance of H y - l at y = A x - q."""
+        return self.batches.covariance(self.ascent @ x - self.shift)
+
+    def moving(self) -> Array:
+        """What A takes into the directions of the batches."""
+        return row_space(self.batches.moving().T @ self.ascent)

@@ -10,6 +10,15 @@
 Words come from Philox by (seed, path, step, draw): see `samdyn.compute.random_arrays`.
 
 The law of a batch is enumerated where it has at most `limit` batches, and sampled otherwise, which is said.
+Moments of a batch's mean need no list: `Sampler.moments` has them in terms of those of one sample. For a
+number v with mean 0 over the samples, V the mean over a batch, and m2, m3, m4 the moments of v,
+
+    E V^2 = second m2,    E V^3 = third m3,    E V^4 = fourth m4 + 3 pairs m2^2.
+
+For the entries of vectors and matrices 3 m2^2 becomes the sum over the three ways to pair the four factors.
+Without replacement these follow from the probabilities q_k = b (b-1) ... / (n (n-1) ...) that k given samples
+are all in the batch: second = n (q1 - q2) / b^2, third = n (q1 - 3 q2 + 2 q3) / b^3,
+fourth = n (q1 - 7 q2 + 12 q3 - 6 q4) / b^4, pairs = n^2 (q2 - 2 q3 + q4) / b^4.
 
 References
 ----------
@@ -22,6 +31,8 @@ from __future__ import annotations
 import itertools
 import math
 from dataclasses import dataclass
+from fractions import Fraction
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -35,6 +46,15 @@ _SHIFT = np.uint64(32)
 _MASK = np.uint64(0xFFFF_FFFF)
 LIMIT = 4096
 """Largest number of batches that is enumerated."""
+
+
+class BatchMoments(NamedTuple):
+    """Central moments of a batch's mean, as multiples of those of one sample: see the module's docstring."""
+
+    second: float
+    third: float
+    fourth: float
+    pairs: float
 
 
 @dataclass(frozen=True)
@@ -164,6 +184,36 @@ class Sampler:
         table: tuple[Words, Index] = self.__dict__["_table"]
         return table
 
+    def moments(self) -> BatchMoments:
+        """Central moments of a batch's mean from those of one weighted sample.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> Sampler(5, 2, False, np.full(5, 0.2), np.ones(5)).moments().second  # (n - b) / (b (n - 1))
+        0.375
+        """
+        n, b = self.n, self.batch_size
+        if self.replacement:
+            return BatchMoments(1 / b, 1 / b**2, 1 / b**3, (b - 1) / b**3)
+        # exact integers: the sums below cancel
+        inside = [Fraction(math.perm(b, k), math.perm(n, k)) if k <= n else Fraction(0) for k in range(1, 5)]
+        q1, q2, q3, q4 = inside
+        return BatchMoments(
+            float(n * (q1 - q2) / b**2),
+            float(n * (q1 - 3 * q2 + 2 * q3) / b**3),
+            float(n * (q1 - 7 * q2 + 12 * q3 - 6 * q4) / b**4),
+            float(n**2 * (q2 - 2 * q3 + q4) / b**4),
+        )
+
+    @property
+    def n_batches(self) -> int:
+        """How many batches there are; orders count apart if `ordered`."""
+        n, size = self.n, self.batch_size
+        if self.replacement:
+            return n**size if self.ordered else math.comb(n + size - 1, size)
+        return math.perm(n, size) if self.ordered else math.comb(n, size)
+
     def batches(self, limit: int = LIMIT, seed: int = 0) -> Batches:
         """All batches with their probabilities, or `limit` sampled ones where there are more.
 
@@ -180,10 +230,7 @@ class Sampler:
         [[0, 1], [0, 2], [0, 3], [1, 2], [1, 3], [2, 3]]
         """
         n, size, p = self.n, self.batch_size, self.probabilities
-        if self.replacement:
-            count = n**size if self.ordered else math.comb(n + size - 1, size)
-        else:
-            count = math.perm(n, size) if self.ordered else math.comb(n, size)
+        count = self.n_batches
         if count > limit:
             # the batches themselves are drawn by numpy: they are a quadrature, not steps of a path
             rng = np.random.default_rng(seed)

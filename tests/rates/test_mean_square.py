@@ -253,7 +253,9 @@ def test_radius_of_k_without_directions() -> None:
 def test_sampled_law_says_so() -> None:
     rng = np.random.default_rng(0)
     loss = sd.FiniteSum.least_squares(rng.standard_normal((40, 2)), np.zeros(40))
-    assert not sd.mean_square_stability(batches(loss, sd.GD(), lr=0.1, batch_size=20)).exact
+    parts = batches(loss, sd.USAM(0.1), lr=0.1, batch_size=20, micro_batch=10)
+    assert not sd.mean_square_stability(parts).exact
+    assert sd.mean_square_stability(batches(loss, sd.GD(), lr=0.1, batch_size=20)).exact
 
 
 @pytest.mark.parametrize(
