@@ -78,6 +78,33 @@ class Field:
         values: Array = np.where(np.isnan(boundary), self.interpolant(flat), boundary)
         return values.reshape(x.shape[:-1])[()]
 
+    def error_at(self, x: npt.ArrayLike) -> Array:
+        """The largest error estimate at the nodes around points: four along each axis.
+
+        Parameters
+        ----------
+        x : array_like, shape (..., dim)
+            Points.
+
+        Returns
+        -------
+        ndarray, shape (...)
+            In `unit`; 0 where paths are absorbed, nan outside the box that was solved.
+        """
+        x = points("x", x, self.dim)
+        flat = x.reshape(-1, self.dim)
+        inside = np.ones(len(flat), dtype=bool)
+        blocks = []
+        for k, (axis, coordinate) in enumerate(zip(self.grid, flat.T, strict=True)):
+            inside &= (coordinate >= axis[0]) & (coordinate <= axis[-1]) if self.dim == 2 else True
+            around = np.searchsorted(axis, coordinate)[:, None] + np.arange(-2, 2)
+            around = np.clip(around, 0, len(axis) - 1)
+            blocks.append(around.reshape(len(flat), *(4 if j == k else 1 for j in range(self.dim))))
+        error = self.error[tuple(blocks)].reshape(len(flat), -1).max(axis=1)
+        boundary = self.absorbed(flat)
+        error = np.where(np.isnan(boundary), np.where(inside, error, np.nan), 0.0)
+        return error.reshape(x.shape[:-1])[()]
+
     def plot(self, ax: Any = None, **options: Any) -> Any:
         """Draw the field: a curve in one dimension, filled contours in two.
 

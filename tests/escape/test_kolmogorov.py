@@ -469,10 +469,13 @@ def test_committor_of_sets_that_overlap_or_are_missed_is_refused(dim):
         committor(sde, ball(1.0, 0.5), ball(-1.0, 0.5), resolution=32, box=[(0, 2)] + [(-1, 1)] * (dim - 1))
 
 
-def test_mixed_term_too_large_for_the_cells():
+def test_mixed_terms_of_any_size_on_square_cells():
+    """T = (1 - r^2) / (a_xx + a_yy) in the unit disc: no shape of cells is asked for."""
     a = np.array([[1.0, 1.9], [1.9, 4.0]])
     sde = General(2, lambda x: 0 * x, lambda x: np.broadcast_to(a, (*np.shape(x), 2)))
-    with pytest.raises(ValueError, match="mixed term too large"):
-        mean_exit_time(sde, Ball([0, 0], 1), resolution=(64, 64))
-    field = mean_exit_time(sde, Ball([0, 0], 1), resolution=128)  # cells of the right shape
-    assert_allclose(field([0.0, 0.0]), 1 / 5, rtol=1e-3)
+    for resolution in ((64, 64), 96):
+        field = mean_exit_time(sde, Ball([0, 0], 1), resolution=resolution)
+        assert_allclose(field([0.0, 0.0]), 1 / 5, rtol=1e-6)
+    singular = General(2, lambda x: 0 * x, lambda x: np.array([[1.0, 2.0], [2.0, 4.0]]) + 0 * x[..., None])
+    with pytest.raises(ValueError, match="covariance must be positive definite"):
+        mean_exit_time(singular, Ball([0, 0], 1))
