@@ -46,6 +46,8 @@ class Fraction(float):
     def __new__(cls, count: float, n: float) -> Fraction:
         """The share count / n."""
         lower, upper = wilson_interval(count, n)  # checks both
+        # as Python numbers: 100 / 200 of small integer types overflows on the way
+        count, n = plain(count), plain(n)
         self = super().__new__(cls, count / n if n else float("nan"))
         self.count, self.n = count, n
         self.lower, self.upper = lower, upper
@@ -87,11 +89,16 @@ def wilson_interval(count: float, n: float, level: float = 0.95) -> tuple[float,
     >>> [round(end, 4) for end in wilson_interval(0, 100)]
     [0.0, 0.037]
     """
-    checks.number("n", n, at_least=0)
-    if not 0 <= checks.number("count", count) <= n:
-        raise ValueError(f"count must be between 0 and n, got {count!r} of {n!r}")
-    if not 0 < checks.number("level", level) < 1:
-        raise ValueError(f"level must be a number between 0 and 1, got {level!r}")
+    given = count, n, level
+    n, count, level = (
+        checks.number("n", n, at_least=0),
+        checks.number("count", count),
+        checks.number("level", level),
+    )
+    if not 0 <= count <= n:
+        raise ValueError(f"count must be between 0 and n, got {given[0]!r} of {given[1]!r}")
+    if not 0 < level < 1:
+        raise ValueError(f"level must be a number between 0 and 1, got {given[2]!r}")
     if n == 0:
         return 0.0, 1.0
     z = float(stats.norm.isf((1 - level) / 2))
@@ -100,6 +107,18 @@ def wilson_interval(count: float, n: float, level: float = 0.95) -> tuple[float,
     half = z / (1 + z * z / n) * np.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
     # exact at the ends, where the formula leaves rounding
     return (0.0 if count == 0 else float(middle - half)), (1.0 if count == n else float(middle + half))
+
+
+def plain(value: Any) -> float:
+    """A Python int or float of the same value.
+
+    Examples
+    --------
+    >>> plain(np.uint8(200))
+    200
+    """
+    number: float = value.item() if isinstance(value, np.ndarray | np.generic) else value
+    return number
 
 
 def shares(labels: npt.NDArray[Any], ids: Iterable[int]) -> dict[int, Fraction]:

@@ -1,8 +1,14 @@
 """Two results beside each other: the ratio of their means, and whether they have one law.
 
-The ratio of the means has an interval by the delta method on its logarithm. The log-rank test
-(scipy.stats.logrank) asks whether both survival curves are the same; it is strongest where one rate of escape
-is a multiple of the other at all times. Both hold under censoring.
+The ratio of the means has an interval by the delta method on its logarithm, with Student's t for the degrees
+of freedom of Welch and Satterthwaite. If paths of one result are censored and fewer than 10 left, its number
+of exits decides how well the ratio is known, and the interval is that of two exponential laws: exposure over
+mean has a gamma law whose shape is the number of exits (one more at the far end, as in `mean_interval`), and
+the quotient of two gamma variables is an F variable.
+
+The log-rank test asks whether both survival curves are the same; it is strongest where one rate of escape is
+a multiple of the other at all times. Both hold under censoring. Its statistic is that of
+scipy.stats.logrank; its p-value is normal with many exits and conditional with few (`exact_logrank`).
 """
 
 from __future__ import annotations
@@ -12,6 +18,8 @@ from dataclasses import dataclass
 
 from scipy import stats
 
+from samdyn.escape.exact_logrank import conditional_test
+from samdyn.escape.mean_interval import FEW, student
 from samdyn.escape.statistics import ExitTimes
 from samdyn.escape.tail import checks_level
 
@@ -25,13 +33,19 @@ class LogRank:
     Attributes
     ----------
     statistic : float
-        Standard normal under that hypothesis; positive where the first leaves faster.
+        Of mean 0 and variance 1 under that hypothesis; positive where the first leaves faster. 0 if no exit
+        happened while paths of both were still watched, which says nothing.
     p_value : float
-        Two-sided.
+        Two-sided. From the normal law with many exits, from the law of the statistic itself with few.
     """
 
     statistic: float
     p_value: float
+
+    def __repr__(self) -> str:
+        faster = "first" if self.statistic > 0 else "second"
+        verdict = f"the {faster} leaves faster" if self.p_value < 0.01 else "compatible with one law"
+        return f"LogRank\n  z: {self.statistic:.3f}\n  p-value, two-sided: {self.p_value:.3g}, {verdict}"
 
 
 @dataclass(frozen=True)
@@ -88,8 +102,14 @@ def ratio_of_means(a: ExitTimes, b: ExitTimes, level: float = 0.95) -> tuple[flo
     Returns
     -------
     (ratio, lower, upper) : tuple of float
-        mean(a) / mean(b); the interval by the delta method on the logarithm. Where no path of one left the
-        interval has one end only, from the exact intervals of both (see `ExitTimes.confidence_interval`).
+        mean(a) / mean(b); the interval by the delta method on the logarithm, or, with fewer than 10 exits of
+        censored paths, that of exponential laws (see `samdyn.escape.comparison`). Where no path of one left
+        the interval has one end only, from the exact intervals of both (see `ExitTimes.confidence_interval`).
+
+    Notes
+    -----
+    The interval takes both results as independent. Results of one seed share their random numbers (as the
+    points of a sweep do), and their ratio is usually known better than the interval says.
 
     Examples
     --------
@@ -102,7 +122,7 @@ def ratio_of_means(a: ExitTimes, b: ExitTimes, level: float = 0.95) -> tuple[flo
     >>> low < ratio < high and ratio > 1
     True
     """
-    z = float(stats.norm.ppf((1 + checks_level(level)) / 2))
+    level = checks_level(level)
     _check_pair(a, b)
     if not (a.n_exited and b.n_exited):
         ratio = math.nan if not (a.n_exited or b.n_exited) else (math.inf if b.n_exited else 0.0)
@@ -110,8 +130,29 @@ def ratio_of_means(a: ExitTimes, b: ExitTimes, level: float = 0.95) -> tuple[flo
         (low_a, high_a), (low_b, high_b) = (r.confidence_interval((1 + level) / 2, "exact") for r in (a, b))
         return ratio, low_a / high_b, high_a / low_b
     ratio = a.mean / b.mean
-    spread = z * math.hypot(a.standard_error / a.mean, b.standard_error / b.mean)
-    return ratio, ratio * math.exp(-spread), ratio * math.exp(spread)
+    if any(not exited.all() and exited.sum() < FEW for _, exited in (a.observations, b.observations)):
+        lower, upper = _exponential_ratio(a, b, level)
+        return ratio, lower, upper
+    errors = [r.standard_error / r.mean for r in (a, b)]
+    square = sum(e**2 for e in errors)
+    if not 0 < square < math.inf:
+        return (ratio, 0.0, math.inf) if square else (ratio, ratio, ratio)
+    # Welch and Satterthwaite; a result without noise has no error and takes no degree of freedom
+    lost = sum(e**4 / (len(r.observations[0]) - 1) for e, r in zip(errors, (a, b), strict=True) if e)
+    spread = math.exp(min(student(square**2 / lost, level) * math.sqrt(square), 700.0))
+    return ratio, ratio / spread, ratio * spread
+
+
+def _exponential_ratio(a: ExitTimes, b: ExitTimes, level: float) -> tuple[float, float]:
+    """Interval of the ratio of the means of two exponential laws."""
+    (watched_a, exited_a), (watched_b, exited_b) = a.observations, b.observations
+    shapes = [(int(e.sum()), int(e.sum()) + (not e.all())) for e in (exited_a, exited_b)]
+    (few_a, more_a), (few_b, more_b) = shapes
+    quotient, tail = float(watched_a.sum() / watched_b.sum()), (1 - level) / 2
+    # gamma_b / gamma_a of shapes q and p is q/p times an F variable of 2 q and 2 p degrees of freedom
+    lower = few_b / more_a * float(stats.f.ppf(tail, 2 * few_b, 2 * more_a))
+    upper = more_b / few_a * float(stats.f.isf(tail, 2 * more_b, 2 * few_a))
+    return quotient * lower, quotient * upper
 
 
 def _check_pair(a: ExitTimes, b: ExitTimes) -> None:
@@ -141,7 +182,7 @@ def logrank(a: ExitTimes, b: ExitTimes) -> LogRank:
 
     References
     ----------
-    Mantel, Cancer Chemotherapy Reports 50 (1966) 163-170.
+    Mantel, Cancer Chemotherapy Reports 50 (1966) 163-170. Few exits: `samdyn.escape.exact_logrank`.
 
     Examples
     --------
@@ -156,7 +197,11 @@ def logrank(a: ExitTimes, b: ExitTimes) -> LogRank:
     _check_pair(a, b)
     if not (a.n_exited or b.n_exited):
         raise ValueError("a or b must hold a path that left, got none")
-    data = [stats.CensoredData(uncensored=r.watched[r.exited], right=r.watched[~r.exited]) for r in (a, b)]
+    samples = [r.observations for r in (a, b)]
+    conditional = conditional_test(*samples)
+    if conditional is not None:
+        return LogRank(*conditional)
+    data = [stats.CensoredData(uncensored=w[exited], right=w[~exited]) for w, exited in samples]
     found = stats.logrank(*data)
     return LogRank(float(found.statistic), float(found.pvalue))
 

@@ -23,6 +23,7 @@ from samdyn.escape.comparison import censored_share
 from samdyn.escape.domain import interval
 from samdyn.escape.field import Field
 from samdyn.escape.kolmogorov import mean_exit_time
+from samdyn.escape.mean_interval import mean_deviation
 from samdyn.escape.statistics import ExitTimes
 from samdyn.systems.map import Map
 
@@ -42,6 +43,8 @@ class ExactComparison:
         The exact mean and an estimate of its numerical error.
     z : float
         (mean - expected) over both errors combined; beyond about 3 something other than chance is at work.
+        With few exits the normal deviate of the probability that they have by chance
+        (`samdyn.escape.mean_interval.mean_deviation`); nan of a single path.
     source : str
         Where the exact mean comes from.
     note : str
@@ -128,7 +131,11 @@ def compare_exact(
             f"{expected:.8g}, against which z is taken"
         )
     aim = exact if expected is None else expected
-    z = (result.mean - aim) / math.hypot(result.standard_error, error)
+    if error > result.standard_error:
+        notes.append(
+            f"the exact mean is known to {100 * error / exact:.2g} % only, less well than the sampled one"
+        )
+    z = mean_deviation(*result.observations, aim, error)
     return ExactComparison(
         result.mean, result.standard_error, exact, error, float(z), source, "; ".join(notes), aim
     )

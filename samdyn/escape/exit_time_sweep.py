@@ -8,6 +8,7 @@ itself, and curves over a parameter are smoother than independent runs would mak
 
 from __future__ import annotations
 
+import html
 import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -76,11 +77,15 @@ class ExitTimeSweep:
 
     @property
     def standard_error(self) -> Array:
-        """Their standard errors, likewise."""
+        """Standard errors of the means, of shape `shape`; nan where no path left."""
         return self._array([r.standard_error if r.n_exited else math.nan for r in self.results])
 
     def confidence_interval(self, level: float = 0.95) -> Array:
-        """Exact intervals of the means, of shape ``(*shape, 2)``; an end is infinite where no path left."""
+        """Intervals of the means, of shape ``(*shape, 2)``, each that of `ExitTimes.confidence_interval`.
+
+        An end is infinite where no path left. Each interval is for its own point: points share their random
+        numbers, so that intervals of neighbours miss together.
+        """
         return np.array([r.confidence_interval(level) for r in self.results]).reshape(*self.shape, 2)
 
     def plot(self, parameter: str | None = None, ax: Any = None, **style: Any) -> Any:
@@ -128,8 +133,8 @@ class ExitTimeSweep:
 
     def _repr_html_(self) -> str:
         head, *rows = self._rows()
-        lines = ["".join(f"<th>{cell}</th>" for cell in head)]
-        lines += ["".join(f"<td>{cell}</td>" for cell in row) for row in rows]
+        lines = ["".join(f"<th>{html.escape(cell)}</th>" for cell in head)]
+        lines += ["".join(f"<td>{html.escape(cell)}</td>" for cell in row) for row in rows]
         return "<table>" + "".join(f"<tr>{line}</tr>" for line in lines) + "</table>"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -42,6 +43,8 @@ class ExitLocation:
         not known.
     angular : ndarray of bool, shape (m,)
         The faces whose positions are angles.
+    n_inside : int
+        Paths that were given up inside; the shares and intervals leave them out.
     """
 
     face_names: tuple[str, ...]
@@ -54,6 +57,7 @@ class ExitLocation:
     faces: npt.NDArray[np.int16]
     positions: Array | None
     angular: npt.NDArray[np.bool_]
+    n_inside: int = 0
 
     def __len__(self) -> int:
         return len(self.face_names)
@@ -79,13 +83,16 @@ class ExitLocation:
         for name, *cells in rows:
             padded = [cell.rjust(width) for cell, width in zip(cells, widths[1:], strict=True)]
             lines.append("  ".join([name.ljust(widths[0]), *padded]))
-        return f"ExitLocation: {len(self.points)} exits\n" + "\n".join(f"  {line}" for line in lines)
+        head = f"ExitLocation: {len(self.points)} exits"
+        if self.n_inside:
+            head += f"; {self.n_inside} other paths were given up inside, and what they would do is not in it"
+        return head + "\n" + "\n".join(f"  {line}" for line in lines)
 
     def _repr_html_(self) -> str:
         head, *rows = self._rows()
-        text = "<tr>" + "".join(f"<th>{cell}</th>" for cell in head) + "</tr>"
+        text = "<tr>" + "".join(f"<th>{html.escape(cell)}</th>" for cell in head) + "</tr>"
         for row in rows:
-            text += "<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>"
+            text += "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>"
         return f"<table>{text}</table>"
 
 
@@ -95,6 +102,7 @@ def locate(
     face_names: Sequence[str],
     region: OpenSet | None = None,
     level: float = 0.95,
+    n_inside: int = 0,
 ) -> ExitLocation:
     """Distribution of exit points over the faces of a region.
 
@@ -109,6 +117,8 @@ def locate(
         Needed for the positions along the boundary.
     level : float
         Coverage of the interval of each share.
+    n_inside : int
+        Paths that did not leave, for the printed form.
 
     Returns
     -------
@@ -150,8 +160,9 @@ def locate(
     with np.errstate(invalid="ignore"):
         shares = counts / np.float64(n)
     return ExitLocation(
-        names, counts, shares, intervals[:, 0], intervals[:, 1], level, points, faces, positions, angular
-    )
+        names, counts, shares, intervals[:, 0], intervals[:, 1], level, points, faces, positions, angular,
+        n_inside,
+    )  # fmt: skip
 
 
 def _along(face: Face, points: Array) -> Array:

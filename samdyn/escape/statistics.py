@@ -7,6 +7,7 @@ curve and quantiles (`survival`), the slowest rate (`tail`), where paths leave (
 
 from __future__ import annotations
 
+import html
 import math
 import os
 from dataclasses import InitVar, dataclass
@@ -19,6 +20,7 @@ from samdyn.compute import checks
 from samdyn.compute.checks import Array
 from samdyn.escape.location import ExitLocation, locate
 from samdyn.escape.mean_interval import exposure_mean, mean_error, mean_interval
+from samdyn.escape.observations import first_of_each_start
 from samdyn.escape.result_file import read, write
 from samdyn.escape.survival import Survival, kaplan_meier
 from samdyn.escape.tail import TailRate, checks_level, fit_tail
@@ -58,6 +60,9 @@ class ExitTimes:
         Whether times are steps of a map.
     system, region : str
         What was simulated, as text.
+    observed : ndarray of bool, shape (n,), or None
+        Which paths count as observations in means, intervals and tests; None where all do. Without noise all
+        paths from one start are the same path, and the first of them is the observation.
     problem : (system, region, x0), optional
         What was simulated, as objects, x0 of shape (n, dim): `compare_exact` needs it. It takes no part in
         comparisons and is neither saved nor pickled, for the functions in it may not be picklable.
@@ -77,11 +82,14 @@ class ExitTimes:
     discrete: bool
     system: str
     region: str
+    observed: npt.NDArray[np.bool_] | None = None
     # not a field: it would be saved and compared
     problem: InitVar[Any] = None
 
     def __post_init__(self, problem: Any) -> None:
         object.__setattr__(self, "problem", problem)
+        if problem is not None:
+            object.__setattr__(self, "observed", first_of_each_start(problem, len(self.watched)))
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name != "problem"}
@@ -110,35 +118,64 @@ class ExitTimes:
         return int(self.diverged.sum())
 
     @property
+    def observations(self) -> tuple[Array, npt.NDArray[np.bool_]]:
+        """Times watched and exit flags of the paths that count as observations, (m,) each; see `observed`."""
+        if self.observed is None:
+            return self.watched, self.exited
+        return self.watched[self.observed], self.exited[self.observed]
+
+    @property
+    def certain(self) -> bool:
+        """Whether there is no noise and one start: one path, whose exit time is a number, not a sample."""
+        return self.observed is not None and int(self.observed.sum()) == 1
+
+    @property
     def mean(self) -> float:
         """Mean exit time: time watched over number of exits; inf if no path left."""
-        return exposure_mean(self.watched, self.exited)
+        return exposure_mean(*self.observations)
 
     @property
     def standard_error(self) -> float:
-        """Standard error of `mean`; inf if no path left, or there is one path only."""
-        return mean_error(self.watched, self.exited)
+        """Standard error of `mean`; inf if no path left, or of one path (0 if it has no noise)."""
+        if self.certain and self.n_exited:
+            return 0.0
+        return mean_error(*self.observations)
 
     @property
     def rate(self) -> float:
         """Exits per unit of time, 1 / mean."""
         return 1 / self.mean if self.mean else math.inf
 
-    def confidence_interval(self, level: float = 0.95, method: str = "normal") -> tuple[float, float]:
+    def confidence_interval(self, level: float = 0.95, method: str | None = None) -> tuple[float, float]:
         """Confidence interval of the mean exit time.
 
         Parameters
         ----------
         level : float
             Coverage, in (0, 1).
-        method : {"normal", "exact", "bootstrap"}
-            "normal": mean +- z standard errors. "exact": chi-squared, exact if exit times are exponential.
-            "bootstrap": percentiles over 2000 resamples of the paths, deterministic.
+        method : {None, "normal", "exact", "bootstrap"}
+            By default the one that fits the number of exits: "exact" below 10 exits of censored paths,
+            otherwise from the scatter of the times, with Student's t below 100 paths and on a logarithmic
+            scale where the law of the mean leans. "normal": mean +- t standard errors, cut off at 0. "exact":
+            chi-squared, exact if exit times are exponential. "bootstrap": percentiles over 2000 resamples of
+            the paths, deterministic, from 10 exits on.
 
         Returns
         -------
         (lower, upper) : tuple of float
-            With no exit at all, the exact lower bound and inf.
+            Never negative. With no exit at all, the exact lower bound and inf. Without noise and from one
+            start both ends are the exit time, or the time watched and inf.
+
+        Raises
+        ------
+        ValueError
+            "bootstrap" with fewer than 10 exits, or another method or level than there is.
+
+        Notes
+        -----
+        See `samdyn.escape.mean_interval`. Where paths are censored the interval is for the mean that exposure
+        over exits estimates, which is the mean exit time as far as the rate of escape is constant. The bias
+        of the time step is not in it.
 
         Examples
         --------
@@ -149,7 +186,11 @@ class ExitTimes:
         >>> low < exits.mean < high
         True
         """
-        return mean_interval(self.watched, self.exited, level, method, self.seed)
+        watched, exited = self.observations
+        interval = mean_interval(watched, exited, level, method, self.seed)
+        if self.observed is not None and not exited.any():
+            return float(watched.mean()), math.inf  # certain: without noise nothing can leave earlier
+        return (self.mean, self.mean) if self.certain else interval
 
     def survival(self, level: float = 0.95) -> Survival:
         """Kaplan-Meier survival curve with its confidence band.
@@ -163,7 +204,7 @@ class ExitTimes:
         -------
         Survival
         """
-        return kaplan_meier(self.watched, self.exited, checks_level(level))
+        return kaplan_meier(*self.observations, checks_level(level), self.unit)
 
     def quantile(self, q: npt.ArrayLike) -> Array:
         """Exit-time quantiles from the survival curve; nan where it does not come down that far.
@@ -192,7 +233,8 @@ class ExitTimes:
         -------
         (lower, upper) : ndarray, shape (...)
             The upper end is inf, and the lower end the longest time watched, where the band does not come
-            down that far.
+            down that far. The lower end is 0 where there are too few paths to show the quantile (q below
+            about 3.7/n at 95 %).
 
         References
         ----------
@@ -257,7 +299,7 @@ class ExitTimes:
                 "raise t_max for a later one"
             )
         step = self.dt if self.correction is None else None
-        return fit_tail(self.watched, self.exited, start, step=step, unit=self.unit, seed=self.seed)
+        return fit_tail(*self.observations, start, step=step, unit=self.unit, seed=self.seed)
 
     def face_counts(self) -> dict[str, int]:
         """How many paths left through each face."""
@@ -293,8 +335,10 @@ class ExitTimes:
         problem = vars(self).get("problem")
         if region is None and problem is not None:
             region = problem[1]
-        gone = self.exited
-        return locate(self.exit_points[gone], self.faces[gone], self.face_names, region, level)
+        counted = np.ones(len(self), dtype=bool) if self.observed is None else self.observed
+        gone = self.exited & counted
+        left_out = int((counted & ~self.exited).sum())
+        return locate(self.exit_points[gone], self.faces[gone], self.face_names, region, level, left_out)
 
     def compare_exact(self, *, resolution: Any = 256, box: npt.ArrayLike | None = None) -> ExactComparison:
         """The exact mean exit time of the same problem beside the sampled one.
@@ -382,13 +426,19 @@ class ExitTimes:
 
     def _summary(self) -> list[tuple[str, str]]:
         unit = " steps" if self.discrete else ""
-        if self.n_exited:
-            low, high = self.confidence_interval(0.95)
+        low, high = self.confidence_interval(0.95)
+        if self.certain and self.n_exited:
+            mean = f"{self.mean:.6g}{unit}, without noise"
+        elif self.n_exited:
             mean = f"{self.mean:.6g}{unit}, 95 % interval ({low:.6g}, {high:.6g})"
+        elif self.observed is not None:
+            mean = f"above {low:.6g}{unit}, without noise: no path left"
         else:
-            mean = f"above {self.confidence_interval(0.95)[0]:.6g}{unit} (95 %): no path left"
+            mean = f"above {low:.6g}{unit} (95 %): no path left"
         counts = f"{self.n_exited} exited, {self.n_censored} censored at {self.t_max:g}{unit}"
         counts += f", {self.n_diverged} diverged" if self.n_diverged else ""
+        if self.observed is not None and not self.observed.all():
+            counts += f"; without noise, so {int(self.observed.sum())} different"
         scheme = "at whole steps" if self.correction is None else "with Brownian-bridge crossings"
         return [
             ("paths", f"{len(self)}: {counts}"),
@@ -402,5 +452,7 @@ class ExitTimes:
         return "ExitTimes\n" + "\n".join(f"  {name}: {text}" for name, text in self._summary())
 
     def _repr_html_(self) -> str:
-        rows = "".join(f"<tr><th>{name}</th><td>{text}</td></tr>" for name, text in self._summary())
+        rows = "".join(
+            f"<tr><th>{name}</th><td>{html.escape(text)}</td></tr>" for name, text in self._summary()
+        )
         return f"<table>{rows}</table>"

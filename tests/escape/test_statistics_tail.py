@@ -145,9 +145,10 @@ def test_no_tail() -> None:
 # ---------------------------------------------------------------------- quantiles and the survival band
 
 
-def test_the_band_starts_at_one_where_paths_are_censored_first() -> None:
+def test_the_band_before_the_first_exit_is_the_binomial_one() -> None:
     curve = result([1, 1.5, 2, 3, 4, 5, 6], [0, 0, 1, 1, 0, 1, 0]).survival()
-    np.testing.assert_array_equal(curve.lower[:3], 1)
+    # seven paths inside, then six, then five: S^n = 0.025
+    np.testing.assert_allclose(curve.lower[:3], 0.025 ** (1 / np.array([7, 6, 5])))
     np.testing.assert_array_equal(curve.upper[:3], 1)
     assert (curve.lower <= curve.probability).all()
     assert (curve.probability <= curve.upper).all()
