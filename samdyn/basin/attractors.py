@@ -21,6 +21,7 @@ Names
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -54,7 +55,7 @@ KINDS = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Attractor:
     """A set that a neighbourhood is drawn onto.
 
@@ -77,6 +78,8 @@ class Attractor:
         Largest Lyapunov exponent where it was needed for the name, per unit of time; nan elsewhere.
     states : ndarray, shape (m, state_dim)
         States in order of time: the points, with velocities where there is momentum.
+    inside : bool
+        Whether it has a point in the box, its boundary included.
     """
 
     points: Array = field(repr=False)
@@ -87,6 +90,13 @@ class Attractor:
     period: int = 1
     exponent: float = float("nan")
     states: Array = field(default_factory=lambda: np.empty((0, 0)), repr=False)
+    inside: bool = True
+
+    def __repr__(self) -> str:
+        return (
+            f"Attractor: {self.name}, {len(self.points)} point{'s' * (len(self.points) > 1)}, captures within "
+            f"{self.radius:.3g}" + ("" if math.isnan(self.exponent) else f", exponent {self.exponent:.3g}")
+        )
 
     @property
     def candidate(self) -> Candidate:
@@ -227,14 +237,21 @@ def _owner(course: Course, candidate: Candidate, points: Sequence[FixedPoint]) -
     return nearest if hovers and distance <= 3 * length else None
 
 
-def _place(x: Array) -> str:
+def place(x: Array) -> str:
+    """Coordinates as text.
+
+    Examples
+    --------
+    >>> place(np.array([1.0, -1e-166]))
+    '(1, 0)'
+    """
     # -0 reads badly, and what is below rounding of the others is 0
     tidy = np.where(np.abs(x) < 5e-7 * max(1.0, float(np.abs(x).max())), 0.0, x)
     return "(" + ", ".join(f"{v:.4g}" for v in tidy) + ")"
 
 
 def _name_point(course: Course, candidate: Candidate, point: FixedPoint) -> Attractor:
-    kind, where = point.kind, _place(point.x)
+    kind, where = point.kind, place(point.x)
     if kind == "hallucinated":
         name = f"hallucinated minimum {where}"
     elif point.dimension:
@@ -257,12 +274,12 @@ def _name_orbit(motion: Motion, course: Course, candidate: Candidate) -> Attract
     diagonal = float(np.linalg.norm(course.box[:, 1] - course.box[:, 0]))
     common: dict[str, Any] = {"radius": candidate.radius, "states": candidate.states}
     if extent <= 1e-6 * diagonal:
-        return Attractor(x[-1:], "fixed point", f"fixed point {_place(x[-1])}", x[-1], **common)
+        return Attractor(x[-1:], "fixed point", f"fixed point {place(x[-1])}", x[-1], **common)
     if motion.every > 1:
         period = _period(x[: min(len(x), 2048)], 1e-6 * extent)
         if period:
             return Attractor(
-                x[:period], "cycle", f"{period}-cycle about {_place(x[:period].mean(axis=0))}",
+                x[:period], "cycle", f"{period}-cycle about {place(x[:period].mean(axis=0))}",
                 x[:period].mean(axis=0), period=period, **common,
             )  # fmt: skip
     exponent, error = largest_exponent(motion, course, candidate.states[-1])
@@ -271,7 +288,7 @@ def _name_orbit(motion: Motion, course: Course, candidate: Candidate) -> Attract
         kind = "chaotic"
     else:
         kind = "quasiperiodic" if motion.every > 1 else "limit cycle"
-    return Attractor(_distinct(x), kind, f"{kind} about {_place(middle)}", middle, **common)
+    return Attractor(_distinct(x), kind, f"{kind} about {place(middle)}", middle, **common)
 
 
 def _period(x: Array, tolerance: float) -> int:

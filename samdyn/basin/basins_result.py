@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import json
 import os
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,19 +9,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from samdyn.basin import basins_file
 from samdyn.basin.attractors import Attractor, as_candidates
 from samdyn.basin.basin_arguments import MAX_STEPS
-from samdyn.basin.basin_checkpoint import fingerprint
-from samdyn.basin.course import Course, Starts, course_of
+from samdyn.basin.course import Course, Starts
 from samdyn.basin.fractions import Fraction, shares
 from samdyn.basin.grid import Grid
 from samdyn.basin.rounds import follow
-from samdyn.basin.settle import REASONS
+from samdyn.basin.settle import REASONS, name_of
 from samdyn.compute import checks
 from samdyn.compute.checks import Array
 from samdyn.systems.system import System
-
-SCHEMA = 2
 
 
 @dataclass(frozen=True)
@@ -92,7 +88,7 @@ class Basins:
 
     def name_of(self, label: int) -> str:
         """What a label stands for."""
-        return self.attractors[label].name if label > 0 else REASONS[label]
+        return name_of(label, self.attractors)
 
     def label_at(self, x: npt.ArrayLike) -> npt.NDArray[np.int16]:
         """Labels of any points (..., dim), by following each to its end; without noise."""
@@ -135,84 +131,17 @@ class Basins:
         return draw(self, ax=ax, **options)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the result to an npz file; of the system only its description is kept."""
-        described = {
-            str(k): {
-                "kind": a.kind,
-                "name": a.name,
-                "radius": a.radius,
-                "period": a.period,
-                "exponent": a.exponent,
-            }
-            for k, a in self.attractors.items()
-        }
-        header = {
-            "schema": SCHEMA,
-            "system": repr(self.system),
-            "attractors": described,
-            "unit": self.unit,
-            "replicas": self.replicas,
-            "unresolved": {str(k): p for k, p in self.unresolved.items()},
-            "interrupted": self.interrupted,
-            "radius": self.radius,
-            "max_steps": self.max_steps,
-        }
-        if self.course is not None:  # how points are followed, which the system alone does not say
-            header["course"] = {
-                "dt": self.course.stride,
-                "noisy": self.course.noisy,
-                "seed": self.course.seed,
-                "far": self.course.far,
-            }
-            header["steps"] = fingerprint(self.course)
-        arrays: dict[str, Any] = {"labels": self.labels, "steps": self.steps, "box": self.box}
-        if self.probabilities is not None:
-            arrays["probabilities"] = self.probabilities
-        for k, a in self.attractors.items():
-            arrays |= {f"points{k}": a.points, f"position{k}": a.position, f"states{k}": a.states}
-        text = np.frombuffer(json.dumps(header).encode(), dtype=np.uint8)
-        with open(path, "wb") as file:
-            np.savez_compressed(file, header=text, **arrays)
+        """Write the result to an npz file; of the system only its description is kept.
+
+        The file is whole or, if the disk is full for example, as it was before.
+        """
+        basins_file.save(self, path)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], system: System | None = None) -> Basins:
-        """Read a saved result; with the system it was made from, if points are to be followed again."""
-        with _opened(path) as data:
-            header = json.loads(bytes(data["header"]).decode())
-            if header.get("schema") != SCHEMA:
-                raise ValueError(
-                    f"{os.fspath(path)!r} has schema {header.get('schema')!r}, expected {SCHEMA}"
-                )
-            if system is not None and repr(system) != header["system"]:
-                raise ValueError(f"system must be the one saved, {header['system']}, got {system!r}")
-            attractors = {
-                int(k): Attractor(
-                    data[f"points{k}"], position=data[f"position{k}"], states=data[f"states{k}"], **v
-                )
-                for k, v in header["attractors"].items()
-            }
-            labels, box, course = data["labels"], data["box"], None
-            if system is not None:
-                course = course_of(system, box, **header["course"])
-                if fingerprint(course) != header["steps"]:
-                    raise ValueError("system must be the one saved, got one that takes points elsewhere")
-            return cls(
-                labels, attractors, box, labels.shape, system, data["steps"], header["unit"],
-                data.get("probabilities"), header["replicas"],
-                {int(k): p for k, p in header["unresolved"].items()}, header["interrupted"],
-                course, header["radius"], header["max_steps"],
-            )  # fmt: skip
+        """Read a saved result; with the system it was made from, if points are to be followed again.
 
-
-def _opened(path: str | os.PathLike[str]) -> Any:
-    """The arrays of a saved result."""
-    with open(path, "rb") as file:  # a missing file is the system's own error
-        content = file.read()
-    try:
-        data = np.load(io.BytesIO(content), allow_pickle=False)
-        missing = not {"header", "labels", "steps", "box"} <= set(data.files)
-    except Exception as error:  # whatever zip and numpy make of other bytes
-        raise ValueError(f"path must be a file written by Basins.save, got {os.fspath(path)!r}") from error
-    if missing:
-        raise ValueError(f"path must be a file written by Basins.save, got {os.fspath(path)!r}")
-    return data
+        A file that is damaged, or of which any member has another kind, shape or range, is refused with a
+        ValueError.
+        """
+        return cls(**basins_file.load(path, system))

@@ -44,7 +44,7 @@ from samdyn.basin.course import Course, Starts, course_of, motion_of
 from samdyn.basin.fractions import Fraction, shares
 from samdyn.basin.grid import available_memory
 from samdyn.basin.rounds import map_starts
-from samdyn.basin.settle import DIVERGED, REASONS, why_lost
+from samdyn.basin.settle import DIVERGED, name_of, why_lost
 from samdyn.compute import checks
 from samdyn.compute.checks import Array
 from samdyn.ensemble.workers import count_workers
@@ -87,7 +87,7 @@ class BasinFractions:
 
     def name_of(self, label: int) -> str:
         """What a label stands for."""
-        return self.attractors[label].name if label > 0 else REASONS[label]
+        return name_of(label, self.attractors)
 
     def __repr__(self) -> str:
         note = ", interrupted" if self.interrupted else ""

@@ -15,7 +15,8 @@ within that distance says that the map itself returns nan there.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +24,7 @@ import numpy.typing as npt
 from samdyn.basin.course import Course, Index, Starts, motion_of
 from samdyn.basin.motion import Motion
 from samdyn.basin.proximity import Proximity, Target
+from samdyn.compute import checks
 from samdyn.compute.checks import Array
 from samdyn.ensemble import workers
 
@@ -37,6 +39,22 @@ TILE = 1 << 14
 
 Labels = npt.NDArray[np.int16]
 Steps = npt.NDArray[np.int32]
+
+
+def name_of(label: Any, names: Mapping[int, Any]) -> str:
+    """What a label stands for: the name of its attractor, or the reason why there is none.
+
+    Raises
+    ------
+    TypeError, ValueError
+        The label is no integer, or is not one of this result.
+    """
+    label = checks.integer("label", label)
+    if label in REASONS:
+        return REASONS[label]
+    if label not in names:
+        raise ValueError(f"label must be one of {[*names, *REASONS]}, got {label!r}")
+    return str(names[label].name)
 
 
 class Outcome(NamedTuple):

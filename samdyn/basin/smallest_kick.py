@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.spatial import cKDTree
 
+from samdyn.basin.attractors import place
 from samdyn.basin.basins import Basins
 from samdyn.basin.edges import check_known
 from samdyn.compute import checks
@@ -28,7 +29,7 @@ N_PARTS = 16
 N_ROUNDS, N_DIRECTIONS = 8, 64
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Kick:
     """A displacement that takes an attractor's point into another basin.
 
@@ -50,6 +51,13 @@ class Kick:
     error: float
     origin: int
     label: int
+
+    def __repr__(self) -> str:
+        start, end = (place(x) for x in (self.start, self.end))
+        return (
+            f"Kick of length {self.distance:.4g} (at most {self.error:.1g} shorter in its direction): from "
+            f"{start} of attractor {self.origin} to {end}, which goes to {self.label}"
+        )
 
 
 def smallest_kick(basins: Basins, attractor: int, target: int | None = None, *, seed: int = 0) -> Kick:

@@ -6,9 +6,9 @@ One npz file: arrays without pickled objects, and a JSON header with a schema nu
 job and numbers that belong to the state. The archive carries a CRC-32 of every member, which is checked when
 the file is read.
 
-The file is written beside its place (the name followed by ".part"), flushed to the disk and then renamed
-over it: whenever the process dies, the file at the path is whole, the new one or the one before. It is
-written at most every `EVERY` seconds.
+The file is written by `samdyn.compute.files.write_file`, beside its place and then renamed over it: whenever
+the process dies, the file at the path is whole, the new one or the one before. It is written at most every
+`EVERY` seconds.
 
 A job is described by a dict of numbers and strings that name all that its numbers depend on. A file whose
 description differs belongs to another job, and is refused before any work.
@@ -16,7 +16,6 @@ description differs belongs to another job, and is refused before any work.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import time
@@ -26,6 +25,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from samdyn.compute.files import write_file
 
 SCHEMA = 2
 FORMAT = "samdyn checkpoint"
@@ -138,26 +139,5 @@ class Checkpoint:
             "meta": dict(meta),
         }
         text = np.frombuffer(json.dumps(header).encode(), dtype=np.uint8)
-        part = self.path.with_name(self.path.name + ".part")
-        try:
-            with part.open("wb") as file:
-                np.savez(file, header=text, **arrays)  # type: ignore[arg-type]
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(part, self.path)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                part.unlink()
-            raise
-        _flush_folder(self.path.parent)
+        write_file(self.path, lambda file: np.savez(file, header=text, **arrays))  # type: ignore[arg-type]
         self.written = time.monotonic()
-
-
-def _flush_folder(folder: Path) -> None:
-    """Make a rename durable, where folders can be flushed."""
-    with contextlib.suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

@@ -1,6 +1,6 @@
 """Results in files: a compressed .npz of arrays with a JSON header that carries a schema number, no pickle.
 
-Written to a temporary file beside the target and renamed, so that a file is complete or not there.
+Written by `samdyn.compute.files.write_file`, so that a file is complete or as it was before.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ import os
 from typing import Any
 
 import numpy as np
+
+from samdyn.compute.files import path_of, write_file
 
 SCHEMA = 1
 
@@ -25,10 +27,9 @@ def write(result: Any, path: str | os.PathLike[str]) -> None:
             arrays[entry.name] = value
         else:
             header[entry.name] = value
-    temporary = os.fspath(path) + ".partial"
-    with open(temporary, "wb") as file:  # np.savez would append .npz to the name given
-        np.savez_compressed(file, header=np.array(json.dumps(header)), **arrays)  # type: ignore[arg-type]
-    os.replace(temporary, path)
+    text = np.array(json.dumps(header))
+    # by an open file, since np.savez would append .npz to a name
+    write_file(path, lambda file: np.savez_compressed(file, header=text, **arrays))  # type: ignore[arg-type]
 
 
 def read(path: str | os.PathLike[str], kind: str) -> dict[str, Any]:
@@ -41,6 +42,7 @@ def read(path: str | os.PathLike[str], kind: str) -> dict[str, Any]:
     ValueError
         Not such a file, or one of another schema.
     """
+    path = path_of("path", path)
     try:
         # opened here, since np.load leaves a broken file open
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
