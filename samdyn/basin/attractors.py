@@ -93,10 +93,9 @@ class Attractor:
     inside: bool = True
 
     def __repr__(self) -> str:
-        return (
-            f"Attractor: {self.name}, {len(self.points)} point{'s' * (len(self.points) > 1)}, captures within "
-            f"{self.radius:.3g}" + ("" if math.isnan(self.exponent) else f", exponent {self.exponent:.3g}")
-        )
+        size = f"{len(self.points)} point{'s' * (len(self.points) > 1)}"
+        exponent = "" if math.isnan(self.exponent) else f", exponent {self.exponent:.3g}"
+        return f"Attractor: {self.name}, {size}, captures within {self.radius:.3g}{exponent}"
 
     @property
     def candidate(self) -> Candidate:

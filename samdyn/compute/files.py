@@ -107,11 +107,13 @@ def _sweep(folder: str, name: str) -> None:
     left = re.compile(re.escape(name[:200]) + r"(\.[0-9a-f]{8})?\.part")
     with contextlib.suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
-            if left.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
-                # a young file with a name of its own may be one that another process is writing
-                if entry.name == f"{name[:200]}.part" or time.time() - entry.stat().st_mtime > STALE_SECONDS:
-                    with contextlib.suppress(OSError):
-                        os.unlink(entry.path)
+            if not left.fullmatch(entry.name) or not entry.is_file(follow_symlinks=False):
+                continue
+            # a young file with a name of its own may be one that another process is writing
+            old = time.time() - entry.stat().st_mtime > STALE_SECONDS
+            if old or entry.name == f"{name[:200]}.part":
+                with contextlib.suppress(OSError):
+                    os.unlink(entry.path)
 
 
 def _write_directly(place: str, write: Callable[[IO[bytes]], object]) -> None:

@@ -101,16 +101,22 @@ def test_every_damage_is_one_sentence(tmp_path: Path, found: sd.Basins) -> None:
         damaged = bytearray(whole)
         damaged[at] ^= 1 << int(rng.integers(8))
         cases.append(bytes(damaged))
+    refused = 0
     for case in cases:
         path.write_bytes(case)
+        said = ""
         try:
             read = sd.Basins.load(path)
         except ValueError as error:
-            assert "basins.npz" in str(error)
-            assert "\n" not in str(error)
+            said = str(error)
+        if said:
+            refused += 1
+            assert "basins.npz" in said
+            assert "\n" not in said
         else:  # some bytes of a zip file, such as times, mean nothing
             assert np.array_equal(read.labels, found.labels)
             assert repr(read.attractors) == repr(found.attractors)
+    assert refused > 40
 
 
 HEADER: list[tuple[str, Any]] = [
@@ -158,7 +164,7 @@ def test_changed_members_are_refused(tmp_path: Path, found: sd.Basins, name: str
     members["header"] = np.frombuffer(json.dumps(header).encode(), dtype=np.uint8)
     with path.open("wb") as file:
         np.savez_compressed(file, **members)
-    with pytest.raises(ValueError, match="path must be a file written by Basins.save"):
+    with pytest.raises(ValueError, match=r"path must be a file written by Basins\.save"):
         sd.Basins.load(path)
 
 
