@@ -29,7 +29,15 @@ from samdyn.local.branch_start import corrected_start, scale_of
 from samdyn.local.defining_systems import Scale
 from samdyn.local.following import follow_both
 from samdyn.local.parametric import Parametric, stepper
-from samdyn.local.trapping import N_ORBITS, capture_radius, cycle_holds, hover_radii, kind_of
+from samdyn.local.trapping import (
+    INNER,
+    N_ORBITS,
+    capture_radius,
+    hover_radii,
+    hover_steps,
+    kind_of,
+    negative_modes,
+)
 from samdyn.rules.family import GD
 from samdyn.systems.flow import Flow
 from samdyn.systems.jump import attracts, jump_length
@@ -74,24 +82,31 @@ def _chatter(system: Map, name: str, values: Array, x: Array) -> Array:
     around = directions(dim)
     around = around[:: max(1, len(around) // N_ORBITS)]
     around = around * np.linspace(0.1, 0.9, len(around))[:, None]
-    scales, holds = np.empty(len(values)), np.empty(len(values), dtype=bool)
+    scales, rates, lengths = np.empty((3, len(values)))
+    hessians = np.empty((len(values), dim, dim))
     for i, (value, z) in enumerate(zip(values, x, strict=True)):
         at = system.with_parameters(**{name: float(value)})
         assert at.landscape is not None and at.rule is not None
-        eigenvalues = np.linalg.eigvalsh(at.landscape.hessian(z))
-        lr, length = at.coefficients()["lr"], jump_length(at.rule)
+        hessians[i] = at.landscape.hessian(z)
+        eigenvalues = np.linalg.eigvalsh(hessians[i])
+        rates[i] = lr = at.coefficients()["lr"]
+        lengths[i] = length = jump_length(at.rule)
         widened = np.abs(eigenvalues) / np.where(
             eigenvalues > 0, np.maximum(1 - lr * eigenvalues / 2, 1e-3), 1.0
         )
         scales[i] = lr * length * float(widened.max()) / (1 - at.momentum)
-        smooth = at.rule.coefficients().get("rho", 0.0) - length
-        holds[i] = at.momentum > 0 or cycle_holds(np.asarray(eigenvalues, dtype=float), lr, smooth)
-    start = x[:, None] + scales[:, None, None] * around
+    start = x[:, None] + np.minimum(scales, INNER * lengths)[:, None, None] * around
     state = np.zeros((n, start.shape[0] * start.shape[1]))
     state[:dim] = start.reshape(-1, dim).T
     parameter = np.repeat(values, len(around))[None]
-    hovering = hover_radii(lambda now: list(step(np.asarray(now), parameter)), list(state), x, scales)
-    return np.where(holds, hovering, np.inf)
+    return hover_radii(
+        lambda now: list(step(np.asarray(now), parameter)),
+        list(state),
+        x,
+        scales,
+        negative_modes(hessians),
+        hover_steps(np.linalg.eigvalsh(hessians), rates),
+    )
 
 
 def jump_borders(

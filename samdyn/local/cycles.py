@@ -14,8 +14,11 @@ turns into Newton's.
    points are dense on chaotic sets).
 2. Every seed runs with every C (all 2^dim dim! of them up to dim 2; the identity, its negative and random
    ones above) and every beta, in one batch, for `N_STEPS` steps, and then takes Newton steps.
-3. Kept: zeros in the box whose least period is k and whose residual is at most `tolerance` relative to
-   ``1 + |D Phi^k|``; points of one cycle are one entry.
+3. Zeros in the box whose residual is at most `tolerance` relative to ``1 + |D Phi^k|`` are candidates. That
+   bound is worth nothing where |D Phi^k| is huge: all k points are refined together
+   (`samdyn.local.shooting`), and a cycle is kept only if the last Newton correction of every point is below
+   `CORRECTION` of the box's diagonal and every step of the map leads to the next point, to `tolerance`
+   relative to the step's own slope. Its least period is k; points of one cycle are one entry.
 4. For a normalised rule there are further seeds around each critical point z of the loss, at the amplitude
    ``lr r |h| / (2 - lr h - lr c h^2)`` of the 2-cycle along each eigenvector of the Hessian (eigenvalue h, r
    the jump's length, c the unnormalised coefficient), which are exact on quadratics.
@@ -40,10 +43,13 @@ from scipy.spatial import cKDTree
 
 from samdyn.compute import checks
 from samdyn.compute.checks import Array
+from samdyn.compute.cost import announce, seconds_of
+from samdyn.compute.progress import PartsBar
 from samdyn.local.fixed_points import FixedPoint, FixedPoints, fixed_points
 from samdyn.local.linearization import stability_of
 from samdyn.local.newton import newton_zeros, sobol_starts
 from samdyn.local.parametric import Parametric
+from samdyn.local.shooting import refined_cycles
 from samdyn.systems.jump import jump_length
 from samdyn.systems.map import Map
 
@@ -53,6 +59,7 @@ MOST_MATRICES = 8
 MOST_STEPS = 257  # the work grows as the square of the period: 100 takes half a minute, 256 minutes
 LARGEST_TOLERANCE = 1e-6  # anything nearly settled would pass for a cycle
 TILE = 1 << 16
+CORRECTION = 1e-9  # of the box's diagonal: how well every point of a cycle must be known
 
 
 def cycles(
@@ -62,6 +69,7 @@ def cycles(
     *,
     n_starts: int = 256,
     tolerance: float = 1e-11,
+    progress: bool = False,
 ) -> FixedPoints:
     """All cycles of a least period that the search finds in a box.
 
@@ -76,17 +84,26 @@ def cycles(
     n_starts : int
         Sobol seeds, rounded up to a power of two.
     tolerance : float
-        Largest ``|Phi^k(x) - x|`` accepted, relative to ``(1 + |D Phi^k|) (1 + |x|)``; at most 1e-6.
+        Largest ``|Phi(x_i) - x_{i+1}|`` accepted, relative to ``(1 + |D Phi(x_i)|) (1 + |x_i|)``; at most
+        1e-6.
+    progress : bool
+        Show a bar over the periods.
 
     Returns
     -------
     FixedPoints
-        One entry for each cycle: `points` are its points, `eigenvalues` its multipliers.
+        One entry for each cycle with a point in the box: `points` are its points in the order of the map,
+        `eigenvalues` its multipliers, `residual` the largest distance of the map of one point from the next.
 
     Raises
     ------
     TypeError, ValueError
         Not a map, momentum, a schedule, no box.
+
+    Warns
+    -----
+    CostWarning
+        Its own estimate exceeds ten seconds: periods up to `period`, each of some seventy steps of all seeds.
 
     Notes
     -----
@@ -123,17 +140,34 @@ def cycles(
     if not smooth:
         seeds.append(_seeds_at_jumps(system, region))
     found: list[FixedPoint] = []
-    for k in range(1, period + 1):
-        if k < period and not smooth:
-            continue  # the cycles of a normalised rule lie around critical points, whose seeds are there
-        if k == 1 and system.landscape is not None:
-            found = list(fixed_points(system, region))
-        else:
-            found = _of_period(field, k, region, np.concatenate(seeds), matrices, tolerance)
-        seeds += [
-            point.points if point.period > 1 else point.x[None] for point in found if not point.dimension
-        ]
+    first = 1 if smooth else period  # a normalised rule's lie around critical points, whose seeds are there
+    _announce(field, len(np.concatenate(seeds)) * _n_combos(matrices), first, period)
+    with PartsBar(progress, "cycles", period - first + 1, "period") as bar:
+        for k in range(first, period + 1):
+            if k == 1 and system.landscape is not None:
+                found = list(fixed_points(system, region))
+            else:
+                found = _of_period(field, k, region, np.concatenate(seeds), matrices, tolerance)
+            seeds += [
+                point.points if point.period > 1 else point.x[None] for point in found if not point.dimension
+            ]
+            bar.update(note=f"period {k}: {len(found)}")
     return FixedPoints(tuple(found), system, region)
+
+
+def _n_combos(matrices: Array) -> int:
+    return 1 + len(matrices) * (len(BETAS) - 1)
+
+
+def _announce(field: Parametric, n: int, first: int, last: int) -> None:
+    """Say what the search costs, from one evaluation of a sample."""
+    sample = np.full((min(n, 4096), field.n), 0.1)
+    with np.errstate(all="ignore"):
+        one = seconds_of(lambda: field.batch(sample, np.empty(0))) * n / len(sample)
+    steps = sum(range(first, last + 1))
+    announce(
+        "cycles", one * (N_STEPS + 12) * steps, "pass a smaller n_starts or a smaller period", stacklevel=4
+    )
 
 
 def _matrices(dim: int) -> Array:
@@ -174,7 +208,7 @@ def _of_period(
         beta = np.repeat([b for _, b in combos], len(tile)) / diagonal
         results.append(_search(field, period, box, x, c, beta, diagonal, tolerance))
     zeros = np.concatenate(results)
-    return _gather(field, zeros, period, diagonal)
+    return _gather(field, zeros, period, box, diagonal, tolerance)
 
 
 def _search(
@@ -209,6 +243,7 @@ def _search(
         steepness = np.linalg.norm(jacobian, axis=(1, 2))
         size = np.linalg.norm(y - x, axis=1)
         precise = size <= tolerance * (1 + steepness) * (1 + np.linalg.norm(x, axis=1))
+        precise &= np.isfinite(size) & np.isfinite(steepness)
     margin = 1e-9 * (box[:, 1] - box[:, 0])
     inside = ((x >= box[:, 0] - margin) & (x <= box[:, 1] + margin)).all(axis=1)
     return np.asarray(x[precise & inside])
@@ -224,7 +259,9 @@ def _solve(matrix: Array, g: Array) -> Array:
     return np.asarray(np.einsum("nij,nj->ni", np.linalg.pinv(matrix), g))
 
 
-def _gather(field: Parametric, zeros: Array, period: int, diagonal: float) -> list[FixedPoint]:
+def _gather(
+    field: Parametric, zeros: Array, period: int, box: Array, diagonal: float, tolerance: float
+) -> list[FixedPoint]:
     """One entry for each cycle of least period k."""
     if len(zeros) == 0:
         return []
@@ -232,13 +269,19 @@ def _gather(field: Parametric, zeros: Array, period: int, diagonal: float) -> li
     # one zero of many copies: those that agree when rounded, then those that are close
     zeros = zeros[np.unique(np.round(zeros / (1e-9 * diagonal)), axis=0, return_index=True)[1]]
     orbit = [zeros]
-    product = np.broadcast_to(np.eye(field.n), (len(zeros), field.n, field.n))
-    for _ in range(period):
-        y, a = field.batch(orbit[-1], none)
-        product = a @ product
-        orbit.append(y)
-    points = np.stack(orbit[:-1], axis=1)  # (n, period, dim)
-    residual = np.linalg.norm(orbit[-1] - zeros, axis=1)
+    with np.errstate(all="ignore"):
+        for _ in range(period - 1):
+            orbit.append(field.batch(orbit[-1], none)[0])
+        points, correction, residual, jacobians = refined_cycles(
+            lambda x: field.batch(x, none), np.stack(orbit, axis=1)
+        )
+        slopes = np.linalg.norm(jacobians, axis=(2, 3)).max(axis=1)
+        lengths = np.linalg.norm(points, axis=2).max(axis=1)
+        real = (correction <= CORRECTION * diagonal) & (residual <= tolerance * (1 + slopes) * (1 + lengths))
+    margin = 1e-9 * (box[:, 1] - box[:, 0])
+    inside: npt.NDArray[np.bool_] = (points >= box[:, 0] - margin) & (points <= box[:, 1] + margin)
+    real &= inside.all(axis=2).any(axis=1)
+    points, residual, jacobians = points[real], residual[real], jacobians[real]
     order = np.argsort(residual, kind="stable")
     taken: list[Array] = []
     result: list[FixedPoint] = []
@@ -251,14 +294,19 @@ def _gather(field: Parametric, zeros: Array, period: int, diagonal: float) -> li
             continue
         taken.append(cycle)
         tree = cKDTree(np.concatenate(taken))
-        values = np.linalg.eigvals(product[i])
+        product = np.eye(field.n)
+        for jacobian in jacobians[i]:
+            product = jacobian @ product
+        values = np.linalg.eigvals(product)
         values = values[np.argsort(-np.abs(values), kind="stable")]
         kind = "fixed point" if period == 1 else "cycle"
-        first = int(np.lexsort(np.round(cycle, 9).T[::-1])[0])
+        within = ((cycle >= box[:, 0] - margin) & (cycle <= box[:, 1] + margin)).all(axis=1)
+        # the points inside the box come first, in the order of their coordinates
+        first = int(np.lexsort((*np.round(cycle / diagonal, 9).T[::-1], ~within))[0])
         cycle = np.roll(cycle, -first, axis=0)
         stability = stability_of(values, True)
         result.append(FixedPoint(cycle[0], kind, stability, values, float(residual[i]), period, points=cycle))
-    return sorted(result, key=lambda p: tuple(np.round(p.x, 9)))
+    return sorted(result, key=lambda p: tuple(np.round(p.x / diagonal, 9)))
 
 
 def _seeds_at_jumps(system: Map, box: Array) -> Array:

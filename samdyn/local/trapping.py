@@ -34,11 +34,14 @@ Algorithm (`chatter_radii`)
 ---------------------------
 A map cannot stop at a jump: it hovers within O(lr r): on the attracting 2-cycle of the top mode or, where
 only negative modes exist, in bounded chaos. How far is read off a simulation of the map itself from
-`N_ORBITS` points around z, at the scale lr r |lambda|_max, over `CHATTER_STEPS` steps. The radius is the
-largest distance over the last quarter. It is infinite, and the point does not trap the map, if
+`N_ORBITS` points around z, at the scale lr r |lambda|_max, over `CHATTER_STEPS` steps or, if that is longer,
+one e-folding time of the slowest negative mode (at most `MOST_CHATTER_STEPS`). The radius is the largest
+distance over the last quarter. It is infinite, and the point does not trap the map, if
 
 - that exceeds 1.2 times the largest distance over the second quarter (the orbits are leaving) or ten times
   the scale (they have left); or
+- the orbits drift along a negative mode, without crossing z, by more in each quarter than in the one before
+  (they leave slowly: most of those that move steadily along the mode must agree); or
 - an orbit hovers beside z, not about it: over the last quarter its mean is more than twice as far from z as
   the orbit from its mean. So is one that came to rest at a hallucinated point, or about another critical one.
 
@@ -77,6 +80,11 @@ REFINEMENTS = 3
 NEWTON_STEPS = 8
 N_ORBITS = 32
 CHATTER_STEPS = 800
+MOST_CHATTER_STEPS = 4000  # a slower negative mode is judged by what the run shows of it
+INNER = (
+    0.25  # of the perturbation's length, which is the capture radius of a quadratic: orbits start within it
+)
+STEADY = 1e-4  # relative change over half a run, above what averages over a 2-cycle leave to rounding
 
 Evaluation = Callable[[Array], tuple[Array, Array, Array]]
 
@@ -234,7 +242,8 @@ def chatter_radii(system: Map, z: Array) -> Array:
         Largest distance over the last quarter of the run; inf where the orbits leave.
     """
     assert system.landscape is not None and system.rule is not None
-    eigenvalues = np.linalg.eigvalsh(system.landscape.hessian(z))
+    hessian = system.landscape.hessian(z)
+    eigenvalues = np.linalg.eigvalsh(hessian)
     lr, length = system.coefficients()["lr"], jump_length(system.rule)
     # the 2-cycle of a positive mode has the amplitude lr r lambda / (2 - lr lambda)
     widened = np.abs(eigenvalues) / np.where(eigenvalues > 0, np.maximum(1 - lr * eigenvalues / 2, 1e-3), 1.0)
@@ -247,22 +256,29 @@ def chatter_radii(system: Map, z: Array) -> Array:
     around = directions(system.dim)
     around = around[:: max(1, len(around) // N_ORBITS)]
     around = around * np.linspace(0.1, 0.9, len(around))[:, None]
-    start = z[:, None] + scale[:, None, None] * around
+    # with a large lr or momentum the scale reaches beyond what any point captures
+    start = z[:, None] + np.minimum(scale, INNER * length)[:, None, None] * around
     if system.momentum:
         start = np.concatenate([start, np.zeros_like(start)], axis=-1)
     step = numpy_form(traced_or_batched(system.point_function(), system.state_dim))
     state: Sequence[Array] = list(np.ascontiguousarray(start.reshape(-1, system.state_dim).T))
-    hover = hover_radii(lambda state: step(*state), state, z, scale)
-    stays = np.isfinite(hover)
-    if not system.momentum:
-        coefficients = system.rule.coefficients()
-        smooth = coefficients.get("rho", 0.0) - length
-        stays &= np.array([cycle_holds(row, lr, smooth) for row in eigenvalues])
-    return np.asarray(np.where(stays, hover, np.inf))
+    return hover_radii(
+        lambda state: step(*state),
+        state,
+        z,
+        scale,
+        negative_modes(hessian),
+        hover_steps(eigenvalues, lr),
+    )
 
 
 def hover_radii(
-    step: Callable[[Sequence[Array]], Sequence[Array]], state: Sequence[Array], z: Array, scale: Array
+    step: Callable[[Sequence[Array]], Sequence[Array]],
+    state: Sequence[Array],
+    z: Array,
+    scale: Array,
+    modes: Array,
+    n_steps: int = CHATTER_STEPS,
 ) -> Array:
     """Largest distances (n,) over the last quarter of orbits about points z (n, dim); inf where one leaves.
 
@@ -275,70 +291,77 @@ def hover_radii(
     z : ndarray, shape (n, dim)
     scale : ndarray, shape (n,)
         How far the orbits should hover.
+    modes : ndarray, shape (n, k, dim)
+        Unit eigenvectors of the negative eigenvalues of the Hessian at each point (`negative_modes`), along
+        which orbits may leave slowly; rows of zeros are no modes.
+    n_steps : int
+        Length of the run (`hover_steps`).
     """
-    n = len(z)
+    n, dim = z.shape
     m = len(state[0]) // n
     centre = np.repeat(z, m, axis=0).T
     farthest = np.zeros((4, n * m))
-    last: list[Array] = []
+    mean, square_sum = np.zeros((4, dim, n * m)), np.zeros((n * m, dim, dim))
+    lowest = np.full((dim, n * m), np.inf)
+    highest = -lowest
+    count = np.zeros(4)
     with np.errstate(all="ignore"):
-        for k in range(CHATTER_STEPS):
+        for k in range(n_steps):
             state = step(state)
             offset = np.stack([x - c for x, c in zip(state, centre, strict=False)])
-            quarter = 4 * k // CHATTER_STEPS
+            quarter = 4 * k // n_steps
             square = np.nan_to_num((offset**2).sum(axis=0), nan=np.inf)
             farthest[quarter] = np.maximum(farthest[quarter], square)
+            mean[quarter] += offset
+            count[quarter] += 1
             if quarter == 3:
-                last.append(offset)
-        orbit = np.stack(last)  # (steps, dim, n m), about z
-        mean = orbit.mean(axis=0)
-        extent = ((orbit - mean) ** 2).sum(axis=1).max(axis=0)
+                square_sum += offset.T[:, :, None] * offset.T[:, None, :]
+                lowest, highest = np.minimum(lowest, offset), np.maximum(highest, offset)
+        mean /= count[:, None, None]
+        last = mean[3]
+        extent = (np.maximum(highest - last, last - lowest) ** 2).sum(axis=0)
         # a 2-cycle swings by half the scale, and orbits start within the scale: one that still drifts towards
         # z has a mean of less than twice its swing, one that came to rest elsewhere has hardly any swing
-        beside = ~((mean**2).sum(axis=0) <= 4 * extent).reshape(n, m).all(axis=1)
+        beside = ~((last**2).sum(axis=0) <= 4 * extent).reshape(n, m).all(axis=1)
+        covariance = square_sum / count[3] - last.T[:, :, None] * last.T[:, None, :]
+        drifting = _drifts_away(mean.reshape(4, dim, n, m), covariance.reshape(n, m, dim, dim), modes)
     before, after = np.sqrt(farthest[[1, 3]].reshape(2, n, m).max(axis=2))
-    stays = (after <= 1.2 * before) & (after <= 10 * scale) & ~beside
+    stays = (after <= 1.2 * before) & (after <= 10 * scale) & ~beside & ~drifting
     return np.where(stays, after, np.inf)
 
 
-def cycle_holds(eigenvalues: Array, lr: float, smooth: float = 0.0) -> bool:
-    """Whether the 2-cycle of the top positive mode is stable against the other modes, on the quadratic model.
+def _drifts_away(mean: Array, covariance: Array, modes: Array) -> npt.NDArray[np.bool_]:
+    """Which of n points are left along a negative mode, more slowly than the run is long.
 
-    Parameters
-    ----------
-    eigenvalues : ndarray, shape (dim,)
-        Of the Hessian.
-    lr : float
-        Learning rate.
-    smooth : float
-        Coefficient rho (1 - lam) of the unnormalised part.
-
-    Notes
-    -----
-    With k_j = h_j (1 + smooth h_j) mode j is multiplied per step by 1 - lr k_j - (h_j/h_1)^2 (2 - lr k_1),
-    up to the sign flip of the cycle; the radius cancels. True if there is no positive mode: then there is
-    no such cycle.
-
-    References
-    ----------
-    Bartlett, Long & Bousquet (2022) for positive modes; for negative ones own derivation, checked in the
-    tests.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> [cycle_holds(np.array([3.0, -a]), lr=0.1) for a in (0.5, 0.55, 3.5, 3.55)]
-    [False, True, True, False]
+    The component of an orbit along the mode is then steady (its mean over a quarter of the run exceeds its
+    fluctuation, whereas an orbit that jumps to and fro across z has a mean near 0), and grows from quarter to
+    quarter by ever larger amounts (an orbit that settles beside z grows by ever smaller ones).
     """
-    top = int(np.argmax(eigenvalues))
-    if eigenvalues[top] <= 0:
-        return True
-    damping = lr * eigenvalues * (1 + smooth * eigenvalues)
-    multipliers = 1 - damping - (eigenvalues / eigenvalues[top]) ** 2 * (2 - damping[top])
-    others = np.arange(len(eigenvalues)) != top
-    # modes equal to the top one turn within its circle of cycles
-    others &= ~np.isclose(eigenvalues, eigenvalues[top], rtol=1e-9)
-    return bool((np.abs(multipliers[others]) < 1).all() and damping[top] < 2)
+    along = np.abs(np.einsum("qdnm,nkd->qnkm", mean, modes))
+    spread = np.sqrt(np.maximum(np.einsum("nkd,nmde,nke->nkm", modes, covariance, modes), 0.0))
+    steady = along[3] > spread
+    growth = np.where(steady, np.log(along[3] / along[1]), np.nan)
+    faster = along[3] - along[2] >= (along[2] - along[1]) * (1 - STEADY)
+    growing = steady & faster & (growth > STEADY)
+    # noise of the fast modes makes single orbits drift either way: most of the steady ones must agree
+    agree = growing.sum(axis=2) > 0.75 * np.maximum(steady.sum(axis=2), along.shape[3] / 4)
+    return np.asarray(agree.any(axis=1))
+
+
+def negative_modes(hessian: Array) -> Array:
+    """Unit eigenvectors (n, dim, dim), in rows, of the negative eigenvalues of Hessians; zeros for others."""
+    eigenvalues, vectors = np.linalg.eigh(hessian)
+    size = np.abs(eigenvalues).max(axis=-1, keepdims=True)
+    return np.asarray(np.swapaxes(vectors, -1, -2) * (eigenvalues < -FLAT * size)[..., None])
+
+
+def hover_steps(eigenvalues: npt.NDArray[np.floating], lr: npt.ArrayLike) -> int:
+    """Length of a run in which the slowest negative mode shows which way it goes, within bounds."""
+    size = np.abs(eigenvalues).max(axis=-1, keepdims=True, initial=1e-300)
+    negative = np.where(eigenvalues < -FLAT * size, -eigenvalues, np.inf)
+    rate = np.asarray(lr)[..., None] * negative
+    slowest = float(np.where(np.isfinite(rate), rate, np.inf).min(initial=np.inf))
+    return int(np.clip(1 / max(slowest, 1e-300), CHATTER_STEPS, MOST_CHATTER_STEPS))
 
 
 def kind_of(hessian: Array) -> str:

@@ -142,7 +142,9 @@ def test_longer_cycles_of_heavy_ball(momentum: float, period: int, values: tuple
 def test_which_negative_modes_are_trapped(curvature: float, trapped: bool) -> None:
     step = sd.Map(quadratic(3.0, curvature), sd.SAM(0.05), lr=0.1)
     held = sd.capture_set(step, [0.0, 0.0])
-    assert (held.stability == "trapping") == trapped
+    # beyond the upper end the mode leaves the 2-cycle by overshooting, but not the point: see
+    # test_local_traps; below the lower end it is never pulled back
+    assert (held.stability == "trapping") == (curvature < -0.5)
     assert (-curvature in sd.trapped_mode_window(0.1, 3.0)) == trapped
     # simulation, from next to the cycle
     start = [sd.two_cycle([3.0], 0.1, 0.05).amplitude, 1e-6]

@@ -13,7 +13,7 @@ import samdyn as sd
 
 
 def test_a_nilpotent_part_amplifies_before_it_decays() -> None:
-    grown = sd.transient_growth([[0.5, 10.0], [0.0, 0.5]])
+    grown = sd.transient_growth([[0.5, 10.0], [0.0, 0.5]], discrete=True)
     powers = [np.linalg.norm(np.linalg.matrix_power([[0.5, 10.0], [0.0, 0.5]], k), 2) for k in range(60)]
     assert grown.largest == pytest.approx(max(powers), rel=1e-12)
     assert grown.when == int(np.argmax(powers)) == 1
@@ -51,12 +51,12 @@ def test_against_brute_force(seed: int, discrete: bool) -> None:
 
 
 def test_normal_systems_never_grow_and_unstable_ones_always() -> None:
-    calm = sd.transient_growth(np.diag([0.9, -0.5]))
+    calm = sd.transient_growth(np.diag([0.9, -0.5]), discrete=True)
     assert (calm.largest, calm.when, calm.kreiss) == (1.0, 0.0, 1.0)
-    wild = sd.transient_growth(np.diag([1.1, 0.5]))
+    wild = sd.transient_growth(np.diag([1.1, 0.5]), discrete=True)
     assert wild.largest == math.inf
     assert "without bound" in repr(wild)
-    assert sd.transient_growth(np.diag([1.1, 0.5]), horizon=10).largest == pytest.approx(1.1**10)
+    assert sd.transient_growth(np.diag([1.1, 0.5]), True, horizon=10).largest == pytest.approx(1.1**10)
 
 
 def test_of_a_linearization() -> None:
@@ -74,9 +74,9 @@ def test_of_a_linearization() -> None:
     ("make", "error", "match"),
     [
         (lambda: sd.transient_growth([[1.0, 2.0]]), ValueError, "matrix must be a square array"),
-        (lambda: sd.transient_growth([[math.nan]]), ValueError, "matrix must be finite"),
+        (lambda: sd.transient_growth([[math.nan]], True), ValueError, "matrix must be finite"),
         (lambda: sd.transient_growth("a"), TypeError, "matrix must be a square array"),
-        (lambda: sd.transient_growth([[0.5]], horizon=0), ValueError, "horizon must be"),
+        (lambda: sd.transient_growth([[0.5]], True, horizon=0), ValueError, "horizon must be"),
     ],
     ids=["not square", "nan", "text", "no horizon"],
 )
