@@ -8,9 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from samdyn.compute.checks import Array
-from samdyn.local.bifurcations import Bifurcation, Curve, locate
+from samdyn.local.bifurcations import Bifurcation, Curve
 from samdyn.local.border import Borders
 from samdyn.local.branch import Branch
+from samdyn.local.branch_events import locate
 from samdyn.local.following import AT_END, Way
 from samdyn.local.linearization import stability_of
 from samdyn.local.trapping import kind_of
@@ -88,7 +89,7 @@ def _end_point(curve: Curve, way: Way, name: str, known: list[Bifurcation]) -> B
     if float(np.abs(curve.growth(values)).min()) > 1e-2 * max(1.0, float(np.abs(values).max())):
         return None
     turned = abs(last.tangent[-1]) < 1e-2
-    point = locate(curve, last, (True, turned, False), 1.0, name)
+    point = locate(curve, last, (True, turned, False), 1.0, name)[0]
     width = float(curve.scale.width[0])
     end = float(curve.split(last.u)[1][0])
     if point is None or point.error > AT_END * width or abs(point.value - end) > AT_END * width:

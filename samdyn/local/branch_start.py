@@ -100,10 +100,10 @@ def corrected_start(curve: Curve, start: Array, value: float, name: str) -> Poin
         raise ValueError(
             f"x must be a fixed point at {name} = {value:g}, got {start}, where {what} is {off:g}"
         )
-    jacobian = scaled_rows(*curve.equations(u))[1]
+    value_here, jacobian = scaled_rows(*curve.equations(u))
     singular = np.linalg.svd(jacobian, compute_uv=False)
     null = np.linalg.svd(jacobian)[2][-1]
-    if off <= 1e-9 and singular[-1] <= 1e-9 * max(1.0, singular[0]):
+    if float(np.linalg.norm(value_here)) <= 1e-9 and singular[-1] <= 1e-9 * max(1.0, singular[0]):
         raise ValueError(
             f"x must be an isolated fixed point that is no branch point, got {start} at {name} = {value:g}, "
             "where the Jacobian is singular: start beside it"

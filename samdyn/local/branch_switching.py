@@ -28,6 +28,7 @@ import numpy as np
 
 from samdyn.compute import checks
 from samdyn.compute.checks import Array
+from samdyn.compute.progress import PartsBar
 from samdyn.local.arclength import Point, correct
 from samdyn.local.bifurcations import Bifurcation, Curve
 from samdyn.local.border import BorderEquations, Borders
@@ -36,7 +37,7 @@ from samdyn.local.branch_assembly import assemble
 from samdyn.local.branch_start import check_parameter, region_of
 from samdyn.local.continuation import continuation
 from samdyn.local.defining_systems import Scale, null_vector
-from samdyn.local.following import Way, follow
+from samdyn.local.following import Way, announce_following, follow
 
 OFFSET = 2e-4
 SWITCHABLE = ("branch point", "pitchfork", "flip", "border")
@@ -50,6 +51,7 @@ def switch_branch(
     max_step: float = 0.005,
     max_points: int = 4000,
     box: Sequence[Sequence[float]] | None = None,
+    progress: bool = False,
 ) -> Branch:
     """Follow the other branch through a bifurcation point of a branch.
 
@@ -62,7 +64,7 @@ def switch_branch(
         ones).
     bounds : (float, float), optional
         Of the parameter; those of the branch by default.
-    max_step, max_points, box
+    max_step, max_points, box, progress
         As in `continuation`.
 
     Returns
@@ -104,7 +106,7 @@ def switch_branch(
     max_step = checks.number("max_step", max_step, above=0)
     max_points = checks.integer("max_points", max_points, at_least=2)
     if bifurcation.kind == "border":
-        return _across_border(branch, bifurcation, (low, high), box, max_step, max_points)
+        return _across_border(branch, bifurcation, (low, high), box, max_step, max_points, progress)
     assert branch.curve is not None
     field = branch.curve.field
     flip = bifurcation.kind == "flip"
@@ -125,16 +127,20 @@ def switch_branch(
     )
     border = Borders(branch.system, name, curve) if jumps else None
     region = region_of(branch.system, box)
+    announce_following("switch_branch", curve, u, max_step, max_points)
     ways = []
-    for sign in (-1.0, 1.0):
-        first = _leave(curve, origin, sign * tangent, along)
-        if first is None:
-            ways.append(Way([origin], [], "lost"))
-            continue
-        way = follow(curve, first, name, max_step, max_points, region, border, first_step=10 * OFFSET)
-        way.points.insert(0, origin)
-        way.bifurcations = [(s + 1, b) for s, b in way.bifurcations]
-        ways.append(way)
+    with PartsBar(progress, "switch_branch", None, "point") as bar:
+        for sign in (-1.0, 1.0):
+            first = _leave(curve, origin, sign * tangent, along)
+            if first is None:
+                ways.append(Way([origin], [], "lost"))
+                continue
+            way = follow(
+                curve, first, name, max_step, max_points, region, border, first_step=10 * OFFSET, bar=bar
+            )
+            way.points.insert(0, origin)
+            way.bifurcations = [(s + 1, b) for s, b in way.bifurcations]
+            ways.append(way)
     if all(len(way.points) == 1 for way in ways):
         raise ValueError(f"no other branch is found at {bifurcation!r}")
     if flip:
@@ -185,11 +191,14 @@ def _across_border(
     box: Sequence[Sequence[float]] | None,
     max_step: float,
     max_points: int,
+    progress: bool,
 ) -> Branch:
     name, dim = branch.parameter, branch.system.dim
     at = branch.system.with_parameters(**{name: point.value})
     if branch.curve is not None:
-        return continuation(at, point.x, name, bounds, max_step=max_step, max_points=max_points, box=box)
+        return continuation(
+            at, point.x, name, bounds, max_step=max_step, max_points=max_points, box=box, progress=progress
+        )
     if np.isnan(point.direction).any():
         raise ValueError(f"no branch of fixed points ends at {point!r}: the map's cycle around it changes")
     equations = BorderEquations(branch.system, name)
@@ -206,7 +215,14 @@ def _across_border(
         start = branch.system.with_parameters(**{name: solved[2]})
         try:
             return continuation(
-                start, solved[0][:dim], name, bounds, max_step=max_step, max_points=max_points, box=box
+                start,
+                solved[0][:dim],
+                name,
+                bounds,
+                max_step=max_step,
+                max_points=max_points,
+                box=box,
+                progress=progress,
             )
         except ValueError:
             continue

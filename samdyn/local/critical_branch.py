@@ -20,6 +20,8 @@ import numpy as np
 import numpy.typing as npt
 
 from samdyn.compute.checks import Array
+from samdyn.compute.cost import announce, seconds_of
+from samdyn.compute.progress import PartsBar
 from samdyn.compute.sphere import directions
 from samdyn.local.bifurcations import Bifurcation, Curve
 from samdyn.local.border import BorderEquations, border_point
@@ -47,6 +49,7 @@ from samdyn.systems.system import System
 N_VALUES = 33
 ROUNDS = 7
 PER_ROUND = 9
+NARROWER = "a parameter of the rule in place of one of the loss, or a longer max_step, makes it cheaper"
 
 
 def jump_labels(
@@ -158,6 +161,7 @@ def critical_branch(
     max_step: float,
     max_points: int,
     region: Array | None,
+    bar: PartsBar | None = None,
 ) -> Branch:
     """Critical points under a rule that jumps there."""
     loss = system.landscape
@@ -171,7 +175,7 @@ def critical_branch(
         scale = Scale(scale_of(system, start), np.array([bounds[0]]), np.array([bounds[1] - bounds[0]]))
         curve = Curve.of(field, scale)
         first = corrected_start(curve, start, value, name)
-        ways = follow_both(curve, first, name, max(max_step, 1 / N_VALUES), max_points, region, None)
+        ways = follow_both(curve, first, name, max(max_step, 1 / N_VALUES), max_points, region, None, bar)
         branch = assemble(curve, ways, name, bounds, None)
         values, x, ends = branch.values, branch.x, branch.ends
         bifurcations = [b for b in branch.bifurcations if b.kind in ("fold", "branch point", "pitchfork")]
@@ -180,6 +184,9 @@ def critical_branch(
         # Newton on the gradient: the start may be off by what was accepted
         z = start - np.linalg.lstsq(loss.hessian(start), loss.gradient(start), rcond=1e-10)[0]
         x = np.repeat(z[None], len(values), axis=0)
+    once = seconds_of(lambda: jump_labels(system, name, values[:1], x[:1]))
+    # one change of the label costs ROUNDS times PER_ROUND labels without their radii
+    announce("continuation", once * (len(values) + ROUNDS * PER_ROUND / 4), NARROWER, stacklevel=4)
     labels, capture, chatter = jump_labels(system, name, values, x)
     borders = jump_borders(system, name, values, x, labels)
     if name in loss.parameters:

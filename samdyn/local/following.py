@@ -1,6 +1,7 @@
 """Following a curve of fixed points one way and the other, until it ends, with the bifurcations on it.
 
-The ends and the search between neighbouring points are described in `samdyn.local.continuation`.
+The ends are described in `samdyn.local.continuation`, the search between neighbouring points in
+`samdyn.local.branch_events`, the steps in `samdyn.local.arclength` and `samdyn.local.branch_steps`.
 """
 
 from __future__ import annotations
@@ -9,14 +10,20 @@ import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import brentq
 
 from samdyn.compute.checks import Array
-from samdyn.local.arclength import SMALLEST, Point, advance, angle, next_point
-from samdyn.local.bifurcations import Bifurcation, Curve, between
+from samdyn.compute.cost import announce, seconds_of
+from samdyn.compute.progress import PartsBar
+from samdyn.local.arclength import SMALLEST, Point, closes, correct, next_point
+from samdyn.local.bifurcations import Bifurcation, Curve
 from samdyn.local.border import Borders
+from samdyn.local.branch_events import between
+from samdyn.local.branch_steps import StepControl
 
 AT_END = 1e-8  # of the range: a bifurcation this close to an end lies at it
+UNVERIFIED = 1e-7  # scaled step below which a bifurcation that cannot be verified ends the branch
+EVALUATIONS = 8  # of the equations and the eigenvalues, for an accepted point with all that is checked
+PATH = 1.5  # length of a typical branch over the whole range, in scaled units
 REACH = 1e3  # scaled units, beyond which a branch of a system without a box has left
 
 
@@ -40,43 +47,59 @@ def follow(
     border: Borders | None,
     *,
     first_step: float | None = None,
+    bar: PartsBar | None = None,
 ) -> Way:
     """Follow a curve one way, from a point and in the direction of its tangent."""
     way = Way([first], [], "most points")
     ds = max_step / 4 if first_step is None else first_step
     signature = curve.signature(first)
-    travelled = 0.0
+    control = StepControl(curve, first, max_step)
+
+    def allowed(a: Point, b: Point) -> bool:
+        return (border is None or border.allowed(a, b)) and control.allowed(a, b)
+
     while len(way.points) < max_points:
         old = way.points[-1]
-        if border is None:
-            new, used, ds = next_point(curve.equations, old, ds, SMALLEST, max_step)
-        else:
-            new, used, ds = next_point(curve.equations, old, ds, SMALLEST, max_step, border.allowed)
+        new, used, ds = next_point(curve.equations, old, ds, SMALLEST, max_step, allowed)
         if new is None:
             way.end = "lost"
             break
         bound = 1.0 if new.u[-1] > 1 + 1e-12 else 0.0 if new.u[-1] < -1e-12 else None
         if bound is not None:
-            landed = _land(curve, old, used, bound)
+            landed = _land(curve, old, new, used, bound)
             if landed is None:  # it starts on the bound and leaves the range
                 way.end = "upper bound" if bound else "lower bound"
                 break
             new, used = landed
         after = curve.signature(new)
+        if after == signature and control.hides(old, new, used, signature):
+            ds = used / 2
+            continue
         if after != signature:
             index = len(way.points) - 1
-            met = between(curve, old, new, used, signature, after, name)
+            met, verified = between(curve, old, new, used, signature, after, name)
+            if not verified and used > UNVERIFIED:  # the step may have led to another branch
+                ds = used / 4
+                continue
+            if not verified:
+                way.end = "lost"
+                break
             folds = ((s, _beyond(curve, point)) for s, point in met if point.kind == "fold")
             reach, beyond = next(((s, b) for s, b in folds if b is not None), (0.0, None))
             if beyond is not None:  # the curve left the range and came back within the step
-                landed = _land(curve, old, reach, beyond)
+                turn = curve.scale.join(*_place(met, reach))
+                landed = _land(curve, old, dataclasses.replace(new, u=turn), reach, beyond)
                 way.bifurcations += [(index + s / used, point) for s, point in met if s < reach]
                 way.points += [] if landed is None else [landed[0]]
                 way.end = "upper bound" if beyond else "lower bound"
                 break
             way.bifurcations += [(index + s / used, point) for s, point in met]
-        way.points.append(new)
-        signature, travelled = after, travelled + used
+        closed = closes(curve.equations, first, old, new) if len(way.points) > 2 else None
+        way.points.append(new if closed is None else closed)
+        control.accept()
+        if bar is not None:
+            bar.update(note=f"{name} = {curve.split(new.u)[1][0]:.4g}")
+        signature = after
         if bound is not None:
             way.end = "upper bound" if bound else "lower bound"
             break
@@ -88,10 +111,24 @@ def follow(
         if not _inside(curve, new.u, region):
             way.end = "left the box"
             break
-        if travelled > 4 * max_step and _closes(first, new, used):
+        if closed is not None:
             way.end = "closed"
             break
     return way
+
+
+def announce_following(verb: str, curve: Curve, u: Array, max_step: float, max_points: int) -> None:
+    """Say what following a curve through the whole range costs, from the time of one evaluation."""
+    once = seconds_of(lambda: curve.signature(Point(u, np.ones(len(u)), curve.equations(u)[1], 0)), repeats=2)
+    points = min(PATH / max_step, 2.0 * max_points)
+    cheaper = "a longer max_step, narrower bounds or fewer max_points make it cheaper"
+    announce(verb, EVALUATIONS * once * points, cheaper, stacklevel=4)
+
+
+def _place(met: list[tuple[float, Bifurcation]], at: float) -> tuple[Array, Array]:
+    """State and parameter of the bifurcation at one arclength."""
+    point = next(point for s, point in met if s == at)
+    return point.state, np.array([point.value])
 
 
 def _beyond(curve: Curve, point: Bifurcation) -> float | None:
@@ -100,22 +137,31 @@ def _beyond(curve: Curve, point: Bifurcation) -> float | None:
     return 1.0 if share > 1 + AT_END else 0.0 if share < -AT_END else None
 
 
-def _land(curve: Curve, old: Point, ds: float, bound: float) -> tuple[Point, float] | None:
-    """The point at which the branch meets a bound, within the step; None if it is the last point itself."""
+def _land(curve: Curve, old: Point, new: Point, ds: float, bound: float) -> tuple[Point, float] | None:
+    """The point at which the branch meets a bound between two of its points, and its arclength from the
+    first; None if it is the first one itself, or is not found.
+    """
     if abs(old.u[-1] - bound) <= 1e-13:
         return None
-
-    def past(s: float) -> float:
-        point = advance(curve.equations, old, s)
-        return (old.u[-1] + s * old.tangent[-1] if point is None else point.u[-1]) - bound
-
-    s = float(brentq(past, 0.0, ds, xtol=1e-15, rtol=1e-14))
-    point = advance(curve.equations, old, s)
-    if point is None:
+    share = float((bound - old.u[-1]) / (new.u[-1] - old.u[-1]))
+    guess = old.u + share * (new.u - old.u)
+    guess[-1] = bound
+    across = np.zeros(len(guess))
+    across[-1] = 1.0
+    reach = max(2 * ds, 1e-9)
+    # at the bound itself; where the branch turns there, in the plane across the chord
+    for along in (across, old.tangent):
+        point = correct(curve.equations, guess, along, reach)
+        if point is not None and float(np.linalg.norm(point.u - guess)) <= reach:
+            break
+    else:
         return None
     u = point.u.copy()
+    if abs(u[-1] - bound) > 1e-9:
+        return None
     u[-1] = bound
-    return dataclasses.replace(point, u=u), s
+    tangent = point.tangent if point.tangent @ old.tangent > 0 else -point.tangent
+    return dataclasses.replace(point, u=u, tangent=tangent), share * ds
 
 
 def _inside(curve: Curve, u: Array, region: Array | None) -> bool:
@@ -123,10 +169,6 @@ def _inside(curve: Curve, u: Array, region: Array | None) -> bool:
     if region is None:
         return bool(np.abs(u[:-1]).max() < REACH)
     return bool(((x >= region[:, 0]) & (x <= region[:, 1])).all())
-
-
-def _closes(first: Point, new: Point, ds: float) -> bool:
-    return float(np.linalg.norm(new.u - first.u)) < ds and angle(new.tangent, first.tangent) < 0.5
 
 
 def follow_both(
@@ -137,10 +179,11 @@ def follow_both(
     max_points: int,
     region: Array | None,
     border: Borders | None,
+    bar: PartsBar | None = None,
 ) -> tuple[Way, Way]:
     """Follow a curve both ways; not the second way if the first one closes."""
-    forward = follow(curve, first, name, max_step, max_points, region, border)
+    forward = follow(curve, first, name, max_step, max_points, region, border, bar=bar)
     if forward.end == "closed":
         return Way([first], [], "closed"), forward
     backward = dataclasses.replace(first, tangent=-first.tangent)
-    return follow(curve, backward, name, max_step, max_points, region, border), forward
+    return follow(curve, backward, name, max_step, max_points, region, border, bar=bar), forward
