@@ -11,6 +11,8 @@ would repeat every step of its ancestors: in the double well that is 0.8 times a
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -18,6 +20,8 @@ import torch
 from torch import Tensor
 
 from samdyn.compute.checks import Array
+from samdyn.compute.cost import announce
+from samdyn.compute.progress import PartsBar
 from samdyn.compute.random import STEPS_PER_BLOCK, path_counter, philox4x32, uniform_from_bits
 from samdyn.compute.vector import Coordinates
 from samdyn.escape import stopping
@@ -25,6 +29,8 @@ from samdyn.escape.stopping import LOST, ORIGIN, TARGET, StoppedChain, Tally
 
 STREAM_BRANCH = 0xFFFF_2000  # which survivor a new branch starts from
 TABLE_BYTES = 1 << 28
+LARGE_JOB = 5000  # clones of all repeats, above which small batches come first to time the work
+PILOTS = (1, 4)  # repeats in those batches
 
 
 @dataclass
@@ -79,7 +85,7 @@ class Splitting:
     def top(self) -> int:
         return len(self.levels) + 1
 
-    def run(self, start: Tensor, done: Tensor, repeats: Tensor, first: int) -> Batch:
+    def run(self, start: Tensor, done: Tensor, repeats: Tensor, first: int, bar: PartsBar) -> Batch:
         """Estimates from starts (state_dim, repeats, clones), of which `done` are in the target already."""
         r, n = done.shape
         self.states = torch.zeros(len(start), r * n, self.top + 1, dtype=torch.float64)
@@ -128,6 +134,7 @@ class Splitting:
                 times = self.times.reshape(r, n, -1)[rows, :, self.top].double()
                 batch.reactive[rows] = (times * hit).sum(dim=1) / hit.sum(dim=1)
                 open_[rows] = False
+                bar.update(len(rows))
             go = ~finished
             if bool(go.any()):
                 rows, killed, count = ready[go], killed[go], count[go]
@@ -202,16 +209,34 @@ def run_repeats(
     shape: tuple[int, int],
     begin: Callable[[Tensor], tuple[Tensor, Tensor]],
     first: int,
+    verb: str,
+    progress: bool = False,
 ) -> Batch:
-    """All repeats, in batches whose tables fit into memory."""
+    """All repeats, in batches whose tables fit into memory.
+
+    In a large job the first two batches are small, and their times tell what the verb will take.
+    """
     n_repeats, n_clones = shape
     row = n_clones * (len(levels) + 2) * 8 * (chain.stepper.state_dim + 1)
     size = max(1, TABLE_BYTES // row)
     splitting = Splitting(chain, coordinate, torch.from_numpy(levels), n_kill, tally)
-    batches = []
-    with torch.no_grad():
-        for a in range(0, n_repeats, size):
-            repeats = torch.arange(a, min(a + size, n_repeats))
-            batches.append(splitting.run(*begin(repeats), repeats, first))
+    pilots = PILOTS if n_repeats * n_clones > LARGE_JOB and n_repeats > 4 * sum(PILOTS) else ()
+    batches: list[Batch] = []
+    seconds: list[float] = []
+    done = 0
+    with torch.no_grad(), PartsBar(progress, verb, n_repeats, "repeat") as bar:
+        while done < n_repeats:
+            planned = pilots[len(seconds)] if len(seconds) < len(pilots) else size
+            repeats = torch.arange(done, min(done + min(planned, size), n_repeats))
+            start = time.perf_counter()
+            batches.append(splitting.run(*begin(repeats), repeats, first, bar))
+            seconds.append(time.perf_counter() - start)
+            done += len(repeats)
+            if pilots and len(seconds) == len(pilots):
+                # a batch takes a time for its iterations, and one for each repeat in it
+                each = max(seconds[1] - seconds[0], 0.0) / (pilots[1] - pilots[0])
+                left = n_repeats - done
+                estimate = math.ceil(left / size) * max(seconds[0] - each, 0.0) + left * each
+                announce(verb, estimate, "pass fewer n_repeats or n_clones, or a larger dt", stacklevel=4)
     names = ("probability", "iterations", "reactive", "back", "unsplit")
     return Batch(*(torch.cat([getattr(batch, name) for batch in batches]) for name in names))

@@ -5,15 +5,16 @@ Diffusion, with the draws of (seed, path, step), the same as in `trajectory`. At
 squared displacement and the coordinates enter running moments; nothing else is kept. Paths go in tiles of
 `TILE`, whose moments are merged by the pairwise update of Chan, Golub and LeVeque.
 
-Theory. Beside a critical point of the loss with Hessian H = Q diag(lam) Q^T, unnormalised SAM is a linear
-
-The exact figures beside a critical point: `samdyn.escape.linear_model`.
+Beside a critical point of the loss unnormalised SAM is a linear recursion, whose covariance is known at every
+step; these exact figures are in `samdyn.escape.linear_model`.
 """
 
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +22,8 @@ import torch
 
 from samdyn.compute import checks
 from samdyn.compute.checks import Array
+from samdyn.compute.cost import announce
+from samdyn.compute.progress import PartsBar
 from samdyn.compute.random import split_seed, standard_normal
 from samdyn.compute.vector import Coordinates
 from samdyn.ensemble.step import Stepper, build_stepper, combine
@@ -32,6 +35,7 @@ from samdyn.systems.map import Map
 
 TILE = 1 << 14
 NOISE_CHUNK = 1 << 20  # normals drawn at a time
+TIMED = 10  # steps whose time gives the estimate of the cost
 
 
 def mean_squared_displacement(
@@ -43,6 +47,7 @@ def mean_squared_displacement(
     dt: float | None = None,
     seed: int = 0,
     direction: npt.ArrayLike | None = None,
+    progress: bool = False,
 ) -> Displacement:
     """Mean squared displacement of noisy paths from their start.
 
@@ -63,6 +68,8 @@ def mean_squared_displacement(
         The random numbers are a function of (seed, path number, step).
     direction : array_like, shape (dim,), optional
         Look at the displacement along this vector (of any length) only.
+    progress : bool
+        Show a progress bar over steps (of tiles of 16384 paths).
 
     Returns
     -------
@@ -73,6 +80,11 @@ def mean_squared_displacement(
     ------
     TypeError, ValueError
         An argument is of the wrong kind or out of range, or the system has no noise.
+
+    Warns
+    -----
+    CostWarning
+        The work will take more than ten seconds, by the time of its first steps.
 
     Notes
     -----
@@ -108,9 +120,10 @@ def mean_squared_displacement(
     longest = checks.number("dt", longest, above=0)
     if dt is not None and longest > times[-1]:
         raise ValueError(f"dt must be at most the last time, got dt={dt!r} and t={t!r}")
-    n = checks.integer("n_paths", n_paths, at_least=2)
-    if n >= MOST_PATHS:
-        raise ValueError(f"n_paths must be below 2^40, got {n}")
+    if isinstance(n_paths, int) and n_paths >= MOST_PATHS:
+        raise ValueError(f"n_paths must be below 2^40, got {checks.shown(n_paths)}")
+    n = checks.integer("n_paths", n_paths, at_least=2, below=MOST_PATHS)
+    progress = checks.flag("progress", progress)
     split_seed(seed)
     along = None
     if direction is not None:
@@ -122,10 +135,12 @@ def mean_squared_displacement(
     stepper = build_stepper(system).eager()
     moments: tuple[int, Array, Array] | None = None
     lost = np.zeros(len(times), dtype=np.int64)
-    with np.errstate(all="ignore"):
+    n_steps = sum(steps for steps, _ in step_schedule(times, longest, discrete)) * math.ceil(n / TILE)
+    with np.errstate(all="ignore"), PartsBar(progress, "mean_squared_displacement", n_steps, "step") as bar:
+        meter = _Meter(bar, n_steps)
         for first in range(0, n, TILE):
             paths = np.arange(first, min(first + TILE, n))
-            mean, square, gone = _tile(system, stepper, start, times, longest, paths, seed, along)
+            mean, square, gone = _tile(system, stepper, start, times, longest, paths, seed, along, meter)
             moments, lost = _merge(moments, (len(paths), mean, square)), lost + gone
         assert moments is not None
         variance = moments[2] / (n - 1)
@@ -160,6 +175,31 @@ def _times(t: npt.ArrayLike, discrete: bool) -> Array:
     return times
 
 
+@dataclass
+class _Meter:
+    """Counts the steps of all tiles, and says what they will cost once the first ones are timed."""
+
+    bar: PartsBar
+    n_steps: int
+    done: int = 0
+    drawing: float = 0.0  # seconds that the normals of a step take
+    start: float = 0.0
+
+    def drew(self, seconds: float, steps: int) -> None:
+        if not self.done:
+            self.drawing = seconds / steps
+
+    def stepped(self) -> None:
+        self.done += 1
+        self.bar.update()
+        if self.done == 1:  # the first step prepares more than it does
+            self.start = time.perf_counter()
+        if self.done == 1 + TIMED:
+            each = self.drawing + (time.perf_counter() - self.start) / TIMED
+            cheaper = "pass fewer n_paths, earlier times or a larger dt"
+            announce("mean_squared_displacement", each * (self.n_steps - self.done), cheaper, stacklevel=5)
+
+
 def _tile(
     system: Diffusion | Map,
     stepper: Stepper,
@@ -169,6 +209,7 @@ def _tile(
     paths: npt.NDArray[np.int64],
     seed: int,
     along: Array | None,
+    meter: _Meter,
 ) -> tuple[Array, Array, npt.NDArray[np.int64]]:
     """Means and sums of squared deviations, (n_t, dim + 1), of the displacement by coordinate and of its
     square, and the numbers of paths that are not finite.
@@ -188,11 +229,14 @@ def _tile(
         for j in range(n):
             if done % chunk == 0:
                 steps = np.arange(done, min(done + chunk, n_steps))
+                now = time.perf_counter()
                 noise = standard_normal(seed, paths, steps[:, None], k)
+                meter.drew(time.perf_counter() - now, len(steps))
             draw = np.ascontiguousarray(noise[done % chunk].T)
             normals = [torch.from_numpy(z) for z in draw]
             state = advance(stepper, state, normals, coefficients(begin + j * length), length)
             done += 1
+            meter.stepped()
         moved = np.stack([x.numpy() for x in state[:dim]]) - start[:, None]
         squared = (moved**2).sum(axis=0) if along is None else (along @ moved) ** 2
         looked_at = np.vstack([moved, squared])

@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy import stats
 
 from samdyn.compute.checks import Array
 from samdyn.escape.linear_model import chain_covariance, diffusion_covariance, linear_model
+from samdyn.escape.tail import checks_level
 from samdyn.theory import kim
 
 
@@ -69,6 +71,30 @@ class Displacement:
     def unit(self) -> str:
         """Unit of the times: "steps" of a map, or "time", the learning rate times steps."""
         return "steps" if self.discrete else "time"
+
+    def confidence_interval(self, level: float = 0.95) -> tuple[Array, Array]:
+        """Confidence interval of the mean at each time, each by itself.
+
+        Parameters
+        ----------
+        level : float
+            Coverage, in (0, 1).
+
+        Returns
+        -------
+        (lower, upper) : ndarray, shape (n_t,)
+            Never negative; nan and inf where paths diverged.
+
+        Notes
+        -----
+        From mean - t s.e. (at least 0) to mean exp(t s.e. / mean), with Student's t for the number of paths:
+        a squared displacement is skewed, and the logarithmic upper end makes up for it. Times share their
+        paths, so that intervals of neighbouring times miss together.
+        """
+        reach = float(stats.t.isf((1 - checks_level(level)) / 2, self.n_paths - 1)) * self.standard_error
+        with np.errstate(invalid="ignore", divide="ignore"):
+            stretch = np.where(self.mean > 0, np.exp(np.minimum(reach / self.mean, 700.0)), 1.0)
+            return np.maximum(self.mean - reach, 0.0), self.mean * stretch
 
     @property
     def theory(self) -> Array | None:
@@ -172,15 +198,18 @@ class Displacement:
 
     def __repr__(self) -> str:
         theory, n = self.theory, len(self.times)
+        low, high = self.confidence_interval()
+        start = ", ".join(f"{value:.6g}" for value in self.x0)
         shown = range(n) if n <= 8 else [*range(4), *range(n - 4, n)]
         lines = [
-            f"Displacement of {self.n_paths} paths of {self.system} from {self.x0.tolist()}"
+            f"Displacement of {self.n_paths} paths of {self.system} from ({start})"
             + ("" if self.direction is None else f" along {self.direction.round(6).tolist()}"),
-            f"{self.unit:>12}  {'mean':>12}  {'std. error':>12}"
+            f"{self.unit:>12}  {'mean':>12}  {'95 % interval':>26}"
             + ("" if theory is None else f"  {'theory':>12}"),
         ]
         for i in shown:
-            row = f"{self.times[i]:12.6g}  {self.mean[i]:12.6g}  {self.standard_error[i]:12.2g}"
+            interval = f"({low[i]:.5g}, {high[i]:.5g})"
+            row = f"{self.times[i]:12.6g}  {self.mean[i]:12.6g}  {interval:>26}"
             lines.append(row + ("" if theory is None else f"  {theory[i]:12.6g}"))
             if n > 8 and i == 3:
                 lines.append(f"{'...':>12}")

@@ -63,6 +63,7 @@ def rare_exit_time(
     seed: int = 0,
     correction: str | None = "bridge",
     t_max: float | None = None,
+    progress: bool = False,
 ) -> RareExitTime:
     """Mean exit time from a region around an attractor, where exits are rare.
 
@@ -87,6 +88,8 @@ def rare_exit_time(
     n_clones, n_kill, n_repeats, dt, seed, correction, t_max
         As in `rare_committor`; the bridge is for the boundary of `region`, while `origin` and the surface,
         which are a choice, are watched at whole steps.
+    progress : bool
+        Show a progress bar over repeats.
 
     Returns
     -------
@@ -100,11 +103,24 @@ def rare_exit_time(
     RuntimeError
         A path reached neither the origin nor the outside within `t_max`.
 
+    Warns
+    -----
+    CostWarning
+        The work will take more than ten seconds, by the time of its first repeats (right to a factor of two
+        or three).
+
     Notes
     -----
     T = T_first + (1/p - 1)(T_back + T_out) + T_reactive: see the module `samdyn.escape.rare_exits`. The step
-    that exits counts whole. An origin of which the region has two (another well inside it) gives the mean
-    only if paths come back from there often enough for `t_max`.
+    that exits counts whole.
+
+    1/p is biased upward where p comes from few repeats, by about its relative variance: with 10 clones and
+    p = 0.01 by 18 % from 5 repeats, 8 % from 10 and 0.7 % from 100. The first order of it is estimated and
+    taken off (`RareExitTime.bias`), which leaves 4 %, 1 % and less than 0.1 %.
+
+    Loops are taken as independent of each other. That error is in no interval; it is below 2 % at p = 0.13
+    and falls with p, and n_loops lowers it. An origin of which the region has two (another well inside it)
+    gives the mean only if paths come back from there often enough for `t_max`.
 
     References
     ----------
@@ -137,6 +153,7 @@ def rare_exit_time(
     coordinate, values = reaction_coordinate_and_levels(reaction_coordinate, levels, region.faces, start)
     kill, shape = check_counts(n_clones, n_kill, n_repeats)
     tally, loops = new_tally(t_max, dt), new_tally(t_max, dt)
+    progress = checks.flag("progress", progress)
     n = shape[1]
     legs: list[tuple[Tensor, Tensor]] = []
 
@@ -156,7 +173,10 @@ def rare_exit_time(
         legs.append((first, mean))
         return state.reshape(-1, *clones.shape), (outcome == TARGET).reshape(clones.shape)
 
-    batch = run_repeats(chain, coordinate, values, kill, tally, shape, begin, (2 * n_loops + 3) * n)
+    spent = (2 * n_loops + 3) * n  # numbers of paths that the loops use
+    batch = run_repeats(
+        chain, coordinate, values, kill, tally, shape, begin, spent, "rare_exit_time", progress
+    )
     probability = probability_of(batch, values, kill, shape, tally, dt, seed)
     return RareExitTime(
         probability=probability,

@@ -24,12 +24,8 @@ A step is Euler-Maruyama with the Brownian-bridge test (`samdyn.escape.crossing`
 step of a map. A bridge that touches A or B sends the path to a state of its own, which belongs to the chain
 whose probability is estimated; so the bridges remove the bias of order sqrt(dt) and cost nothing in rigour.
 
-Mean exit time (Cerou, Guyader, Lelievre, Pommier): a path that leaves a metastable set A many times before
-it reaches B does so in loops, from A to a surface around it and back. With p the probability to reach B
-before A from where loops meet the surface,
-
-A step is Euler-Maruyama with bridges, or one step of a map: see `samdyn.escape.stopping`. The iterations are
-in `samdyn.escape.clones`. Mean exit times from such probabilities: `samdyn.escape.rare_exits`.
+The steps are in `samdyn.escape.stopping`, the iterations in `samdyn.escape.clones`. Mean exit times made of
+such probabilities: `samdyn.escape.rare_exits`.
 
 References
 ----------
@@ -82,6 +78,7 @@ def rare_committor(
     seed: int = 0,
     correction: str | None = "bridge",
     t_max: float | None = None,
+    progress: bool = False,
 ) -> RareProbability:
     """Probability of reaching B before A by adaptive multilevel splitting.
 
@@ -114,6 +111,8 @@ def rare_committor(
         "bridge": a Diffusion touches A and B within steps too. None: the chain is watched at whole steps.
     t_max : float, optional
         Limit on the time of a path (steps of a Map); by default 1e7 steps.
+    progress : bool
+        Show a progress bar over repeats.
 
     Returns
     -------
@@ -125,6 +124,14 @@ def rare_committor(
         An argument is of the wrong kind or out of range. Before any work.
     RuntimeError
         A path reached neither A nor B within `t_max`.
+
+    Warns
+    -----
+    UserWarning
+        No clone reached B, or paths diverged.
+    CostWarning
+        The work will take more than ten seconds, by the time of its first repeats (right to a factor of two
+        or three).
 
     Notes
     -----
@@ -156,12 +163,12 @@ def rare_committor(
             raise ValueError(f"x0 must lie outside {name}, got {start} at signed distance {distance:.3g}")
     bridge = check_correction(correction) and stepper.continuous
     sets = StoppingSet((~region_a).faces, bridge), StoppingSet((~region_b).faces, bridge)
-    sets = StoppingSet((~region_a).faces, bridge), StoppingSet((~region_b).faces, bridge)
     chain = stopped_chain(system, stepper, dt, key, *sets)
     faces = chain.target.faces
     coordinate, values = reaction_coordinate_and_levels(reaction_coordinate, levels, faces, start)
     kill, shape = check_counts(n_clones, n_kill, n_repeats)
     tally = new_tally(t_max, dt)
+    progress = checks.flag("progress", progress)
 
     state = state_at_rest(system, start)[:, None, None]
 
@@ -169,7 +176,7 @@ def rare_committor(
         size = (len(repeats), shape[1])
         return state.expand(-1, *size), torch.zeros(size, dtype=torch.bool)
 
-    batch = run_repeats(chain, coordinate, values, kill, tally, shape, begin, 0)
+    batch = run_repeats(chain, coordinate, values, kill, tally, shape, begin, 0, "rare_committor", progress)
     return probability_of(batch, values, kill, shape, tally, dt, seed)
 
 
@@ -203,7 +210,7 @@ def probability_of(
         steps_per_path=float(batch.unsplit.mean()),
         n_diverged=tally.n_diverged,
         dt=dt,
-        seed=seed,
+        seed=int(seed),
     )
 
 
