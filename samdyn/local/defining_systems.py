@@ -7,6 +7,8 @@ With F the residual of fixed points, A the Jacobian of the map or the field, and
     Neimark-Sacker     F = 0,  A v = exp(i w) v,  c . v = 1        v complex
     Hopf               F = 0,  A v = i w v,  c . v = 1
     branch point       F + m c = 0,  F_x' v = 0,  F_p . v = 0,  c . v = 1      (m = 0 at the solution)
+    Bogdanov-Takens    F = 0,  A v = 0,  A v' = v,  c . v = 1,  c . v' = 0     two parameters
+    1:1 resonance      the same with A - 1, of maps;  1:2 resonance: with A + 1, and -v
 
 Newton converges on them to rounding although the fixed-point equation itself is singular at a fold or a
 branch point. The residuals are exact; only Newton's matrix is made of central differences of them, which
@@ -35,6 +37,8 @@ from samdyn.local.parametric import Parametric
 REAL = {"fold": 1.0, "flip": -1.0}
 COMPLEX = ("Neimark-Sacker", "Hopf")
 BRANCHING = ("branch point", "pitchfork")
+DOUBLE = {"Bogdanov-Takens": (0.0, 1.0), "1:1 resonance": (1.0, 1.0), "1:2 resonance": (-1.0, -1.0)}
+"""Where curves of Hopf and Neimark-Sacker points end: the double eigenvalue, and the factor of v."""
 DIFFERENCE = 1e-6
 
 
@@ -124,6 +128,10 @@ class DefiningSystem:
             return np.concatenate([f / self.size, eigen.real, eigen.imag, [norm.real, norm.imag]])
         v = rest[:n]
         norm = np.real(np.vdot(c, v)) - 1
+        if self.kind in DOUBLE:
+            (double, factor), second = DOUBLE[self.kind], rest[n:]
+            chain = (a - double * one) @ second - factor * v
+            return np.concatenate([f / self.size, (a - double * one) @ v, chain, [norm, c.real @ second]])
         if self.kind in BRANCHING:
             # for two parameters the branch point is one of the first, along the second
             along = np.concatenate(

@@ -3,13 +3,19 @@
 Algorithm
 ---------
 The defining system of the bifurcation (`samdyn.local.defining_systems`) with a second free parameter has one
-more unknown than equations; its zeros are followed by pseudo-arclength both ways until a parameter leaves
-its range (met exactly). When the null vector has grown to twice its length it is normalised afresh.
+more unknown than equations; its zeros are followed by pseudo-arclength both ways
+(`samdyn.local.arclength`, which also says how steps are controlled) until a parameter leaves its range (met
+exactly). When the null vector has grown to twice its length it is normalised afresh. A step across which
+the determinant of the Jacobian with the tangent changes its sign has led to another curve: it is refused
+down to `CROSSING`, where two curves cross.
 
-A curve of branch points is one as long as the branches keep crossing, as they do at critical points of the
-loss for every lr and rho: "the saddle becomes an attractor". Where the crossing unfolds the curve ends
-("unfolds"). A curve of Neimark-Sacker points ends where the pair becomes real ("resonance"), one of Hopf
-points where the frequency vanishes ("zero frequency").
+A curve is closed where it meets its first point again in all unknowns: state, parameters, frequency and null
+vector. A curve of branch points is one as long as the branches keep crossing, as they do at critical points
+of the loss for every lr and rho: "the saddle becomes an attractor". Where the crossing unfolds the curve
+ends ("unfolds"). A curve of Hopf points ends where the frequency vanishes, one of Neimark-Sacker points where
+the pair becomes real. Newton on the equations of the double eigenvalue then gives the end to rounding, and
+its name: "Bogdanov-Takens", "1:1 resonance" or "1:2 resonance". Where that does not converge (a double
+eigenvalue with two eigenvectors) it is called "zero frequency" or "resonance".
 """
 
 from __future__ import annotations
@@ -21,11 +27,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import brentq
 
 from samdyn.compute import checks
 from samdyn.compute.checks import Array
-from samdyn.local.arclength import SMALLEST, Point, advance, next_point, scaled_rows, tangent_of
+from samdyn.compute.cost import announce, seconds_of
+from samdyn.compute.progress import PartsBar
+from samdyn.local.arclength import SMALLEST, Point, closes, correct, next_point, scaled_rows, tangent_of
 from samdyn.local.bifurcations import Bifurcation
 from samdyn.local.branch import Branch
 from samdyn.local.branch_start import check_parameter
@@ -34,6 +41,8 @@ from samdyn.local.parametric import Parametric
 
 UNFOLDED = 1e-7
 SINGULAR = 1e-7
+CROSSING = 1e-6  # scaled step below which a change of orientation is a crossing of two curves
+PATH = 1.5  # length of a typical curve over the whole range of both parameters
 
 
 @dataclass(frozen=True)
@@ -50,7 +59,9 @@ class BifurcationCurve:
     frequency : ndarray, shape (n,)
         Angle of the multipliers (Neimark-Sacker) or imaginary part (Hopf); nan otherwise.
     ends : (str, str)
-        "bounds", "unfolds", "resonance", "zero frequency", "most points", "closed" or "lost".
+        "bounds", "unfolds", "Bogdanov-Takens" (of Hopf points), "1:1 resonance" or "1:2 resonance" (of
+        Neimark-Sacker points), "zero frequency" or "resonance" (the same, not located), "most points",
+        "closed" or "lost".
     period : int
     system : str
     """
@@ -91,6 +102,7 @@ def bifurcation_curve(
     first_bounds: Sequence[float] | None = None,
     max_step: float = 0.01,
     max_points: int = 2000,
+    progress: bool = False,
 ) -> BifurcationCurve:
     """Follow a bifurcation point in its branch's parameter and a second one.
 
@@ -109,6 +121,8 @@ def bifurcation_curve(
         Longest step, as a share of the range of the second parameter.
     max_points : int
         Most points in each direction.
+    progress : bool
+        Show a bar that counts points.
 
     Returns
     -------
@@ -171,13 +185,17 @@ def bifurcation_curve(
         system = dataclasses.replace(system, anchors=others, anchored_at=start)
         jacobian = scaled_rows(*system.equations(start))[1]
     first_point = Point(start, tangent * (1 if tangent[both.n + 1] >= 0 else -1), jacobian, 0)
-    forward, end = _follow(system, first_point, max_step, max_points)
-    if end == "closed":
-        path, ends = forward, ("closed", "closed")
-    else:
-        reverse = Point(start, -first_point.tangent, jacobian, 0)
-        backward, beginning = _follow(system, reverse, max_step, max_points)
-        path, ends = backward[:0:-1] + forward, (beginning, end)
+    once = seconds_of(lambda: system.equations(start), repeats=2)
+    steps = min(PATH / max_step, 2.0 * max_points)
+    announce("bifurcation_curve", 8 * once * steps, "a longer max_step or narrower bounds make it cheaper")
+    with PartsBar(progress, "bifurcation_curve", None, "point") as bar:
+        forward, end = _follow(system, first_point, max_step, max_points, bar)
+        if end == "closed":
+            path, ends = forward, ("closed", "closed")
+        else:
+            reverse = Point(start, -first_point.tangent, jacobian, 0)
+            backward, beginning = _follow(system, reverse, max_step, max_points, bar)
+            path, ends = backward[:0:-1] + forward, (beginning, end)
     w = np.array([row[: both.n + 2] for row in path])
     frequency = [row[-1] if bifurcation.kind in COMPLEX else np.nan for row in path]
     return BifurcationCurve(
@@ -214,56 +232,115 @@ def _start(both: Parametric, scale: Scale, point: Bifurcation, u: Array) -> tupl
 
 
 def _follow(
-    system: DefiningSystem, first: Point, max_step: float, max_points: int
+    system: DefiningSystem, first: Point, max_step: float, max_points: int, bar: PartsBar
 ) -> tuple[list[Array], str]:
     """Follow a curve of bifurcation points one way: the unknowns of its points, and why it ends."""
     n = system.field.n
+    original, parameters = system, slice(n, n + 2)
     rows = [first.u]
-    point, ds, travelled = first, max_step / 4, 0.0
+    point, ds = first, max_step / 4
     while len(rows) < max_points:
         old = point
-        new, used, ds = next_point(system.equations, old, ds, SMALLEST, max_step)
+        new, used, ds = next_point(
+            system.equations, old, ds, SMALLEST, max_step, _same_orientation, parameters
+        )
         if new is None:
             return rows, "lost"
         outside = [i for i in (n, n + 1) if not -1e-12 <= new.u[i] <= 1 + 1e-12]
         if outside:
-            rows += _landing(system.equations, old, used, outside, new.u)
-            return rows, "bounds"
+            landed = _landing(system.equations, old, new, outside)
+            if landed is None and used > CROSSING:
+                ds = used / 4
+                continue
+            return (rows if landed is None else [*rows, landed]), "bounds"
         if system.kind in BRANCHING and abs(new.u[-1]) > UNFOLDED:
             return rows, "unfolds"
         if system.kind == "Neimark-Sacker" and np.sin(new.u[-1]) * np.sin(old.u[-1]) <= 0:
-            return rows, "resonance"
+            name = "1:1 resonance" if np.cos(old.u[-1]) > 0 else "1:2 resonance"
+            met = _double(system, name, old, used)
+            return ([*rows, met], name) if met is not None else (rows, "resonance")
         if system.kind == "Hopf" and new.u[-1] * old.u[-1] <= 0:
-            return rows, "zero frequency"
+            met = _double(system, "Bogdanov-Takens", old, used)
+            return ([*rows, met], "Bogdanov-Takens") if met is not None else (rows, "zero frequency")
         rows.append(new.u)
-        travelled += used
-        if travelled > 4 * max_step and float(np.linalg.norm((new.u - first.u)[: n + 2])) < used:
-            return rows, "closed"
+        bar.update()
+        if len(rows) > 3:
+            before, after = (dataclasses.replace(p, u=_normalised(original, p.u)) for p in (old, new))
+            if closes(original.equations, first, before, after) is not None:
+                rows[-1] = first.u
+                return rows, "closed"
         system, point = _renewed(system, new)
     return rows, "most points"
 
 
+def _same_orientation(old: Point, new: Point) -> bool:
+    """Whether the determinant with the tangent has one sign at both points, or they are very near."""
+    if new.jacobian.shape[0] + 1 != new.jacobian.shape[1]:
+        return True  # redundant rows hold a curve that is not isolated
+    if float(np.linalg.norm(new.u - old.u)) <= CROSSING:
+        return True
+    before, after = (np.linalg.slogdet(np.vstack([p.jacobian, p.tangent]))[0] for p in (old, new))
+    return bool(before == after)
+
+
+def _normalised(system: DefiningSystem, w: Array) -> Array:
+    """Unknowns with the null vector in the length and phase that a system gives it."""
+    n, m, w = system.field.n, system.field.m, w.copy()
+    pair = system.kind in COMPLEX
+    v = w[n + m : 2 * n + m] + (1j * w[2 * n + m : 3 * n + m] if pair else 0)
+    size = np.vdot(system.reference, v)
+    v = v / (size if abs(size) > 1e-8 else 1e-8)
+    w[n + m : 2 * n + m] = v.real
+    if pair:
+        w[2 * n + m : 3 * n + m] = v.imag
+    return w
+
+
 def _landing(
-    equations: Callable[[Array], tuple[Array, Array]],
-    old: Point,
-    ds: float,
-    outside: list[int],
-    beyond: Array,
-) -> list[Array]:
-    """The point at which the curve meets the bound that it crosses first."""
-    best = ds
-    for i in outside:
-        bound = 1.0 if beyond[i] > 1 else 0.0
-        if abs(old.u[i] - bound) < 1e-13:
-            return []
+    equations: Callable[[Array], tuple[Array, Array]], old: Point, new: Point, outside: list[int]
+) -> Array | None:
+    """The point between two points at which the curve meets the bound that it crosses first."""
 
-        def past(s: float, i: int = i, bound: float = bound) -> float:
-            point = advance(equations, old, s)
-            return float((old.u[i] + s * old.tangent[i] if point is None else point.u[i]) - bound)
+    def share(i: int) -> float:
+        return float(((1.0 if new.u[i] > 1 else 0.0) - old.u[i]) / (new.u[i] - old.u[i]))
 
-        best = min(best, float(brentq(past, 0.0, ds, xtol=1e-14)))
-    point = advance(equations, old, best)
-    return [] if point is None else [point.u]
+    i = min(outside, key=share)
+    if share(i) <= 1e-13:
+        return old.u
+    guess = old.u + share(i) * (new.u - old.u)
+    guess[i] = round(float(guess[i]))
+    across = np.zeros(len(guess))
+    across[i] = 1.0
+    point = correct(equations, guess, across, max(float(np.linalg.norm(new.u - old.u)), 1e-9))
+    return None if point is None else point.u
+
+
+def _double(system: DefiningSystem, name: str, old: Point, ds: float) -> Array | None:
+    """The point at which the pair of eigenvalues meets, from the last point before it; the unknowns that
+    only the pair has are 0.
+    """
+    n, m = system.field.n, system.field.m
+    v = old.u[n + m : 2 * n + m] + 1j * old.u[2 * n + m : 3 * n + m]
+    v = v * np.exp(-0.5j * np.angle(v @ v))  # real and imaginary part orthogonal, the first one longer
+    v = v / float(np.linalg.norm(v.real))
+    frequency = float(old.u[-1])
+    target = np.pi * round(frequency / np.pi) if name == "1:2 resonance" else 0.0
+    distance = frequency - target
+    if distance == 0:
+        return None
+    double = DefiningSystem(name, system.field, system.scale, v.real.copy(), system.size)
+    second = v.imag / distance
+    second = second - v.real * float(v.real @ second)
+    solved = double.solve(np.concatenate([old.u[: n + m], v.real, second]), reach=1.0)
+    if solved is None:
+        return None
+    place = solved[0][: n + m]
+    inside = ((place[n:] >= -1e-9) & (place[n:] <= 1 + 1e-9)).all()
+    if not inside or float(np.linalg.norm(place - old.u[: n + m])) > 4 * ds:
+        return None
+    result = np.zeros_like(old.u)
+    result[: n + m], result[-1] = place, target
+    return result
 
 
 def _renewed(system: DefiningSystem, point: Point) -> tuple[DefiningSystem, Point]:

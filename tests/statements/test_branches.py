@@ -27,8 +27,8 @@ def folds(branch: sd.Branch) -> list[float]:
 
 @pytest.mark.parametrize("c", [0.01, 1e-5])
 def test_folds_of_a_boundary_layer_are_found(c: float) -> None:
-    """Skipping: p - w + c tanh(2 w / c) folds where sech^2 = 1/2, at 2 w / c = -+acosh(sqrt 2), however narrow
-    the layer is beside the step.
+    """Skipping: p - w + c tanh(2 w / c) folds where sech^2 = 1/2, at 2 w / c = -+acosh(sqrt 2), however
+    narrow the layer is beside the step.
     """
     flow = sd.Flow.from_function(lambda w, p: p - w + c * torch.tanh(2 / c * w), 1, {"p": -0.5})
     branch = sd.continuation(flow, [-0.5 - c], "p", (-1.0, 1.0))
@@ -43,8 +43,8 @@ def test_folds_of_a_boundary_layer_are_found(c: float) -> None:
 
 @pytest.mark.parametrize("e", [1e-4])
 def test_two_folds_within_one_step(e: float) -> None:
-    """Skipping: p + e w - w^3 turns twice within one step of a branch that is nearly vertical there; folds are
-    at w = -+sqrt(e/3), p = +-2 (e/3)^(3/2).
+    """Skipping: p + e w - w^3 turns twice within one step of a branch that is nearly vertical there;
+    folds are at w = -+sqrt(e/3), p = +-2 (e/3)^(3/2).
     """
     flow = sd.Flow.from_function(lambda w, p: p + e * w - w**3, 1, {"p": -0.5})
     start = next(float(r.real) for r in np.roots([-1, 0, e, -0.5]) if abs(r.imag) < 1e-9)
