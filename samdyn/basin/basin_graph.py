@@ -2,13 +2,14 @@
 
 1. Two attractors are joined where cells of their basins touch.
 2. The point that joins them is a fixed point with one unstable direction (a saddle; in one dimension any that
-   repels) that leads to one of them either way: the system's fixed points are pushed a little along it and
-   followed. Of several the one of least loss counts, or of least distance where there is no loss. Where there
-   is none, it is the edge state (`samdyn.basin.edges.edge_state`), which may be a cycle, of which the point
-   of least loss counts, or a kink of the boundary. If that lies between other basins, the two are not joined:
-   their cells touch at isolated points, along a layer thinner than a cell, or along a stretch of boundary
-   from which everything goes to the corner with a third basin.
-3. Barriers are differences of the loss, and the least action from the attractor to that point
+   repels) that leads to one of them either way: the system's fixed points are pushed a little along it, both
+   ways, and each arm is followed until it is beside an attractor. Of several the one of least loss counts,
+   or of least distance where there is no loss. Where there is none, it is the edge state
+   (`samdyn.basin.edges.edge_state`), which may be a cycle, of which the point of least loss counts, or a
+   kink of the boundary. If that lies between other basins, or its own arms end in others, the two are not
+   joined: their cells touch at isolated points, along a layer thinner than a cell, or along a stretch of
+   boundary from which everything goes to the corner with a third basin.
+3. Barriers are differences of the loss, and, if asked for, the least action from the attractor to that point
    (`samdyn.escape.minimum_action`): the exponent of the rate, exp(-action), for a Diffusion; for a Map or a
    Flow that of a flow with unit noise.
 
@@ -18,6 +19,8 @@ With a Diffusion the graph can carry rates (`rate_graph`).
 from __future__ import annotations
 
 import itertools
+import time
+import warnings
 from collections.abc import Iterable
 from typing import Any
 
@@ -27,10 +30,13 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from samdyn.basin.basins import Basins
+from samdyn.basin.course import quiet_motion
 from samdyn.basin.edges import edge_state
 from samdyn.basin.motion import as_flow
 from samdyn.basin.settle import OUT_OF_STEPS
 from samdyn.compute.checks import Array
+from samdyn.compute.cost import CostWarning, announce
+from samdyn.compute.progress import PartsBar
 from samdyn.escape.minimum_action import minimum_action
 from samdyn.local.fixed_points import FixedPoint, fixed_points
 from samdyn.systems.diffusion import Diffusion
@@ -38,9 +44,11 @@ from samdyn.systems.flow import Flow
 from samdyn.systems.map import Map
 
 NUDGE = 1e-4  # of the box's diagonal, along an unstable direction
+BESIDE = 0.01  # of the box's diagonal: nearer than that an arm is beside an attractor
+MOST_ROUNDS, STEPS = 200, 64  # for which an arm is followed on; if it is still on its way, its label holds
 
 
-def basin_graph(basins: Basins, *, action: bool = True) -> nx.Graph:
+def basin_graph(basins: Basins, *, action: bool = False, progress: bool = False) -> nx.Graph:
     """Graph of the attractors of a system, joined through the saddles between their basins.
 
     Parameters
@@ -49,8 +57,10 @@ def basin_graph(basins: Basins, *, action: bool = True) -> nx.Graph:
         Of a system without noise, or of a Diffusion (then of its drift's attractors), not of states with
         momentum.
     action : bool
-        Compute the least action of every transition as well. It needs a Diffusion, a Flow, or a Map of a loss
-        and a rule.
+        Compute the least action of every transition as well: two searches an edge, of some seconds each. It
+        needs a Diffusion, a Flow, or a Map of a loss and a rule.
+    progress : bool
+        Show a bar over the edges and actions.
 
     Returns
     -------
@@ -66,19 +76,26 @@ def basin_graph(basins: Basins, *, action: bool = True) -> nx.Graph:
     TypeError, ValueError
         Not a Basins, or one without its system.
 
+    Notes
+    -----
+    Cost: the search for fixed points in the box (some seconds), and with ``action=True`` two searches for a
+    path of least action an edge. The first action is timed, and a `CostWarning` says what the others will
+    take if that is more than ten seconds.
+
     Examples
     --------
     >>> import samdyn as sd
     >>> flow = sd.Flow(sd.landscapes.double_well(), sd.GD())
-    >>> graph = sd.basin_graph(sd.basins(flow, [(-2, 2)], resolution=100))
+    >>> graph = sd.basin_graph(sd.basins(flow, [(-2, 2)], resolution=100), action=True)
     >>> edge = graph.edges[1, 2]
     >>> edge["kind"], round(edge["barrier"][1], 6), round(edge["action"][1], 3)
     ('maximum', 0.25, 0.5)
     """
     if not isinstance(basins, Basins):
         raise TypeError(f"basins must be a Basins, got {type(basins).__name__}")
-    if not isinstance(action, bool):
-        raise TypeError(f"action must be True or False, got {action!r}")
+    for word, value in (("action", action), ("progress", progress)):
+        if not isinstance(value, bool):
+            raise TypeError(f"{word} must be True or False, got {value!r}")
     system = basins.system
     if system is None or basins.course is None:
         raise ValueError("basins must know its system: load it with system=...")
@@ -98,7 +115,6 @@ def basin_graph(basins: Basins, *, action: bool = True) -> nx.Graph:
     labels = _settled(basins.labels)
     touching = [pair for pair in itertools.combinations(basins.attractors, 2) if _touch(labels, *pair)]
     joining = _joining_points(basins) if touching else {}
-    mover = _mover(system) if action else None
     near = 1e-3 * float(np.linalg.norm(basins.box[:, 1] - basins.box[:, 0]))
     for a, b in touching:
         ends = {k: graph.nodes[k]["position"] for k in (a, b)}
@@ -111,6 +127,8 @@ def basin_graph(basins: Basins, *, action: bool = True) -> nx.Graph:
             edge = _edge_state(basins, a, b)
             if edge is None or any(np.linalg.norm(edge[0] - x) < near for x in known):
                 continue  # the boundary there belongs to another pair
+            if edge[1] == "edge state" and not _may_join(basins, edge[0], {a, b}):
+                continue  # its unstable manifold leads to others
             position, kind = edge
         loss = _loss(system, position)
         data: dict[str, Any] = {
@@ -120,10 +138,31 @@ def basin_graph(basins: Basins, *, action: bool = True) -> nx.Graph:
             "barrier": {k: loss - graph.nodes[k]["loss"] for k in ends},
             "distance": {k: float(np.linalg.norm(position - x)) for k, x in ends.items()},
         }
-        if mover is not None:
-            data["action"] = {k: minimum_action(mover, x, position).action for k, x in ends.items()}
         graph.add_edge(a, b, **data)
+    if action:
+        _add_actions(graph, _mover(system), progress)
     return graph
+
+
+def _add_actions(graph: nx.Graph, mover: Diffusion | Flow | None, progress: bool) -> None:
+    """The least action from either end of every edge to its point."""
+    if mover is None:
+        return
+    wanted = [(data, k) for a, b, data in graph.edges(data=True) for k in (a, b)]
+    with PartsBar(progress, "basin_graph: actions", len(wanted), "path") as bar, warnings.catch_warnings():
+        warnings.simplefilter("ignore", CostWarning)  # the whole is announced here, not every path
+        for n, (data, k) in enumerate(wanted):
+            start = time.perf_counter()
+            path = minimum_action(mover, graph.nodes[k]["position"], data["position"])
+            data.setdefault("action", {})[k] = path.action
+            bar.update()
+            if n == 0:
+                ahead = (len(wanted) - 1) * (time.perf_counter() - start)
+                with warnings.catch_warnings():
+                    warnings.simplefilter("default", CostWarning)
+                    announce(
+                        "basin_graph", ahead, "pass action=False for the graph without actions", stacklevel=4
+                    )
 
 
 def _loss(system: Any, x: npt.ArrayLike) -> float:
@@ -192,11 +231,51 @@ def _joining_points(basins: Basins) -> dict[frozenset[int], list[FixedPoint]]:
             owners.append(point)
     result: dict[frozenset[int], list[FixedPoint]] = {}
     if starts:
-        ends = basins.label_at(np.array(starts)).reshape(-1, 2)
+        ends = _ends(basins, np.array(starts)).reshape(-1, 2)
         for point, (one, other) in zip(owners, ends.tolist(), strict=True):
             if one > 0 and other > 0 and one != other:
                 result.setdefault(frozenset((one, other)), []).append(point)
     return result
+
+
+def _ends(basins: Basins, starts: Array) -> npt.NDArray[Any]:
+    """Labels of the attractors that paths from starts (n, dim) come to; 0 where one comes to another.
+
+    A label is given where a path enters what drew all probes onto an attractor. Here a path is followed on,
+    until it is beside one, and that has to be the one of its label.
+    """
+    labels = np.array(basins.label_at(starts), dtype=np.int64)
+    assert basins.course is not None
+    motion = quiet_motion(basins.course)
+    beside = BESIDE * float(np.linalg.norm(basins.box[:, 1] - basins.box[:, 0]))
+    state = np.ascontiguousarray(starts.T)
+    ids = np.array(sorted(basins.attractors), dtype=np.int64)
+    following = labels > 0
+    for _ in range(MOST_ROUNDS):
+        if not following.any():
+            break
+        with np.errstate(all="ignore"):
+            state = motion(state, np.arange(len(labels)), 0, STEPS)
+        here = np.where(np.isfinite(state).all(axis=0), state, np.inf).T
+        distance = np.stack(
+            [np.linalg.norm(here[:, None] - basins.attractors[k].points, axis=2).min(axis=1) for k in ids]
+        )
+        there = following & (distance.min(axis=0) <= beside)
+        labels[there & (ids[distance.argmin(axis=0)] != labels)] = 0
+        following &= ~there
+    return labels
+
+
+def _may_join(basins: Basins, x: Array, pair: set[int]) -> bool:
+    """Whether the arms of a point on a boundary end in both of a pair, as far as they can be followed."""
+    system = as_flow(basins.system) if isinstance(basins.system, Diffusion) else basins.system
+    assert system is not None  # checked by the caller
+    direction = _unstable_direction(system, x)
+    if direction is None:
+        return True
+    nudge = NUDGE * float(np.linalg.norm(basins.box[:, 1] - basins.box[:, 0])) * direction
+    ends = set(_ends(basins, np.array([x + nudge, x - nudge])).tolist())
+    return ends == pair
 
 
 def _unstable_direction(system: Any, x: Array) -> Array | None:

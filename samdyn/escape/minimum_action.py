@@ -9,11 +9,21 @@ Pure Appl. Math. 61 (2008) 1052) it is a length of the curve alone: ::
 The rate of the transition is of the order exp(-S). For b = -grad U and a = s^2 I it is 2 (U(saddle) - U(x))
 / s^2.
 
-Algorithm: the curve is a polygon, the integrand taken at the middle of its sides; its inner corners are
-moved by L-BFGS (scipy), and spaced equally again between rounds, on finer and finer polygons, until a round
-lowers the action by less than `tolerance` of it, or `max_rounds`. Derivatives of b and a are central
-differences. A descent finds a local minimum: the path beside `initial`. The error of the polygon is of
-second order in its sides; halving them estimates it.
+Algorithm
+---------
+1. The search begins from several paths (`samdyn.escape.action_starts`): straight, bowed, and along the drift.
+   Each is a coarse polygon, the integrand taken at the middle of its sides (`samdyn.escape.action_polygon`);
+   its inner corners are moved by L-BFGS (scipy), and spaced equally again between rounds.
+2. The `KEPT` best go through a polygon of twice as many corners, and the best of those through finer and
+   finer ones. On each, rounds end when one lowers the action by less than `tolerance` of it (or of a tenth of
+   integral |p'| |b|, which is the scale where the action is 0: along the drift), or after `max_rounds`.
+3. On the second polygon the second variation is taken. Where it has an eigenvalue below zero, the path
+   is a saddle of the action: it is bent both ways along the eigenvector and moved again, up to `MOST_BENDS`
+   times.
+
+`converged` says that the last round changed too little and that no bend lowers the action. It is a local
+minimum then, the least that was found. The error of the polygon is of second order in its sides; halving them
+estimates it.
 """
 
 from __future__ import annotations
@@ -23,15 +33,26 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import interpolate, optimize
+from scipy import optimize
 
 from samdyn.compute import checks
 from samdyn.compute.checks import Array
+from samdyn.compute.cost import announce, seconds_of
+from samdyn.compute.progress import PartsBar
+from samdyn.escape.action_polygon import action, actions, path_length, respaced, softest_bend, unevenness
+from samdyn.escape.action_starts import first_paths
 from samdyn.systems.diffusion import Diffusion
 from samdyn.systems.flow import Flow
 
 ITERATIONS = 60  # of L-BFGS in a round
-SMALL = 1e-12  # lengths are sqrt(x^2 + SMALL^2), in units of the path's own
+FIRST_ROUNDS, USUAL_ROUNDS = 3, 5  # of the coarsest polygons; of the others, for the estimate of cost
+KEPT = 3  # paths that go on from the coarsest polygon
+COARSE = 1e-3  # the tolerance of polygons that only lead to finer ones
+MOST_BENDS = 4
+BEND = 0.05  # of the path's length, by which a saddle of the action is bent
+SOFT = -1e-7  # least over largest eigenvalue, below which the second variation has a negative one
+EVEN = 1.0  # weight of unequal sides, in units of integral |p'| |b|
+ALONG = 0.1  # of integral |p'| |b|: what an action is compared with where it is 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +69,8 @@ class ActionPath:
         Change of the action when every second corner is left out, over 3: an estimate of what is left of the
         error of the polygon.
     converged : bool
-        Whether the last round lowered the action by less than the tolerance.
+        Whether the last round lowered the action by less than the tolerance, and no bend of the path lowers
+        it. Even then it is the least of the minima that were found, and a lower one may exist.
     """
 
     x: Array
@@ -70,6 +92,7 @@ def minimum_action(
     initial: npt.ArrayLike | None = None,
     tolerance: float = 1e-5,
     max_rounds: int = 40,
+    progress: bool = False,
 ) -> ActionPath:
     """Path of least action between two points.
 
@@ -82,10 +105,13 @@ def minimum_action(
     n_points : int
         Corners of the polygon, the ends included, >= 5.
     initial : array_like, shape (n, dim), optional
-        A path to start from; the straight line by default.
+        The one path to start from; by default several (`samdyn.escape.action_starts`).
     tolerance : float
         Relative decrease of the action in a round below which it has converged.
     max_rounds : int
+        On each polygon, >= 1.
+    progress : bool
+        Show a bar over the polygons.
 
     Returns
     -------
@@ -111,43 +137,135 @@ def minimum_action(
     n_points = checks.integer("n_points", n_points, at_least=5)
     checks.number("tolerance", tolerance, above=0)
     max_rounds = checks.integer("max_rounds", max_rounds, at_least=1)
+    sizes = coarse_to_fine(n_points)
+    if not np.linalg.norm(last - first) > 0:
+        return ActionPath(first + np.zeros((n_points, 1)), 0.0, 0.0, True)
     if initial is None:
-        x = first + np.linspace(0, 1, n_points)[:, None] * (last - first)
+        starts = first_paths(system, first, last, sizes[0])
     else:
         given = checks.points("initial", initial, system.dim)
         if given.ndim != 2 or len(given) < 2:
             raise ValueError(f"initial must have shape (n, {system.dim}), got {given.shape}")
-        x = respaced(np.concatenate([[first], given[1:-1], [last]]), n_points)
-    span = float(np.linalg.norm(np.diff(x, axis=0), axis=1).sum())
-    if span == 0:
-        return ActionPath(x, 0.0, 0.0, True)
-    scale = 1e-6 * span
-    if not np.isfinite(_action(system, x, scale)[0]):
+        starts = respaced(np.concatenate([[first], given[1:-1], [last]]), sizes[0])[None]
+    scale = 1e-6 * path_length(starts[0])
+    with np.errstate(invalid="ignore", over="ignore"):
+        first_action, _, size = actions(system, starts, scale)
+    fits = np.isfinite(first_action)
+    if not fits[0]:
         raise ValueError(
             f"system must be finite on the path from start to end, got nan or infinity ({system!r}): give "
             "initial, a path around the place where the gradient of the loss is not finite"
         )
+    search = _Search(system, scale, EVEN * float(size[fits].min()), n_points, tolerance, max_rounds)
+    finest = respaced(starts[0], n_points)
+    look = seconds_of(lambda: action(system, finest, search.scale))
+    announce(
+        "minimum_action", ITERATIONS * USUAL_ROUNDS * len(sizes) * look, "pass n_points=26 for a first look"
+    )
+    with PartsBar(progress, "minimum_action", len(sizes), "polygon") as bar:
+        paths = search.together(starts[fits])
+        bar.update()
+        kept = search.best(paths)[: KEPT if len(sizes) > 1 else 1]
+        for k, n in enumerate(sizes):
+            found = [search.descend(path, n) for path in kept]
+            x, value, converged = min(found, key=lambda f: f[1])
+            if n == sizes[min(1, len(sizes) - 1)] and len(first) > 1:
+                x, value, converged = search.settled(x, value, converged)
+            kept = [x] if k else [f[0] for f in found]
+            if k:
+                bar.update(note=f"action {value:.6g}")
+    coarse = action(system, x[::2] if n_points % 2 else np.concatenate([x[:-1:2], x[-1:]]), search.scale)[0]
+    return ActionPath(x, float(value), abs(float(coarse - value)) / 3, converged)
 
-    def objective(inner: Array) -> tuple[float, Array]:
-        path = np.concatenate([[first], inner.reshape(-1, system.dim), [last]])
-        action, slope = _action(system, path, scale)
-        return action, slope[1:-1].ravel()
 
-    # a coarse polygon finds the shape in few steps; each finer one starts from it
-    for n in coarse_to_fine(n_points):
-        x, value, converged = respaced(x, n), np.inf, False
-        for _ in range(max_rounds):
+@dataclass(frozen=True, eq=False)
+class _Search:
+    """Descents of polygons with fixed ends."""
+
+    system: Any
+    scale: float
+    stiffness: float
+    finest: int
+    tolerance: float
+    max_rounds: int
+
+    def together(self, paths: Array) -> Array:
+        """Paths (k, n, dim) moved downhill, all in one minimisation of the sum of their actions."""
+        shape = (len(paths), paths.shape[1] - 2, paths.shape[2])
+        for _ in range(FIRST_ROUNDS):
+            ends = paths
+
+            def objective(inner: Array, ends: Array = ends) -> tuple[float, Array]:
+                x = ends.copy()
+                x[:, 1:-1] = inner.reshape(shape)
+                return self._objective(x)
+
             found = optimize.minimize(
-                objective, x[1:-1].ravel(), jac=True, method="L-BFGS-B", options={"maxiter": ITERATIONS}
+                objective,
+                paths[:, 1:-1].ravel(),
+                jac=True,
+                method="L-BFGS-B",
+                options={"maxiter": ITERATIONS},
             )
-            x = respaced(np.concatenate([[first], found.x.reshape(-1, system.dim), [last]]), n)
-            action = _action(system, x, scale)[0]
-            converged = abs(value - action) <= tolerance * abs(action) + 1e-300
-            value = action
+            moved = paths.copy()
+            moved[:, 1:-1] = found.x.reshape(shape)
+            paths = np.array([respaced(x, len(x)) for x in moved])
+        return paths
+
+    def _objective(self, x: Array) -> tuple[float, Array]:
+        """The sum of the actions of paths (k, n, dim), plus what keeps sides equal, and its derivative."""
+        value, slope, _ = actions(self.system, x, self.scale)
+        uneven, by_corner = unevenness(x)
+        total = float((value + self.stiffness * uneven).sum())
+        return total, (slope + self.stiffness * by_corner)[:, 1:-1].ravel()
+
+    def best(self, paths: Array) -> list[Array]:
+        """Paths by their actions, the least first, without those that are like an earlier one."""
+        value = actions(self.system, paths, self.scale)[0]
+        result: list[Array] = []
+        for k in np.argsort(value, kind="stable"):
+            near = 0.02 * path_length(paths[k])
+            if all(np.linalg.norm(paths[k] - x, axis=1).max() > near for x in result):
+                result.append(paths[k])
+        return result
+
+    def descend(self, x: Array, n: int) -> tuple[Array, float, bool]:
+        """The path with n corners, its action, and whether the last round changed too little to go on."""
+        x, value, converged = respaced(x, n), np.inf, False
+        last = n >= self.finest
+        tolerance = self.tolerance if last else max(self.tolerance, COARSE)
+        for _ in range(self.max_rounds if last else min(self.max_rounds, USUAL_ROUNDS)):
+            x = respaced(self._moved(x), n)
+            new, _, size = actions(self.system, x[None], self.scale)
+            converged = abs(value - new[0]) <= tolerance * (abs(new[0]) + ALONG * size[0])
+            value = float(new[0])
             if converged:
                 break
-    coarse = _action(system, x[::2] if n_points % 2 else np.concatenate([x[:-1:2], x[-1:]]), scale)[0]
-    return ActionPath(x, float(value), abs(float(coarse - value)) / 3, converged)
+        return x, value, bool(converged)
+
+    def _moved(self, x: Array) -> Array:
+        def objective(inner: Array) -> tuple[float, Array]:
+            path = np.concatenate([x[:1], inner.reshape(-1, x.shape[1]), x[-1:]])
+            return self._objective(path[None])
+
+        found = optimize.minimize(
+            objective, x[1:-1].ravel(), jac=True, method="L-BFGS-B", options={"maxiter": ITERATIONS}
+        )
+        return np.concatenate([x[:1], found.x.reshape(-1, x.shape[1]), x[-1:]])
+
+    def settled(self, x: Array, value: float, converged: bool) -> tuple[Array, float, bool]:
+        """A path that no bend lowers: bends along the softest direction are followed while they do."""
+        for _ in range(MOST_BENDS):
+            soft, bend = softest_bend(self.system, x, self.scale)
+            if soft > SOFT:
+                return x, value, converged
+            size = BEND * path_length(x)
+            found = [self.descend(x + sign * size * bend, len(x)) for sign in (1, -1)]
+            new = min(found, key=lambda f: f[1])
+            if not new[1] < value - 10 * self.tolerance * abs(value):
+                return x, value, converged
+            x, value, converged = new
+        return x, value, False
 
 
 def coarse_to_fine(n_points: int) -> list[int]:
@@ -156,52 +274,3 @@ def coarse_to_fine(n_points: int) -> list[int]:
     while sizes[-1] > 20:
         sizes.append((sizes[-1] + 1) // 2)
     return sizes[::-1]
-
-
-def respaced(x: Array, n: int) -> Array:
-    """Points at equal distances along the polygon through points (m, dim)."""
-    length = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(x, axis=0), axis=1))])
-    keep = np.concatenate([[True], np.diff(length) > 0])
-    return np.asarray(interpolate.interp1d(length[keep], x[keep], axis=0)(np.linspace(0, length[-1], n)))
-
-
-def _field(system: Any, x: Array) -> tuple[Array, Array]:
-    """Drift and inverse covariance at points (n, dim)."""
-    if isinstance(system, Flow):
-        return np.asarray(system(x)), np.broadcast_to(np.eye(x.shape[1]), (*x.shape, x.shape[1]))
-    covariance = system.covariance(x)
-    try:
-        return np.asarray(system.drift(x)), np.linalg.inv(covariance)
-    except np.linalg.LinAlgError:
-        raise ValueError("system must have noise in every direction along the path") from None
-
-
-def _action(system: Any, x: Array, scale: float) -> tuple[float, Array]:
-    """Action of a polygon (n, dim), and its derivative by the corners."""
-    side, middle = np.diff(x, axis=0), (x[1:] + x[:-1]) / 2
-    dim = x.shape[1]
-    steps = scale * np.eye(dim)
-    around = np.concatenate([middle[None], middle + steps[:, None], middle - steps[:, None]]).reshape(-1, dim)
-    drift, inverse = _field(system, around)
-    drift = drift.reshape(2 * dim + 1, -1, dim)
-    inverse = inverse.reshape(2 * dim + 1, -1, dim, dim)
-    b, metric = drift[0], inverse[0]
-    b_slope = (drift[1 : dim + 1] - drift[dim + 1 :]) / (2 * scale)  # (by, n, component)
-    metric_slope = (inverse[1 : dim + 1] - inverse[dim + 1 :]) / (2 * scale)
-    side_flat, b_flat = np.einsum("nij,nj->ni", metric, side), np.einsum("nij,nj->ni", metric, b)
-    size = np.sqrt(np.einsum("ni,ni->n", side, side_flat)) + SMALL
-    speed = np.sqrt(np.einsum("ni,ni->n", b, b_flat)) + SMALL
-    action = float((size * speed - np.einsum("ni,ni->n", side, b_flat)).sum())
-    by_side = side_flat * (speed / size)[:, None] - b_flat
-    by_drift = b_flat * (size / speed)[:, None] - side_flat
-    outer = (
-        np.einsum("ni,nj,n->nij", side, side, speed / size)
-        + np.einsum("ni,nj,n->nij", b, b, size / speed)
-        - np.einsum("ni,nj->nij", side, b)
-        - np.einsum("ni,nj->nij", b, side)
-    ) / 2
-    by_middle = np.einsum("ni,kni->nk", by_drift, b_slope) + np.einsum("nij,knij->nk", outer, metric_slope)
-    slope = np.zeros_like(x)
-    slope[1:] += by_side + by_middle / 2
-    slope[:-1] += by_middle / 2 - by_side
-    return action, slope

@@ -12,8 +12,8 @@ import torch
 
 import samdyn as sd
 from samdyn.basin.markov_chain import dominant_tree, passage_times, stationary
+from samdyn.escape.action_polygon import action as _action
 from samdyn.escape.domain import TooLongError
-from samdyn.escape.minimum_action import _action
 
 WELL = sd.landscapes.double_well()
 
@@ -42,7 +42,7 @@ def test_himmelblau_under_gradient_descent() -> None:
 def test_sam_joins_through_hallucinated_points() -> None:
     """Between a well and the trapping maximum of the double well stands the point at distance rho."""
     found = sd.basins(sd.Map(WELL, sd.SAM(0.3), lr=0.01), [(-2, 2)], resolution=200)
-    graph = sd.basin_graph(found)
+    graph = sd.basin_graph(found, action=True)
     assert graph.number_of_edges() == 2
     for _, _, data in graph.edges(data=True):
         assert data["kind"] == "hallucinated"

@@ -57,7 +57,7 @@ def test_one_dimension_and_labels() -> None:
     """The points of two cells lie on repelling points and settle nowhere: the basins beside them touch."""
     found = sd.basins(sd.Map(sd.landscapes.double_well(), sd.SAM(0.3), lr=0.01), [(-2, 2)], resolution=100)
     assert (found.labels == -3).sum() == 2
-    graph = sd.basin_graph(found)
+    graph = sd.basin_graph(found, action=True)
     assert graph.number_of_edges() == 2
     ax = sd.plot.basin_graph(graph, label="action", legend=False)
     assert {f"{value:.3g}" for _, _, d in graph.edges(data=True) for value in d["action"].values()} <= {
