@@ -38,6 +38,8 @@ Observer: TypeAlias = Callable[[int, slice, Array], None]
 TILE_VALUES = 1 << 17
 MAX_TILE = 1 << 14
 CHUNK_VALUES = 1 << 15
+REPORT_WORK = 1 << 13
+"""Replica-steps between reports of progress."""
 
 
 def build_replica_step(system: System) -> ReplicaStep:
@@ -72,6 +74,7 @@ def run_replicas(
     seed: int = 0,
     paths: npt.NDArray[np.int64] | None = None,
     coefficients: Callable[[int], Coefficients] | None = None,
+    report: Callable[[int], None] | None = None,
 ) -> Array:
     """Move replicas and show them to an observer.
 
@@ -92,6 +95,8 @@ def run_replicas(
     coefficients : callable, optional
         Step to the coefficients, numbers or arrays (n,); the system's by default. It is called for every step
         only if the system is scheduled.
+    report : callable, optional
+        ``report(work)`` gets the replica-steps that were done since it was called before.
 
     Returns
     -------
@@ -107,7 +112,17 @@ def run_replicas(
         part = slice(start, min(start + tile, len(state)))
         with np.errstate(all="ignore"):
             final[part] = _run_tile(
-                stepper, state[part], n_steps, at, observe, seed, paths[part], part, values, system.scheduled
+                stepper,
+                state[part],
+                n_steps,
+                at,
+                observe,
+                seed,
+                paths[part],
+                part,
+                values,
+                system.scheduled,
+                report,
             )
     return final
 
@@ -123,6 +138,7 @@ def _run_tile(
     part: slice,
     values: Callable[[int], Coefficients],
     scheduled: bool,
+    report: Callable[[int], None] | None,
 ) -> Array:
     n = len(state)
     loaded = stepper.load(state)
@@ -130,6 +146,7 @@ def _run_tile(
     n_draws = sum(s.n_draws for s in samplers)
     per_step = n * max(1, n_draws, stepper.n_normals)
     chunk = 4 * max(1, CHUNK_VALUES // per_step)
+    every = max(1, REPORT_WORK // n)
     of_tile = _slice(values(0), part)
     record = 0
     random: Any = np.empty((n, 0))
@@ -143,6 +160,8 @@ def _run_tile(
             drawn = _draw(stepper, samplers, seed, paths, step, min(chunk, n_steps - step))
         if drawn is not None:
             random = drawn[step % chunk]
+        if report is not None and step % every == 0 and step:
+            report(n * every)
         if scheduled:
             of_tile = _slice(values(step), part)
         loaded = stepper.advance(loaded, random, of_tile)
@@ -150,6 +169,8 @@ def _run_tile(
             observe(record, part, stepper.points(loaded))
             record += 1
             upcoming = int(at[record]) if record < len(at) else -1
+    if report is not None:
+        report(n * ((n_steps - 1) % every + 1))
     return stepper.points(loaded)
 
 

@@ -6,6 +6,7 @@ from samdyn.rates.experiment import convergence
 from samdyn.rates.fits import Estimate
 from samdyn.rates.mean_square import MeanSquareStability, mean_square_stability
 from samdyn.rates.sampling_lyapunov import LyapunovEstimate, sampling_lyapunov_exponent
+from samdyn.rates.settling import Plateau
 from samdyn.rates.stationary import StationaryLaw, stationary_law
 from samdyn.rates.step_sizes import (
     DecreasingRadius,
@@ -24,6 +25,7 @@ __all__ = [
     "LimitSet",
     "LyapunovEstimate",
     "MeanSquareStability",
+    "Plateau",
     "StationaryLaw",
     "constant_steps",
     "convergence",

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import math
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+from scipy.spatial import KDTree
 
 from samdyn.compute import checks
 from samdyn.compute.checks import Array
 from samdyn.escape.result_file import read, write
-from samdyn.rates.fits import Estimate, exponential_rate, plateau, power_rate, scaling_exponent
+from samdyn.rates.fits import Estimate, exponential_rate, power_rate, scaling_exponent
+from samdyn.rates.settling import Plateau, at_rest, judge
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 QUANTITIES = ("gap", "gradient_norm", "distance")
-KINDS = ("fixed point", "cycle", "bounded set", "moving", "diverged")
+KINDS = ("fixed point", "cycle", "bounded set", "moving", "diverged", "undecided")
 
 
 class LimitSet(NamedTuple):
@@ -28,7 +32,8 @@ class LimitSet(NamedTuple):
     Attributes
     ----------
     kind : str
-        "fixed point", "cycle", "bounded set", "moving" or "diverged".
+        "fixed point", "cycle", "bounded set", "moving", "diverged" or "undecided": see
+        `samdyn.rates.observation`.
     period : int
         Of a fixed point 1, of a cycle its period, else 0.
     centre : ndarray, shape (dim,)
@@ -74,6 +79,11 @@ class Convergence:
     name : str
         The system.
     seed : int
+    noisy : bool
+        Whether the steps are random.
+    times : ndarray, shape (n_settings, 3)
+        Relaxation times of second moments and of the mean near the minimiser in steps, nan where they are not
+        known, and the gap at the mean of the last points.
 
     Examples
     --------
@@ -98,6 +108,8 @@ class Convergence:
     settings: list[dict[str, Any]]
     name: str
     seed: int
+    noisy: bool = False
+    times: Array = field(default_factory=lambda: np.full((0, 3), math.nan))
 
     @property
     def n_replicas(self) -> int:
@@ -134,17 +146,31 @@ class Convergence:
         low, high = np.quantile(self.curves(quantity, setting), [(1 - level) / 2, (1 + level) / 2], axis=1)
         return low, high
 
-    def plateau(self, quantity: str = "gap", setting: int = 0, tail: float = 0.5) -> Estimate:
-        """Mean over the replicas and over the last share `tail` of the steps.
+    def plateau(self, quantity: str = "gap", setting: int = 0, tail: float = 0.5) -> Plateau:
+        """Mean over the replicas and over the last share `tail` of the steps, if that is a plateau.
+
+        Returns
+        -------
+        Plateau
+            Its `state` is "settled", "moving" or "undecided". Only a settled one has an error; the others
+            say how many steps a run would need, about, where that is known.
 
         Notes
         -----
-        It is a plateau only if the curve has come down by then: compare two tails.
+        See `samdyn.rates.settling`. Without noise a curve is settled if all replicas have come to fixed
+        points or cycles.
         """
         curves = self.curves(quantity, setting)
         if not 0 < checks.number("tail", tail) <= 1:
             raise ValueError(f"tail must be a number in (0, 1], got {tail!r}")
-        return plateau(curves[self.steps >= (1 - tail) * self.steps[-1]])
+        if not self.noisy and (self.kind[setting] != KINDS.index("bounded set")).any():
+            resting = np.isin(self.kind[setting], [KINDS.index("fixed point"), KINDS.index("cycle")])
+            return at_rest(self.steps, curves, tail, bool(resting.all()))
+        known = self.times[setting] if len(self.times) else np.full(3, math.nan)
+        if not self.noisy:  # chaos has no relaxation time of its own
+            known = np.full(3, math.nan)
+        times = (float(known[0]), float(known[1]), float(known[2]))
+        return judge(self.steps, curves, tail, times, squared=quantity == "gap")
 
     def rate(
         self,
@@ -188,6 +214,8 @@ class Convergence:
     def scaling(self, parameter: str, quantity: str = "gap", tail: float = 0.5) -> Estimate:
         """Exponent s of plateau ~ parameter^s over the settings of a sweep.
 
+        Its error is nan where not all of the plateaus are settled.
+
         Examples
         --------
         >>> import samdyn as sd
@@ -201,7 +229,10 @@ class Convergence:
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"parameter must be a number that was swept, got {parameter!r}") from error
         plateaus = [self.plateau(quantity, i, tail) for i in range(len(values))]
-        return scaling_exponent(values, plateaus)
+        found = scaling_exponent(values, plateaus)
+        if any(one.state != "settled" for one in plateaus):
+            return Estimate(found.value, math.nan)
+        return found
 
     def limit_sets(self, setting: int = 0, within: float = 1e-3) -> list[LimitSet]:
         """The limit sets of a setting's replicas, the most frequent first.
@@ -211,7 +242,8 @@ class Convergence:
         setting : int
         within : float
             Replicas of one kind belong together if their centres are closer than this, relative to one plus
-            the centre's size, plus their extent (four times that for bounded sets, whose centres scatter).
+            the centre's size, plus their extent. Sets that are not points or cycles have centres that
+            scatter: there four extents are allowed, from one replica to its neighbour and on to the next.
         """
         found: list[LimitSet] = []
         left = np.ones(self.n_replicas, dtype=bool)
@@ -221,9 +253,13 @@ class Convergence:
             i = int(np.argmax(left))
             group = left & (kind == kind[i])
             if KINDS[kind[i]] != "diverged":
-                spread = 4.0 if KINDS[kind[i]] == "bounded set" else 1.0
-                reach = within * (1 + np.linalg.norm(centre[i])) + spread * extent[i]
-                group &= (period == period[i]) & (np.linalg.norm(centre - centre[i], axis=1) <= reach)
+                reach = within * (1 + np.linalg.norm(centre, axis=1)) + extent
+                if KINDS[kind[i]] in ("fixed point", "cycle"):
+                    group &= period == period[i]
+                    group &= np.linalg.norm(centre - centre[i], axis=1) <= reach[i]
+                else:
+                    members = np.flatnonzero(group)
+                    group[members] = _linked(centre[members], reach[members] + 3 * extent[members])
             found.append(
                 LimitSet(
                     KINDS[kind[i]],
@@ -275,3 +311,15 @@ class Convergence:
         top = "".join(f"<th>{cell}</th>" for cell in head)
         body = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows)
         return f"<table><tr>{top}</tr>{body}</table>"
+
+
+def _linked(points: Array, reach: Array) -> npt.NDArray[np.bool_]:
+    """Which points (n, dim) hang together with the first one by steps within reach between neighbours."""
+    if len(points) == 1:
+        return np.ones(1, dtype=bool)
+    distance, other = KDTree(points).query(points, k=min(len(points), 9))
+    near = distance <= reach[:, None]
+    rows = np.repeat(np.arange(len(points)), near.sum(axis=1))
+    links = coo_array((np.ones(len(rows)), (rows, other[near])), shape=(len(points), len(points)))
+    label = connected_components(links, directed=False)[1]
+    return np.asarray(label == label[0])

@@ -24,8 +24,11 @@ from samdyn.compute.checks import Array
 from samdyn.compute.random import split_seed
 from samdyn.ensemble.replicas import run_replicas
 from samdyn.landscapes.finite_sum import FiniteSum, Minimum
-from samdyn.rates.curves import QUANTITIES, Convergence
+from samdyn.rates.curves import KINDS, QUANTITIES, Convergence
 from samdyn.rates.observation import WINDOW, Watcher
+from samdyn.rates.settling import gap_of_mean, relaxation
+from samdyn.rates.work_meter import WorkMeter
+from samdyn.rules.family import GD
 from samdyn.systems.diffusion import Diffusion
 from samdyn.systems.map import Map
 
@@ -41,6 +44,7 @@ def convergence(
     minimum: npt.ArrayLike | None = None,
     times: Sequence[int] | None = None,
     seed: int = 0,
+    progress: bool = False,
 ) -> Convergence:
     """Move many replicas of an optimiser and record how they converge.
 
@@ -61,8 +65,11 @@ def convergence(
         The minimisers that gap and distance refer to. By default those that the loss knows
         (`FiniteSum.minimum`, or its critical points), else a local minimum found from the first start.
     times : sequence of int, optional
-        Steps at which to record; by default about 60 in even ratios, and 64 evenly over the second half.
+        Steps at which to record; by default about 60 in even ratios, and 64 evenly over the second half, or
+        up to 512 with few replicas.
     seed : int
+    progress : bool
+        Show a bar.
 
     Returns
     -------
@@ -76,8 +83,14 @@ def convergence(
 
     Notes
     -----
-    See `samdyn.rates.experiment`. Gaps of quadratic finite sums are computed from the distance to the
-    minimiser and so have no floor of rounding. Memory: three numbers for each record, replica and setting.
+    See `samdyn.rates.experiment`, and `samdyn.rates.settling` for what is called a plateau.
+    Gaps of quadratic finite sums are computed from the distance to the minimiser and so have no floor of
+    rounding. Memory: three numbers for each record, replica and setting.
+
+    Warns
+    -----
+    CostWarning
+        Before work of more than ten seconds, by the time of the first steps.
 
     Examples
     --------
@@ -93,7 +106,7 @@ def convergence(
     starts, n_steps, settings, systems = _checked(system, x0, n_steps, n_replicas, record, sweep)
     split_seed(seed)
     n_replicas, dim = len(starts), system.dim
-    steps = _times(n_steps) if times is None else _given_times(times, n_steps)
+    steps = _times(n_steps, n_replicas) if times is None else _given_times(times, n_steps)
     references = [_minimisers(s.landscape, minimum, starts[0]) for s in systems]
     shape = (len(settings), len(steps), n_replicas)
     curves = {q: np.full(shape if q in record else (shape[0], 0, shape[2]), np.nan) for q in QUANTITIES}
@@ -101,6 +114,8 @@ def convergence(
     centre, extent = np.empty_like(final), np.empty(final.shape[:2])
     kind, period = np.zeros(final.shape[:2], np.int64), np.zeros(final.shape[:2], np.int64)
     noisy = getattr(system, "noise", None) is not None
+    rests = np.full((len(settings), 3), np.nan)
+    meter = WorkMeter("convergence", len(settings) * n_replicas * n_steps, progress)
 
     for members in _groups(system, settings).values():
         first = systems[members[0]]
@@ -120,14 +135,26 @@ def convergence(
 
         own = values if len(members) > 1 else None
         end = run_replicas(
-            first, state, n_steps, watcher.at, watcher, seed=seed, paths=replica, coefficients=own
+            first,
+            state,
+            n_steps,
+            watcher.at,
+            watcher,
+            seed=seed,
+            paths=replica,
+            coefficients=own,
+            report=meter,
         )
         watcher.flush()
         final[owner, replica] = end
         described = watcher.limit_sets(noisy)
         for target, value in zip((kind, period, centre, extent), described, strict=True):
             target[owner, replica] = value
-    return Convergence(
+    meter.close()
+    for i, (one, reference) in enumerate(zip(systems, references, strict=True)):
+        if noisy:
+            rests[i] = *relaxation(one, reference[0]), _bias(one, final[i], reference)
+    result = Convergence(
         steps,
         curves["gap"],
         curves["gradient_norm"],
@@ -142,7 +169,30 @@ def convergence(
         [{k: v if not callable(v) else repr(v) for k, v in s.items()} for s in settings],
         system.name,
         seed,
+        noisy,
+        rests,
     )
+    if noisy:
+        for i in range(len(settings)):
+            _decide(result, i)
+    return result
+
+
+def _decide(result: Convergence, setting: int) -> None:
+    """Name the bounded sets of a noisy setting by what its curves say of them."""
+    states = [result.plateau(q, setting).state for q in QUANTITIES if getattr(result, q).shape[1]]
+    worst = "moving" if "moving" in states else "undecided" if "undecided" in states or not states else ""
+    bounded = result.kind[setting] == KINDS.index("bounded set")
+    if worst:
+        result.kind[setting, bounded] = KINDS.index(worst)
+
+
+def _bias(system: Any, final: Array, reference: tuple[Array, float]) -> float:
+    """The gap that the mean of the last points has; 0 where the rule leaves the mean of batches unbiased."""
+    if isinstance(system.rule, GD) and getattr(system.noise, "reweight", True):
+        return 0.0
+    with np.errstate(all="ignore"):
+        return gap_of_mean(system.landscape, final, reference[1])
 
 
 def _checked(
@@ -194,10 +244,12 @@ def _groups(system: Any, settings: list[dict[str, Any]]) -> dict[Any, list[int]]
     return groups
 
 
-def _times(n_steps: int) -> npt.NDArray[np.int64]:
+def _times(n_steps: int, n_replicas: int) -> npt.NDArray[np.int64]:
     ratios = np.unique(np.round(np.geomspace(1, n_steps, 60)).astype(np.int64))
-    even = np.round(np.linspace(n_steps / 2, n_steps, 64)).astype(np.int64)
-    even[:-1] += np.arange(63) % 2  # both sides of a 2-cycle
+    # one curve has its error from its own course, and so needs more points than many curves
+    count = int(np.clip(2048 // n_replicas, 64, 512))
+    even = np.round(np.linspace(n_steps / 2, n_steps, count)).astype(np.int64)
+    even[:-1] += np.arange(count - 1) % 2  # both sides of a 2-cycle
     return np.unique(np.concatenate([[0], ratios, np.minimum(even, n_steps)]))
 
 

@@ -1,10 +1,12 @@
 """Plateaus, rates and scaling exponents from curves of many replicas, each with its standard error.
 
-- Plateau: mean over the tail of the curves. The error is that of the replicas' own tail means; with one
-  replica that of eight consecutive blocks.
+- Plateau: mean over the tail of the curves. The error is that of the replicas' own tail means. With one
+  replica it is that of blocks of `BLOCK_TIMES` autocorrelation times, and unknown if fewer than `BLOCKS` of
+  them fit. Whether the tail is a plateau is for `samdyn.rates.settling` to say.
 - Rates: least squares on the logarithm of the mean curve, against t (exponential) or log t (power law). The
   error is a jackknife over at most 20 groups of replicas, since the points of one curve are not independent;
-  with one replica it is that of the regression, and only an orientation.
+  with one replica it is unknown. It is that of the fit alone: a curve that is no exponential, or no power,
+  has no rate, and the straightness of the curve is for the eye to judge.
 - Scaling: least squares of log plateau on log parameter, weighted by the plateaus' errors where they have
   any, with the error from the scatter about the line if that is larger.
 """
@@ -25,6 +27,10 @@ from samdyn.compute.checks import Array
 
 GROUPS = 20
 BLOCKS = 8
+"""Least number of blocks of a single curve from whose scatter an error is taken."""
+MOST_BLOCKS = 24
+BLOCK_TIMES = 10.0
+"""Length of a block of a single curve, in integrated autocorrelation times."""
 LEAST_ERROR = 1e-6  # relative; rounding should not decide how points are weighted
 
 
@@ -94,17 +100,70 @@ def plateau(curves: npt.ArrayLike) -> Estimate:
     Examples
     --------
     >>> plateau([[1.0, 2.0], [1.0, 2.0]])
-    1.5 ± 0.5
+    1.5 ± 3.2
     """
     values = np.asarray(curves, dtype=np.float64)
-    n_times, n = values.shape
+    n = values.shape[1]
     if n > 1:
         means = values.mean(axis=0)
-        return Estimate(float(means.mean()), float(means.std(ddof=1) / math.sqrt(n)))
-    if n_times < BLOCKS:
-        return Estimate(float(values.mean()), math.nan)
-    blocks = np.array([block.mean() for block in np.array_split(values[:, 0], BLOCKS)])
-    return Estimate(float(values.mean()), float(blocks.std(ddof=1) / math.sqrt(BLOCKS)))
+        error = float(means.std(ddof=1) / math.sqrt(n))
+        return Estimate(float(means.mean()), widened(error, n - 1.0), n - 1.0)
+    return Estimate(float(values.mean()), *series_error(values[:, 0]))
+
+
+def series_error(values: Array, least: float = 0.0) -> tuple[float, float]:
+    """Standard error of the mean of one correlated series, widened, and its degrees of freedom.
+
+    Parameters
+    ----------
+    values : ndarray, shape (n_times,)
+        At even distances.
+    least : float
+        Least length of a block, where something is known of the correlations.
+
+    Notes
+    -----
+    The scatter of blocks of `BLOCK_TIMES` integrated autocorrelation times; nan where fewer than `BLOCKS` of
+    them fit, since the series cannot tell then: its own estimate of a long correlation time is too short.
+    The length of the blocks comes from the same series as their scatter, and a short one goes with a small
+    scatter: half of the degrees of freedom are taken off for that, which made the intervals cover in trials.
+    """
+    n = len(values)
+    if n < BLOCKS:
+        return math.nan, math.inf
+    if np.ptp(values) == 0:
+        return 0.0, math.inf
+    length = max(BLOCK_TIMES * integrated_time(values[:, None]), least)
+    count = min(int(n / length), MOST_BLOCKS)
+    if count < BLOCKS:
+        return math.nan, math.inf
+    means = np.array([block.mean() for block in np.array_split(values, count)])
+    degrees = (count - 1) / 2
+    return widened(float(means.std(ddof=1) / math.sqrt(count)), degrees), degrees
+
+
+def integrated_time(curves: Array) -> float:
+    """Integrated autocorrelation time, 1 + 2 sum of the correlations, of curves (n_times, n) about one mean.
+
+    Notes
+    -----
+    Summed up to the first lag above five times the sum (Sokal's window), with the correlations corrected for
+    the mean that they are taken about; at least 1.
+    """
+    off = curves - curves.mean()
+    n = len(off)
+    spectrum = np.abs(np.fft.rfft(off, 2 * n, axis=0)) ** 2
+    sums = np.fft.irfft(spectrum, axis=0)[:n].sum(axis=1)
+    if sums[0] <= 0:
+        return 1.0
+    correlation = sums / sums[0] / (1 - np.arange(n) / n)
+    time = 1.0
+    for _ in range(2):  # the mean of n values takes (time / n) of the variance away, from every lag
+        shift = min(time / (n * off.shape[1]), 0.5)
+        total = 1 + 2 * np.cumsum((correlation[1:] * (1 - shift)) + shift)
+        window = np.arange(1, n) >= 5 * total
+        time = max(float(total[np.argmax(window)] if window.any() else total[: max(n // 2, 1)].max()), 1.0)
+    return time
 
 
 def exponential_rate(steps: npt.ArrayLike, curves: npt.ArrayLike) -> Estimate:
@@ -203,10 +262,10 @@ def _jackknife(curves: Array, fit: Callable[[Array], tuple[float, float]], sign:
     if len(curves) < 3:
         return Estimate(math.nan, math.nan)
     n, total = curves.shape[1], curves.sum(axis=1)
-    slope, error = fit(total / n)
+    slope = fit(total / n)[0]
     groups = min(GROUPS, n)
-    if groups < 2:
-        return Estimate(sign * slope, error)
+    if groups < 2:  # the points of one curve are not independent: their scatter says nothing
+        return Estimate(sign * slope, math.nan)
     without = []
     for part in np.array_split(np.arange(n), groups):
         mean = (total - curves[:, part].sum(axis=1)) / (n - len(part))
@@ -215,4 +274,4 @@ def _jackknife(curves: Array, fit: Callable[[Array], tuple[float, float]], sign:
         without.append(fit(mean)[0])
     left_out = np.array(without)
     variance = (groups - 1) / groups * float(((left_out - left_out.mean()) ** 2).sum())
-    return Estimate(sign * slope, math.sqrt(variance))
+    return Estimate(sign * slope, widened(math.sqrt(variance), groups - 1.0), groups - 1.0)

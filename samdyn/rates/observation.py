@@ -2,13 +2,21 @@
 
 The last `WINDOW` steps of every replica are searched for periods up to `MAX_PERIOD`:
 
-- "fixed point": they stay within 1e-9 of their mean, relative to its size plus one;
-- "cycle": x(t + p) - x(t) is below 1e-3 of the extent, for the smallest such p;
+- "fixed point": they stay within 1e-9 of their mean, relative to its size plus one, and so does the point
+  that they are on their way to;
+- "cycle": x(t + p) - x(t) is below 1e-3 of the extent, for the smallest such p, and so is the way to go;
 - "bounded set": no period; chaos, or noise;
 - "moving": (without noise) the means of about `BLOCKS` parts of the window go on and on in one direction, by
-  more than 1e-3 of the extent in all, or those of its halves differ by more than half the extent: what looks
-  like a cycle, or like chaos, is on its way somewhere else;
+  more than 1e-3 of the extent in all, or those of its halves differ by more than half the extent, or the way
+  to go is longer than a fixed point or cycle allows: what looks like rest, or like a cycle, or like chaos, is
+  on its way somewhere else;
+- "undecided": (with noise) no motion is seen, but the run is too short to exclude one; see
+  `samdyn.rates.settling`, which decides for noisy runs between "bounded set", "moving" and this;
 - "diverged": not finite.
+
+The way to go is read off the means of the halves of the window: if they are apart by d2 now and were by d1
+half a window before, d2 is the first term of a geometric series of ratio d2/d1. A small step alone does not
+make a fixed point: a small learning rate makes small steps anywhere.
 """
 
 from __future__ import annotations
@@ -120,6 +128,10 @@ class Watcher:
             drifts = np.zeros(len(period), dtype=bool)
             for p in np.unique(period):
                 drifts[period == p] = _drifts(x[:, period == p], extent[period == p], int(p))
+            for p in np.unique(period[(period > 0) | still]):
+                on = (period == p) & ((period > 0) | still)
+                room = np.where(still, 1e-9 * (1 + np.linalg.norm(centre, axis=1)), 1e-3 * extent)[on]
+                drifts[on] = np.where(still[on], False, drifts[on]) | (_way_to_go(x[:, on], int(p)) > room)
         period[still] = 1
         kind = np.where(still, 0, np.where(period > 0, 1, 2))
         kind[~np.isfinite(centre).all(axis=1)] = KINDS.index("diverged")
@@ -135,11 +147,22 @@ class Watcher:
     def limit_sets(self, noisy: bool) -> tuple[Any, Any, Array, Array]:
         """Kind, period, centre and extent of every replica."""
         if not noisy:
-            moving = self.drifts & (
-                (self.kind == KINDS.index("cycle")) | (self.kind == KINDS.index("bounded set"))
-            )
+            moving = self.drifts & (self.kind != KINDS.index("diverged"))
             self.kind[moving], self.period[moving] = KINDS.index("moving"), 0
         return self.kind, self.period, self.centre, self.extent
+
+
+def _way_to_go(x: Array, period: int) -> Array:
+    """How far paths (n_steps, n, dim) of one period still go if their steps shrink as they do: shape (n,)."""
+    length = len(x) // 3 // max(period, 1) * max(period, 1)
+    if not length:
+        return np.zeros(x.shape[1])
+    means = x[-3 * length :].reshape(3, length, *x.shape[1:]).mean(axis=1)
+    before, now = np.linalg.norm(np.diff(means, axis=0), axis=2)
+    rounding = 8 * np.finfo(float).eps * np.abs(x).max(axis=(0, 2))
+    ratio = now / np.where(before > 0, before, 1.0)
+    way = np.where(ratio < 1, now * ratio / np.where(ratio < 1, 1 - ratio, 1.0), np.inf)
+    return np.where(now <= rounding, 0.0, way)
 
 
 def _drifts(x: Array, extent: Array, period: int) -> Array:

@@ -10,9 +10,17 @@ For USAM q_S = rho H_S g_S, for SAM rho H_S g_S / |g_S|, for DNSAM rho H_S g_S /
 model is then that of Monzio Compagnoni et al. Its covariance is not positive for large rho; negative
 eigenvalues are set to zero.
 
-Moments are sums over all batches (see `Sampler.batches`). Where the direction is the mean of one for each
-sample, that is, for gradient descent and for probe "full", those of single samples suffice: a batch of size b
-has 1/b of their covariance with replacement, and (n - b) / (b (n - 1)) without.
+The moments come from the n gradients g_i and Hessians H_i of the samples wherever they follow from these:
+
+- where the direction is the mean of one for each sample (gradient descent, probe "full"), a batch of size b
+  has 1/b of the covariance of one sample with replacement, and (n - b) / (b (n - 1)) without;
+- for rules that are linear in the gradient, e = A g (USAM, DNSAM), and the first two models, with the means g
+  and H, the deviations c_i = g_i - g and D_i = H_i - H, and the numbers of `Sampler.moments`:
+  E q = H A g + second E_i[D A c], Cov(g_S, q_S) = second E_i[c (H A c + D A g)^T] + third E_i[c (D A c)^T].
+
+Other rules, such as SAM, are not linear in a batch's gradient: their moments are sums over all batches, of
+means of the g_i and H_i. That needs few batches, and is refused where there are too many of them. So does the
+model "full", which needs the gradients at every batch's own point unless the components are quadratic.
 
 References
 ----------
@@ -23,8 +31,9 @@ derived again and checked numerically]. Li, Tai, E (ICML 2017) for the Gaussian 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
@@ -33,6 +42,7 @@ from samdyn.landscapes.finite_sum import FiniteSum
 from samdyn.rules.family import GD
 from samdyn.rules.rule import Rule
 from samdyn.systems.minibatch import Minibatch, batch_gradient, descent_direction
+from samdyn.systems.sampling import Batches, Sampler
 
 MAX_PAIRS = 1 << 20
 """Largest number of pairs of batches that are enumerated for probe "independent"."""
@@ -51,25 +61,145 @@ def gaussian_model(
     Raises
     ------
     ValueError
-        More batches, or pairs of them, than can be enumerated.
+        A rule that is not linear in the gradient, and more batches, or pairs of them, than can be enumerated.
     """
     sampler, n, size = noise.sampler(loss), loss.n_samples, noise.batch_size
     if size > 1 and _is_mean_of_samples(rule, noise):
-        mean, covariance = gaussian_model(
-            loss, rule, replace(noise, batch_size=1, micro_batch=None), x, **coefficients
-        )
-        return mean, covariance * (1 / size if sampler.replacement else (n - size) / (size * (n - 1)))
+        single = replace(noise, batch_size=1, micro_batch=None)
+        mean, covariance = gaussian_model(loss, rule, single, x, **coefficients)
+        return mean, covariance * sampler.moments().second
+    samples = Samples.of(loss, sampler, x)
+    more = {"full_gradient": torch.func.grad(loss.one_point)(x)} if rule.uses_full_gradient else {}
+
+    def perturbation(g: Tensor) -> Tensor:
+        return rule.perturbation(x, g, **coefficients, **more)
+
+    if noise.model != "full" and noise.probe == "same" and is_linear(rule):
+        return _linear(samples, noise, sampler, perturbation)
     law = sampler.batches(limit=n) if size == 1 else sampler.batches()
     if not law.exact:
         raise ValueError(
-            f"batch_size={size} of {n} samples has more batches than can be enumerated for the Gaussian "
-            'model: take a smaller batch_size, or probe="full"'
+            f"batch_size={size} of {n} samples has more batches than can be enumerated, which the Gaussian "
+            f"model {noise.model!r} of {type(rule).__name__} with probe {noise.probe!r} needs: take a "
+            'smaller batch_size, or probe="full", or a rule that is linear in the gradient (sd.USAM) with '
+            'model="first-order"'
         )
     if noise.probe == "independent" and noise.model == "full" and len(law.index) ** 2 > MAX_PAIRS:
         raise ValueError(
             f"batch_size={size} of {n} samples has more pairs of batches than can be enumerated for the "
             'Gaussian model: take model="first-order"'
         )
+    # looked for when the system was made: it cannot be looked for while a step is traced
+    quadratic = loss.__dict__.get("quadratics") is not None
+    if noise.model == "full" and not (noise.probe == "same" and quadratic):
+        return _full(loss, rule, noise, law, x, coefficients)
+    return _listed(samples, rule, noise, law, perturbation, coefficients, sampler.moments().second)
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Probabilities (n,), weighted gradients (n, dim) and Hessians (n, dim, dim) of samples at one point."""
+
+    probability: Tensor
+    gradients: Tensor
+    hessians: Tensor
+
+    @classmethod
+    def of(cls, loss: FiniteSum, sampler: Sampler, x: Tensor) -> Samples:
+        """At a point."""
+        parts = (loss.samples,) if loss.single else loss.samples
+        data = tuple(part.to(x) for part in parts)
+        each = torch.func.grad(loss.at_sample)
+        # reverse over reverse: see `hessian_of`
+        over = torch.func.vmap(lambda w, s: (each(w, s), torch.func.jacrev(each)(w, s)), in_dims=(None, 0))
+        gradients, hessians = over(x, data[0] if loss.single else data)
+        weights = torch.from_numpy(sampler.weights).to(x)
+        if sampler.weighted:
+            gradients, hessians = weights[:, None] * gradients, weights[:, None, None] * hessians
+        return cls(torch.from_numpy(sampler.probabilities).to(x), gradients, hessians)
+
+
+def _linear(
+    samples: Samples, noise: Minibatch, sampler: Sampler, perturbation: Callable[[Tensor], Tensor]
+) -> tuple[Tensor, Tensor]:
+    """First-order model of a rule that is linear in the gradient, from moments of the samples."""
+    p, size = samples.probability, noise.batch_size
+    micro = noise.micro_batch or size
+    whole, part = sampler.moments(), replace(sampler, batch_size=micro).moments()
+    g, h = p @ samples.gradients, torch.tensordot(p, samples.hessians, 1)
+    off, bend = samples.gradients - g, samples.hessians - h
+    common, moved = perturbation(g), torch.func.vmap(perturbation)(off)
+    together = torch.einsum("nij,nj->ni", bend, moved)
+    mean = g + h @ common + part.second * (p @ together)
+    weighted = p[:, None] * off
+    covariance = whole.second * (weighted.T @ off)
+    if noise.model == "first-order":
+        # the share of a part in its batch, less what the other parts of the batch make up for
+        share = micro / size
+        if not sampler.replacement and micro < size:
+            share = share - (1 - share) * micro / (sampler.n - micro)
+        cross = whole.second * (weighted.T @ (moved @ h.T + bend @ common))
+        cross = cross + (part.third * share) * (weighted.T @ together)
+        covariance = covariance + cross + cross.T
+    return mean, covariance
+
+
+def _listed(
+    samples: Samples,
+    rule: Rule,
+    noise: Minibatch,
+    law: Batches,
+    perturbation: Callable[[Tensor], Tensor],
+    coefficients: dict[str, Any],
+    second: float,
+) -> tuple[Tensor, Tensor]:
+    """The bend q of every batch, from gradients and Hessians of the samples; few operations a batch."""
+    size, micro = noise.batch_size, noise.micro_batch or noise.batch_size
+    index, p = torch.from_numpy(law.index), samples.probability
+    g_mean = p @ samples.gradients
+    off = samples.gradients - g_mean
+    covariance = second * ((p[:, None] * off).T @ off)
+    # divided before they are summed over batches: once for each sample
+    gradients, hessians, shares = samples.gradients / micro, samples.hessians / micro, off / size
+    each = torch.func.vmap(perturbation)
+    cut = [index[:, i : i + micro] for i in range(0, size, micro)]
+    if noise.probe == "same":
+        bends = [
+            torch.einsum("mij,mj->mi", hessians[part].sum(dim=1), each(gradients[part].sum(dim=1)))
+            for part in cut
+        ]
+        q = bends[0] if len(bends) == 1 else torch.stack(bends).mean(dim=0)
+    else:
+        common = perturbation(g_mean)
+        if noise.probe == "independent":
+            common = _expectation(each(gradients[index].sum(dim=1)), law)
+        q = (hessians @ common)[index].sum(dim=1)
+    if type(rule).combine is not Rule.combine:
+        g = (samples.gradients / size)[index].sum(dim=1)
+        q = torch.func.vmap(lambda a, b: rule.combine(a, a + b, **coefficients) - a)(g, q)
+    q_mean = _expectation(q, law)
+    if noise.model != "gradient":
+        # one factor has the mean 0: the other need not be centred
+        cross = _expectation(shares[index].sum(dim=1)[:, :, None] * q[:, None, :], law)
+        covariance = covariance + cross + cross.T
+    if noise.model == "full":
+        spread = q - q_mean
+        covariance = covariance + _expectation(spread[:, :, None] * spread[:, None, :], law)
+    return g_mean + q_mean, covariance
+
+
+def _expectation(values: Tensor, law: Batches) -> Tensor:
+    """The mean over the batches."""
+    p = law.probability
+    if p.max() - p.min() <= 1e-15 * p.max():
+        return values.mean(dim=0)
+    return torch.tensordot(torch.from_numpy(p).to(values), values, 1)
+
+
+def _full(
+    loss: FiniteSum, rule: Rule, noise: Minibatch, law: Batches, x: Tensor, coefficients: dict[str, Any]
+) -> tuple[Tensor, Tensor]:
+    """The direction of every batch at its own perturbed point."""
     probability = torch.from_numpy(law.probability).to(x)
     weights = torch.from_numpy(law.weights).to(x)
     index = torch.from_numpy(law.index)
@@ -79,65 +209,60 @@ def gaussian_model(
     full = torch.func.grad(loss.one_point)
     micro = noise.micro_batch or noise.batch_size
 
-    def groups(s: Any, w: Tensor) -> list[Callable[[Tensor], Tensor]]:
-        cut = [slice(i, i + micro) for i in range(0, noise.batch_size, micro)]
-        return [batch_gradient(loss, s[c] if loss.single else tuple(a[c] for a in s), w[c]) for c in cut]
+    def direction(s: Any, w: Tensor) -> Tensor:
+        made = []
+        for i in range(0, noise.batch_size, micro):
+            cut = slice(i, i + micro)
+            g = batch_gradient(loss, s[cut] if loss.single else tuple(a[cut] for a in s), w[cut])
+            made.append(descent_direction(rule, x, g, g, full, **coefficients))
+        return torch.stack(made).mean(dim=0)
 
-    if noise.model == "full":
+    def mixed(s: Any, w: Tensor, s2: Any, w2: Tensor) -> Tensor:
+        descent, other = batch_gradient(loss, s, w), batch_gradient(loss, s2, w2)
+        ascent = full if noise.probe == "full" else other
+        return descent_direction(rule, x, ascent, descent, full, **coefficients)
 
-        def direction(s: Any, w: Tensor) -> Tensor:
-            made = [descent_direction(rule, x, g, g, full, **coefficients) for g in groups(s, w)]
-            return torch.stack(made).mean(dim=0)
-
-        def mixed(s: Any, w: Tensor, s2: Any, w2: Tensor) -> Tensor:
-            descent, other = batch_gradient(loss, s, w), batch_gradient(loss, s2, w2)
-            ascent = full if noise.probe == "full" else other
-            return descent_direction(rule, x, ascent, descent, full, **coefficients)
-
-        if noise.probe == "same":
-            values = torch.func.vmap(direction)(samples, weights)
-        elif noise.probe == "full":
-            values = torch.func.vmap(mixed)(samples, weights, samples, weights)
-        else:
-            over_ascent = torch.func.vmap(mixed, in_dims=(None, None, 0, 0))
-            pairs = torch.func.vmap(over_ascent, in_dims=(0, 0, None, None))(
-                samples, weights, samples, weights
-            )
-            values = pairs.reshape(-1, len(x))
-            probability = torch.outer(probability, probability).reshape(-1)
-        mean = probability @ values
-        centred = values - mean
-        return mean, (probability[:, None] * centred).T @ centred
-
-    more = {"full_gradient": full(x)} if rule.uses_full_gradient else {}
-
-    def perturbed(g: Callable[[Tensor], Tensor]) -> Tensor:
-        return rule.perturbation(x, g(x), **coefficients, **more)
-
-    def expanded(s: Any, w: Tensor, e: Tensor | None) -> tuple[Tensor, Tensor]:
-        g, q = [], []
-        for gradient in groups(s, w):
-            value, pullback = torch.func.vjp(gradient, x)[:2]
-            g.append(value)
-            q.append(pullback(perturbed(gradient) if e is None else e)[0])
-        gradient_mean, bend = torch.stack(g).mean(dim=0), torch.stack(q).mean(dim=0)
-        bend = rule.combine(gradient_mean, gradient_mean + bend, **coefficients) - gradient_mean
-        return gradient_mean, bend
-
-    common: Tensor | None = None
+    if noise.probe == "same":
+        return _moments(torch.func.vmap(direction)(samples, weights), probability)
     if noise.probe == "full":
-        common = perturbed(full)
-    elif noise.probe == "independent":
-        each = torch.func.vmap(lambda s, w: perturbed(batch_gradient(loss, s, w)))(samples, weights)
-        common = probability @ each
-    g, q = torch.func.vmap(lambda s, w: expanded(s, w, common))(samples, weights)
-    g_mean, q_mean = probability @ g, probability @ q
-    weighted = probability[:, None] * (g - g_mean)
-    covariance = weighted.T @ (g - g_mean)
-    if noise.model == "first-order":
-        cross = weighted.T @ (q - q_mean)
-        covariance = covariance + cross + cross.T
-    return g_mean + q_mean, covariance
+        return _moments(torch.func.vmap(mixed)(samples, weights, samples, weights), probability)
+    over_ascent = torch.func.vmap(mixed, in_dims=(None, None, 0, 0))
+    pairs = torch.func.vmap(over_ascent, in_dims=(0, 0, None, None))(samples, weights, samples, weights)
+    return _moments(pairs.reshape(-1, len(x)), torch.outer(probability, probability).reshape(-1))
+
+
+def _moments(values: Tensor, probability: Tensor) -> tuple[Tensor, Tensor]:
+    mean = probability @ values
+    centred = values - mean
+    return mean, (probability[:, None] * centred).T @ centred
+
+
+_LINEAR: WeakKeyDictionary[type[Rule], bool] = WeakKeyDictionary()
+
+
+def is_linear(rule: Rule) -> bool:
+    """Whether the perturbation is linear in the gradient, for any coefficients, and the descent is plain.
+
+    The answer is kept for each class of rules: it compares numbers, which a step cannot do while it is
+    traced, so that a `Diffusion` asks when it is made.
+    """
+    kind = type(rule)
+    if kind not in _LINEAR:
+        _LINEAR[kind] = _seen_to_be_linear(rule)
+    return _LINEAR[kind]
+
+
+def _seen_to_be_linear(rule: Rule) -> bool:
+    plain = type(rule).descent is Rule.descent and type(rule).combine is Rule.combine
+    if not plain or rule.memory:
+        return False
+    x, g, k = torch.tensor([[0.3, -1.2], [0.7, 0.4], [-2.0, 0.6]], dtype=torch.float64)
+    coefficients: dict[str, Any] = dict.fromkeys(rule.coefficient_names, 1.0)
+    if rule.uses_full_gradient:
+        coefficients["full_gradient"] = torch.ones_like(x)
+    whole = rule.perturbation(x, 2 * g - 3 * k, **coefficients)
+    parts = 2 * rule.perturbation(x, g, **coefficients) - 3 * rule.perturbation(x, k, **coefficients)
+    return bool((whole - parts).abs().max() <= 1e-12 * (1 + whole.abs().max()))
 
 
 def _is_mean_of_samples(rule: Rule, noise: Minibatch) -> bool:

@@ -16,7 +16,7 @@ from samdyn.landscapes.finite_sum import FiniteSum
 from samdyn.landscapes.landscape import Landscape, hessian_of
 from samdyn.rules.rule import Rule
 from samdyn.rules.schedules import Coefficient, check_coefficient, value_at
-from samdyn.systems.batch_gaussian import gaussian_model, positive_root
+from samdyn.systems.batch_gaussian import gaussian_model, is_linear, positive_root
 from samdyn.systems.flow import velocity
 from samdyn.systems.minibatch import Minibatch
 from samdyn.systems.noise import Noise
@@ -69,6 +69,8 @@ class Diffusion(System):
             raise TypeError(f"noise must be a noise model such as sd.GaussianNoise(std=1.0), got {noise!r}")
         noise.check_loss(loss)
         sampled = isinstance(noise, Minibatch)
+        if sampled:
+            is_linear(rule)  # asked now: `gaussian_model` makes use of it while a step is traced
         if not sampled and noise.probe != "full" and rule.jumps:  # type: ignore[attr-defined]
             raise ValueError(
                 f"noise.probe must be 'full' in a Diffusion with the normalised rule {rule!r}: "

@@ -108,6 +108,8 @@ class Minibatch(Noise):
                 f"sampling must hold one probability for each of the {loss.n_samples} samples, "
                 f"got {len(self.sampling)}"
             )
+        if self.model == "full":
+            _ = loss.quadratics  # looked for now: `gaussian_model` makes use of them while it is traced
 
     @property
     def parameters(self) -> dict[str, Any]:

@@ -272,7 +272,7 @@ def test_what_needs_samples_says_so() -> None:
         sd.exit_times(batches, [0.0, 0.0], sd.Ball([0.0, 0.0], 1.0), n_paths=2, t_max=5)
     many = sd.FiniteSum.least_squares(np.eye(30), np.ones(30))
     with pytest.raises(ValueError, match="more batches than can be enumerated"):
-        sd.Diffusion(many, sd.USAM(0.1), lr=0.1, noise=sd.Minibatch(15)).drift(np.zeros(30))
+        sd.Diffusion(many, sd.SAM(0.1), lr=0.1, noise=sd.Minibatch(15)).drift(np.zeros(30))
     line = sd.FiniteSum(lambda w, s: (w[0] - s) ** 2 / 2, np.arange(1100.0), dim=1)
     pairs = sd.Minibatch(1, probe="independent", model="full")
     with pytest.raises(ValueError, match="more pairs of batches"):
