@@ -145,6 +145,7 @@ def sampling_lyapunov_exponent(
         return LyapunovEstimate(-np.inf, 0.0)
     steps = n_steps - start
     error = float(growth[:, 0].std(ddof=1)) / n_replicas**0.5
+    error = max(error, float(np.finfo(float).eps * np.abs(growth[:, 0]).mean()))  # rounding of the sums
     bias = _bias(growth[:, 0] - growth[:, 1]) if n_vectors == 2 else 0.0
     degrees = n_replicas - 1.0
     return LyapunovEstimate(

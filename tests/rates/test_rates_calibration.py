@@ -21,6 +21,8 @@ from samdyn.rates.settling import judge
 pytestmark = pytest.mark.slow
 
 SEEDS = 300
+LOW, HIGH = 0.92 - 0.013, 0.98 + 0.008
+"""The band, and one standard error of a coverage from 300 experiments."""
 
 
 def regression() -> sd.FiniteSum:
@@ -74,7 +76,7 @@ def test_plateaus_cover(case: str) -> None:
     share, known = coverage([one.interval() for one in found], exact)
     print(f"plateau | {case} | {share:.3f} of {known} known of {SEEDS}")
     assert known >= least * SEEDS
-    assert 0.92 - 0.5 / SEEDS <= share <= 0.98 + 0.5 / SEEDS
+    assert LOW <= share <= HIGH
 
 
 def _times(n_steps: int, n: int) -> list[int]:
@@ -86,8 +88,8 @@ def _times(n_steps: int, n: int) -> list[int]:
 LYAPUNOV = {
     "line, 4 replicas, 100 steps": (1, 4, 100),
     "line, 40 replicas, 100 steps": (1, 40, 100),
-    "plane, 4 replicas, 400 steps": (2, 4, 400),
-    "plane, 40 replicas, 400 steps": (2, 40, 400),
+    "plane, 4 replicas, 100 steps": (2, 4, 100),
+    "plane, 40 replicas, 100 steps": (2, 40, 100),
 }
 
 
@@ -97,16 +99,16 @@ def test_lyapunov_exponents_cover(case: str) -> None:
     dim, n, n_steps = LYAPUNOV[case]
     h = np.array([[4.0, 0.5], [1.0, 0.7]])[:, :dim]
     system = sd.Map(
-        sd.FiniteSum(lambda w, s: (s * w**2).sum() / 2, h, dim=dim), sd.GD(), lr=0.4, noise=sd.Minibatch(1)
+        sd.FiniteSum(lambda w, s: (s * w**2).sum() / 2, h, dim=dim), sd.GD(), lr=0.3, noise=sd.Minibatch(1)
     )
-    exact = np.log(np.abs(1 - 0.4 * h)).mean(axis=0).max()
+    exact = np.log(np.abs(1 - 0.3 * h)).mean(axis=0).max()
     found = [
         sd.sampling_lyapunov_exponent(system, n_steps=n_steps, n_replicas=n, seed=s) for s in range(SEEDS)
     ]
     share, known = coverage([one.interval() for one in found], float(exact))
     print(f"Lyapunov exponent | {case} | {share:.3f} of {known} known of {SEEDS}")
     assert known == SEEDS
-    assert 0.92 - 0.5 / SEEDS <= share <= 0.98 + 0.5 / SEEDS
+    assert LOW <= share <= HIGH
 
 
 @pytest.mark.parametrize("n", [5, 50])
@@ -124,7 +126,7 @@ def test_rates_cover(n: int, correlated: bool) -> None:
         intervals.append(exponential_rate(t, curves).interval())
     share, known = coverage(intervals, 0.1)
     print(f"rate | {n} replicas, {'correlated' if correlated else 'white'} | {share:.3f} of {known}")
-    assert 0.92 - 0.5 / SEEDS <= share <= 0.98 + 0.5 / SEEDS
+    assert LOW <= share <= HIGH
 
 
 @pytest.mark.parametrize("points", [3, 8])
@@ -139,7 +141,7 @@ def test_scaling_exponents_cover(points: int, known: bool) -> None:
         intervals.append(scaling_exponent(x, [Estimate(v, error * v) for v in y]).interval())
     share, count = coverage(intervals, 1.5)
     print(f"scaling | {points} points, errors {'known' if known else 'unknown'} | {share:.3f} of {count}")
-    assert 0.92 - 0.5 / SEEDS <= share <= (1.0 if known else 0.98 + 0.5 / SEEDS)
+    assert LOW <= share <= (1.0 if known else HIGH)
 
 
 @pytest.mark.parametrize("micro", [2, 4])
@@ -162,4 +164,4 @@ def test_errors_of_sampled_batches_cover(micro: int) -> None:
         intervals.append(Estimate(radius(part), sampling_error(radius, part)).interval())
     share, known = coverage(intervals, exact)
     print(f"sampled batches | spectral radius, batches of {micro} | {share:.3f} of {known}")
-    assert 0.92 - 0.5 / SEEDS <= share <= 0.98 + 0.5 / SEEDS
+    assert LOW <= share <= HIGH
