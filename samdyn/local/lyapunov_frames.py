@@ -105,8 +105,8 @@ class Frames:
 
         def along(x: Tensor, frame: Tensor) -> tuple[Tensor, Tensor]:
             def one(v: Tensor) -> tuple[Tensor, Tensor]:
-                value, change = torch.func.jvp(step, (x,), (v,))
-                return value, change
+                pair = torch.func.jvp(step, (x,), (v,))
+                return pair[0], pair[1]
 
             values, changes = torch.func.vmap(one, in_dims=1, out_dims=(0, 1))(frame)
             return values[0], changes
@@ -122,8 +122,7 @@ class Frames:
     def _loop(
         self, once: Callable[[Array, Array], tuple[Array, Array]], state: Array, n_steps: int, every: int
     ) -> Array:
-        parts = self.split(state.copy())
-        x, frame, sums = parts[0], parts[1], parts[2]
+        x, frame, sums = self.split(state.copy())
         kept = [state]
         for j in range(1, n_steps + 1):
             x, frame = once(x, frame)
