@@ -39,6 +39,7 @@ class SquaresStep(ReplicaStep):
         self.sampler = noise.sampler(loss)
         self.ascent_sampler = self.sampler if noise.probe == "independent" else None
         family = isinstance(self.rule, GD | USAM | SAM | UnifiedSAM | Extragradient)
+        family = family and "eps" not in self.rule.coefficient_names
         self.fused = family and noise.batch_size == 1 and (noise.probe == "same" or isinstance(self.rule, GD))
 
     def load(self, state: Array) -> list[Array]:

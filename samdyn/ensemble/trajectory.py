@@ -10,6 +10,9 @@
   without end. It has a solver of its own (`samdyn.ensemble.jumping_flow`): linearly implicit, with a step
   for each path, and paths that reach a critical point which traps them are held there.
 
+- Flow of a smooth rule on a loss with kinks (abs, maximum, relu): its gradient jumps on surfaces, along which
+  paths slide (`samdyn.ensemble.kinked_flow`), known to about the speed times t_max/16000.
+
 Where the step has a pointwise form it is printed as Python and numpy code (`samdyn.compute.printing`): some
 microseconds a step for one path.
 """
@@ -31,6 +34,7 @@ from samdyn.compute.printing import numpy_form
 from samdyn.compute.random import split_seed, standard_normal
 from samdyn.compute.tracing import NotTraceable, coordinate_form, traced_or_batched
 from samdyn.ensemble.jumping_flow import jumping_flow
+from samdyn.ensemble.kinked_flow import has_kinks, kinked_flow
 from samdyn.ensemble.replicas import run_replicas
 from samdyn.ensemble.step import Stepper, build_stepper
 from samdyn.systems.diffusion import Diffusion
@@ -246,6 +250,8 @@ def _flow(system: Flow, x: Array, t_max: float, dt: float, every: int) -> Array:
     keep = np.unique(np.append(np.arange(0, n_steps, every), n_steps))
     times = np.minimum(np.arange(n_steps + 1) * dt, t_max)
     if system.rule is None or not system.rule.jumps:
+        if system.landscape is not None and has_kinks(system.landscape):
+            return kinked_flow(system, x, times)[keep]
         return _smooth_flow(system, x, times[keep])
     return jumping_flow(system, x, times)[keep]
 

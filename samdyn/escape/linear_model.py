@@ -68,7 +68,8 @@ def linear_model(
     landscape, rule, noise = system.landscape, system.rule, system.noise
     if landscape is None or rule is None or noise is None:
         raise ValueError(f"system must be made of a loss, a rule and noise, got {system!r}")
-    if type(rule) not in (GD, USAM, SAM, UnifiedSAM) or rule.jumps or system.scheduled:
+    softened = "eps" in rule.coefficient_names
+    if type(rule) not in (GD, USAM, SAM, UnifiedSAM) or softened or rule.jumps or system.scheduled:
         raise ValueError(
             f"the linearisation needs GD or an unnormalised rule such as sd.USAM(0.1) and no schedule, "
             f"got {rule!r} and lr={system.lr!r}"

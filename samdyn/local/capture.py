@@ -29,7 +29,8 @@ from samdyn.compute import checks
 from samdyn.compute.checks import Array
 from samdyn.ensemble.trajectory import trajectory
 from samdyn.local.lyapunov import lyapunov_exponents
-from samdyn.local.trapping import jump_stability, kind_of
+from samdyn.local.trapping import check_size, jump_stability, kind_of
+from samdyn.local.wording import listed
 from samdyn.systems.diffusion import Diffusion
 from samdyn.systems.flow import Flow
 from samdyn.systems.jump import jump_length
@@ -85,7 +86,7 @@ class CaptureSet:
     lyapunov_error: float
 
     def _rows(self) -> list[tuple[str, str]]:
-        rows = [("point", f"({', '.join(f'{v:.6g}' for v in self.x)}), {self.kind}, {self.stability}")]
+        rows = [("point", f"{listed(self.x)}, {self.kind}, {self.stability}")]
         if self.stability == "trapping":
             rows.append(
                 ("the flow is captured within", f"{self.radius:.6g} (quadratic: {self.quadratic_radius:.6g})")
@@ -156,6 +157,7 @@ def capture_set(system: System, x: Any) -> CaptureSet:
     point = checks.points("x", getattr(x, "x", x), system.dim)
     if point.ndim != 1:
         raise ValueError(f"x must be one point of shape ({system.dim},), got shape {point.shape}")
+    check_size(system.dim)
     hessian = loss.hessian(point)
     size = float(np.linalg.norm(loss.gradient(point)))
     if not size <= 1e-6 * np.abs(hessian).max() * (1 + np.linalg.norm(point)):

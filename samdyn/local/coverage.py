@@ -12,9 +12,10 @@ found once and n_2 of those found twice.
    expectation).
 
 Starts fill the box evenly (Sobol), which finds large basins more evenly than independent draws would: the
-estimates lean to the safe side there. Points that only the deflated search found count as found once. A
-basin far smaller than 1 / n leaves no trace in the counts: what proves completeness is
-``fixed_points(..., certify=True)``.
+estimates lean to the safe side there. Points that no plain start found (but the deflated search, iterates of
+the field or a sign change on a line) count as found once. All of this speaks of the basins of Newton's
+method: a zero in a steep layer, whose basin is far smaller than 1 / n, leaves no trace in the counts. What
+proves completeness is ``fixed_points(..., certify=True)``.
 
 References
 ----------
@@ -51,7 +52,7 @@ class Coverage:
     Examples
     --------
     >>> Coverage(100, 60, 0, np.array([40, 19, 1]))
-    Coverage: 3 points from 60 of 100 starts, the rarest 1 time; a further start finds a new one with probability 0.017 (< 0.53 at 95 %), missed (Chao 1): 0.0
+    Coverage: 3 points from 60 of 100 Newton starts, the rarest 1 time; of further Newton starts a share of 0.017 (< 0.53 at 95 %) ends at a new one, missed of those that Newton starts reach (Chao 1): 0.0
     """  # noqa: E501
 
     n_starts: int
@@ -82,13 +83,26 @@ class Coverage:
 
     def __repr__(self) -> str:
         if not self.n_found:
-            return f"Coverage: no start of {self.n_starts} ended at a point{self._undefined()}"
+            return (
+                f"Coverage: no Newton start of {self.n_starts} ended at a point{self._steep()}"
+                f"{self._undefined()}"
+            )
         rarest = int(self.counts.min())
         return (
-            f"Coverage: {len(self.counts)} points from {self.n_found} of {self.n_starts} starts, the rarest "
-            f"{rarest} time{'s' * (rarest != 1)}; a further start finds a new one with probability "
-            f"{self.unseen:.2g} (< {self.unseen_bound:.2g} at 95 %), missed (Chao 1): {self.missed:.1f}"
-            f"{self._undefined()}"
+            f"Coverage: {len(self.counts)} points from {self.n_found} of {self.n_starts} Newton starts, the "
+            f"rarest {rarest} time{'s' * (rarest != 1)}; of further Newton starts a share of "
+            f"{self.unseen:.2g} (< {self.unseen_bound:.2g} at 95 %) ends at a new one, missed of those that "
+            f"Newton starts reach (Chao 1): {self.missed:.1f}{self._steep()}{self._undefined()}"
+        )
+
+    def _steep(self) -> str:
+        """Points that no Newton start reaches, found by iterates or sign changes, warn of others."""
+        rare = int((self.counts == 0).sum())
+        if not rare:
+            return ""
+        return (
+            f"; no Newton start reached {rare} of the points: the function is steep there, and others like "
+            "them may be missed"
         )
 
     def _undefined(self) -> str:

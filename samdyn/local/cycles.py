@@ -279,8 +279,8 @@ def _gather(
         lengths = np.linalg.norm(points, axis=2).max(axis=1)
         real = (correction <= CORRECTION * diagonal) & (residual <= tolerance * (1 + slopes) * (1 + lengths))
     margin = 1e-9 * (box[:, 1] - box[:, 0])
-    inside: npt.NDArray[np.bool_] = (points >= box[:, 0] - margin) & (points <= box[:, 1] + margin)
-    real &= inside.all(axis=2).any(axis=1)
+    inside = np.asarray((points >= box[:, 0] - margin) & (points <= box[:, 1] + margin))
+    real &= np.any(np.all(inside, axis=2), axis=1)
     points, residual, jacobians = points[real], residual[real], jacobians[real]
     order = np.argsort(residual, kind="stable")
     taken: list[Array] = []

@@ -54,10 +54,12 @@ __all__ = [
 
 
 def perturbation_of(rule: Rule | None) -> tuple[float, float] | None:
-    """(a, r) of e = a g + r g/|g| for the rules of the family with constant coefficients; None for others."""
+    """(a, r) of e = a g + r g/|g| for the rules of the family with constant coefficients; else None."""
     if type(rule) in (GD, Rule):
         return 0.0, 0.0
     if rule is None or rule.scheduled or type(rule) not in (USAM, SAM, UnifiedSAM):
+        return None
+    if "eps" in rule.coefficient_names:  # the direction is divided by more than its norm
         return None
     values = rule.coefficients()
     lam = values.get("lam", 0.0 if isinstance(rule, USAM) else 1.0)

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from samdyn.compute.checks import Array
 from samdyn.local.certify import Certificate, Proof
 from samdyn.local.coverage import Coverage
+from samdyn.local.wording import listed
 from samdyn.systems.system import System
 
 KINDS = ("minimum", "saddle", "maximum", "degenerate", "hallucinated", "fixed point", "cycle")
@@ -66,8 +67,7 @@ class FixedPoint:
     certificate: Certificate | None = field(default=None, repr=False)
 
     def __repr__(self) -> str:
-        position = ", ".join(f"{v:.6g}" for v in self.x)
-        return f"FixedPoint(({position}), {self.kind}, {self.stability}{_remark(self)})"
+        return f"FixedPoint({listed(self.x)}, {self.kind}, {self.stability}{_remark(self)})"
 
 
 def _remark(point: FixedPoint) -> str:
@@ -159,7 +159,7 @@ class FixedPoints(Sequence[FixedPoint]):
     def _rows(self) -> list[tuple[str, str, str, str, str]]:
         rows = []
         for p in self.points:
-            position = "(" + ", ".join(f"{v:.6g}" for v in p.x) + ")"
+            position = listed(p.x)
             values = (
                 ", ".join(f"{v:.4g}" for v in p.eigenvalues[:4])
                 if not np.isnan(p.eigenvalues).any()
@@ -182,7 +182,14 @@ class FixedPoints(Sequence[FixedPoint]):
         )
 
     def _remarks(self) -> list[str]:
+        from samdyn.ensemble.kinked_flow import has_kinks
+
         lines = [f"{name}: {coverage!r}" for name, coverage in self.coverage.items()]
+        if self.system.landscape is not None and has_kinks(self.system.landscape):
+            lines.append(
+                "the loss has kinks (its gradient jumps): points at rest on a kink, such as the minimum of "
+                "|w|, are no zeros of the gradient and are not searched for; follow trajectories"
+            )
         for name, proof in self.proofs.items():
             n = len(proof.undecided)
             if n == 0:

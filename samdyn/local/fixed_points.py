@@ -16,6 +16,9 @@ Algorithm
    any other (`samdyn.local.certify`). A point that the proof finds and the search did not joins the list.
 Systems given by a function skip 1 and 4.
 
+Losses with kinks (abs, maximum, relu): the list holds zeros of the gradient only. A point at rest on a kink,
+where the gradient jumps from one side to the other, is not among them, and the list says so.
+
 Without step 6 the search is complete with high probability, not certainly; how high, the `coverage` says
 (`samdyn.local.coverage`).
 """

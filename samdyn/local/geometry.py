@@ -37,6 +37,7 @@ from torch import Tensor
 
 from samdyn.compute import checks
 from samdyn.compute.checks import Array
+from samdyn.compute.cost import announce, seconds_of
 from samdyn.ensemble.jumping_flow import _rosenbrock as rosenbrock
 from samdyn.ensemble.jumping_flow import _stacked as stacked
 from samdyn.landscapes.landscape import Landscape, hessian_of
@@ -49,6 +50,12 @@ NEAR = 0.05
 MOST_STEPS = 4000
 CHECK_EVERY = 5
 SAME = 1e-6
+LARGE = 50  # dimension up to which Hessians cost too little to be worth an estimate
+TYPICAL_STEPS = (
+    200  # of the gradient flow until it is near a minimum; the estimate is right to a factor of five
+)
+OPERATIONS = 3e9  # floating-point operations a second of one core, on the slow side
+MOST_BYTES = 1 << 32
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,12 +169,34 @@ def perturbation_geometry(
     if not basins:
         return PerturbationGeometry(x, perturbed, cosine, None, None, np.empty((0, loss.dim)))
     both = np.concatenate([x.reshape(-1, loss.dim), perturbed.reshape(-1, loss.dim)])
+    if loss.dim > LARGE:
+        _announce(loss, both)
     labels, minima = descend(loss, both)
     half = len(both) // 2
     shape = x.shape[:-1]
     return PerturbationGeometry(
         x, perturbed, cosine, labels[:half].reshape(shape), labels[half:].reshape(shape), minima
     )
+
+
+def _announce(loss: Landscape, x: Array) -> None:
+    """Say what following the gradient flow costs, from a few products with the Hessian at one point.
+
+    Raises
+    ------
+    ValueError
+        The Hessians of all points together do not fit into memory.
+    """
+    n, dim = x.shape
+    needed = 4 * 8 * n * dim**2
+    cheaper = "pass basins=False: the cosine of the gradients costs next to nothing"
+    if needed > MOST_BYTES:
+        raise ValueError(
+            f"trajectory must have fewer points in {dim} dimensions to follow its basins, got {n // 2}: the "
+            f"Hessians take {needed / 2**30:.1f} GiB; {cheaper}"
+        )
+    one = dim * 3 * seconds_of(lambda: loss.gradient(x[:1])) + 3 * dim**3 / OPERATIONS
+    announce("perturbation_geometry", n * one * TYPICAL_STEPS, cheaper, stacklevel=4)
 
 
 def descend(loss: Landscape, x: Array) -> tuple[npt.NDArray[np.int_], Array]:

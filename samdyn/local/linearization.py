@@ -23,15 +23,19 @@ from scipy.linalg import schur
 
 from samdyn.compute import checks
 from samdyn.compute.checks import Array
+from samdyn.compute.cost import announce, seconds_of
 from samdyn.landscapes.landscape import Landscape
 from samdyn.local.transient_growth import TransientGrowth, transient_growth
 from samdyn.local.trapping import jump_stability
+from samdyn.local.wording import listed
 from samdyn.rules.family import USAM, UnifiedSAM
 from samdyn.rules.rule import Rule
 from samdyn.systems.map import Map
 from samdyn.systems.system import System
 
 MARGIN = 1e-9
+LARGE = 200  # length of a state up to which a Jacobian costs too little to be worth an estimate
+OPERATIONS = 3e9  # floating-point operations a second of one core in an eigenvalue solver, on the slow side
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,12 +139,12 @@ class Linearization:
     def _demand_jacobian(self) -> None:
         if not self.exists:
             raise ValueError(
-                f"x must be a point with a Jacobian: at {_format(self.x)} the field jumps "
+                f"x must be a point with a Jacobian: at {listed(self.x)} the field jumps "
                 f"({self.stability}), see samdyn.capture_set"
             )
 
     def __repr__(self) -> str:
-        head = f"Linearization at {_format(self.x)}: {self.stability}"
+        head = f"Linearization at {listed(self.x)}: {self.stability}"
         if not self.exists:
             lines = [head, "  no Jacobian: the field jumps here"]
             if self.stability == "trapping":
@@ -151,12 +155,12 @@ class Linearization:
                     lines.append(f"  the map hovers within {self.chatter_radius:.6g}")
             return "\n".join(lines)
         what = "multipliers" if self.discrete else "rates"
-        return f"{head}\n  {what}: {_format(self.eigenvalues)}\n  residual: {self.residual:.2g}"
+        return f"{head}\n  {what}: {listed(self.eigenvalues)}\n  residual: {self.residual:.2g}"
 
     def _repr_html_(self) -> str:
-        rows = [("x", _format(self.x)), ("stability", self.stability)]
+        rows = [("x", listed(self.x)), ("stability", self.stability)]
         if self.exists:
-            rows.append(("multipliers" if self.discrete else "rates", _format(self.eigenvalues)))
+            rows.append(("multipliers" if self.discrete else "rates", listed(self.eigenvalues)))
             subspaces = (self.stable_subspace, self.centre_subspace, self.unstable_subspace)
             sizes = ", ".join(str(basis.shape[1]) for basis in subspaces)
             rows.append(("stable, marginal, unstable directions", sizes))
@@ -172,10 +176,6 @@ class Linearization:
             rows.append(("hovers within", f"{self.chatter_radius:.6g}"))
         cells = "".join(f"<tr><th>{name}</th><td>{text}</td></tr>" for name, text in rows)
         return f"<table>{cells}</table>"
-
-
-def _format(values: npt.NDArray[np.generic]) -> str:
-    return "(" + ", ".join(f"{v:.6g}" for v in np.ravel(values)) + ")"
 
 
 def stability_of(eigenvalues: npt.ArrayLike, discrete: bool, scale: float = 0.0) -> str:
@@ -258,6 +258,8 @@ def linearize(system: System, x: npt.ArrayLike) -> Linearization:
     if point.ndim != 1:
         raise ValueError(f"x must be one point of shape ({system.dim},), got shape {point.shape}")
     discrete = isinstance(system, Map)
+    if system.state_dim > LARGE:
+        _announce(system, point)
     jacobian = system.jacobian(point)
     if np.isnan(jacobian).any():
         if system.rule is None or not system.rule.jumps or not system.on_jump(point):
@@ -288,6 +290,23 @@ def linearize(system: System, x: npt.ArrayLike) -> Linearization:
         discrete,
         residual_of(system, point),
         scale=scale,
+    )
+
+
+def _announce(system: System, point: Array) -> None:
+    """Say what a large Jacobian and its eigenvalues will cost."""
+    n = system.state_dim
+    state = np.concatenate([point, np.zeros(n - system.dim)])
+    one = seconds_of(lambda: system.evaluate(state))
+    if system.landscape is not None:
+        one += 2 * seconds_of(lambda: system.landscape.gradient(point))  # type: ignore[union-attr]
+    # a row of the Jacobian costs a few evaluations in reverse mode, eigenvectors some 25 n^3 operations
+    announce(
+        "linearize",
+        3 * n * one + 25 * n**3 / OPERATIONS,
+        f"the Jacobian has {n} x {n} entries ({8 * n * n / 2**20:.0f} MiB): for the leading eigenvalues give "
+        "products with it (torch.func.jvp of system.point_function()) to scipy.sparse.linalg.eigs",
+        stacklevel=4,
     )
 
 

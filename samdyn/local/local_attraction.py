@@ -36,6 +36,7 @@ from torch import Tensor
 from samdyn.compute import batch, checks
 from samdyn.compute.checks import Array
 from samdyn.local.trapping import FLAT, kind_of
+from samdyn.local.wording import listed
 from samdyn.systems.map import Map
 from samdyn.systems.system import System
 
@@ -105,13 +106,13 @@ class LocalAttraction:
         return float(np.abs(np.stack([trace + root, trace - root]) / 2).max())
 
     def __repr__(self) -> str:
-        position, end = (", ".join(f"{v:.6g}" for v in np.atleast_1d(p)) for p in (self.x, self.endpoint))
+        position, end = listed(self.x), listed(self.endpoint)
         verdict = "attracts" if self.attracting else "does not attract"
         what = f"a set of dimension {self.tangent_dimension}, " if self.tangent_dimension else ""
         values = ", ".join(f"{v:.6g}" for v in self.eigenvalues[:6])
         lines = [
-            f"LocalAttraction of ({position}): {what}{verdict}",
-            f"  endpoint: ({end}), {self.endpoint_kind}",
+            f"LocalAttraction of {position}: {what}{verdict}",
+            f"  endpoint: {end}, {self.endpoint_kind}",
             f"  |gradient|: {self.gradient_norm:.6g}, at the endpoint {self.residual:.2g}",
             f"  eigenvalues of H(y) B(x): {values}{', ...' if len(self.eigenvalues) > 6 else ''}",
             f"  attracts for lr < {self.lr_max:.6g}" if self.lr_max else "  attracts at no learning rate",

@@ -21,6 +21,8 @@ Algorithm
    known (not those on curves of zeros, which cannot be divided out). Its Newton step is the plain step
    times 1/(1 - w . step), w the gradient of the logarithm of the product, so that it costs no more.
    Repeated while it finds new zeros, up to `ROUNDS` times.
+7. Iterates of the field and, on a line, its sign changes between the zeros found are further starts
+   (`samdyn.local.search_seeds`): they reach steep zeros that have hardly any Newton basin.
 
 The function and its Jacobian are traced into numpy code where that is possible (`samdyn.compute.printing`).
 Cost: n_starts * (n_steps + polish) Jacobians, in one batch each; no Python loop over starts.
@@ -49,12 +51,14 @@ from samdyn.compute.checks import Array
 from samdyn.compute.printing import numpy_form
 from samdyn.compute.tracing import NotTraceable, coordinate_form
 from samdyn.local.coverage import OFTEN, Coverage
+from samdyn.local.search_seeds import between_zeros, iterates
 
 HALVINGS = 4
 SEPARATION = 1e-6
 DEFLATED = 512
 ROUNDS = 3
 BATCHES = 4
+N_ITERATED = 128
 FLAT = 1e-7
 """Ratio of singular values below which a Jacobian counts as singular."""
 LARGEST_TRACED_DIM = 12
@@ -198,6 +202,13 @@ def search_zeros(
             zeros, size, singular = _distinct([(zeros, size, singular), found], separation * diagonal)
             if int((~singular).sum()) <= len(isolated):
                 break
+    with np.errstate(all="ignore"):
+        seeds = iterates(evaluate, plain[:N_ITERATED], box)
+        if len(box) == 1:
+            seeds = np.concatenate([seeds, between_zeros(evaluate, zeros, box)])
+        if len(seeds):
+            found = search.run(seeds, damped=False, known=nothing)
+            zeros, size, singular = _distinct([(zeros, size, singular), found], separation * diagonal)
     if excluded is not None and len(zeros):
         zeros = zeros[~excluded(zeros)]
     zeros = zeros[np.lexsort(np.round(zeros, 9).T[::-1])]

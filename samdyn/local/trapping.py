@@ -74,6 +74,8 @@ from samdyn.systems.system import System
 
 FLAT = 1e-6  # of the largest Hessian eigenvalue: one below it makes a point degenerate
 NO_HESSIAN = 1e-8  # of its size at the distance r: a Hessian below it is rounding
+MOST_BYTES = 1 << 31  # of the Hessians on one shell
+TILE_BYTES = 1 << 28  # of the Hessians held at a time, where one shell has fewer
 N_SHELLS = 48
 N_FINER = 24
 REFINEMENTS = 3
@@ -176,7 +178,23 @@ def _sampled_directions(hessian: Array) -> Array:
     return np.concatenate([u, of_gradient, axes, -axes])
 
 
+def check_size(dim: int) -> None:
+    """Refuse a dimension in which one shell of Hessians does not fit into memory."""
+    needed = 2 * (2 * dim + 2048) * dim**2 * 8
+    if needed > MOST_BYTES:
+        raise ValueError(
+            f"system must have a dimension in which the Hessians on one shell fit memory, got {dim}: "
+            f"they take {needed / 2**30:.1f} GiB (at most {MOST_BYTES / 2**30:.0f}); restrict the loss to "
+            "the plane of a few eigenvectors of its Hessian, as a Landscape of c -> f(x + V c)"
+        )
+
+
 def _on_shells(evaluate: Evaluation, z: Array, u: Array, radius: Array) -> _Shells:
+    """What is seen on shells of the given radii, a few of them at a time."""
+    each = max(1, TILE_BYTES // (8 * u.size * u.shape[1]))
+    if len(radius) > each:
+        parts = [_on_shells(evaluate, z, u, radius[k : k + each]) for k in range(0, len(radius), each)]
+        return _Shells(*(np.concatenate(column) for column in zip(*parts, strict=True)))
     samples = z + radius[:, None, None] * u
     gradient, hessian, descent = evaluate(samples)
     nearer = ((samples - z) * descent).sum(axis=-1) > 0
@@ -380,6 +398,7 @@ def jump_stability(system: System, z: Array, reach: float | None = None) -> list
     """
     loss, rule = system.landscape, system.rule
     assert loss is not None and rule is not None
+    check_size(system.dim)
     flow = system if isinstance(system, Flow) else Flow(loss, rule)
     length = jump_length(rule)
     if reach is None:

@@ -23,6 +23,7 @@ import numpy.typing as npt
 
 from samdyn.compute import checks
 from samdyn.local.stability_windows import StabilityWindow
+from samdyn.local.wording import listed
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +56,7 @@ class TwoCycle:
     stable: bool
 
     def __repr__(self) -> str:
-        values = ", ".join(f"{v:.6g}" for v in np.ravel(self.multipliers))
+        values = listed(self.multipliers)[1:-1]
         state = "stable" if self.stable else "unstable"
         return f"TwoCycle of amplitude {self.amplitude:.9g}, {state}\n  multipliers: {values}"
 

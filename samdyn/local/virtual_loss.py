@@ -221,7 +221,8 @@ def virtual_loss(system: System, reference: npt.ArrayLike | None = None) -> Virt
     if reference is not None:
         raise ValueError("reference must be left out on a quadratic, where J = f at the critical point")
     centre = centre_of_quadratic(loss)
-    if centre is not None and isinstance(rule, GD | SAM | USAM | UnifiedSAM):
+    softened = "eps" in rule.coefficient_names
+    if centre is not None and isinstance(rule, GD | SAM | USAM | UnifiedSAM) and not softened:
         return VirtualLoss(loss, rule, centre, "quadratic", _on_quadratic(loss, rule))
     sample = np.linspace(0.37, 1.21, loss.dim) if loss.box is None else loss.box @ np.array([0.382, 0.618])
     size = float(np.abs(virtual_asymmetry(system, sample)).max())

@@ -4,13 +4,13 @@ two.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor
 
 from samdyn.compute import checks
-from samdyn.compute.vector import unit
+from samdyn.compute.vector import dot, unit
 from samdyn.rules.rule import GradientFunction, Rule
 from samdyn.rules.schedules import Coefficient
 
@@ -68,10 +68,15 @@ class SAM(Rule):
     ----------
     rho : float or schedule
         Perturbation radius, in units of the weights.
+    eps : float
+        What implementations add to the norm: e = rho g / (abs(g) + eps); 0 by default, 1e-12 in training
+        code. Up to about 1e-6 the perturbation falls in a layer of gradients that no step resolves, and the
+        rule counts as one that jumps (`Rule.layer`); beyond it is smooth, USAM of radius rho / eps near
+        critical points.
 
     References
     ----------
-    Foret et al. (ICLR 2021), without the number that implementations add to the norm.
+    Foret et al. (ICLR 2021).
 
     Examples
     --------
@@ -81,15 +86,32 @@ class SAM(Rule):
     """
 
     rho: Coefficient
+    eps: float = field(default=0.0, repr=False)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_eps(self.eps)
 
     @property
-    def jumps(self) -> bool:
-        """True unless rho = 0: g/|g| has no limit where g = 0."""
-        return self.rho != 0
+    def coefficient_names(self) -> tuple[str, ...]:
+        """Names of the coefficients; eps counts where it is not 0."""
+        return ("rho", "eps") if self.eps else ("rho",)
 
-    def perturbation(self, x: Tensor, gradient: Tensor, rho: Any = 0.0, **others: Any) -> Tensor:
-        """Rho g/|g|."""
-        return rho * unit(gradient)
+    @property
+    def layer(self) -> float | None:
+        """0 without eps, unless rho is 0: g/abs(g) has no limit where g = 0."""
+        if self.rho == 0:
+            return None
+        return super().layer if self.eps else 0.0
+
+    def perturbation(
+        self, x: Tensor, gradient: Tensor, rho: Any = 0.0, eps: Any = None, **others: Any
+    ) -> Tensor:
+        """Rho g/(|g| + eps)."""
+        return rho * unit(gradient) if eps is None else rho * _softened(gradient, eps)
+
+    def __repr__(self) -> str:
+        return f"SAM(rho={self.rho}{_eps(self.eps)})"
 
 
 @dataclass(frozen=True)
@@ -102,6 +124,8 @@ class UnifiedSAM(Rule):
         Perturbation radius.
     lam : float or schedule
         Weight of the normalised part, in [0, 1].
+    eps : float
+        Added to the norm: lam g / (abs(g) + eps); see `SAM`.
 
     References
     ----------
@@ -116,19 +140,50 @@ class UnifiedSAM(Rule):
 
     rho: Coefficient
     lam: Coefficient
+    eps: float = field(default=0.0, repr=False)
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        _check_eps(self.eps)
         if not callable(self.lam) and checks.number("lam", self.lam) > 1:
             raise ValueError(f"lam must be a number in [0, 1] or a schedule, got {self.lam!r}")
 
     @property
-    def jumps(self) -> bool:
-        """True unless rho = 0 or lam = 0."""
-        return self.rho != 0 and self.lam != 0
+    def coefficient_names(self) -> tuple[str, ...]:
+        """Names of the coefficients; eps counts where it is not 0."""
+        return ("rho", "lam", "eps") if self.eps else ("rho", "lam")
+
+    @property
+    def layer(self) -> float | None:
+        """0 without eps, unless rho or lam is 0: g/abs(g) has no limit where g = 0, however small lam is."""
+        if self.rho == 0 or self.lam == 0:
+            return None
+        return super().layer if self.eps else 0.0
 
     def perturbation(
-        self, x: Tensor, gradient: Tensor, rho: Any = 0.0, lam: Any = 0.0, **others: Any
+        self, x: Tensor, gradient: Tensor, rho: Any = 0.0, lam: Any = 0.0, eps: Any = None, **others: Any
     ) -> Tensor:
-        """Rho ((1 - lam) g + lam g/|g|)."""
-        return rho * ((1 - lam) * gradient + lam * unit(gradient))
+        """Rho ((1 - lam) g + lam g/(|g| + eps))."""
+        direction = unit(gradient) if eps is None else _softened(gradient, eps)
+        return rho * ((1 - lam) * gradient + lam * direction)
+
+    def __repr__(self) -> str:
+        return f"UnifiedSAM(rho={self.rho}, lam={self.lam}{_eps(self.eps)})"
+
+
+def _softened(gradient: Any, eps: Any) -> Any:
+    """g / (|g| + eps), eps > 0, with the derivative 1/eps at g = 0."""
+    direction = unit(gradient)
+    size = dot(gradient, direction)
+    # near 0 the quotient is g/eps; the direction alone has no derivative there
+    return gradient / (size + eps)
+
+
+def _check_eps(eps: Any) -> None:
+    if callable(eps):
+        raise TypeError(f"eps must be a number, not a schedule, got {eps!r}")
+    checks.number("eps", eps, at_least=0)
+
+
+def _eps(eps: float) -> str:
+    return f", eps={eps:g}" if eps else ""

@@ -21,6 +21,7 @@ overrides `perturbation`, and `combine` where it mixes the two gradients. Adapti
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -78,10 +79,34 @@ class Rule:
 
     @property
     def jumps(self) -> bool:
-        """Whether the perturbation jumps where the gradient vanishes, that is, does not vanish with it."""
-        tiny = torch.full((2,), 1e-100, dtype=torch.float64)
-        ones = dict.fromkeys(self.coefficient_names, 1.0)
-        return bool(self.perturbation(torch.ones_like(tiny), tiny, **ones).abs().max() > 1e-90)
+        """Whether the perturbation jumps where the gradient vanishes, that is, does not vanish with it.
+
+        A rule that adds a small number to the norm, g/(abs(g) + 1e-12), is continuous, but only in a layer of
+        gradients (`layer`) that no step resolves: it jumps if its length has settled at gradients of 1e-6,
+        where that of a smooth rule still falls in proportion.
+        """
+        return self.layer is not None
+
+    @property
+    def layer(self) -> float | None:
+        """Size of the gradient below which a perturbation that jumps falls to half its length.
+
+        0 for g/abs(g), None for a rule that does not jump.
+        """
+        return _layer(self)
+
+    def perturbation_length(self, size: float) -> float:
+        """Largest coordinate of the perturbation at x = (1, 1) from a gradient of a given size.
+
+        Schedules count as 1.
+        """
+        gradient = torch.full((2,), size / 2**0.5, dtype=torch.float64)
+        values = {name: getattr(self, name) for name in self.coefficient_names}
+        numbers = {name: 1.0 if callable(value) else float(value) for name, value in values.items()}
+        with torch.no_grad():
+            e = self.perturbation(torch.ones_like(gradient), gradient, **numbers)
+        # of a norm the squares could underflow
+        return float(torch.as_tensor(e, dtype=torch.float64).abs().max())
 
     def perturbation(self, x: Tensor, gradient: Tensor, **coefficients: Any) -> Tensor:
         """e(x) from the ascent gradient; stacked tensors of shape (..., dim)."""
@@ -108,6 +133,27 @@ class Rule:
         """
         g = ascent(x)
         return self.combine(g, gradient(x + self.perturbation(x, g, **coefficients)), **coefficients)
+
+
+SMALL = 1e-6
+"""A gradient that is small for any loss in units of order one; a length that has settled there jumps."""
+LEAST = 1e-100
+"""A gradient too small to matter but for its direction."""
+
+
+def _layer(rule: Rule) -> float | None:
+    """See `Rule.layer`: the length at `SMALL`, and by bisection of the exponent where it is half of it."""
+    at, above = rule.perturbation_length(SMALL), rule.perturbation_length(10 * SMALL)
+    # a length in proportion to the gradient grows tenfold, a settled one not at all
+    if not at > 0 or above > at * 10**0.5:
+        return None
+    if rule.perturbation_length(LEAST) >= at / 2:
+        return 0.0
+    low, high = math.log10(LEAST), math.log10(SMALL)
+    for _ in range(24):
+        middle = (low + high) / 2
+        low, high = (low, middle) if rule.perturbation_length(10.0**middle) >= at / 2 else (middle, high)
+    return float(10.0**high)
 
 
 def WarmStart(rule: Rule, steps: int) -> Rule:

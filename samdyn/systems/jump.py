@@ -28,6 +28,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from scipy.integrate import solve_ivp
 from torch import Tensor
@@ -43,6 +44,30 @@ from samdyn.rules.rule import Rule
 N_ANGLES = 4096
 N_FOLLOWED = 12
 TINY = 1e-100
+RESOLVED = 1e3  # gradients this many times the layer of a rule do not see it
+
+
+def beside(rule: Rule) -> float:
+    """A gradient "just beside" a critical point: above the layer in which the rule is not at its length.
+
+    Where a number is added to the norm it is the geometric mean of the layer and of 1, at which the length is
+    right to the square root of the layer.
+    """
+    layer = rule.layer
+    return max(TINY, layer**0.5) if layer else TINY
+
+
+def jumps_at(rule: Rule, steepness: npt.ArrayLike) -> npt.NDArray[np.bool_]:
+    """Whether the field jumps at critical points with a Hessian of the given sizes.
+
+    It does where the rule jumps, unless the gradients of the loss (a Hessian times the length of the
+    perturbation) are so small that they lie in the layer in which the rule is smooth.
+    """
+    size = np.asarray(steepness, dtype=np.float64)
+    layer = rule.layer
+    if layer is None:
+        return np.zeros(size.shape, dtype=bool)
+    return np.asarray((size * jump_length(rule) > RESOLVED * layer) | (layer == 0))
 
 
 def jump_length(rule: Rule) -> float:
@@ -54,9 +79,10 @@ def jump_length(rule: Rule) -> float:
     >>> jump_length(sd.SAM(0.5)), jump_length(sd.UnifiedSAM(0.5, 0.1)), jump_length(sd.GD())
     (0.5, 0.05, 0.0)
     """
-    tiny = torch.tensor([TINY], dtype=torch.float64)
-    length = abs(float(rule.perturbation(torch.zeros_like(tiny), tiny, **rule.coefficients())))
-    return 0.0 if length <= 1e3 * TINY else length
+    if rule.layer is None:
+        return 0.0
+    tiny = torch.tensor([beside(rule)], dtype=torch.float64)
+    return abs(float(rule.perturbation(torch.zeros_like(tiny), tiny, **rule.coefficients())))
 
 
 def descent_beside(loss: Landscape, rule: Rule, z: Array, u: Array) -> Array:
@@ -66,7 +92,8 @@ def descent_beside(loss: Landscape, rule: Rule, z: Array, u: Array) -> Array:
 
 def _descent_of_direction(loss: Landscape, rule: Rule, z: Array) -> Callable[[Tensor], Tensor]:
     gradient, point = torch.func.grad(loss.one_point), torch.from_numpy(np.array(z))
-    return lambda u: rule.descent(point, lambda _: TINY * u, gradient, **rule.coefficients())
+    size = beside(rule)
+    return lambda u: rule.descent(point, lambda _: size * u, gradient, **rule.coefficients())
 
 
 def attracts(loss: Landscape, rule: Rule, z: Array, form: str = "perturbed") -> bool:

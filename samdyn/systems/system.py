@@ -22,6 +22,7 @@ from samdyn.compute.checks import Array
 from samdyn.landscapes.landscape import Landscape
 from samdyn.rules.rule import Rule
 from samdyn.rules.schedules import value_at
+from samdyn.systems.jump import jumps_at
 
 
 class System(ABC):
@@ -91,7 +92,8 @@ class System(ABC):
         size = np.linalg.norm(self.landscape.gradient(x), axis=-1)
         steepness = np.linalg.norm(self.landscape.hessian(x), axis=(-1, -2))
         # what rounding leaves of the gradient at the float nearest to a critical point
-        return np.asarray(size <= 1e-14 * (1e-100 + steepness * (1 + np.linalg.norm(x, axis=-1))))
+        critical = size <= 1e-14 * (1e-100 + steepness * (1 + np.linalg.norm(x, axis=-1)))
+        return np.asarray(critical & jumps_at(self.rule, steepness))
 
 
 class FromFunction:

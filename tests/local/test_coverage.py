@@ -32,7 +32,7 @@ def test_no_point_at_all() -> None:
     assert nothing.unseen == nothing.unseen_bound == 1
     assert nothing.missed == 0
     assert repr(nothing) == (
-        "Coverage: no start of 64 ended at a point; the function is infinite or nan at 3 of the starts"
+        "Coverage: no Newton start of 64 ended at a point; the function is infinite or nan at 3 of the starts"
     )
 
 
