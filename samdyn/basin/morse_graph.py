@@ -21,6 +21,8 @@ multiparameter systems, SIAM J. Appl. Dyn. Syst. 8 (2009) 757-789.
 
 from __future__ import annotations
 
+import time
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -30,16 +32,22 @@ import numpy as np
 import numpy.typing as npt
 
 from samdyn.basin.box_image import RIGOROUS, box_image, iterated, time_map
+from samdyn.basin.box_partition import Level
 from samdyn.basin.box_tree import BoxTree, box_tree
 from samdyn.basin.grid import make_grid
 from samdyn.basin.morse_order import LEAVING, MorseOrder, morse_order
-from samdyn.basin.recurrent_boxes import BoxGraph
-from samdyn.basin.subdivision import lasting, subdivided
+from samdyn.basin.recurrent_boxes import BoxGraph, BoxImage
+from samdyn.basin.subdivision import UNIFORM, lasting, subdivided
 from samdyn.compute import checks
 from samdyn.compute.checks import Array
+from samdyn.compute.cost import announce
 from samdyn.local.newton import sobol_starts
 from samdyn.systems.flow import Flow
 from samdyn.systems.map import Map
+
+SAMPLE = 512  # boxes whose images are looked at before the work
+SECONDS_PER_EDGE = 4e-8  # to list an edge and to find components
+COVERING = 0.1  # of the whole box: larger images of ordinary boxes tell nothing
 
 
 @dataclass(frozen=True, eq=False)
@@ -226,8 +234,13 @@ def morse_graph(
 
     Notes
     -----
-    Closed boxes: an image that touches a box meets it. Cost: the image of every box that is looked at, and
-    its edges, four bytes each; adaptive subdivision looks at the halves of recurrent boxes only.
+    Closed boxes: an image that touches a box meets it. With iterates, images are images of images, whose
+    excess grows with every one: a warning says when the images of ordinary boxes cover a tenth of the box.
+    Fewer iterates at a higher resolution, with ``adaptive=True``, then say more. Under a normalised rule
+    the image of a box that may hold a critical point holds all ascent directions, and is about twice lr
+    times the curvature times rho wide; sets around it are that wide at least, whatever is inside. Cost: the
+    image of every box that is looked at, and its edges, four bytes each; adaptive subdivision looks at the
+    halves of recurrent boxes only.
 
     Examples
     --------
@@ -269,9 +282,41 @@ def morse_graph(
         bound, kind = box_image(system, image)
     bound = iterated(bound, iterates)
     # a level of an adaptive subdivision takes memory for its recurrent boxes alone
-    levels = subdivided(region, make_grid(region, resolution, 1).shape, adaptive, bound, progress)
+    shape = make_grid(region, resolution, 1).shape
+    _check_images(bound, Level(region, shape), iterates)
+    levels = subdivided(region, shape, adaptive, bound, progress)
     kept = lasting(levels[-1], bound, discard, discard_below)
     return _result(system, kind, levels, kept, levels[-1].n_components - len(kept))
+
+
+def _check_images(bound: BoxImage, level: Level, iterates: int) -> None:
+    """Time the images of some boxes, say what all will cost, and warn where they cover the box."""
+    chosen = np.random.default_rng(0).integers(0, np.array(level.shape), (SAMPLE, len(level.shape)))
+    lower, upper = level.corners(chosen)
+    start = time.perf_counter()
+    low, high = bound(lower, upper)
+    seconds = (time.perf_counter() - start) / SAMPLE
+    first, last, _ = level.blocks(low, high)
+    met = np.maximum(last - first + 1, 0).astype(np.float64).prod(axis=1)
+    n = min(level.n_boxes, UNIFORM)
+    announce(
+        "morse_graph",
+        n * (seconds + SECONDS_PER_EDGE * float(met.mean())),
+        "pass a smaller resolution, or fewer iterates",
+        stacklevel=4,
+    )
+    share = float(np.median(met[met > 0])) / level.n_boxes if (met > 0).any() else 0.0
+    if share > COVERING:
+        cause = (
+            f"the bounds of images of images grow with every one of iterates={iterates}: take fewer"
+            if iterates > 1
+            else "give a smaller box, or more boxes along each side"
+        )
+        warnings.warn(
+            f"morse_graph: the image of an ordinary box covers {100 * share:.0f} % of the whole box, so that "
+            f"sets cannot be told apart; {cause}, with a higher resolution",
+            stacklevel=3,
+        )
 
 
 def _result(

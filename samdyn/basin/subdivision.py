@@ -11,12 +11,12 @@
 from __future__ import annotations
 
 import numpy as np
-from tqdm.auto import tqdm
 
 from samdyn.basin.box_partition import Level, children
 from samdyn.basin.grid import make_grid
 from samdyn.basin.recurrent_boxes import BoxGraph, BoxImage, box_graph
 from samdyn.compute.checks import Array
+from samdyn.compute.progress import PartsBar
 
 COARSE = 1 << 12  # boxes that an adaptive subdivision starts from, at least
 UNIFORM = 1 << 18  # most boxes that are not subdivided adaptively by default
@@ -74,8 +74,10 @@ def subdivided(
     index = np.stack(np.unravel_index(np.arange(level.n_boxes), level.shape), axis=1)
     levels = [box_graph(level, index, bound)]
     steps = [axis for _ in range(times) for axis in range(len(shape))]
-    for axis in tqdm(steps, disable=not progress, desc="bisections"):
-        levels.append(_bisected(levels[-1], axis, bound))
+    with PartsBar(progress, "morse_graph", len(steps), "bisection") as bar:
+        for axis in steps:
+            levels.append(_bisected(levels[-1], axis, bound))
+            bar.update(note=f"{len(levels[-1].index)} boxes")
     return levels
 
 
