@@ -247,7 +247,9 @@ def scaling_exponent(parameter: npt.ArrayLike, estimates: Sequence[Estimate]) ->
     scatter = float((weight * (y - level - slope * (x - centre)) ** 2).sum() / max(len(x) - 2, 1))
     if len(x) == 2 and not known:
         return Estimate(slope, math.nan)
-    return Estimate(slope, math.sqrt((max(scatter, 1.0) if known else scatter) / spread))
+    if known:
+        return Estimate(slope, math.sqrt(max(scatter, 1.0) / spread))
+    return Estimate(slope, widened(math.sqrt(scatter / spread), len(x) - 2.0), len(x) - 2.0)
 
 
 def _slope(t: Array, y: Array) -> tuple[float, float]:

@@ -40,6 +40,7 @@ from functools import cached_property
 import numpy as np
 
 from samdyn.compute.checks import Array
+from samdyn.rates.fits import widened
 
 PIECE = 1 << 22
 """Numbers of listed matrices that are multiplied at a time."""
@@ -240,7 +241,7 @@ def sampling_error(function: Callable[[Forces], float], forces: Forces) -> float
         return 0.0
     values = np.array([function(part) for part in forces.groups(GROUPS)])
     bias = (values.mean() - function(forces)) / (GROUPS - 1)
-    return float(np.hypot(values.std(ddof=1) / GROUPS**0.5, bias))
+    return float(np.hypot(widened(float(values.std(ddof=1)) / GROUPS**0.5, GROUPS - 1.0), bias))
 
 
 def covariance(values: Array, probability: Array) -> Array:
