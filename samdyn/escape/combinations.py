@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
+from typing import Any
 
 from samdyn.escape.faces import ComplementFace, Face, UnionFace, empty, implies
 from samdyn.escape.open_set import OpenSet
@@ -45,6 +46,11 @@ def _common_dim(operation: str, parts: Sequence[OpenSet]) -> int | None:
     return next(iter(dims), None)
 
 
+def _states(parts: Sequence[OpenSet]) -> tuple[Any, ...] | None:
+    states = tuple(part._state() for part in parts)
+    return None if None in states else states
+
+
 def _spelled(part: OpenSet) -> str:
     return f"({part!r})" if isinstance(part, Intersection | Union) else repr(part)
 
@@ -66,6 +72,9 @@ class Intersection(OpenSet):
     def with_dim(self, dim: int) -> OpenSet:
         super().with_dim(dim)
         return Intersection(tuple(part.with_dim(dim) for part in self.parts))
+
+    def _state(self) -> Any:
+        return _states(self.parts)
 
     def _faces(self) -> tuple[Face, ...]:
         kept: list[Face] = []
@@ -98,6 +107,9 @@ class Union(OpenSet):
         super().with_dim(dim)
         return Union(tuple(part.with_dim(dim) for part in self.parts))
 
+    def _state(self) -> Any:
+        return _states(self.parts)
+
     def _faces(self) -> tuple[Face, ...]:
         return (UnionFace(tuple(part.faces for part in self.parts), f"boundary of {self!r}"),)
 
@@ -121,6 +133,9 @@ class Complement(OpenSet):
     def with_dim(self, dim: int) -> OpenSet:
         super().with_dim(dim)
         return Complement(self.part.with_dim(dim))
+
+    def _state(self) -> Any:
+        return self.part._state()
 
     def _faces(self) -> tuple[Face, ...]:
         faces = self.part.faces

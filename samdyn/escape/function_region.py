@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from samdyn.compute.checks import integer
+from samdyn.compute.fingerprint import fingerprint
 from samdyn.escape.faces import Face, FunctionFace, OnePoint
 from samdyn.escape.open_set import OpenSet
 
@@ -61,6 +62,9 @@ class Region(OpenSet):
     def with_dim(self, dim: int) -> OpenSet:
         super().with_dim(dim)
         return self if self.dim is not None else Region(self.function, int(dim))
+
+    def _state(self) -> Any:
+        return fingerprint(self.function)
 
     def _faces(self) -> tuple[Face, ...]:
         return (FunctionFace(self.function, self.dim),)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -24,21 +23,30 @@ class OpenSet:
         The number of coordinates; None when it is not known (a `Region` without dim).
     faces : tuple of Face
         The region is where the distance to every face is negative. Made at the first use, which must not be
-        inside a torch.compile trace.
+        inside a torch.compile trace, and again where a function of the region may read something else now.
     """
 
     dim: int | None
     __array_ufunc__ = None  # so that numpy does not take `array & region` apart
 
-    @cached_property
+    @property
     def faces(self) -> tuple[Face, ...]:
-        return self._faces()
+        kept: tuple[Any, tuple[Face, ...]] | None = self.__dict__.get("_kept_faces")
+        state = self._state()
+        if kept is None or state is None or kept[0] != state:
+            kept = state, self._faces()
+            self.__dict__["_kept_faces"] = kept  # beside the fields of a frozen dataclass
+        return kept[1]
+
+    def _state(self) -> Any:
+        """What the faces depend on besides the fields of the region; None where that is not known."""
+        return ()
 
     def _faces(self) -> tuple[Face, ...]:
         raise NotImplementedError
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name != "faces"}
+        return {name: value for name, value in self.__dict__.items() if name != "_kept_faces"}
 
     def with_dim(self, dim: int) -> OpenSet:
         """The region with its dimension made known.
@@ -97,11 +105,11 @@ class OpenSet:
             x = points("x", x, self.dim, finite=False)
         flat = torch.from_numpy(np.ascontiguousarray(x.reshape(-1, x.shape[-1]).T))
         result = np.empty(flat.shape[1])
-        size = max(1, CHUNK_VALUES // len(flat))
+        size, faces = max(1, CHUNK_VALUES // len(flat)), self.faces
         with torch.no_grad():
             for start in range(0, len(result), size):
                 piece = flat[:, start : start + size]
-                result[start : start + size] = largest(self.faces, Coordinates(piece.unbind(0))).numpy()
+                result[start : start + size] = largest(faces, Coordinates(piece.unbind(0))).numpy()
         values: Array = result.reshape(x.shape[:-1])[()]
         return values
 

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from samdyn.compute import batch, checks
 from samdyn.compute.checks import Array
+from samdyn.compute.fingerprint import fingerprint
 from samdyn.landscapes.landscape import Landscape
 from samdyn.landscapes.polynomial_degree import polynomial_degree
 from samdyn.landscapes.quadratic_sums import Quadratics, Squares, squares_of
@@ -109,9 +110,10 @@ class SampledLandscape(Landscape):
 
     def sample_gradients(self, x: npt.ArrayLike) -> Array:
         """The components' gradients at points (..., dim): shape (..., n, dim)."""
-        if self.squares is not None:
+        squares = self._sure_squares
+        if squares is not None:
             points = checks.points("x", x, self.dim, finite=False)
-            rows, targets, ridge = self.squares
+            rows, targets, ridge = squares
             residual = points @ rows.T - targets
             return np.asarray(residual[..., None] * rows + ridge[:, None] * points[..., None, :])
         return self._gradients(x)
@@ -134,9 +136,10 @@ class SampledLandscape(Landscape):
 
     def value(self, x: npt.ArrayLike) -> Array:
         """The loss at points (..., dim): an array of shape (...)."""
-        if self.component is square and self.squares is not None:  # recognised ones may miss a constant
-            points = checks.points("x", x, self.dim, finite=False)
-            rows, targets, ridge = self.squares
+        if self.component is square:  # recognised ones may miss a constant
+            points, squares = checks.points("x", x, self.dim, finite=False), self.squares
+            assert squares is not None
+            rows, targets, ridge = squares
             residual = points @ rows.T - targets
             size = np.einsum("...i,...i->...", points, points)
             return np.asarray(((residual**2).mean(axis=-1) + ridge.mean() * size) / 2)
@@ -144,28 +147,34 @@ class SampledLandscape(Landscape):
 
     def gradient(self, x: npt.ArrayLike) -> Array:
         """The gradient at points (..., dim): an array of shape (..., dim)."""
-        if self.squares is not None:
+        squares = self._sure_squares
+        if squares is not None:
             points = checks.points("x", x, self.dim, finite=False)
-            rows, targets, ridge = self.squares
+            rows, targets, ridge = squares
             return np.asarray((points @ rows.T - targets) @ rows / self.n_samples + ridge.mean() * points)
         return super().gradient(x)
 
     def hessian(self, x: npt.ArrayLike) -> Array:
         """The Hessian at points (..., dim): an array of shape (..., dim, dim)."""
-        if self.squares is None:
+        squares = self._sure_squares
+        if squares is None:
             return super().hessian(x)
         points = checks.points("x", x, self.dim, finite=False)
-        rows, _, ridge = self.squares
+        rows, _, ridge = squares
         one = rows.T @ rows / self.n_samples + ridge.mean() * np.eye(self.dim)
         return np.array(np.broadcast_to(one, (*points.shape, self.dim)))
 
-    @functools.cached_property
+    @property
     def quadratics(self) -> Quadratics | None:
         """The components as quadratics, or None where they are not known to be (or hold too many numbers).
 
-        Quadratic components have the graph of a polynomial of degree two at most; they are looked for once,
-        and only while ``n_samples * dim**2`` is at most `DETECT_LIMIT`.
+        Quadratic components have the graph of a polynomial of degree two at most; they are looked for only
+        while ``n_samples * dim**2`` is at most `DETECT_LIMIT`. What was found is kept while all that the
+        components read is known and reads the same, and looked for anew otherwise.
         """
+        return self._kept("quadratics", self._find_quadratics)
+
+    def _find_quadratics(self) -> Quadratics | None:
         if self.n_samples * self.dim**2 > DETECT_LIMIT:
             return None
         origin = np.zeros(self.dim)
@@ -184,13 +193,35 @@ class SampledLandscape(Landscape):
         """`sample_gradients` by automatic differentiation, whatever the structure."""
         return self._each(x, torch.func.grad, self.dim)
 
-    @functools.cached_property
+    @property
     def squares(self) -> Squares | None:
         """The components as squares of linear forms with a ridge, or None where they are not."""
         if self.component is square:
             rows, targets = self.data
             return Squares(rows, targets, np.full(len(rows), float(self.parameters["ridge"])))
-        return None if self.quadratics is None else squares_of(self.quadratics)
+        return self._kept("squares", self._find_squares)
+
+    def _find_squares(self) -> Squares | None:
+        quadratics = self.quadratics
+        return None if quadratics is None else squares_of(quadratics)
+
+    @property
+    def _sure_squares(self) -> Squares | None:
+        """`squares` where they are known without looking at the components anew, for single evaluations."""
+        return self.squares if self.component is square or self._state() is not None else None
+
+    def _state(self) -> str | None:
+        """A hash of all that the components depend on; None where something may change unseen."""
+        return fingerprint(self.component, self.parameters, self.data)
+
+    def _kept(self, name: str, find: Callable[[], Any]) -> Any:
+        """What `find` finds, from an earlier call where it is certain to be the same."""
+        state, kept = self._state(), self.__dict__.setdefault("_found", {})
+        if state is None:
+            return find()
+        if kept.get(name, (None,))[0] != state:
+            kept[name] = state, find()
+        return kept[name][1]
 
     def with_parameters(self, **parameters: Any) -> Self:
         """A copy with some parameters changed."""
