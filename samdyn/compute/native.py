@@ -2,12 +2,13 @@
 
 The compiler is $CXX, g++ or clang++, whichever is found first. A library is kept in the user's cache
 directory under the hash of all that it depends on: the source, the compiler and its version, the flags and
-the processor. A second process, or a second session, loads it in a millisecond; compiling takes about half
-a second. $SAMDYN_CACHE is a directory to keep them in instead. Where there is none that this user alone can
-write to, libraries last as long as the process.
+the processor. A second process, or a second session, checks and loads it in a millisecond; compiling takes
+about half a second. $SAMDYN_CACHE is a directory to keep them in instead. Where there is none that this user
+alone can write to, libraries last as long as the process. Which files are trusted, and for how long they are
+kept, is in `samdyn.compute.library_cache`.
 
-The file is written under another name and renamed, so that processes that compile the same source at the same
-time do not see each other's halves. Whatever goes wrong, a full disk, a compiler that does not run, is a
+The compiler has `LIMIT` seconds; then it is ended with all that it started, and not asked again in this
+process. Whatever goes wrong, a full disk, a compiler that does not run or does not end, is a
 `CompilationError`.
 
 Not on Windows: what is compiled there keeps vectors on the stack out of alignment (GCC) or exports no
@@ -16,7 +17,7 @@ functions (MSVC).
 
 from __future__ import annotations
 
-import atexit
+import contextlib
 import ctypes
 import functools
 import hashlib
@@ -24,10 +25,13 @@ import os
 import platform
 import shlex
 import shutil
-import stat
+import signal
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
+
+from samdyn.compute import library_cache
 
 __all__ = ["CompilationError", "compiler", "load_library"]
 
@@ -36,6 +40,12 @@ FLAGS = ("-std=c++17", "-O3", "-fno-math-errno", "-fno-trapping-math", "-fPIC", 
 # the instructions of this machine
 X86, ARM = ("-march=native", "-mprefer-vector-width=512"), ("-mcpu=native",)
 MACHINE = {"x86_64": X86, "amd64": X86, "aarch64": ARM, "arm64": ARM}
+
+
+LIMIT = 60.0
+"""Seconds that a compiler may take; the longest sources take ten."""
+
+_hanging: set[tuple[str, ...]] = set()  # compilers that did not end in time
 
 
 class CompilationError(RuntimeError):
@@ -81,12 +91,14 @@ def load_library(source: str) -> ctypes.CDLL:
     command = compiler()
     if command is None:
         raise CompilationError("there is no C++ compiler: install g++ or clang++, or set CXX")
+    if command in _hanging:
+        raise CompilationError(f"{shlex.join(command)} did not end within {LIMIT:g} s before")
     try:
         path = _path(command, source)
-        if path.exists():
+        if library_cache.is_whole(path):
             try:
                 return ctypes.CDLL(str(path))
-            except OSError:  # cut short, or of a machine that lacks a library: made anew
+            except OSError:  # of a machine that lacks a library: made anew
                 pass
         _compile(command, source, path)
     except OSError as error:
@@ -100,24 +112,44 @@ def load_library(source: str) -> ctypes.CDLL:
 def _path(command: tuple[str, ...], source: str) -> Path:
     """Where the library of a source is kept."""
     identity = "\0".join([source, *command, *_flags(), _version(command), _processor()])
-    return _directory() / (hashlib.sha256(identity.encode()).hexdigest()[:32] + ".so")
+    name = hashlib.sha256(identity.encode()).hexdigest()[:32] + ".so"
+    return library_cache.directory() / name
 
 
 def _compile(command: tuple[str, ...], source: str, path: Path) -> None:
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)  # emptied by somebody meanwhile, perhaps
-    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-        made, text = Path(folder) / "made.so", Path(folder) / "source.cpp"
+    with library_cache.working_folder(path) as folder:
+        made, text = folder / "made.so", folder / "source.cpp"
         text.write_text(source, encoding="utf-8")
-        done = subprocess.run(
-            [*command, *_flags(), str(text), "-o", str(made), "-lm"],
-            capture_output=True,
-            text=True,
-            errors="replace",
-            check=False,
+        code, told = _run(command, [*_flags(), str(text), "-o", str(made), "-lm"])
+        if code:
+            raise CompilationError(f"{shlex.join(command)} failed: {told.strip()[:2000]}")
+        library_cache.put(made, path)
+    library_cache.sweep(path)
+
+
+def _run(command: tuple[str, ...], arguments: Sequence[str]) -> tuple[int, str]:
+    """Exit code and all output of the compiler."""
+    # into a file: a grandchild that stays alive would keep a pipe open
+    with tempfile.TemporaryFile() as output:
+        process = subprocess.Popen(
+            [*command, *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,  # a compiler starts others, which are ended with it
         )
-        if done.returncode:
-            raise CompilationError(f"{shlex.join(command)} failed: {done.stderr.strip()[:2000]}")
-        os.replace(made, path)
+        try:
+            code = process.wait(LIMIT)
+        except subprocess.TimeoutExpired as error:
+            _hanging.add(command)
+            raise CompilationError(f"{shlex.join(command)} did not end within {LIMIT:g} s") from error
+        finally:
+            if process.poll() is None:
+                with contextlib.suppress(ProcessLookupError):  # it ended just now
+                    os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+        output.seek(0)
+        return code, output.read().decode(errors="replace")
 
 
 def _flags() -> tuple[str, ...]:
@@ -126,10 +158,7 @@ def _flags() -> tuple[str, ...]:
 
 @functools.cache
 def _version(command: tuple[str, ...]) -> str:
-    told = subprocess.run(
-        [*command, "--version"], capture_output=True, text=True, errors="replace", check=False
-    )
-    return told.stdout
+    return _run(command, ["--version"])[1]
 
 
 @functools.cache
@@ -141,25 +170,3 @@ def _processor() -> str:
         return platform.processor() or platform.machine()
     told = ("model name", "flags", "Features", "CPU part")
     return "\n".join(dict.fromkeys(line for line in lines if line.startswith(told)))
-
-
-@functools.cache
-def _directory() -> Path:
-    """Where libraries are kept: a directory of this user that is not open to all."""
-    base = os.environ.get("SAMDYN_CACHE")
-    if not base:
-        base = os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "samdyn")
-    path = Path(base)
-    try:
-        if base.startswith("~"):  # a user without a home
-            raise OSError(f"there is no {base}")
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        about = path.stat()
-        own = about.st_uid == os.getuid() and not about.st_mode & stat.S_IWOTH
-        if own and os.access(path, os.W_OK | os.X_OK):
-            return path.absolute()  # the working directory may change
-    except OSError:
-        pass
-    passing = tempfile.mkdtemp(prefix="samdyn-")
-    atexit.register(shutil.rmtree, passing, ignore_errors=True)
-    return Path(passing)

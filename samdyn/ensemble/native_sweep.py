@@ -29,7 +29,7 @@ import torch
 from torch import Tensor
 
 from samdyn.compute.cpp import cpp_function, lanes_header
-from samdyn.compute.native import load_library
+from samdyn.compute.native import CompilationError, load_library
 from samdyn.compute.random import STEPS_PER_BLOCK
 from samdyn.compute.tracing import NotTraceable, coordinate_form
 from samdyn.compute.vector import Coordinates
@@ -132,7 +132,11 @@ def _compiled(
     """
     if not stepper.traced or not all(face.pointwise for face in test.faces):
         raise NotTraceable("the step or the region has no pointwise form")
-    function: Callable[..., int] = load_library(_source(stepper, test, dtype, own, scheduled)).sweep
+    library = load_library(_source(stepper, test, dtype, own, scheduled))
+    try:
+        function: Callable[..., int] = library.sweep
+    except AttributeError as error:
+        raise CompilationError(f"the compiled library has no function `sweep`: {error}") from error
     pointer, integer = ctypes.c_void_p, ctypes.c_int64
     function.restype = integer  # type: ignore[attr-defined]
     function.argtypes = [  # type: ignore[attr-defined]

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 
-from samdyn.compute import native
+from samdyn.compute import library_cache, native
 from samdyn.compute.cpp import LANES, cpp_function, lanes_header
 from samdyn.compute.exponential import power_of_two
 from samdyn.compute.native import compiler, load_library
@@ -158,33 +158,34 @@ def test_random_numbers_are_those_of_torch(
 
 def test_a_source_is_compiled_once(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SAMDYN_CACHE", str(tmp_path / "kept"))
-    native._directory.cache_clear()
+    library_cache.directory.cache_clear()
     load_library.cache_clear()
     try:
         source = 'extern "C" int answer() { return 42; }'
         assert load_library(source).answer() == 42
-        (kept,) = (tmp_path / "kept").iterdir()
+        (kept,) = (tmp_path / "kept").glob("*.so")
         made = kept.stat().st_mtime_ns
         load_library.cache_clear()
         assert load_library(source).answer() == 42
         assert kept.stat().st_mtime_ns == made
         with pytest.raises(native.CompilationError, match="failed"):
             load_library("this is not C++")
-        assert [p.name for p in (tmp_path / "kept").iterdir()] == [kept.name]
+        assert {p.name for p in (tmp_path / "kept").iterdir()} == {kept.name, f"{kept.stem}.sha256"}
         other = source.replace("42", "43")
         command = compiler()
         assert command is not None
         native._path(command, other).write_bytes(b"damaged")
         assert load_library(other).answer() == 43
     finally:
-        native._directory.cache_clear()
+        library_cache.directory.cache_clear()
         load_library.cache_clear()
 
 
 @pytest.fixture
 def afresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """An empty cache; what is known about compiler and cache is forgotten, also afterwards."""
-    known = (native._directory, native.compiler, native._version, load_library)
+    known = (library_cache.directory, native.compiler, native._version, load_library)
+    native._hanging.clear()
     monkeypatch.setenv("SAMDYN_CACHE", str(tmp_path / "kept"))
     for function in known:
         function.cache_clear()
@@ -206,8 +207,8 @@ def test_directories_that_are_not_used(why: str, afresh: Path, monkeypatch: pyte
         monkeypatch.setenv("SAMDYN_CACHE", "")
         monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
         # as for a user that the system does not know
-        monkeypatch.setattr(native.os.path, "expanduser", lambda path: path)
-    found = native._directory()
+        monkeypatch.setattr(library_cache.os.path, "expanduser", lambda path: path)
+    found = library_cache.directory()
     assert found.is_dir()
     assert found.is_absolute()
     assert found.name.startswith("samdyn-")
