@@ -24,12 +24,13 @@ import numpy.typing as npt
 import torch
 
 from samdyn.basin.motion_on_device import MotionOnDevice
+from samdyn.compute.batch import tensor_of
 from samdyn.compute.checks import Array
 from samdyn.compute.printing import numpy_form
 from samdyn.compute.random import STEPS_PER_BLOCK, normal_block, split_seed
 from samdyn.compute.tracing import traced_or_batched
 from samdyn.ensemble.jumping_flow import _rosenbrock
-from samdyn.ensemble.step import build_stepper
+from samdyn.ensemble.step import build_stepper, combine
 from samdyn.systems.diffusion import Diffusion
 from samdyn.systems.flow import Flow
 from samdyn.systems.map import Map
@@ -146,20 +147,31 @@ class _NoisyDiffusion:
             at = int(j * dt / self.lr + 1e-9)
             values = [np.full_like(state[0], c) for c in self.system.coefficients(at).values()]
             out, z = self.local(*current, *values), draw(j)
-            noise = [
-                sum(
-                    out[dim + i * k + m] * z[m] for m in range(k) if dim + i * k + m not in self.stepper.zeros
-                )
-                for i in range(dim)
-            ]
+            if self.stepper.noise is not None:  # too many entries to list
+                noise = self._product(current, values, z)
+            else:
+                noise = [
+                    sum(
+                        out[dim + i * k + m] * z[m]
+                        for m in range(k)
+                        if dim + i * k + m not in self.stepper.zeros
+                    )
+                    for i in range(dim)
+                ]
             with np.errstate(all="ignore"):  # a path that diverges is labelled, not warned of
                 current = [x + dt * b + dt**0.5 * w for x, b, w in zip(current, out, noise, strict=False)]
         return _stack(current, state)
 
+    def _product(self, state: Coordinates, values: Sequence[Array], z: Sequence[Array]) -> list[Array]:
+        """B z for a noise root B of many entries."""
+        tensors = [[tensor_of(v) for v in part] for part in (state, values, z)]
+        columns = self.stepper.local(tensors[0], tensors[1])[1]  # type: ignore[arg-type]
+        return [x.numpy() for x in combine(columns, tensors[2])]
+
 
 def _normals(key: tuple[int, int], path: Paths, k: int) -> Callable[[int], list[Array]]:
     """The standard normals of a step, drawn in blocks of four steps."""
-    numbers = torch.from_numpy(np.asarray(path, dtype=np.int64))
+    numbers = tensor_of(np.asarray(path, dtype=np.int64))
     kept: dict[int, list[tuple[torch.Tensor, ...]]] = {}
 
     def at(step: int) -> list[Array]:

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from samdyn.compute.batch import tensor_of
 from samdyn.compute.checks import Array
 from samdyn.compute.random import STEPS_PER_BLOCK, normal_block, split_seed
 from samdyn.compute.vector import Coordinates
@@ -56,8 +57,8 @@ class MotionOnDevice:
 
     def __call__(self, state: Array, path: npt.NDArray[np.int64], step: int, n_steps: int) -> Array:
         """States (state_dim, n) of paths with these numbers, `n_steps` after `step`."""
-        x = Coordinates(torch.from_numpy(np.ascontiguousarray(row)).to(self.device) for row in state)
-        numbers = torch.from_numpy(np.asarray(path, dtype=np.int64)).to(self.device)
+        x = Coordinates(tensor_of(row).to(self.device) for row in state)
+        numbers = tensor_of(np.asarray(path, dtype=np.int64)).to(self.device)
         k, dt = self.stepper.n_normals, self.unit
         normals: list[tuple[torch.Tensor, ...]] = []
         block = -1

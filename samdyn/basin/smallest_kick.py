@@ -111,7 +111,7 @@ def smallest_kick(basins: Basins, attractor: int, target: int | None = None, *, 
         labels = basins.label_at(x)
         return np.asarray(labels != attractor if target is None else labels == target)
 
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(checks.seed("seed", seed))
     length, width = _first_exits(starts, ends, leads)
     best = int(np.argmin(length))
     if not np.isfinite(length[best]):

@@ -31,6 +31,7 @@ import numpy as np
 import torch
 from torch import fx
 
+from samdyn.compute.batch import tensor_of
 from samdyn.compute.printed_operators import ARRAY_NAMES, ARRAYS, CAREFUL, CAREFUL_NAMES, SCALAR, SCALAR_NAMES
 
 __all__ = ["Listing", "PrintedForm", "compiled", "listing", "printed_form", "tuple_of"]
@@ -255,6 +256,6 @@ def numpy_form(form: Callable[..., Any]) -> Callable[..., Sequence[Any]]:
         return printed_form(form).arrays
 
     def through_torch(*x: Any) -> Sequence[Any]:
-        return [y.detach().numpy() for y in form(*(torch.from_numpy(np.ascontiguousarray(v)) for v in x))]
+        return [y.detach().numpy() for y in form(*map(tensor_of, x))]
 
     return through_torch

@@ -88,7 +88,7 @@ def split_seed(seed: int) -> tuple[int, int]:
     >>> split_seed(2**32 + 7)
     (7, 1)
     """
-    value = checks.integer("seed", seed, at_least=0, below=1 << 64)
+    value = checks.seed("seed", seed)
     return value & _MASK, value >> 32
 
 
@@ -156,7 +156,8 @@ def philox4x32(counter: Counter, key: Key) -> Words:
             ((product0 >> 32) & _MASK) ^ c3 ^ k1,
             product0 & _MASK,
         )
-    return tuple(torch.as_tensor(word) for word in (c0, c1, c2, c3))  # type: ignore[return-value]
+    words = (c0, c1, c2, c3)
+    return tuple(w if isinstance(w, Tensor) else torch.tensor(w, device="cpu") for w in words)  # type: ignore[return-value]
 
 
 def _check_dtype(dtype: torch.dtype) -> None:
@@ -366,7 +367,7 @@ def _numbers(name: str, value: Any, below: int) -> Tensor:
         raise TypeError(f"{name} must hold integers, got {value!r}")
     if array.size and (array.min() < 0 or array.max() >= below):
         raise ValueError(f"{name} must hold integers >= 0 and < {below}, got {array.min()} to {array.max()}")
-    return torch.as_tensor(array.astype(np.int64))
+    return torch.from_numpy(array.astype(np.int64))
 
 
 def standard_normal(

@@ -19,18 +19,19 @@ function captures (tensors, globals) is read once, when it is traced.
 
 from __future__ import annotations
 
-import threading
 import weakref
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor, fx
-from torch.fx.experimental.proxy_tensor import make_fx
 
+from samdyn.compute.aten import aten_graph
 from samdyn.compute.batch import OnePoint
 from samdyn.compute.scalar_graph import MAX_NODES, OPERATORS, NotTraceable, ScalarGraph
 from samdyn.compute.scalar_operators import decompositions, scalarise
+from samdyn.compute.surroundings import own_surroundings
 
 __all__ = [
     "MAX_NODES",
@@ -61,7 +62,6 @@ class CoordinateForm(Protocol):
 
 # equal code is the same module, so that what was compiled for one trace serves the next
 _modules: weakref.WeakValueDictionary[str, _Traced] = weakref.WeakValueDictionary()
-_lock = threading.RLock()  # make_fx patches torch for all threads of the process while it traces
 
 
 def coordinate_form(function: OnePoint, dim: int, *, max_nodes: int = MAX_NODES) -> CoordinateForm:
@@ -105,21 +105,19 @@ def coordinate_form(function: OnePoint, dim: int, *, max_nodes: int = MAX_NODES)
         raise NotTraceable(f"a function of {dim} coordinates is too large for a scalar form")
     example = _points(dim)
     try:
-        functional = torch.func.functionalize(function, remove="mutations")
-        with _lock:
-            traced = make_fx(functional, decomposition_table=decompositions())(example[0])
+        traced = aten_graph(function, example[0], decompositions=decompositions())
     except Exception as error:
         reason = next(iter(str(error).splitlines()), "")
         raise NotTraceable(f"the function cannot be traced ({type(error).__name__}: {reason})") from error
-    traced.graph.eliminate_dead_code()
     g = ScalarGraph(dim, max_nodes)
-    with torch.no_grad():
+    with own_surroundings(), torch.no_grad():
         outputs = tuple(g.full(g.number(scalar)) for scalar in scalarise(traced, g).ravel())
     g.graph.output(outputs)
     g.graph.eliminate_dead_code()
     module = _Traced(torch.nn.Module(), g.graph, class_name="CoordinateForm")
     module = _modules.setdefault(module.code, module)
-    _check(module, function, example)
+    with own_surroundings():
+        _check(module, function, example)
     return module
 
 
@@ -137,7 +135,8 @@ class _Batched:
     def __call__(self, *x: Tensor) -> tuple[Tensor, ...]:
         if len(x) != self.dim:
             raise TypeError(f"the function takes {self.dim} coordinates, got {len(x)}")
-        result = torch.func.vmap(self.function)(torch.stack(x, dim=-1))
+        with own_surroundings():
+            result = torch.func.vmap(self.function)(torch.stack(x, dim=-1))
         return tuple(result.to(x[0].dtype).reshape(len(result), -1).unbind(dim=1))
 
 
@@ -215,10 +214,10 @@ def traced_or_batched(function: OnePoint, dim: int) -> CoordinateForm:
 
 def _points(dim: int) -> Tensor:
     """Three points without special values, the same every time, from multiples of the golden ratio."""
-    fractions = torch.frac(torch.arange(1, 3 * dim + 1, dtype=torch.float64) * 0.6180339887498949).reshape(
-        3, dim
-    )
-    return (fractions - torch.tensor([[0.0], [0.5], [0.4]])) * torch.tensor([[0.9], [2.0], [-5.0]])
+    fractions = np.modf(np.arange(1, 3 * dim + 1) * 0.6180339887498949)[0].reshape(3, dim)
+    # as in single precision, of which traces and kept results were made
+    shift, scale = np.array([[0.0], [0.5], [0.4]], np.float32), np.array([[0.9], [2.0], [-5.0]], np.float32)
+    return torch.from_numpy((fractions - shift) * scale)
 
 
 def _check(module: Callable[..., Sequence[Tensor]], function: Callable[..., Any], points: Tensor) -> None:

@@ -79,7 +79,7 @@ def native_sweep(
         n = len(rows)
         table, strides = _table(coefficients, values, dt, rows)
         path = coefficients.paths(rows)
-        noted, states = np.empty((3, n), dtype=np.int64), torch.empty((len(pool), n), dtype=dtype)
+        noted, states = np.empty((3, n), dtype=np.int64), torch.empty((len(pool), n), dtype=dtype, device=cpu)
         # a copy: a tile whose memory runs out on the way is tried again from the states that it had
         following = pool.clone(memory_format=torch.contiguous_format)
         count = function(

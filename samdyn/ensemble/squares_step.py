@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from samdyn.compute.batch import tensor_of
 from samdyn.compute.checks import Array
 from samdyn.ensemble.replica_step import Coefficients, ReplicaStep, column
 from samdyn.landscapes.finite_sum import FiniteSum
@@ -117,12 +118,13 @@ class SquaresStep(ReplicaStep):
             return lambda y: torch.from_numpy(self._gradient(y.numpy(), index))
 
         values = {
-            name: torch.as_tensor(column(value), dtype=torch.float64) for name, value in coefficients.items()
+            name: torch.as_tensor(column(value), dtype=torch.float64, device="cpu")
+            for name, value in coefficients.items()
         }
         lr = values.pop("lr")
         if self.rule.memory:
-            values["memory"] = torch.from_numpy(loaded[1])
-        at = torch.from_numpy(x)
+            values["memory"] = tensor_of(loaded[1])
+        at = tensor_of(x)
         direction = descent_direction(
             self.rule, at, oracle(chosen), oracle(descent), oracle(None), **values
         ).numpy()

@@ -9,7 +9,8 @@ numbers to rounding.
 For a Diffusion what is traced is the drift b and the columns of the noise root B together, since they share
 most of their subexpressions; an Euler-Maruyama step is then x + b dt + B z sqrt(dt), and B also gives the
 variance of the step along a direction. Entries of B that are zero everywhere are known as such and cost
-nothing.
+nothing. Where B has too many entries for a trace, the drift alone is mapped over points, and B is known by
+products with it (`samdyn.ensemble.wide_root`).
 """
 
 from __future__ import annotations
@@ -24,11 +25,15 @@ import torch
 from torch import Tensor
 
 from samdyn.compute.printing import printed_form
-from samdyn.compute.tracing import CoordinateForm, traced_or_batched
+from samdyn.compute.tracing import CoordinateForm, batched_form, traced_or_batched
 from samdyn.compute.vector import Coordinates
 from samdyn.ensemble.step_cache import kept_stepper
+from samdyn.ensemble.wide_root import PointNoise, WideRoot
 from samdyn.systems.diffusion import Diffusion
 from samdyn.systems.map import Map
+
+MAX_ENTRIES = 5000
+"""Entries of drift and noise root above which these are not listed: a trace of 70 coordinates."""
 
 
 @dataclass(frozen=True)
@@ -45,9 +50,11 @@ class Stepper:
         Whether a step has a length dt (Diffusion) or is one step of a map.
     form : CoordinateForm
         Of a map: state, normals, coefficients to the next state. Of a diffusion: state, coefficients to the
-        drift and the entries of B, row by row.
+        drift and the entries of B, row by row; to the drift alone where `noise` is there.
     zeros : frozenset of int
         Outputs of `form` that are zero everywhere.
+    noise : callable, optional
+        B z at one point, from the point, z and the coefficients, where B has too many entries to list.
     """
 
     dim: int
@@ -57,6 +64,7 @@ class Stepper:
     continuous: bool
     form: CoordinateForm
     zeros: frozenset[int]
+    noise: PointNoise | None = None
 
     @property
     def traced(self) -> bool:
@@ -65,9 +73,13 @@ class Stepper:
 
     def local(
         self, state: Coordinates, coefficients: Sequence[Tensor]
-    ) -> tuple[Coordinates, list[Coordinates]]:
+    ) -> tuple[Coordinates, Sequence[Coordinates]]:
         """Drift and the columns of B of a Diffusion; entries that are zero everywhere are the number 0."""
-        outputs = self.form(*state, *self._inputs(coefficients, state))
+        inputs = self._inputs(coefficients, state)
+        outputs = self.form(*state, *inputs)
+        if self.noise is not None:
+            x, values = torch.stack(tuple(state[: self.dim]), dim=1), torch.stack(tuple(inputs), dim=1)
+            return Coordinates(outputs), WideRoot(self.noise, x, values, self.n_normals)
         entries: list[Any] = [0.0 if i in self.zeros else value for i, value in enumerate(outputs)]
         dim, k = self.dim, self.n_normals
         columns = [Coordinates(entries[dim + i * k + j] for i in range(dim)) for j in range(k)]
@@ -110,12 +122,14 @@ class _Printed:
     def __call__(self, *x: Tensor) -> tuple[Tensor, ...]:
         outputs = self.arrays(*(v.numpy() for v in x))
         # equal entries of the noise root stay one tensor: that is how it is seen to be isotropic
-        tensors = {id(y): torch.as_tensor(y) for y in outputs}
+        tensors = {id(y): torch.as_tensor(y, device="cpu") for y in outputs}
         return tuple(tensors[id(y)] for y in outputs)
 
 
 def combine(columns: Sequence[Coordinates], weights: Sequence[Any]) -> Coordinates:
     """sum_j weights_j column_j, without arithmetic for entries that are the number 0."""
+    if isinstance(columns, WideRoot):
+        return columns.times(weights)
     total: list[Any] = [0.0] * len(columns[0])
     for column, weight in zip(columns, weights, strict=True):
         for i, entry in enumerate(column):
@@ -147,6 +161,7 @@ def build_stepper(system: Map | Diffusion, varied: Sequence[str] = ()) -> Steppe
     own = tuple(system.coefficients())
     names = (*own, *(name for name in varied if name not in own))
     continuous = isinstance(system, Diffusion)
+    wide = continuous and dim * (k + 1) > MAX_ENTRIES
     head = state_dim if continuous else state_dim + k
     width = head + len(names)
 
@@ -163,14 +178,24 @@ def build_stepper(system: Map | Diffusion, varied: Sequence[str] = ()) -> Steppe
     def local(v: Tensor) -> Tensor:
         at, given = values(v)
         x = v[:dim]
+        drift = at.point_drift(x, **given)
+        if wide:
+            return drift
         # the noise is linear in the normals: B's columns are its values at the unit vectors
         basis = torch.eye(k, dtype=v.dtype, device=v.device)
         root = torch.stack([at.point_noise(x, basis[j], **given) for j in range(k)], dim=1)
-        return torch.cat([at.point_drift(x, **given), root.reshape(-1)])
+        return torch.cat([drift, root.reshape(-1)])
+
+    def noise(x: Tensor, z: Tensor, c: Tensor) -> Tensor:
+        at, given = values(torch.cat([x, c]))
+        return torch.as_tensor(at.point_noise(x, z, **given))
 
     function = local if continuous else step
 
     def build() -> Stepper:
+        if wide:
+            form = batched_form(function, width)
+            return Stepper(dim, state_dim, k, names, continuous, form, frozenset(), noise)
         with np.errstate(all="ignore"):  # constants of a loss without values are folded with nan
             form = traced_or_batched(function, width)
         zeros = _zeros(form) if continuous else frozenset()

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from samdyn.compute.batch import tensor_of
 from samdyn.compute.checks import Array
 from samdyn.compute.cost import announce
 from samdyn.compute.progress import PartsBar
@@ -88,28 +89,34 @@ class Splitting:
     def run(self, start: Tensor, done: Tensor, repeats: Tensor, first: int, bar: PartsBar) -> Batch:
         """Estimates from starts (state_dim, repeats, clones), of which `done` are in the target already."""
         r, n = done.shape
-        self.states = torch.zeros(len(start), r * n, self.top + 1, dtype=torch.float64)
-        self.times = torch.full((r * n, self.top + 1), -1, dtype=torch.int64)
-        self.level = torch.zeros(r * n, dtype=torch.int64)
-        nobody = torch.zeros(0, dtype=torch.int64)
+        self.states = torch.zeros(len(start), r * n, self.top + 1, dtype=torch.float64, device="cpu")
+        self.times = torch.full((r * n, self.top + 1), -1, dtype=torch.int64, device="cpu")
+        self.level = torch.zeros(r * n, dtype=torch.int64, device="cpu")
+        nobody = torch.zeros(0, dtype=torch.int64, device="cpu")
         self.pool = Pool(start[:, 0, :0], nobody, nobody, nobody, nobody, nobody)
         next_path = (repeats << 32) + first
-        paths = next_path[:, None] + torch.arange(n)
+        paths = next_path[:, None] + torch.arange(n, device="cpu")
         next_path = next_path + n
         flat = start.reshape(len(start), -1)
         level = torch.where(done.reshape(-1), self.top, self._levels_of(flat))
-        zeros = torch.zeros(r * n, dtype=torch.int64)
-        self._begin(torch.arange(r * n), flat, zeros, level, paths.reshape(-1))
+        zeros = torch.zeros(r * n, dtype=torch.int64, device="cpu")
+        self._begin(torch.arange(r * n, device="cpu"), flat, zeros, level, paths.reshape(-1))
 
-        nan = torch.full((r,), torch.nan, dtype=torch.float64)
-        batch = Batch(nan.clone(), torch.zeros(r, dtype=torch.int64), nan.clone(), nan.clone(), nan.clone())
-        weight = torch.zeros(r, dtype=torch.float64)  # its logarithm
-        ended = torch.zeros(r * n, dtype=torch.int64)  # steps at the end of unsplit paths
-        unsplit = torch.ones(r, dtype=torch.bool)
-        open_ = torch.ones(r, dtype=torch.bool)
+        nan = torch.full((r,), torch.nan, dtype=torch.float64, device="cpu")
+        batch = Batch(
+            nan.clone(),
+            torch.zeros(r, dtype=torch.int64, device="cpu"),
+            nan.clone(),
+            nan.clone(),
+            nan.clone(),
+        )
+        weight = torch.zeros(r, dtype=torch.float64, device="cpu")  # its logarithm
+        ended = torch.zeros(r * n, dtype=torch.int64, device="cpu")  # steps at the end of unsplit paths
+        unsplit = torch.ones(r, dtype=torch.bool, device="cpu")
+        open_ = torch.ones(r, dtype=torch.bool, device="cpu")
         while bool(open_.any()):
             self._sweep(ended)
-            busy = torch.zeros(r, dtype=torch.bool)
+            busy = torch.zeros(r, dtype=torch.bool, device="cpu")
             busy[self.pool.row // n] = True
             ready = (open_ & ~busy).nonzero()[:, 0]
             if not len(ready):
@@ -166,7 +173,7 @@ class Splitting:
         level = self._levels_of(states.flatten(1)).reshape(code.shape)
         level = torch.where(code == TARGET, self.top, level)
         # a step that stops elsewhere, and what follows a stop, attains nothing
-        follows = torch.arange(len(code))[:, None] >= taken
+        follows = torch.arange(len(code), device="cpu")[:, None] >= taken
         level = torch.where(follows | (code == ORIGIN) | (code == LOST), 0, level)
         highest = torch.cat([pool.level[None], level]).cummax(dim=0).values
         step, path = (highest[1:] > highest[:-1]).nonzero(as_tuple=True)
@@ -194,7 +201,7 @@ class Splitting:
         word = philox4x32(path_counter(path, 0, STREAM_BRANCH), self.chain.key)[0]
         rank = (uniform_from_bits(word, torch.float64) * survivors[repeat]).long()
         parent = rows[repeat] * n + order[repeat, rank]
-        beyond = torch.arange(self.top + 1) > threshold[repeat]
+        beyond = torch.arange(self.top + 1, device="cpu") > threshold[repeat]
         branch = ((self.times[parent] >= 0) & beyond).int().argmax(dim=1)
         state, before = self.states[:, parent, branch], self.times[parent, branch]
         self._begin(rows[repeat] * n + clone, state, before, branch, path)
@@ -219,7 +226,7 @@ def run_repeats(
     n_repeats, n_clones = shape
     row = n_clones * (len(levels) + 2) * 8 * (chain.stepper.state_dim + 1)
     size = max(1, TABLE_BYTES // row)
-    splitting = Splitting(chain, coordinate, torch.from_numpy(levels), n_kill, tally)
+    splitting = Splitting(chain, coordinate, tensor_of(levels), n_kill, tally)
     pilots = PILOTS if n_repeats * n_clones > LARGE_JOB and n_repeats > 4 * sum(PILOTS) else ()
     batches: list[Batch] = []
     seconds: list[float] = []
@@ -227,7 +234,7 @@ def run_repeats(
     with torch.no_grad(), PartsBar(progress, verb, n_repeats, "repeat") as bar:
         while done < n_repeats:
             planned = pilots[len(seconds)] if len(seconds) < len(pilots) else size
-            repeats = torch.arange(done, min(done + min(planned, size), n_repeats))
+            repeats = torch.arange(done, min(done + min(planned, size), n_repeats), device="cpu")
             start = time.perf_counter()
             batches.append(splitting.run(*begin(repeats), repeats, first, bar))
             seconds.append(time.perf_counter() - start)

@@ -36,6 +36,7 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
+from samdyn.ensemble.wide_root import WideRoot
 from samdyn.escape.faces import project
 
 Variance: TypeAlias = Tensor | float
@@ -65,6 +66,8 @@ def projected_variance(
     >>> projected_variance((1.0, 0.0), [(0.5, 0.0), (0.0, 2.0)])
     0.25
     """
+    if isinstance(columns, WideRoot):
+        return columns.variance(normal)
     if _isotropic(columns):
         return columns[0][0] * columns[0][0]
     total: Variance = 0.0

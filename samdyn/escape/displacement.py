@@ -218,7 +218,9 @@ def _tile(
     mean, square = np.empty((len(times), dim + 1)), np.empty((len(times), dim + 1))
     lost = np.zeros(len(times), dtype=np.int64)
     rest = [0.0] * (stepper.state_dim - dim)
-    state = Coordinates(torch.full((len(paths),), float(v), dtype=torch.float64) for v in [*start, *rest])
+    state = Coordinates(
+        torch.full((len(paths),), float(v), dtype=torch.float64, device="cpu") for v in [*start, *rest]
+    )
     chunk = max(1, NOISE_CHUNK // (len(paths) * k))
     schedule = step_schedule(times, dt, not stepper.continuous)
     n_steps, done = sum(n for n, _ in schedule), 0
@@ -250,7 +252,10 @@ def _coefficients(system: Diffusion | Map, stepper: Stepper) -> Callable[[float]
     """Coefficients at a time, which a Diffusion counts in units of its first lr."""
 
     def tensors(step: int) -> list[torch.Tensor]:
-        return [torch.tensor([value], dtype=torch.float64) for value in system.coefficients(step).values()]
+        return [
+            torch.tensor([value], dtype=torch.float64, device="cpu")
+            for value in system.coefficients(step).values()
+        ]
 
     unit = 1.0 / system.coefficients()["lr"] if stepper.continuous else 1.0
     if system.scheduled:

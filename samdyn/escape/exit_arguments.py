@@ -14,9 +14,12 @@ import numpy.typing as npt
 import torch
 
 from samdyn.compute import checks
+from samdyn.compute.batch import tensor_of
 from samdyn.compute.checks import Array
 from samdyn.compute.device import choose_device
 from samdyn.compute.random import split_seed
+from samdyn.compute.vector import Coordinates
+from samdyn.ensemble.step import combine
 from samdyn.ensemble.sweep import COMPILE_FROM, can_compile
 from samdyn.ensemble.workers import count_workers
 from samdyn.escape.exit_job import PRECISIONS, Job, prepare
@@ -192,11 +195,11 @@ def _first_step(job: Job, starts: Array) -> tuple[Array, Array]:
     """Where the first step leads without noise from at most 1000 starts, and the noise's size there."""
     prepared = prepare(job)
     stepper, values = prepared.stepper, prepared.coefficients.at
-    states = torch.from_numpy(np.ascontiguousarray(starts[:1000].T))
+    states = tensor_of(starts[:1000].T)
     ends, sizes = [], []
     with torch.no_grad():
         for at, dt in zip(values, job.dts, strict=True):
-            own = [torch.tensor(value, dtype=torch.float64) for value in at(0)]
+            own = [torch.tensor(value, dtype=torch.float64, device="cpu") for value in at(0)]
             normals = [torch.zeros_like(states[0])] * (0 if stepper.continuous else stepper.n_normals)
             inputs = own if stepper.traced else [value.expand_as(states[0]) for value in own]
             outputs = torch.stack(
@@ -204,7 +207,12 @@ def _first_step(job: Job, starts: Array) -> tuple[Array, Array]:
             ).numpy()
             if stepper.continuous:
                 ends.append(starts[:1000].T + outputs[: stepper.dim] * dt)
-                sizes.append(np.sqrt((outputs[stepper.dim :] ** 2).sum(axis=0) * dt))
+                entries = outputs[stepper.dim :]
+                if stepper.noise is not None:  # B is known by products: with one draw of normals
+                    columns = stepper.local(Coordinates(states), own)[1]
+                    z = [torch.full_like(states[0], float((-1) ** j)) for j in range(stepper.n_normals)]
+                    entries = torch.stack(tuple(combine(columns, z))).numpy()
+                sizes.append(np.sqrt((entries**2).sum(axis=0) * dt))
             else:
                 ends.append(outputs)
                 sizes.append(np.sqrt(((outputs - states.numpy()) ** 2).sum(axis=0)))

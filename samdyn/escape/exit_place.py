@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from samdyn.compute.vector import Coordinates
+from samdyn.ensemble.wide_root import WideRoot
 from samdyn.escape.faces import Face, project
 
 # oblique moves onto a face: one is exact for planes; on curved faces they converge quadratically
@@ -32,6 +33,8 @@ def conjugate_direction(
     >>> conjugate_direction((1.0, 0.0), [(1.0, 2.0), (0.0, 1.0)])
     (1.0, 2.0)
     """
+    if isinstance(columns, WideRoot):
+        return columns.conjugate(normal)
     total = Coordinates(0.0 for _ in columns[0])
     for column in columns:
         along = project(normal, column)

@@ -24,6 +24,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from samdyn.compute.surroundings import own_surroundings
 from samdyn.compute.tracing import CoordinateForm, NotTraceable, coordinate_form
 from samdyn.compute.vector import Coordinates, dot
 
@@ -194,12 +195,15 @@ class FunctionFace(Face):
 
     def distance(self, x: Coordinates) -> Tensor:
         if self.form is None:
-            return torch.func.vmap(self.function)(torch.stack(tuple(x), -1))
+            with own_surroundings():
+                return torch.func.vmap(self.function)(torch.stack(tuple(x), -1))
         return self.form(*x)[0]
 
     def distance_and_normal(self, x: Coordinates) -> tuple[Tensor, Coordinates]:
         if self.gradient_form is None:
-            both = torch.func.vmap(_value_and_gradient(self.function))(torch.stack(tuple(x), -1)).unbind(-1)
+            with own_surroundings():
+                mapped = torch.func.vmap(_value_and_gradient(self.function))
+                both = mapped(torch.stack(tuple(x), -1)).unbind(-1)
         else:
             both = self.gradient_form(*x)
         return both[0], _along(Coordinates(both[1:]))

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from samdyn.compute.checks import integer
 from samdyn.compute.fingerprint import fingerprint
+from samdyn.compute.surroundings import own_surroundings
 from samdyn.escape.faces import Face, FunctionFace, OnePoint
 from samdyn.escape.open_set import OpenSet
 
@@ -75,7 +76,8 @@ def _check_function(function: OnePoint, dim: int) -> None:
         f"signed_distance must take one point, a torch tensor of shape ({dim},), and return a scalar tensor"
     )
     try:
-        value: Any = function(torch.zeros(dim, dtype=torch.float64))
+        with own_surroundings():
+            value: Any = function(torch.zeros(dim, dtype=torch.float64))
     except Exception as error:
         raise TypeError(f"{wanted}; it raised {type(error).__name__}: {error}") from error
     if not isinstance(value, Tensor) or not value.dtype.is_floating_point:
@@ -84,7 +86,8 @@ def _check_function(function: OnePoint, dim: int) -> None:
     if value.ndim != 0:
         raise ValueError(f"{wanted}, got shape {tuple(value.shape)}")
     try:
-        torch.func.vmap(torch.func.grad(function))(torch.zeros(1, dim, dtype=torch.float64))
+        with own_surroundings():
+            torch.func.vmap(torch.func.grad(function))(torch.zeros(1, dim, dtype=torch.float64))
     except Exception as error:
         raise TypeError(
             "signed_distance cannot be differentiated and batched by torch.func "

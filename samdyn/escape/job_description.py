@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from samdyn.compute.batch import tensor_of
 from samdyn.compute.checks import Array
 from samdyn.compute.random import standard_normal
 from samdyn.escape.exit_job import Job, prepare
@@ -33,7 +34,7 @@ def describe(job: Job, starts: Array) -> dict[str, Any]:
             numbers = len(first(0))
             width = stepper.state_dim + (0 if stepper.continuous else stepper.n_normals)
             rows = [*inputs.T[:width], *(np.full(len(points), c) for c in first(0))]
-            values = stepper.form(*(torch.from_numpy(np.ascontiguousarray(row)) for row in rows))
+            values = stepper.form(*(tensor_of(row) for row in rows))
             step = f"{numbers} {_hash(_rounded(torch.stack(values).numpy()))}"
     steps = np.unique(np.geomspace(1, job.n_steps, 200).astype(np.int64) - 1)
     schedule = np.array([[at(int(k)) for k in steps] for at in coefficients.at], dtype=float)

@@ -82,7 +82,7 @@ def linear_model(
     values = rule.coefficients()
     rho = values.get("rho", 0.0) * (1 - values.get("lam", 1.0 if isinstance(rule, SAM) else 0.0))
     eigenvalues, vectors = np.linalg.eigh(hessian)
-    identity = torch.eye(system.dim, dtype=torch.float64)
+    identity = torch.eye(system.dim, dtype=torch.float64, device="cpu")
     at, curvature = torch.from_numpy(np.array(x)), torch.from_numpy(np.array(hessian))
     root = torch.stack([noise.root(lambda _: curvature, at, column) for column in identity], dim=1).numpy()
     covariance = vectors.T @ root @ root.T @ vectors

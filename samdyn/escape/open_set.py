@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from samdyn.compute.batch import CHUNK_VALUES
+from samdyn.compute.batch import CHUNK_VALUES, tensor_of
 from samdyn.compute.checks import Array, integer, points
 from samdyn.compute.vector import Coordinates
 from samdyn.escape.faces import Face, largest
@@ -103,7 +103,7 @@ class OpenSet:
             x = points("x", x, shape[-1], finite=False)
         else:
             x = points("x", x, self.dim, finite=False)
-        flat = torch.from_numpy(np.ascontiguousarray(x.reshape(-1, x.shape[-1]).T))
+        flat = tensor_of(x.reshape(-1, x.shape[-1]).T)
         result = np.empty(flat.shape[1])
         size, faces = max(1, CHUNK_VALUES // len(flat)), self.faces
         with torch.no_grad():

@@ -159,9 +159,9 @@ def rare_exit_time(
 
     def begin(repeats: Tensor) -> tuple[Tensor, Tensor]:
         """Loops from x0 on: where the last of them meets the surface."""
-        clones = (repeats[:, None] << 32) + torch.arange(n)
+        clones = (repeats[:, None] << 32) + torch.arange(n, device="cpu")
         rest = state_at_rest(system, start)[:, None].expand(-1, clones.numel()).contiguous()
-        state, first = rest.clone(), torch.zeros(0)
+        state, first = rest.clone(), torch.zeros(0, device="cpu")
         for phase in range(2 * n_loops + 3):
             leg = chain if phase % 2 else out
             state, outcome, steps = run_until_stopped(leg, loops, state, (clones + phase * n).reshape(-1))

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from samdyn.compute import checks
+from samdyn.compute.batch import tensor_of
 from samdyn.compute.checks import Array
 from samdyn.compute.tracing import CoordinateForm, traced_or_batched
 from samdyn.compute.vector import Coordinates
@@ -43,7 +44,7 @@ def reaction_coordinate_and_levels(
             raise ValueError(
                 f"levels must be an array of values of reaction_coordinate where that is given, got {n}"
             )
-        low = float(coordinate(Coordinates(torch.from_numpy(start)[:, None].unbind(0)))[0])
+        low = float(coordinate(Coordinates(tensor_of(start)[:, None].unbind(0)))[0])
         return coordinate, np.linspace(low, 0.0, n + 1)[:-1]
     usable = values.ndim == 1 and len(values) and np.isfinite(values).all() and (np.diff(values) > 0).all()
     if not usable:
@@ -54,7 +55,7 @@ def reaction_coordinate_and_levels(
 def _traced(function: Callable[[Tensor], Tensor], dim: int) -> Callable[[Coordinates], Tensor]:
     wanted = f"reaction_coordinate must turn a tensor of shape ({dim},) into a scalar tensor"
     try:
-        value = function(torch.zeros(dim, dtype=torch.float64))
+        value = function(torch.zeros(dim, dtype=torch.float64, device="cpu"))
         shape = tuple(value.shape)
         form: CoordinateForm = traced_or_batched(function, dim)
     except Exception as error:

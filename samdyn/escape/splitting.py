@@ -174,7 +174,7 @@ def rare_committor(
 
     def begin(repeats: Tensor) -> tuple[Tensor, Tensor]:
         size = (len(repeats), shape[1])
-        return state.expand(-1, *size), torch.zeros(size, dtype=torch.bool)
+        return state.expand(-1, *size), torch.zeros(size, dtype=torch.bool, device="cpu")
 
     batch = run_repeats(chain, coordinate, values, kill, tally, shape, begin, 0, "rare_committor", progress)
     return probability_of(batch, values, kill, shape, tally, dt, seed)

@@ -86,7 +86,7 @@ class StoppedChain:
         whether a step stops its path, and where. What follows a stop means nothing.
         """
         k, dt = self.stepper.n_normals, self.dt
-        blocks = block + torch.arange(SWEEP)[:, None]
+        blocks = block + torch.arange(SWEEP, device="cpu")[:, None]
         normals = normal_block(self.key, path, blocks, k, torch.float64)
         states = [state]
         current = Coordinates(state.unbind(0))
@@ -209,7 +209,7 @@ def check_system(
     elif dt is not None:
         raise ValueError(f"dt must not be given for a Map, whose time is its step, got {dt!r}")
     low, high = split_seed(seed)
-    key = torch.tensor(low), torch.tensor(high)
+    key = torch.tensor(low, device="cpu"), torch.tensor(high, device="cpu")
     return build_stepper(system).eager(), start, 1.0 if dt is None else dt, key
 
 
@@ -227,7 +227,7 @@ def stopped_chain(
     target: StoppingSet,
 ) -> StoppedChain:
     """A system with constant coefficients and the two sets."""
-    values = tuple(torch.tensor(v, dtype=torch.float64) for v in system.coefficients().values())
+    values = tuple(torch.tensor(v, dtype=torch.float64, device="cpu") for v in system.coefficients().values())
     return StoppedChain(stepper, values, dt, key, origin, target)
 
 

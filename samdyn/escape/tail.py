@@ -178,7 +178,9 @@ def fit_tail(
         rate = -math.log1p(-p) / step
         error = p / math.sqrt(n * (1 - p)) / step
         # the time within a step of an exponential law cut off at the step's end
-        inside = -np.log1p(-np.random.default_rng(seed).random(len(k)) * p) / (rate * step)
+        inside = -np.log1p(-np.random.default_rng(checks.seed("seed", seed)).random(len(k)) * p) / (
+            rate * step
+        )
         w = step * np.where(d, k - 1 + inside, k)
     shape, p_value = _exponential_test(w, d) if n >= FEWEST_EXITS else (math.nan, math.nan)
     return TailRate(rate, error, float(start), len(w), n, shape, p_value, unit)

@@ -152,7 +152,7 @@ class FiniteSum(SampledLandscape):
         if area is None:
             raise ValueError("box must be given: the components are not quadratic and the loss has no box")
         n_points = checks.integer("n_points", n_points, at_least=1)
-        u = np.random.default_rng(seed).random((n_points, self.dim))
+        u = np.random.default_rng(checks.seed("seed", seed)).random((n_points, self.dim))
         values = np.zeros(self.n_samples)
         for start in range(0, n_points, 16):
             h = self.sample_hessians(area[:, 0] + (area[:, 1] - area[:, 0]) * u[start : start + 16])

@@ -6,9 +6,11 @@ any leading shape by vmap. They are exact to rounding; there are no finite diffe
 
 from __future__ import annotations
 
+import copy
+import difflib
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Never
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +19,7 @@ from torch import Tensor
 
 from samdyn.compute import batch, checks
 from samdyn.compute.checks import Array
+from samdyn.compute.loss_check import check_scalar_loss, check_values, warn_of_unread
 
 
 def hessian_of(loss: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
@@ -90,7 +93,10 @@ class Landscape:
         *,
         parameters: Mapping[str, Any] | None = None,
         critical_points: Sequence[CriticalPoint] = (),
+        **others: Never,
     ) -> None:
+        for other in others:
+            raise TypeError(f"Landscape takes no argument {other!r}{_here(other, ARGUMENTS)}")
         if not callable(function):
             raise TypeError(f"function must be callable, got {type(function).__name__}")
         if name is not None and not isinstance(name, str):
@@ -101,7 +107,20 @@ class Landscape:
         self.name = name if name is not None else _name_of(function)
         self.parameters = dict(parameters or {})
         self.critical_points = tuple(critical_points)
-        batch.check_scalar_loss(self.one_point, self.dim, self._trial_point())
+        self._check()
+        warn_of_unread(self.one_point, self.dim, self._trial_point(), stacklevel=4)
+
+    def _check(self) -> None:
+        """Refuse what is no loss, or has no value in its box."""
+        check_scalar_loss(self.one_point, self.dim, self._trial_point(), self.function)
+        if self.box is not None:
+            check_values(self.one_point, self.box, self.name)
+
+    def __call__(self, *_: Any) -> Never:
+        raise TypeError("a Landscape is not called: write loss.value(x), loss.gradient(x) or loss.hessian(x)")
+
+    def __getattr__(self, name: str) -> Never:
+        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}{_here(name, ATTRIBUTES)}")
 
     @property
     def one_point(self) -> Callable[[Tensor], Tensor]:
@@ -141,7 +160,10 @@ class Landscape:
             known = ", ".join(self.parameters) or "none"
             raise ValueError(f"unknown parameter {unknown[0]!r} of {self.name}; it has: {known}")
         merged = {**self.parameters, **parameters}
-        return Landscape(self.function, self.dim, self.box, self.name, parameters=merged)
+        result = copy.copy(self)
+        result.parameters, result.critical_points = merged, ()
+        result._check()
+        return result
 
     def __repr__(self) -> str:
         parts = [f"Landscape({self.name!r}, dim={self.dim}"]
@@ -150,6 +172,33 @@ class Landscape:
         if self.parameters:
             parts.append("parameters={" + ", ".join(map(str, self.parameters)) + "}")
         return ", ".join(parts) + ")"
+
+
+ATTRIBUTES = {
+    "value": ("evaluate", "f", "fun", "func", "loss", "forward", "val", "values", "energy", "potential"),
+    "gradient": ("grad", "jac", "jacobian", "df", "derivative", "nabla", "gradients"),
+    "hessian": ("hess", "hessians", "d2f"),
+    "box": ("bounds", "domain", "xlim", "ylim", "limits", "region"),
+    "dim": ("ndim", "n", "d", "n_dim", "dimension", "dims"),
+    "parameters": ("params", "args", "kwargs"),
+    "critical_points": ("minima", "minimum", "minimizers", "saddles"),
+}
+"""Names of a Landscape's attributes, and what else they are called."""
+ARGUMENTS = {
+    "function": ("f", "fun", "func", "loss", "objective"),
+    "dim": ("ndim", "n", "d", "n_dim", "dimension", "dims", "n_coordinates"),
+    "box": ("xlim", "ylim", "bounds", "domain", "limits", "region", "extent", "range"),
+    "parameters": ("params", "args", "kwargs"),
+    "name": ("title", "label"),
+}
+
+
+def _here(name: str, known: Mapping[str, Sequence[str]]) -> str:
+    """What a name that others use is called here."""
+    found = [own for own, names in known.items() if name in names]
+    near = found or difflib.get_close_matches(name, known, n=1)
+    wanted = " of (lower, upper) pairs, one for each coordinate" if near == ["box"] else ""
+    return f": here it is {near[0]!r}{wanted}" if near else f"; it has {', '.join(known)}"
 
 
 def _name_of(function: Callable[..., Tensor]) -> str:

@@ -15,7 +15,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx
-from torch.fx.experimental.proxy_tensor import make_fx
+
+from samdyn.compute.aten import aten_graph
 
 
 def _names(text: str) -> frozenset[str]:
@@ -56,8 +57,7 @@ def polynomial_degree(function: Callable[..., Tensor], point: Tensor, *others: T
     (3, inf)
     """
     try:
-        functional = torch.func.functionalize(function, remove="mutations")
-        traced = make_fx(functional)(point, *others)
+        traced = aten_graph(function, point, *others)
     except Exception:  # whatever tracing may raise, no graph is no proof
         return math.inf
     degrees: dict[fx.Node, float] = {}

@@ -19,6 +19,7 @@ from torch import Tensor
 from samdyn.compute import batch, checks
 from samdyn.compute.checks import Array
 from samdyn.compute.fingerprint import fingerprint
+from samdyn.compute.loss_check import check_scalar_loss
 from samdyn.landscapes.landscape import Landscape
 from samdyn.landscapes.polynomial_degree import polynomial_degree
 from samdyn.landscapes.quadratic_sums import Quadratics, Squares, squares_of
@@ -54,7 +55,7 @@ class SampledLandscape(Landscape):
         self.single = not isinstance(data, tuple)
         dim = checks.integer("dim", dim, at_least=1)
         _check_component(self, dict(parameters or {}), dim)
-        mean = _Mean(component, tuple(torch.from_numpy(a) for a in self.data), self.single)
+        mean = _Mean(component, tuple(map(batch.tensor_of, self.data)), self.single)
         if name is None:
             name = getattr(component, "__name__", "finite sum")
             name = "finite sum" if name == "<lambda>" else name
@@ -72,7 +73,7 @@ class SampledLandscape(Landscape):
     @property
     def samples(self) -> Any:
         """The data as torch tensors, in the form that `component` gets, with a leading axis for samples."""
-        tensors = tuple(torch.from_numpy(a) for a in self.data)
+        tensors = tuple(map(batch.tensor_of, self.data))
         return tensors[0] if self.single else tensors
 
     @property
@@ -178,7 +179,7 @@ class SampledLandscape(Landscape):
         if self.n_samples * self.dim**2 > DETECT_LIMIT:
             return None
         origin = np.zeros(self.dim)
-        first = tuple(torch.from_numpy(np.asarray(a[0])) for a in self.data)
+        first = tuple(batch.tensor_of(np.asarray(a[0])).reshape(a.shape[1:]) for a in self.data)
 
         def one(w: Tensor, *sample: Tensor) -> Tensor:
             return self.at_sample(w, sample[0] if self.single else sample)
@@ -204,6 +205,14 @@ class SampledLandscape(Landscape):
     def _find_squares(self) -> Squares | None:
         quadratics = self.quadratics
         return None if quadratics is None else squares_of(quadratics)
+
+    @property
+    def quadratic_as_known(self) -> bool:
+        """Whether `quadratics` has been looked for, with success, and is certain to be the same still. It is
+        not looked for here, which cannot be done while a step is traced.
+        """
+        state, found = self._state(), self.__dict__.get("_found", {}).get("quadratics")
+        return state is not None and found is not None and found[0] == state and found[1] is not None
 
     @property
     def _sure_squares(self) -> Squares | None:
@@ -277,11 +286,13 @@ def _arrays(data: Any) -> tuple[Array, ...]:
 
 
 def _check_component(loss: SampledLandscape, parameters: dict[str, Any], dim: int) -> None:
-    first = tuple(torch.from_numpy(a[0]) if a.ndim > 1 else torch.tensor(a[0]) for a in loss.data)
+    first = tuple(
+        batch.tensor_of(a[0]) if a.ndim > 1 else torch.tensor(a[0], device="cpu") for a in loss.data
+    )
     sample = first[0] if loss.single else first
     at = np.modf((1 + np.arange(dim)) * 0.6180339887498949)[0]
     try:
-        batch.check_scalar_loss(lambda w: loss.component(w, sample, **parameters), dim, at)
+        check_scalar_loss(lambda w: loss.component(w, sample, **parameters), dim, at, loss.component)
     except (TypeError, ValueError) as error:
         message = str(error).replace("function must take one point", "component must take one point", 1)
         message = message.replace("function ", "component ", 1) if message.startswith("function") else message

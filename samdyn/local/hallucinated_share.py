@@ -215,7 +215,7 @@ def hallucinated_share(
 
 def uniform_starts(box: Array, n: int, seed: int) -> Array:
     """`n` points uniform in a box (dim, 2), each a function of the seed and its own number alone."""
-    key, number = split_seed(seed), torch.arange(n)
+    key, number = split_seed(seed), torch.arange(n, device="cpu")
     blocks = [
         torch.stack(uniform_block(key, number, block, STREAM_START, torch.float64), dim=1)
         for block in range(-(-len(box) // 4))

@@ -407,6 +407,6 @@ def _with_unit_radius(rule: Callable[..., Rule]) -> Rule:
 def _linear_coefficient(rule: Rule) -> float:
     if "rho" not in rule.coefficient_names:
         return 0.0
-    g = torch.full((1,), 1e-6, dtype=torch.float64)
+    g = torch.full((1,), 1e-6, dtype=torch.float64, device="cpu")
     coefficients = {**rule.coefficients(), "rho": 1.0}
     return float(rule.perturbation(torch.zeros_like(g), g, **coefficients) / g)

@@ -71,7 +71,7 @@ def moment_radius(rule: Rule) -> float:
     """
     if isinstance(rule, PastExtragradient) or rule.uses_full_gradient:
         raise ValueError(f"rule must perturb along the batch's own gradient, got {rule!r}")
-    e = torch.tensor([1.0, 0.0], dtype=torch.float64)
+    e = torch.tensor([1.0, 0.0], dtype=torch.float64, device="cpu")
     far = rule.perturbation(e, 1e12 * e, **rule.coefficients())[0] / 1e12
     return float(far) if abs(float(far)) > 1e-11 else 0.0
 

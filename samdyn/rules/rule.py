@@ -24,7 +24,7 @@ import dataclasses
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor
@@ -58,6 +58,17 @@ class Rule:
     """Whether `perturbation` gets the last descent direction, as the keyword `memory`."""
     uses_full_gradient: ClassVar[bool] = False
     """Whether `perturbation` gets the whole sum's gradient, as the keyword `full_gradient`, under batches."""
+
+    def __new__(cls, *_: Any, **__: Any) -> Self:
+        """Refuse a class whose coefficients are not the fields of a dataclass of its own."""
+        own = vars(cls)
+        named = [name for name, kind in own.get("__annotations__", {}).items() if "ClassVar" not in str(kind)]
+        if "__dataclass_fields__" not in own and (named or "__init__" in own):
+            raise TypeError(
+                f"rule class {cls.__name__} must be decorated with @dataclass(frozen=True) and have its "
+                "coefficients as fields, got a class without the decorator"
+            )
+        return super().__new__(cls)
 
     def __post_init__(self) -> None:
         for name in self.coefficient_names:
@@ -100,13 +111,13 @@ class Rule:
 
         Schedules count as 1.
         """
-        gradient = torch.full((2,), size / 2**0.5, dtype=torch.float64)
+        gradient = torch.full((2,), size / 2**0.5, dtype=torch.float64, device="cpu")
         values = {name: getattr(self, name) for name in self.coefficient_names}
         numbers = {name: 1.0 if callable(value) else float(value) for name, value in values.items()}
         with torch.no_grad():
             e = self.perturbation(torch.ones_like(gradient), gradient, **numbers)
         # of a norm the squares could underflow
-        return float(torch.as_tensor(e, dtype=torch.float64).abs().max())
+        return float(torch.as_tensor(e, dtype=torch.float64, device="cpu").abs().max())
 
     def perturbation(self, x: Tensor, gradient: Tensor, **coefficients: Any) -> Tensor:
         """e(x) from the ascent gradient; stacked tensors of shape (..., dim)."""

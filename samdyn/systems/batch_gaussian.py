@@ -38,6 +38,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor
 
+from samdyn.compute.batch import tensor_of
 from samdyn.landscapes.finite_sum import FiniteSum
 from samdyn.rules.family import GD
 from samdyn.rules.rule import Rule
@@ -90,7 +91,7 @@ def gaussian_model(
             'Gaussian model: take model="first-order"'
         )
     # looked for when the system was made: it cannot be looked for while a step is traced
-    quadratic = loss.__dict__.get("quadratics") is not None
+    quadratic = loss.quadratic_as_known
     if noise.model == "full" and not (noise.probe == "same" and quadratic):
         return _full(loss, rule, noise, law, x, coefficients)
     return _listed(samples, rule, noise, law, perturbation, coefficients, sampler.moments().second)
@@ -113,10 +114,10 @@ class Samples:
         # reverse over reverse: see `hessian_of`
         over = torch.func.vmap(lambda w, s: (each(w, s), torch.func.jacrev(each)(w, s)), in_dims=(None, 0))
         gradients, hessians = over(x, data[0] if loss.single else data)
-        weights = torch.from_numpy(sampler.weights).to(x)
+        weights = tensor_of(sampler.weights).to(x)
         if sampler.weighted:
             gradients, hessians = weights[:, None] * gradients, weights[:, None, None] * hessians
-        return cls(torch.from_numpy(sampler.probabilities).to(x), gradients, hessians)
+        return cls(tensor_of(sampler.probabilities).to(x), gradients, hessians)
 
 
 def _linear(
@@ -155,7 +156,7 @@ def _listed(
 ) -> tuple[Tensor, Tensor]:
     """The bend q of every batch, from gradients and Hessians of the samples; few operations a batch."""
     size, micro = noise.batch_size, noise.micro_batch or noise.batch_size
-    index, p = torch.from_numpy(law.index), samples.probability
+    index, p = tensor_of(law.index), samples.probability
     g_mean = p @ samples.gradients
     off = samples.gradients - g_mean
     covariance = second * ((p[:, None] * off).T @ off)
@@ -193,16 +194,16 @@ def _expectation(values: Tensor, law: Batches) -> Tensor:
     p = law.probability
     if p.max() - p.min() <= 1e-15 * p.max():
         return values.mean(dim=0)
-    return torch.tensordot(torch.from_numpy(p).to(values), values, 1)
+    return torch.tensordot(tensor_of(p).to(values), values, 1)
 
 
 def _full(
     loss: FiniteSum, rule: Rule, noise: Minibatch, law: Batches, x: Tensor, coefficients: dict[str, Any]
 ) -> tuple[Tensor, Tensor]:
     """The direction of every batch at its own perturbed point."""
-    probability = torch.from_numpy(law.probability).to(x)
-    weights = torch.from_numpy(law.weights).to(x)
-    index = torch.from_numpy(law.index)
+    probability = tensor_of(law.probability).to(x)
+    weights = tensor_of(law.weights).to(x)
+    index = tensor_of(law.index)
     parts = (loss.samples,) if loss.single else loss.samples
     chosen = tuple(part.to(x)[index] for part in parts)
     samples = chosen[0] if loss.single else chosen

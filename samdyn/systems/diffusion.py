@@ -145,7 +145,7 @@ class Diffusion(System):
     def covariance(self, x: npt.ArrayLike, step: int = 0) -> Array:
         """The covariance lr C of the noise per unit of time at points (..., dim): shape (..., dim, dim)."""
         coefficients = self.coefficients(step)
-        basis = torch.eye(self.n_normals, dtype=torch.float64)
+        basis = torch.eye(self.n_normals, dtype=torch.float64, device="cpu")
 
         def at(point: Tensor) -> Tensor:
             # linear in the normals: its values at the unit vectors are the columns of the root

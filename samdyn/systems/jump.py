@@ -81,7 +81,7 @@ def jump_length(rule: Rule) -> float:
     """
     if rule.layer is None:
         return 0.0
-    tiny = torch.tensor([beside(rule)], dtype=torch.float64)
+    tiny = torch.tensor([beside(rule)], dtype=torch.float64, device="cpu")
     return abs(float(rule.perturbation(torch.zeros_like(tiny), tiny, **rule.coefficients())))
 
 

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from samdyn.compute import batch, checks
 from samdyn.compute.checks import Array
+from samdyn.compute.surroundings import own_surroundings
 from samdyn.landscapes.landscape import Landscape
 from samdyn.rules.rule import Rule
 from samdyn.rules.schedules import value_at
@@ -106,16 +107,18 @@ class FromFunction:
             raise TypeError(f"the function must be callable, got {type(function).__name__}")
         self.function = function
         self.parameters = dict(parameters or {})
-        trial = torch.linspace(0.1, 0.7, dim, dtype=torch.float64)
+        trial = batch.tensor_of(np.linspace(0.1, 0.7, dim))
         try:
-            value = torch.func.vmap(torch.func.jacrev(self.point_function(0)))(trial[None])
+            with own_surroundings():
+                value = torch.func.vmap(torch.func.jacrev(self.point_function(0)))(trial[None])
         except Exception as error:
             raise TypeError(
                 f"the function must take one point, a torch tensor of shape ({dim},), and return "
                 f"a differentiable tensor "
                 f"of the same shape; on {trial.tolist()} it raised {type(error).__name__}: {error}"
             ) from error
-        result = self.point_function(0)(trial.clone().requires_grad_(True))
+        with own_surroundings(gradients=True):
+            result = self.point_function(0)(trial.clone().requires_grad_(True))
         if not isinstance(result, Tensor) or not result.is_floating_point() or not result.requires_grad:
             raise TypeError(
                 f"the function must return a floating-point tensor made from w by torch, got {result!r}"
@@ -152,10 +155,47 @@ def check_ingredients(loss: Any, rule: Any) -> None:
         raise TypeError(f"rule must be a rule, got the class {rule.__name__}: write {rule.__name__}(...)")
     if not isinstance(rule, Rule):
         raise TypeError(f"rule must be a samdyn rule such as sd.GD() or sd.SAM(0.1), got {rule!r}")
+    _check_rule(rule, loss.dim)
     shared = sorted(set(loss.parameters) & {*rule.coefficient_names, "lr", "momentum"})
     if shared:
         raise ValueError(
             f"loss must not share parameter names with its rule or view, got {shared[0]!r} in both"
+        )
+
+
+def _check_rule(rule: Rule, dim: int) -> None:
+    """Refuse a rule that is random, or has no value where the gradient is 0, with the rule named."""
+    kind = type(rule)
+    if kind.__module__.split(".")[0] == "samdyn":
+        return
+    x, coefficients = batch.tensor_of(np.linspace(0.1, 0.7, dim)), rule.coefficients()
+    if rule.memory:
+        coefficients = {**coefficients, "memory": x}  # type: ignore[dict-item]
+    if rule.uses_full_gradient:
+        coefficients = {**coefficients, "full_gradient": x}  # type: ignore[dict-item]
+    with own_surroundings(), torch.random.fork_rng(devices=[]):
+        try:
+            first, second = (rule.perturbation(x, x.flip(0), **coefficients) for _ in range(2))
+            resting = rule.perturbation(x, torch.zeros_like(x), **coefficients)
+        except Exception as error:
+            raise TypeError(
+                f"rule must give its perturbation as a torch tensor from x and gradient of shape ({dim},), "
+                f"got {rule!r}, which raised {type(error).__name__}: {error}"
+            ) from error
+    if not all(isinstance(e, Tensor) and e.shape == x.shape for e in (first, second, resting)):
+        raise TypeError(
+            f"rule must give its perturbation as a torch tensor of shape ({dim},), got {rule!r}, which gives "
+            f"{tuple(first.shape) if isinstance(first, Tensor) else type(first).__name__}"
+        )
+    if not torch.equal(first, second) and first.isfinite().all():
+        raise ValueError(
+            f"rule must be a function of x and gradient alone, got {rule!r}, whose perturbation is random "
+            "(randn_like and the like): gradient noise is the `noise` of a Map or a Diffusion"
+        )
+    if not resting.isfinite().all() and first.isfinite().all():
+        raise ValueError(
+            f"rule must have a finite perturbation where the gradient is 0, got {rule!r}, which gives "
+            f"{resting.tolist()[:3]} there: write samdyn.compute.vector.unit(g) for g / g.norm(), which is 0 at g = 0"
         )
 
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from samdyn.compute import batch
+from samdyn.compute.loss_check import check_scalar_loss
 
 
 def curve(w: torch.Tensor) -> torch.Tensor:
@@ -74,4 +75,4 @@ def test_corners() -> None:
 )
 def test_losses_that_are_refused(function: object, error: type[Exception], match: str) -> None:
     with pytest.raises(error, match=match):
-        batch.check_scalar_loss(function, 2, np.array([0.3, 0.6]))  # type: ignore[arg-type]
+        check_scalar_loss(function, 2, np.array([0.3, 0.6]))  # type: ignore[arg-type]
