@@ -3,8 +3,9 @@
 Format
 ------
 One npz file: arrays without pickled objects, and a JSON header with a schema number, the description of the
-job and numbers that belong to the state. The archive carries a CRC-32 of every member, which is checked when
-the file is read.
+job, numbers that belong to the state, and a hash of all of it. The archive carries a CRC-32 of every member,
+which is checked when the file is read, and so is the hash: a member of another file in an archive that is
+whole is noticed.
 
 The file is written by `samdyn.compute.files.write_file`, beside its place and then renamed over it: whenever
 the process dies, the file at the path is whole, the new one or the one before. It is written at most every
@@ -16,6 +17,7 @@ description differs belongs to another job, and is refused before any work.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import time
@@ -28,7 +30,7 @@ import numpy.typing as npt
 
 from samdyn.compute.files import write_file
 
-SCHEMA = 2
+SCHEMA = 3
 FORMAT = "samdyn checkpoint"
 EVERY = 30.0  # seconds
 
@@ -97,6 +99,9 @@ class Checkpoint:
                     header = json.loads(bytes(data["header"]).decode())
                     arrays = {key: data[key] for key in data.files if key != "header"}
                 known = header["format"] == FORMAT and sorted(arrays) == header["arrays"]
+                schema, job, meta = header["schema"], dict(header["job"]), dict(header["meta"])
+                if known and schema == SCHEMA and header["digest"] != _digest(job, meta, arrays):
+                    raise ValueError("its content is not what was written")
             except Exception as error:  # whatever zip, numpy and JSON make of damaged bytes
                 raise ValueError(
                     f"{name} must be a whole checkpoint file, got one that is damaged, cut short or "
@@ -104,19 +109,19 @@ class Checkpoint:
                 ) from error
         if not known:
             raise ValueError(f"{name} must be a checkpoint file, got another one: delete it to start afresh")
-        if header["schema"] != SCHEMA:
+        if schema != SCHEMA:
             raise ValueError(
-                f"{name} must be of schema {SCHEMA}, got {header['schema']!r}: "
+                f"{name} must be of schema {SCHEMA}, got {schema!r}: "
                 "it was written by another version of samdyn"
             )
-        for key in [*self.job, *(key for key in header["job"] if key not in self.job)]:
-            there, here = header["job"].get(key), self.job.get(key)
+        for key in [*self.job, *(key for key in job if key not in self.job)]:
+            there, here = job.get(key), self.job.get(key)
             if there != here:
                 raise ValueError(
                     f"{name} must belong to this job, got one of another: {key} is {there!r} in the file and "
                     f"{here!r} here; give another path, or delete the file to start afresh"
                 )
-        return header["meta"], arrays
+        return meta, arrays
 
     def damaged(self, why: str) -> ValueError:
         """The error for a state that is not consistent."""
@@ -131,13 +136,25 @@ class Checkpoint:
 
     def write(self, meta: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]) -> None:
         """Replace the file by a state."""
+        state = json.loads(json.dumps(dict(meta)))
         header = {
             "format": FORMAT,
             "schema": SCHEMA,
             "arrays": sorted(arrays),
             "job": self.job,
-            "meta": dict(meta),
+            "meta": state,
+            "digest": _digest(self.job, state, arrays),
         }
         text = np.frombuffer(json.dumps(header).encode(), dtype=np.uint8)
         write_file(self.path, lambda file: np.savez(file, header=text, **arrays))  # type: ignore[arg-type]
         self.written = time.monotonic()
+
+
+def _digest(job: Mapping[str, Any], meta: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]) -> str:
+    """A hash of a description and a state."""
+    digest = hashlib.sha256(json.dumps([job, meta], sort_keys=True).encode())
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        digest.update(f"{name} {array.dtype.str} {np.shape(arrays[name])}".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()

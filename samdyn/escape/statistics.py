@@ -420,7 +420,7 @@ class ExitTimes:
         ValueError
             Not such a file, or one of another schema.
         """
-        values = read(path, cls.__name__)
+        values = read(path, cls)
         values["face_names"] = tuple(values["face_names"])
         return cls(**values)
 

@@ -285,7 +285,7 @@ class Convergence:
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Convergence:
         """Read what `save` wrote."""
-        return cls(**read(path, cls.__name__))
+        return cls(**read(path, cls))
 
     def _rows(self) -> list[tuple[str, ...]]:
         recorded = [q for q in QUANTITIES if getattr(self, q).shape[1]]

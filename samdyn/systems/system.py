@@ -195,7 +195,8 @@ def _check_rule(rule: Rule, dim: int) -> None:
     if not resting.isfinite().all() and first.isfinite().all():
         raise ValueError(
             f"rule must have a finite perturbation where the gradient is 0, got {rule!r}, which gives "
-            f"{resting.tolist()[:3]} there: write samdyn.compute.vector.unit(g) for g / g.norm(), which is 0 at g = 0"
+            f"{resting.tolist()[:3]} there: write samdyn.compute.vector.unit(g) for g / g.norm(), which is 0 "
+            "at g = 0"
         )
 
 

@@ -112,7 +112,7 @@ def test_another_job_is_refused(path: Path, changes: dict[str, Any], match: str)
 
 def test_another_schema_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "SCHEMA", 99)
-    with pytest.raises(ValueError, match="must be of schema 99, got 2: it was written by another version"):
+    with pytest.raises(ValueError, match="must be of schema 99, got 3: it was written by another version"):
         Checkpoint(path, JOB)
 
 
