@@ -7,8 +7,10 @@ Hessian takes about d times the memory of its gradient.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -46,7 +48,7 @@ def evaluate(function: OnePoint, x: Array) -> Array:
     leading, dim = x.shape[:-1], x.shape[-1]
     flat = tensor_of(x.reshape(-1, dim))
     size = max(1, CHUNK_VALUES // max(1, dim * dim))
-    with own_surroundings():
+    with own_surroundings(), derivatives_by_name():
         if len(flat) == 0:
             shape = function(torch.zeros(dim, dtype=flat.dtype)).shape
             return np.zeros(leading + tuple(shape))
@@ -55,6 +57,23 @@ def evaluate(function: OnePoint, x: Array) -> Array:
         pieces = [mapped(piece).detach() for piece in torch.split(flat, size)]
     result: Array = torch.cat(pieces).numpy() + 0.0  # turns -0.0 into 0.0, which reads better
     return result.reshape(leading + result.shape[1:])
+
+
+@contextlib.contextmanager
+def derivatives_by_name() -> Iterator[None]:
+    """Say of a function that torch cannot differentiate often enough that this is what is wrong."""
+    try:
+        yield
+    except (RuntimeError, NotImplementedError) as error:
+        text = str(error).splitlines()[0] if str(error) else ""
+        if re.search(r"derivative|double.?backward|differentiable|does not require grad|requires_grad", text):
+            raise TypeError(
+                "the loss must be differentiable by torch as often as this computation needs (gradients are "
+                f"differentiated again for Hessians and Jacobians), got one that is not: {text}. Write the "
+                "operation in terms of others, such as (a - b).square().sum(-1).sqrt() for torch.cdist, and "
+                "differentiate inside a loss with torch.func.grad"
+            ) from error
+        raise
 
 
 def tensor_of(array: Any) -> Tensor:

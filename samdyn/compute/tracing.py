@@ -28,7 +28,7 @@ import torch
 from torch import Tensor, fx
 
 from samdyn.compute.aten import aten_graph
-from samdyn.compute.batch import OnePoint
+from samdyn.compute.batch import OnePoint, derivatives_by_name
 from samdyn.compute.scalar_graph import MAX_NODES, OPERATORS, NotTraceable, ScalarGraph
 from samdyn.compute.scalar_operators import decompositions, scalarise
 from samdyn.compute.surroundings import own_surroundings
@@ -110,8 +110,16 @@ def coordinate_form(function: OnePoint, dim: int, *, max_nodes: int = MAX_NODES)
         reason = next(iter(str(error).splitlines()), "")
         raise NotTraceable(f"the function cannot be traced ({type(error).__name__}: {reason})") from error
     g = ScalarGraph(dim, max_nodes)
-    with own_surroundings(), torch.no_grad():
-        outputs = tuple(g.full(g.number(scalar)) for scalar in scalarise(traced, g).ravel())
+    try:
+        with own_surroundings(), torch.no_grad():
+            outputs = tuple(g.full(g.number(scalar)) for scalar in scalarise(traced, g).ravel())
+    except NotTraceable:
+        raise
+    except Exception as error:  # complex numbers, say, which no handler expects
+        reason = next(iter(str(error).splitlines()), "")
+        raise NotTraceable(
+            f"an operation of the function has no scalar form ({type(error).__name__}: {reason})"
+        ) from error
     g.graph.output(outputs)
     g.graph.eliminate_dead_code()
     module = _Traced(torch.nn.Module(), g.graph, class_name="CoordinateForm")
@@ -135,7 +143,7 @@ class _Batched:
     def __call__(self, *x: Tensor) -> tuple[Tensor, ...]:
         if len(x) != self.dim:
             raise TypeError(f"the function takes {self.dim} coordinates, got {len(x)}")
-        with own_surroundings():
+        with own_surroundings(), derivatives_by_name():
             result = torch.func.vmap(self.function)(torch.stack(x, dim=-1))
         return tuple(result.to(x[0].dtype).reshape(len(result), -1).unbind(dim=1))
 

@@ -30,6 +30,8 @@ class LastingPool(Executor):
     2
     """
 
+    starts_processes = True  # which takes seconds
+
     def __init__(self, n_workers: int) -> None:
         self.n_workers = n_workers
         self._context = multiprocessing.get_context("spawn")

@@ -9,7 +9,9 @@ Algorithm
    pool broke, a task was cancelled, a piece came back unfinished) are submitted again, for local processes
    to a new pool.
 3. After `ATTEMPTS` rounds in a row from which no piece came back, what is missing runs in this process.
-   An error that a piece itself raises is raised here.
+   An error that a piece itself raises is raised here. Local processes take seconds to start: where they die
+   before they can do anything, as in a script without ``if __name__ == "__main__":``, nothing is tried again,
+   and where none has ever given back a piece, there are `FIRST_ATTEMPTS` rounds.
 
 Ctrl-C: local workers are told to stop and hand over what they have; on an executor of the user, pieces that
 are not finished are cancelled.
@@ -51,6 +53,7 @@ P = TypeVar("P")
 T = TypeVar("T")
 
 ATTEMPTS = 3
+FIRST_ATTEMPTS = 2
 # pieces: of about USUAL paths, which fill a tile, at least 8 where there are enough paths; at most N_PIECES
 # of them while they are not larger than LARGEST
 N_PIECES, SMALLEST, USUAL, LARGEST = 64, 64, 32768, 65536
@@ -170,18 +173,27 @@ def run_pieces(
     """
     missing = dict(pieces)
     parallel = workers > 1 or executor is not None
-    failures, reason = 0, ""
+    spawned = not threads and (executor is None or getattr(executor, "starts_processes", False))
+    failures, limit, reason = 0, FIRST_ATTEMPTS if spawned else ATTEMPTS, ""
     try:
-        while parallel and missing and failures < ATTEMPTS:
+        while parallel and missing and failures < limit:
             before = len(missing)
             with _pool(executor, min(workers, before), threads) as (pool, stop):
+                dead = _dead(pool) if spawned and failures == 0 else ""
+                if dead:
+                    failures, limit, reason = 1, 1, dead
+                    break
                 reason = _round(pool, stop, task, missing, receive, complete) or reason
-            failures = failures + 1 if len(missing) == before else 0
+            if len(missing) < before:
+                failures, limit = 0, ATTEMPTS
+            else:
+                failures += 1
             if failures and executor is not None:
                 time.sleep(0.1 * 2**failures)
         if parallel and missing:
+            times = "1 time" if failures == 1 else f"{failures} times in a row"
             warnings.warn(
-                f"workers failed {ATTEMPTS} times in a row ({reason}): the remaining {len(missing)} of "
+                f"workers failed {times} ({reason}): the remaining {len(missing)} of "
                 f"{len(pieces)} pieces run in this process. A script that starts workers must do so below "
                 "`if __name__ == '__main__':`",
                 RuntimeWarning,
@@ -218,6 +230,21 @@ def _pool(executor: Executor | None, workers: int, threads: bool) -> Iterator[tu
     finally:
         stop.set()
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _dead(pool: Executor) -> str:
+    """Why local processes cannot do anything at all, or nothing where one answers."""
+    try:
+        future = pool.submit(os.getpid)
+        while True:
+            try:
+                future.result(timeout=1.0)  # with a time limit, for Ctrl-C to come through on every system
+                return ""
+            except TimeoutError:
+                if future.done():
+                    raise
+    except Exception as error:
+        return _lost(error)
 
 
 def _round(
