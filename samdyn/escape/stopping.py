@@ -121,7 +121,7 @@ class StoppedChain:
         return every[:, 1:], code.reshape(-1, len(path))
 
     def _probability(
-        self, stops: StoppingSet, start: Coordinates, end: Coordinates, columns: list[Coordinates]
+        self, stops: StoppingSet, start: Coordinates, end: Coordinates, columns: Sequence[Coordinates]
     ) -> tuple[Tensor, Tensor]:
         """Probability that a step touches a set, and whether it ends there."""
         ahead = [-face.distance(end) for face in stops.faces]
