@@ -23,6 +23,7 @@ from samdyn.compute.surroundings import own_surroundings
 
 __all__ = ["advice_on", "check_scalar_loss", "check_values", "unread_coordinates"]
 
+LARGEST = 1e150  # of a gradient's entries: the square of its length is a double
 N_POINTS = 64  # of a box at which a loss must have a value somewhere
 MAX_LOOKED = 64  # coordinates up to which it is looked for some that are not read
 
@@ -78,12 +79,17 @@ def check_scalar_loss(
         if not value.dtype.is_floating_point:
             raise TypeError(f"function must return a floating-point scalar, got dtype {value.dtype}")
         try:
-            torch.func.vmap(torch.func.grad(function))(w.detach()[None])
+            gradient = torch.func.vmap(torch.func.grad(function))(w.detach()[None]).detach()
         except Exception as error:
             raise TypeError(
                 f"function cannot be differentiated and batched by torch.func ({_told(error)})"
                 f"{advice_on(error, written) or USUAL}"
             ) from error
+        if gradient.isfinite().all() and gradient.abs().max() > LARGEST:
+            raise ValueError(
+                f"function must have gradients whose squares are finite, got one of size "
+                f"{float(gradient.abs().max()):.3g} at {at}: divide the loss by a constant"
+            )
         # a constant loss is allowed if it says so by multiplying w; a detached one would silently give GD
         # that never moves
         if not value.requires_grad:

@@ -40,6 +40,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
+from samdyn.compute import checks
 from samdyn.compute.checks import Array
 from samdyn.compute.cost import announce
 from samdyn.escape.tail import checks_level
@@ -139,7 +140,9 @@ def mean_interval(
     if len(watched) < 2:  # one path says nothing about the spread
         return 0.0, math.inf
     if method == "bootstrap":
-        low, high = np.quantile(_resampled_means(watched, exited, seed), [tail, 1 - tail])
+        low, high = np.quantile(
+            _resampled_means(watched, exited, checks.seed("seed", seed)), [tail, 1 - tail]
+        )
         return float(low), float(high)
     mean = exposure / events
     reach = student(len(watched) - 1, level) * mean_error(watched, exited)

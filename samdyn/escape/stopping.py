@@ -165,7 +165,7 @@ def run_until_stopped(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Run paths until they stop: their last states, where they stopped, and after how many steps."""
     final, outcome, steps = state.clone(), torch.zeros_like(path), torch.zeros_like(path)
-    place, block = torch.arange(len(path)), torch.zeros_like(path)
+    place, block = torch.arange(len(path), device=path.device), torch.zeros_like(path)
     while len(place):
         tally.check(block)
         states, code = chain.sweep(state, path, block)

@@ -115,7 +115,7 @@ def sampling_lyapunov_exponent(
     if not size:
         return LyapunovEstimate(-np.inf, 0.0)
     lr, momentum, start = system.coefficients()["lr"], system.momentum, n_steps // 10
-    n_vectors, rng = min(2, size), np.random.default_rng(seed)
+    n_vectors, rng = min(2, size), np.random.default_rng(checks.seed("seed", seed))
     positions = rng.standard_normal((n_replicas, size, n_vectors))
     velocities = rng.standard_normal(positions.shape) if momentum else np.zeros_like(positions)
     growth = np.zeros((n_replicas, n_vectors))

@@ -47,6 +47,37 @@ def test_losses_are_refused_with_what_to_write(name: str) -> None:
     assert "detach" not in str(caught.value)
 
 
+def test_a_loss_whose_gradient_overflows() -> None:
+    """A loss of the size of 1e300 is refused by name: norms of its gradient and Hessian are infinite."""
+    with pytest.raises(ValueError, match="must have gradients whose squares are finite, got one of size"):
+        sd.Landscape(lambda w: 1e300 * (w @ w), dim=2)
+    assert sd.Landscape(lambda w: 1e100 * (w @ w), dim=2).gradient([1.0, 0.0])[0] == 2e100
+
+
+def test_losses_without_a_second_derivative_or_a_trace() -> None:
+    """torch.cdist has no second derivative: gradients work, and what needs a Hessian says what is missing. A
+    loss that is complex inside and real outside has no scalar form and is computed point by point.
+    """
+    centres = torch.tensor([[1.0, 0.0], [-1.0, 0.5]], dtype=torch.float64)
+    loss = sd.Landscape(lambda w: torch.exp(-torch.cdist(w[None], centres)).sum(), dim=2)
+    assert np.isfinite(loss.gradient([0.1, 0.2])).all()
+    for needs in (loss.hessian, sd.Map(loss, sd.SAM(0.1), lr=0.1).jacobian):
+        with pytest.raises(TypeError, match=r"differentiable by torch as often.*torch\.cdist"):
+            needs([0.1, 0.2])
+
+    def inside(w: torch.Tensor) -> torch.Tensor:
+        z = torch.complex(w[0], w[1])
+        return (z * z - 1).abs() ** 2 / 4
+
+    well = sd.Landscape(inside, dim=2)
+    plain = sd.Landscape(lambda w: ((w[0] ** 2 - w[1] ** 2 - 1) ** 2 + 4 * (w[0] * w[1]) ** 2) / 4, dim=2)
+    paths = [
+        np.asarray(sd.trajectory(sd.Map(f, sd.SAM(0.1), lr=0.1), [0.5, 0.4], n_steps=5))
+        for f in (well, plain)
+    ]
+    np.testing.assert_allclose(paths[0], paths[1], rtol=1e-12)
+
+
 def test_components_are_refused_likewise() -> None:
     """A component of a sum gets the same advice."""
     with pytest.raises(TypeError, match=r"component.*use torch\.tanh for np\.tanh"):

@@ -172,11 +172,15 @@ def test_transforms_that_were_left_under_way(transform: str) -> None:
     assert inside.get_dynamic_layer_stack_depth() == 0
 
 
-@pytest.mark.parametrize("bad", [np.matrix([[1, 2]]), [1, 2], "1", 1.5, -1, 2**64, True, None])
+@pytest.mark.parametrize("bad", ["a matrix", [1, 2], "1", 1.5, -1, 2**64, True, None])
 def test_seeds_are_checked_first(bad: Any) -> None:
     """A seed that is no int in range is refused by name before any work."""
     sde = sd.Diffusion(sd.landscapes.double_well(), sd.GD(), lr=0.1, noise=sd.GaussianNoise(1.0))
     _, logistic = losses()
+    if isinstance(bad, str) and bad == "a matrix":
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # numpy's own, of matrices
+            bad = np.matrix([[1, 2]])
     start = time.perf_counter()
     with pytest.raises((TypeError, ValueError), match="seed must be an integer"):
         sd.exit_times(sde, [-1.0], sd.HalfSpace([1.0], 0.0), 5, t_max=1e6, seed=bad)
