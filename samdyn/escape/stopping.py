@@ -105,7 +105,7 @@ class StoppedChain:
         # the tests of all steps at once: eager operations cost their overhead, not their size
         start, end = every[:, :-1].flatten(1), every[:, 1:].flatten(1)
         uniform = torch.full_like(end[0], 0.5)
-        columns = []
+        columns: Sequence[Coordinates] = []
         if self.origin.bridge or self.target.bridge:
             uniforms = uniform_block(self.key, path, blocks, STREAM_BRIDGE, torch.float64)
             uniform = torch.stack(uniforms, dim=1).flatten()

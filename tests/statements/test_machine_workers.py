@@ -90,7 +90,8 @@ def test_products_with_the_noise_root(noise: Any, monkeypatch: pytest.MonkeyPatc
 
     same(wide_drift, drift)
     same(combine(wide, z), combine(listed, z))
-    for normal in ((0.6, 0.0, 0.8), tuple(z)):
+    unit = torch.nn.functional.normalize(torch.stack(z), dim=0)
+    for normal in ((0.6, 0.0, 0.8), tuple(unit)):
         same([projected_variance(normal, wide)], [projected_variance(normal, listed)])
         same(conjugate_direction(normal, wide), conjugate_direction(normal, listed))
     same(wide[1], [torch.as_tensor(entry, dtype=torch.float64) for entry in listed[1]])
