@@ -26,31 +26,28 @@ STEP = sd.Map(LOSS, sd.SAM(0.3), lr=0.6)
 
 def test_one_unit_in_the_last_place_grows_at_the_lyapunov_rate() -> None:
     """Two orbits that differ by rounding move apart as the derivative of the map says: their distance grows
-    by the factor of the tangent vector, until it is no longer small. The rate is that of the largest Lyapunov
-    exponent, about 1/2 a step here, so that 16 digits are gone after some 70 steps.
+    by the factor of the tangent vector while it is small. The rate is that of the largest Lyapunov exponent,
+    about 0.86 a step here, so that 16 digits are gone after some 40 steps.
     """
     x = np.random.default_rng(0).uniform(-2.0, 2.0, (100, 2))
     for _ in range(50):
         x = STEP(x)
     near = x + np.spacing(np.abs(x)) * [4.0, 0.0]
-    tangent, lengths, growth = near - x, np.log(np.linalg.norm(near - x, axis=1)), []
+    tangent, start = near - x, np.log(np.linalg.norm(near - x, axis=1))
     tangent /= np.linalg.norm(tangent, axis=1)[:, None]
-    predicted = lengths.copy()
-    for _ in range(40):
+    predicted, beyond = start.copy(), []
+    for _ in range(24):
         moved = np.einsum("nij,nj->ni", STEP.jacobian(x), tangent)
         size = np.linalg.norm(moved, axis=1)
         predicted, tangent = predicted + np.log(size), moved / size[:, None]
         x, near = STEP(x), STEP(near)
         with np.errstate(divide="ignore"):
-            growth.append(np.log(np.linalg.norm(near - x, axis=1)) - predicted)
-    rate = float((predicted - lengths).mean() / 40)
-    assert 0.2 < rate < 1.5
-    small = np.array(growth)[:, predicted < np.log(1e-6)]
-    assert small.shape[1] > 30
+            beyond.append(np.log(np.linalg.norm(near - x, axis=1)) - predicted)
+    assert 0.6 < (predicted - start).mean() / 24 < 1.2
+    small = np.array(beyond)[:, predicted < np.log(1e-5)]
+    assert small.shape[1] > 50
     # rounding of later steps adds to that of the first, or takes some of it away: a factor, not a rate
-    assert abs(np.median(small[20:])) < 1.5
-    last = np.median(small[-1])
-    assert abs(last) / 40 < 0.1 * rate
+    assert np.abs(np.median(small, axis=1)).max() < 0.5
 
 
 @pytest.mark.skipif(compiler() is None, reason="no C++ compiler")
