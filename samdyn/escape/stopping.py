@@ -105,15 +105,15 @@ class StoppedChain:
         # the tests of all steps at once: eager operations cost their overhead, not their size
         start, end = every[:, :-1].flatten(1), every[:, 1:].flatten(1)
         uniform = torch.full_like(end[0], 0.5)
-        columns: Sequence[Coordinates] = []
+        root: Sequence[Coordinates] = []
         if self.origin.bridge or self.target.bridge:
             uniforms = uniform_block(self.key, path, blocks, STREAM_BRIDGE, torch.float64)
             uniform = torch.stack(uniforms, dim=1).flatten()
-            columns = self.stepper.local(Coordinates(start.unbind(0)), self.coefficients)[1]
+            root = self.stepper.local(Coordinates(start.unbind(0)), self.coefficients)[1]
         dim = self.stepper.dim
         ends = Coordinates(start[:dim].unbind(0)), Coordinates(end[:dim].unbind(0))
-        a, in_origin = self._probability(self.origin, *ends, columns)
-        b, _ = self._probability(self.target, *ends, columns)
+        a, in_origin = self._probability(self.origin, *ends, root)
+        b, _ = self._probability(self.target, *ends, root)
         to_target = torch.where(in_origin, uniform < b, (uniform >= a) & (uniform < a + b * (1 - a)))
         code = torch.where(in_origin | (uniform < a), ORIGIN, RUNNING)
         code = torch.where(to_target, TARGET, code)
