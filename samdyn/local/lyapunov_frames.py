@@ -135,7 +135,7 @@ class Frames:
 
 def carried(step: Step, n: int, k: int) -> Step:
     """One step of (x, Q, s) as a torch function of one vector."""
-    apart = APART * torch.eye(n, k, dtype=torch.float64)
+    apart = APART * torch.eye(n, k, dtype=torch.float64, device="cpu")
 
     def function(y: Tensor) -> Tensor:
         x, frame, sums = y[:n], y[n : n + n * k].reshape(n, k) + apart, y[n + n * k :]

@@ -257,7 +257,7 @@ def _seen_to_be_linear(rule: Rule) -> bool:
     plain = type(rule).descent is Rule.descent and type(rule).combine is Rule.combine
     if not plain or rule.memory:
         return False
-    x, g, k = torch.tensor([[0.3, -1.2], [0.7, 0.4], [-2.0, 0.6]], dtype=torch.float64)
+    x, g, k = torch.tensor([[0.3, -1.2], [0.7, 0.4], [-2.0, 0.6]], dtype=torch.float64, device="cpu")
     coefficients: dict[str, Any] = dict.fromkeys(rule.coefficient_names, 1.0)
     if rule.uses_full_gradient:
         coefficients["full_gradient"] = torch.ones_like(x)
