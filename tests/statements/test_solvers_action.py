@@ -92,6 +92,7 @@ def test_actions_are_computed_only_when_asked_for() -> None:
         sd.basin_graph(found, progress="yes")  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_edges_join_what_both_arms_end_in(monkeypatch: pytest.MonkeyPatch) -> None:
     """A label that is given too early does not make an edge: each arm is followed until it is beside its
     attractor. Here a third of the labels is wrong on purpose.
