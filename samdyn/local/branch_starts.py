@@ -104,6 +104,11 @@ class Starts:
         moved = nu > 0  # the others begin at critical points, which are known to rounding
         corrected = family.point(z, np.arange(len(x)))
         x[moved], nu[moved] = corrected[0][moved], corrected[1][moved]
+        # beside an endpoint with nearly equal curvatures the curve has turned away from the eigenvector
+        beside = np.array([row[5] == "endpoint" for row in self.rows]) & good
+        turned = family.tangent(z, along / np.linalg.norm(along, axis=1, keepdims=True), np.arange(len(x)))[0]
+        beside &= np.isfinite(turned).all(axis=1)
+        along[beside] = turned[beside]
         curves = follow(family, x, nu, along, region, n_steps=n_steps)
         result: list[tuple[Curve, Array, str, int, str, str]] = []
         seen: list[tuple[int, _End, _End]] = []
