@@ -28,7 +28,7 @@ version = release = samdyn.__version__
 extensions = ["sphinx.ext.autodoc", "sphinx.ext.autosummary", "sphinx.ext.mathjax", "numpydoc", "myst_parser"]
 myst_enable_extensions = ["colon_fence", "dollarmath"]
 myst_heading_anchors = 3
-exclude_patterns = ["_build", "api-*.rst"]
+exclude_patterns = ["_build", "api-*.rst", "calibration/*"]  # parts that pages include
 templates_path = ["_templates"]
 # a reference that stands at the end of a docstring to be read is not cited in its text
 suppress_warnings = ["ref.citation"]

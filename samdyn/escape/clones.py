@@ -21,7 +21,7 @@ from torch import Tensor
 
 from samdyn.compute.batch import tensor_of
 from samdyn.compute.checks import Array
-from samdyn.compute.cost import announce
+from samdyn.compute.cost import announce, seconds_of
 from samdyn.compute.progress import PartsBar
 from samdyn.compute.random import STEPS_PER_BLOCK, path_counter, philox4x32, uniform_from_bits
 from samdyn.compute.vector import Coordinates
@@ -30,8 +30,8 @@ from samdyn.escape.stopping import LOST, ORIGIN, TARGET, StoppedChain, Tally
 
 STREAM_BRANCH = 0xFFFF_2000  # which survivor a new branch starts from
 TABLE_BYTES = 1 << 28
-LARGE_JOB = 5000  # clones of all repeats, above which small batches come first to time the work
-PILOTS = (1, 4)  # repeats in those batches
+LARGE_JOB = 5000  # clones of all repeats, above which one repeat comes first to time the work
+WIDE = 20_000  # paths in the sweep that is timed
 
 
 @dataclass
@@ -217,33 +217,42 @@ def run_repeats(
     begin: Callable[[Tensor], tuple[Tensor, Tensor]],
     first: int,
     verb: str,
+    work: Callable[[], int],
     progress: bool = False,
 ) -> Batch:
     """All repeats, in batches whose tables fit into memory.
 
-    In a large job the first two batches are small, and their times tell what the verb will take.
+    In a large job one repeat comes first. Its path-steps (by `work`), and the time of a wide sweep, tell what
+    the verb will take.
     """
     n_repeats, n_clones = shape
     row = n_clones * (len(levels) + 2) * 8 * (chain.stepper.state_dim + 1)
     size = max(1, TABLE_BYTES // row)
     splitting = Splitting(chain, coordinate, tensor_of(levels), n_kill, tally)
-    pilots = PILOTS if n_repeats * n_clones > LARGE_JOB and n_repeats > 4 * sum(PILOTS) else ()
+    timed = n_repeats * n_clones > LARGE_JOB
     batches: list[Batch] = []
-    seconds: list[float] = []
     done = 0
     with torch.no_grad(), PartsBar(progress, verb, n_repeats, "repeat") as bar:
         while done < n_repeats:
-            planned = pilots[len(seconds)] if len(seconds) < len(pilots) else size
-            repeats = torch.arange(done, min(done + min(planned, size), n_repeats), device="cpu")
+            last = min(done + (1 if timed and not done else size), n_repeats)
+            repeats = torch.arange(done, last, device="cpu")
             start = time.perf_counter()
-            batches.append(splitting.run(*begin(repeats), repeats, first, bar))
-            seconds.append(time.perf_counter() - start)
+            states, hit = begin(repeats)
+            batches.append(splitting.run(states, hit, repeats, first, bar))
+            alone = time.perf_counter() - start
             done += len(repeats)
-            if pilots and len(seconds) == len(pilots):
-                # a batch takes a time for its iterations, and one for each repeat in it
-                each = max(seconds[1] - seconds[0], 0.0) / (pilots[1] - pilots[0])
-                left = n_repeats - done
-                estimate = math.ceil(left / size) * max(seconds[0] - each, 0.0) + left * each
+            if timed and done == 1:
+                n = min(size * n_clones, (n_repeats - 1) * n_clones, WIDE)
+                step = _seconds_of_a_step(chain, states[:, 0, :1], n)
+                # iterations take a while however few paths run, and longer with the slowest of many repeats
+                estimate = 2 * alone * math.ceil(n_repeats / size) + 2 * step * work() * n_repeats
                 announce(verb, estimate, "pass fewer n_repeats or n_clones, or a larger dt", stacklevel=4)
     names = ("probability", "iterations", "reactive", "back", "unsplit")
     return Batch(*(torch.cat([getattr(batch, name) for batch in batches]) for name in names))
+
+
+def _seconds_of_a_step(chain: StoppedChain, state: Tensor, n: int) -> float:
+    """Seconds that a step of one path takes in a sweep of n paths."""
+    paths = state.expand(-1, n).contiguous(), torch.arange(n, device="cpu")
+    block = torch.zeros_like(paths[1])
+    return seconds_of(lambda: chain.sweep(*paths, block), repeats=2) / (stopping.SWEEP * STEPS_PER_BLOCK * n)

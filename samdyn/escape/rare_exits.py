@@ -175,8 +175,9 @@ def rare_exit_time(
 
     spent = (2 * n_loops + 3) * n  # numbers of paths that the loops use
     batch = run_repeats(
-        chain, coordinate, values, kill, tally, shape, begin, spent, "rare_exit_time", progress
-    )
+        chain, coordinate, values, kill, tally, shape, begin, spent, "rare_exit_time",
+        lambda: tally.path_steps + loops.path_steps, progress,
+    )  # fmt: skip
     probability = probability_of(batch, values, kill, shape, tally, dt, seed)
     return RareExitTime(
         probability=probability,

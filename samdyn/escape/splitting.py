@@ -176,7 +176,19 @@ def rare_committor(
         size = (len(repeats), shape[1])
         return state.expand(-1, *size), torch.zeros(size, dtype=torch.bool, device="cpu")
 
-    batch = run_repeats(chain, coordinate, values, kill, tally, shape, begin, 0, "rare_committor", progress)
+    batch = run_repeats(
+        chain,
+        coordinate,
+        values,
+        kill,
+        tally,
+        shape,
+        begin,
+        0,
+        "rare_committor",
+        lambda: tally.path_steps,
+        progress,
+    )
     return probability_of(batch, values, kill, shape, tally, dt, seed)
 
 

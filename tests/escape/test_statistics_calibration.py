@@ -1,6 +1,8 @@
-"""Do 95 % intervals of the mean cover the exact mean of the chain in 95 % of 400 runs?
+"""Do 95 % intervals hold the exact value in 95 % of the runs?
 
-Paths are independent, so one ensemble of 400 x 200 paths is cut into 400 runs of 200. With censoring the mean
+Every interval of `samdyn.escape` on data drawn from exact laws: the cases of `escape_calibration`, whose page
+is docs/calibration/escape.md. And means of simulated paths against the exact mean of the chain, in 400 runs:
+paths are independent, so one ensemble of 400 x 200 paths is cut into 400 runs of 200. With censoring the mean
 of `ExitTimes` is right where the hazard is constant, so there the starts are drawn from the quasi-stationary
 law of the chain, from which the whole step of an exit is geometric.
 """
@@ -12,10 +14,22 @@ import math
 
 import numpy as np
 import pytest
+from escape_calibration import Case, cases, coverage
 from scipy.special import ndtr
 
 import samdyn as sd
 from samdyn.escape import chain_exit_time
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", cases(), ids=lambda case: f"{case.interval}: {case.data}")
+def test_intervals_hold_the_exact_value(case: Case) -> None:
+    share, runs = coverage(case)
+    assert runs >= 300
+    low, high = case.bounds
+    assert case.why or (low, high) == (0.92, 0.98)
+    assert low <= share <= high
+
 
 RUNS, PATHS, D, DT = 400, 200, 0.1, 0.1
 SDE = sd.Diffusion(sd.landscapes.double_well(), sd.GD(), lr=0.01, noise=sd.GaussianNoise(std=20**0.5))
@@ -29,7 +43,7 @@ def cut(exits: sd.ExitTimes) -> list[sd.ExitTimes]:
     return [dataclasses.replace(exits, **{name: parts[name][i] for name in names}) for i in range(RUNS)]
 
 
-def coverage(exits: sd.ExitTimes, exact: float, method: str) -> float:
+def mean_coverage(exits: sd.ExitTimes, exact: float, method: str) -> float:
     """Share of runs whose 95 % interval holds the exact mean."""
     intervals = np.array([run.confidence_interval(0.95, method=method) for run in cut(exits)])
     return float(np.mean((intervals[:, 0] <= exact) & (exact <= intervals[:, 1])))
@@ -63,9 +77,9 @@ def test_intervals_of_uncensored_means_cover(correction: str | None) -> None:
     )
     assert exits.exited.all()
     assert abs(exits.mean - exact) < 4 * exits.standard_error
-    assert 0.92 <= coverage(exits, exact, "normal") <= 0.98
+    assert 0.92 <= mean_coverage(exits, exact, "normal") <= 0.98
     # a law with a delay is narrower than an exponential one, so the exponential interval is safe
-    assert coverage(exits, exact, "exact") >= 0.92
+    assert mean_coverage(exits, exact, "exact") >= 0.92
 
 
 @pytest.mark.slow
@@ -81,8 +95,8 @@ def test_intervals_of_censored_means_cover(t_max: float) -> None:
     exits = sd.exit_times(SDE, starts[:, None], LEFT, t_max=t_max, dt=DT, seed=12)
     assert 0.1 < exits.n_censored / len(exits) < 0.7
     assert abs(exits.mean - exact) < 4 * exits.standard_error
-    assert 0.92 <= coverage(exits, exact, "normal") <= 0.98
-    assert 0.92 <= coverage(exits, exact, "exact") <= 0.98
+    assert 0.92 <= mean_coverage(exits, exact, "normal") <= 0.98
+    assert 0.92 <= mean_coverage(exits, exact, "exact") <= 0.98
     # the tail is exponential from the start on, and its rate is that of the chain
     tail = exits.slowest_rate(0.0)
     assert abs(tail.rate - -math.log(factor) / DT) < 4 * tail.standard_error
