@@ -330,6 +330,32 @@ def box(name: str, value: Any, dim: int) -> Array:
     return result
 
 
+def covariance(name: str, value: Any) -> Array:
+    """`value` as a symmetric positive semidefinite matrix.
+
+    Eigenvalues down to -1e-12 of the largest one, and asymmetries up to 1e-12 of the largest entry, are taken
+    for rounding.
+
+    Examples
+    --------
+    >>> covariance("cov", [[2, 1], [1, 2]])
+    array([[2., 1.],
+           [1., 2.]])
+    """
+    wanted = f"{name} must be a symmetric matrix with eigenvalues >= 0"
+    result = array(name, value, wanted="a symmetric matrix of numbers")
+    if result.ndim != 2 or result.shape[0] != result.shape[1] or not result.size:
+        raise ValueError(f"{wanted}, of shape (dim, dim), got shape {result.shape}")
+    largest = float(np.abs(result).max())
+    if np.abs(result - result.T).max() > 1e-12 * largest:
+        raise ValueError(f"{wanted}, got one that is not symmetric: {shown(value)}")
+    result = result / 2 + result.T / 2
+    smallest = float(np.linalg.eigvalsh(result / largest)[0]) if largest else 0.0
+    if smallest < -1e-12 or (np.diag(result) < 0).any():
+        raise ValueError(f"{wanted}, got one with the eigenvalue {smallest * largest:.6g}: {shown(value)}")
+    return result
+
+
 def _without_tensor(value: Any) -> Any:
     """A torch tensor as the numpy array of its values, on the host and without its gradient."""
     if hasattr(value, "detach") and hasattr(value, "cpu"):

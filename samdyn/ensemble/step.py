@@ -181,10 +181,7 @@ def build_stepper(system: Map | Diffusion, varied: Sequence[str] = ()) -> Steppe
         drift = at.point_drift(x, **given)
         if wide:
             return drift
-        # the noise is linear in the normals: B's columns are its values at the unit vectors
-        basis = torch.eye(k, dtype=v.dtype, device=v.device)
-        root = torch.stack([at.point_noise(x, basis[j], **given) for j in range(k)], dim=1)
-        return torch.cat([drift, root.reshape(-1)])
+        return torch.cat([drift, at.point_root(x, **given).reshape(-1)])
 
     def noise(x: Tensor, z: Tensor, c: Tensor) -> Tensor:
         at, given = values(torch.cat([x, c]))
@@ -207,8 +204,10 @@ def build_stepper(system: Map | Diffusion, varied: Sequence[str] = ()) -> Steppe
 def _with_tensors(system: Map | Diffusion, values: dict[str, Tensor]) -> Map | Diffusion:
     """The system with tensors for some numbers of its loss, its function or its noise, unchecked."""
     system, rest = copy.copy(system), dict(values)
-    if isinstance(system, Map) and system._function is not None:
+    if system._function is not None:
         system._function = system._function.with_parameters(**rest)
+        if isinstance(system, Diffusion) and system._root is not None:
+            system._root = system._root.with_parameters(**rest)
         return system
     assert system.landscape is not None
     of_loss = {name: rest.pop(name) for name in list(rest) if name in system.landscape.parameters}

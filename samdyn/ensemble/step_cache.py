@@ -27,7 +27,9 @@ import torch
 from torch import Tensor
 
 from samdyn.compute.fingerprint import fingerprint
+from samdyn.systems.diffusion import Diffusion
 from samdyn.systems.map import Map
+from samdyn.systems.noise_root import Selected
 from samdyn.systems.system import System
 
 if TYPE_CHECKING:
@@ -83,8 +85,9 @@ def kept_stepper(
 
 def _loss(system: System) -> Any:
     """The user's function."""
-    if isinstance(system, Map) and system._function is not None:
-        return system._function.function
+    if isinstance(system, Map | Diffusion) and system._function is not None:
+        function = system._function.function
+        return function.function if isinstance(function, Selected) else function
     assert system.landscape is not None
     return system.landscape.function
 
@@ -93,12 +96,15 @@ def _key(system: System, names: Sequence[str]) -> str | None:
     """A hash of all that a trace depends on; None where something may change unseen."""
     fixed = {name: value for name, value in system.parameters.items() if name not in names}
     schedule = getattr(system, "lr", 0.0)
+    root = getattr(system, "_root", None)
+    of_root = root.function.function if root is not None and root.function is not None else None
     return fingerprint(
         type(system),
         tuple(names),
         system.dim,
         system.state_dim,
         _loss(system),
+        None if root is None else (root.matrix, of_root),
         fixed,
         _ingredient(system.rule, names),
         _ingredient(getattr(system, "noise", None), names),

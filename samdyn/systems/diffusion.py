@@ -1,9 +1,11 @@
-"""The stochastic differential equation: dX = -grad f(X + e(X)) dt + sqrt(lr C) dW, in the Ito sense."""
+"""The stochastic differential equation: dX = -grad f(X + e(X)) dt + sqrt(lr C) dW, in the Ito sense; or
+dX = b(X) dt + B(X) dW with any drift b and noise root B.
+"""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
 import numpy.typing as npt
@@ -17,10 +19,11 @@ from samdyn.landscapes.landscape import Landscape, hessian_of
 from samdyn.rules.rule import Rule
 from samdyn.rules.schedules import Coefficient, check_coefficient, value_at
 from samdyn.systems.batch_gaussian import gaussian_model, is_linear, positive_root
-from samdyn.systems.flow import velocity
+from samdyn.systems.flow import Flow, velocity
 from samdyn.systems.minibatch import Minibatch
 from samdyn.systems.noise import Noise
-from samdyn.systems.system import System, check_ingredients, split_parameters
+from samdyn.systems.noise_root import NoiseRoot, Selected, check_taken
+from samdyn.systems.system import FromFunction, System, check_ingredients, split_parameters
 
 
 class Diffusion(System):
@@ -77,29 +80,125 @@ class Diffusion(System):
                 f"near a vanishing gradient its noise has no "
                 "Gaussian limit; simulate the Map with that noise instead"
             )
-        self.landscape: Landscape = loss
-        self.rule: Rule = rule
-        self.lr = lr
-        self.noise = noise
+        self.landscape: Landscape | None = loss
+        self.rule: Rule | None = rule
+        self.lr: Coefficient | None = lr
+        self.noise: Noise | None = noise
         self.dim, self.box = loss.dim, loss.box
         self.name = f"{type(rule).__name__} diffusion on {loss.name}"
+        self._function: FromFunction | None = None
+        self._root: NoiseRoot | None = None
+
+    @classmethod
+    def from_function(
+        cls,
+        drift: Callable[..., Tensor],
+        noise_root: Callable[..., Tensor] | npt.ArrayLike,
+        dim: int,
+        parameters: Mapping[str, Any] | None = None,
+        box: Sequence[Sequence[float]] | None = None,
+        name: str | None = None,
+    ) -> Diffusion:
+        """Any other stochastic differential equation dX = b(X) dt + B(X) dW, in the Ito sense.
+
+        Parameters
+        ----------
+        drift : callable
+            b: ``drift(w, **parameters)`` takes one point, a torch tensor of shape (dim,), and returns the
+            drift there, of the same shape.
+        noise_root : callable or array_like
+            B: a matrix of shape (dim, m), or a function ``noise_root(w, **parameters)`` of one point that
+            returns one; the covariance of the noise per unit of time is B B^T, and m is the number of
+            independent noises.
+        dim : int
+            Number of coordinates.
+        parameters : dict, optional
+            Numbers that `drift` and `noise_root` take as keyword arguments, kept apart so that they can be
+            varied. A function gets those that it names.
+        box : sequence of (lower, upper), optional
+            Where analyses look by default.
+        name : str, optional
+            For titles.
+
+        Notes
+        -----
+        There is no learning rate to take for a step: `exit_times` and the other verbs that simulate take a
+        hundredth of the shortest time scale of the drift unless `dt` is given
+        (`samdyn.ensemble.step_length`).
+
+        References
+        ----------
+        Maier & Stein, Physical Review E 48 (1993) 931-938, for the example.
+
+        Examples
+        --------
+        >>> import torch
+        >>> import samdyn as sd
+        >>> def maier_stein(w, mu):
+        ...     return torch.stack([w[0] - w[0]**3 - mu * w[0] * w[1]**2, -(1 + w[0]**2) * w[1]])
+        >>> sde = sd.Diffusion.from_function(maier_stein, [[0.3, 0.0], [0.0, 0.3]], dim=2,
+        ...                                  parameters={"mu": 10.0})
+        >>> sde.drift([0.5, 0.1]), sde.covariance([0.5, 0.1])
+        (array([ 0.325, -0.125]), array([[0.09, 0.  ],
+               [0.  , 0.09]]))
+        """
+        self = cls.__new__(cls)
+        self.dim = checks.integer("dim", dim, at_least=1)
+        self.box = None if box is None else checks.box("box", box, self.dim)
+        for key, value in (parameters or {}).items():
+            if callable(value):
+                raise ValueError(
+                    f"parameters must be constant in Diffusion.from_function, got a schedule for {key!r}"
+                )
+        if not callable(drift):
+            raise TypeError(f"drift must be a function of one point, got {drift!r}")
+        self._root = NoiseRoot(noise_root, self.dim, parameters)
+        selected = Selected(drift)
+        check_taken(list(parameters or {}), selected, self._root)
+        self._function = FromFunction(selected, self.dim, parameters)
+        self.name = name or str(getattr(drift, "__name__", "diffusion"))
+        self.landscape, self.rule, self.lr, self.noise = None, None, None, None
+        return self
 
     @property
     def n_normals(self) -> int:
         """Standard normals that one step uses."""
+        if self._root is not None:
+            return self._root.n_normals
+        assert self.noise is not None
         return self.noise.n_normals(self.dim)
+
+    @property
+    def step_length(self) -> float | None:
+        """Time of one step of the algorithm, lr(0); None for `from_function`."""
+        return None if self.lr is None else value_at(self.lr, 0)
 
     @property
     def scheduled(self) -> bool:
         """Whether any coefficient depends on time."""
-        return callable(self.lr) or self.rule.scheduled
+        return callable(self.lr) or (self.rule is not None and self.rule.scheduled)
 
     def coefficients(self, step: int = 0) -> dict[str, float]:
-        """Values at a step of the rule's coefficients and of lr."""
+        """Values at a step of the rule's coefficients and of lr; none for `from_function`."""
+        if self.rule is None or self.lr is None:
+            return {}
         return {**self.rule.coefficients(step), "lr": value_at(self.lr, step)}
+
+    def as_flow(self) -> Flow:
+        """The drift as a Flow."""
+        if self._function is not None:
+            function = self._function
+            flow = Flow.from_function(function.function, self.dim, function.parameters, name=self.name)
+            flow.box = self.box
+            return flow
+        assert self.landscape is not None and self.rule is not None
+        return Flow(self.landscape, self.rule)
 
     def point_drift(self, x: Tensor, **coefficients: Any) -> Tensor:
         """The drift at one point, in torch, with given coefficients."""
+        if self._function is not None:
+            return self._function.point_function(0)(x)
+        assert self.landscape is not None and self.rule is not None
         lr = coefficients.pop("lr", None)
         if isinstance(self.noise, Minibatch):
             assert isinstance(self.landscape, FiniteSum)
@@ -108,8 +207,23 @@ class Diffusion(System):
             field = velocity(self.landscape.one_point, self.rule, "perturbed", **coefficients)(x)
         return field * (lr / value_at(self.lr, 0)) if callable(self.lr) else field
 
-    def point_noise(self, x: Tensor, normals: Tensor, *, lr: Any, **coefficients: Any) -> Tensor:
-        """sqrt(lr C) times standard normals at one point, in torch; linear in the normals."""
+    def point_root(self, x: Tensor, **coefficients: Any) -> Tensor:
+        """The noise root B at one point, in torch, of shape (dim, n_normals)."""
+        if self._root is not None:
+            return self._root(x)
+        # linear in the normals: its values at the unit vectors are the columns
+        basis = torch.eye(self.n_normals, dtype=x.dtype, device=x.device)
+        if isinstance(self.noise, Minibatch):
+            return torch.stack([self.point_noise(x, z, **coefficients) for z in basis], dim=1)
+        return self.point_noise(x, basis, **coefficients)
+
+    def point_noise(self, x: Tensor, normals: Tensor, *, lr: Any = None, **coefficients: Any) -> Tensor:
+        """B times standard normals at one point, in torch; B is the root of lr C. Several draws may stand
+        side by side, as columns, but for `Minibatch`.
+        """
+        if self._root is not None:
+            return self._root(x) @ normals
+        assert self.landscape is not None and self.rule is not None and self.noise is not None
         loss, dim = self.landscape.one_point, self.dim
         gradient, hessian = torch.func.grad(loss), hessian_of(loss)
         if callable(self.lr):
@@ -127,8 +241,10 @@ class Diffusion(System):
             return root * descent
         ascent = self.noise.root(hessian, x, normals[-dim:])
 
+        rule = self.rule
+
         def of_ascent_gradient(ascent_gradient: Tensor) -> Tensor:
-            return self.rule.descent(x, lambda _: ascent_gradient, gradient, **coefficients)
+            return rule.descent(x, lambda _: ascent_gradient, gradient, **coefficients)
 
         carried = torch.func.jacrev(of_ascent_gradient)(g) @ ascent
         return root * (descent + carried)
@@ -139,35 +255,49 @@ class Diffusion(System):
         return lambda x: self.point_drift(x, **coefficients)
 
     def drift(self, x: npt.ArrayLike, step: int = 0) -> Array:
-        """The drift -grad f(x + e(x)) at points (..., dim): shape (..., dim)."""
+        """The drift -grad f(x + e(x)), or that of `from_function`, at points (..., dim): shape (..., dim)."""
         return self.evaluate(x, step)
 
     def covariance(self, x: npt.ArrayLike, step: int = 0) -> Array:
-        """The covariance lr C of the noise per unit of time at points (..., dim): shape (..., dim, dim)."""
+        """The covariance lr C of the noise per unit of time, or B B^T, at points (..., dim): shape
+        (..., dim, dim).
+        """
         coefficients = self.coefficients(step)
-        basis = torch.eye(self.n_normals, dtype=torch.float64, device="cpu")
 
         def at(point: Tensor) -> Tensor:
-            # linear in the normals: its values at the unit vectors are the columns of the root
-            root = torch.stack([self.point_noise(point, z, **coefficients) for z in basis], dim=1)
+            root = self.point_root(point, **coefficients)
             return root @ root.T
 
         return batch.evaluate(at, checks.points("x", x, self.dim, finite=False))
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """Parameters of the loss, the rule and the noise, and lr."""
+        """Parameters of the loss, the rule and the noise, and lr; or those of the functions."""
+        if self._function is not None:
+            return dict(self._function.parameters)
+        assert self.landscape is not None and self.rule is not None and self.noise is not None
         rule = {name: getattr(self.rule, name) for name in self.rule.coefficient_names}
         return {**self.landscape.parameters, **rule, "lr": self.lr, **self.noise.parameters}
 
     def with_parameters(self, **parameters: Any) -> Self:
         """A copy with some parameters changed."""
         of_loss, of_rule, rest = split_parameters(self, parameters)
+        if self._function is not None and self._root is not None:
+            result = type(self).__new__(type(self))
+            result.__dict__.update(self.__dict__)
+            result._function = self._function.with_parameters(**parameters)
+            result._root = self._root.with_parameters(**parameters)
+            return result
+        assert self.landscape is not None and self.rule is not None and self.noise is not None
         loss = self.landscape.with_parameters(**of_loss) if of_loss else self.landscape
         rule = dataclasses.replace(self.rule, **of_rule) if of_rule else self.rule
         lr = rest.pop("lr", self.lr)
-        noise = dataclasses.replace(self.noise, **rest) if rest else self.noise
-        return type(self)(loss, rule, lr=lr, noise=noise)
+        noise = self.noise.with_parameters(**rest) if rest else self.noise
+        view: dict[str, Any] = {"lr": lr, "noise": noise}
+        return type(self)(loss, rule, **view)
 
     def __repr__(self) -> str:
+        if self._function is not None:
+            return f"Diffusion.from_function({self.name}, dim={self.dim})"
+        assert self.landscape is not None
         return f"Diffusion({self.landscape.name}, {self.rule}, lr={self.lr}, noise={self.noise})"

@@ -153,6 +153,11 @@ class Map(System):
         return self.noise.n_normals(self.dim) if self.noise is not None else 0
 
     @property
+    def step_length(self) -> float:
+        """1: time is the step."""
+        return 1.0
+
+    @property
     def scheduled(self) -> bool:
         """Whether any coefficient depends on the step."""
         if self._function is not None:
@@ -263,9 +268,7 @@ class Map(System):
         rule = dataclasses.replace(self.rule, **of_rule) if of_rule else self.rule
         noise = self.noise
         if noise is not None:
-            noise = dataclasses.replace(
-                noise, **{k: rest.pop(k) for k in list(rest) if k in noise.parameters}
-            )
+            noise = noise.with_parameters(**{k: rest.pop(k) for k in list(rest) if k in noise.parameters})
         view: dict[str, Any] = {"lr": self.lr, "momentum": self.momentum, "noise": noise, **rest}
         return type(self)(loss, rule, **view)
 

@@ -13,14 +13,16 @@ from __future__ import annotations
 import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Self
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from samdyn.compute import checks
+from samdyn.systems.matrix_root import absolute_root, covariance_root
 
 PROBES = ("full", "same", "independent")
 
@@ -42,8 +44,10 @@ class Noise(ABC):
         ----------
         hessian : callable
             The loss Hessian at one point.
-        x, z : Tensor, shape (dim,)
-            The point, and the vector that is multiplied (standard normal in a step).
+        x : Tensor, shape (dim,)
+            The point.
+        z : Tensor, shape (dim,) or (dim, m)
+            The vector that is multiplied (standard normal in a step), or m of them as columns.
         """
 
     def check_dim(self, dim: int) -> None:  # noqa: B027  (most models fit any dimension)
@@ -58,6 +62,10 @@ class Noise(ABC):
         """The model's numbers by name."""
         return {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "probe"}
 
+    def with_parameters(self, **values: Any) -> Self:
+        """A copy with some of `parameters` changed."""
+        return dataclasses.replace(self, **values)
+
     def n_normals(self, dim: int) -> int:
         """Standard normals that one step uses."""
         return 2 * dim if self.probe == "independent" else dim  # type: ignore[attr-defined]
@@ -65,7 +73,7 @@ class Noise(ABC):
 
 @dataclass(frozen=True)
 class GaussianNoise(Noise):
-    """Additive Gaussian gradient noise that does not depend on the point: C = std^2 I.
+    """Additive Gaussian gradient noise that does not depend on the point: C = std^2 I, or C = cov.
 
     Parameters
     ----------
@@ -73,6 +81,20 @@ class GaussianNoise(Noise):
         Standard deviation of each gradient coordinate: one number, or one for each coordinate.
     probe : {"full", "same", "independent"}
         Which gradient makes the perturbation.
+    cov : array_like, shape (dim, dim), optional
+        Covariance matrix of the gradient noise, for coordinates that are correlated; `std` is then left out,
+        and reads as the square roots of the diagonal.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A std that is negative or no number; a cov that is not square, not symmetric, not finite, or has a
+        negative eigenvalue; both std and cov.
+
+    Notes
+    -----
+    The root of `cov` is the symmetric one. It is symmetric to 1e-12 of its largest entry and may be singular:
+    eigenvalues down to -1e-12 of the largest one count as 0.
 
     Examples
     --------
@@ -80,10 +102,15 @@ class GaussianNoise(Noise):
     >>> flat = sd.landscapes.quadratic([[1.0]])
     >>> sd.Diffusion(flat, sd.GD(), lr=0.1, noise=sd.GaussianNoise(std=2.0)).covariance([0.0])
     array([[0.4]])
+    >>> bowl, matrix = sd.landscapes.quadratic([[1.0, 0.0], [0.0, 1.0]]), [[2.0, 1.0], [1.0, 2.0]]
+    >>> sd.Diffusion(bowl, sd.GD(), lr=0.1, noise=sd.GaussianNoise(cov=matrix)).covariance([0.0, 0.0]).round(12)
+    array([[0.2, 0.1],
+           [0.1, 0.2]])
     """
 
     std: float | tuple[float, ...] = 1.0
     probe: str = "full"
+    cov: npt.ArrayLike | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -95,16 +122,52 @@ class GaussianNoise(Noise):
             object.__setattr__(self, "std", values)
         else:
             object.__setattr__(self, "std", checks.number("std", std, at_least=0))
+        if self.cov is None:
+            return
+        cov = checks.covariance("cov", self.cov)
+        spread = tuple(float(s) for s in np.sqrt(np.diag(cov)))
+        # `dataclasses.replace` hands over the std that was read off cov
+        if self.std not in (1.0, spread):
+            raise ValueError(f"std must be left out where cov is given, got std={std!r} and cov={self.cov!r}")
+        object.__setattr__(self, "std", spread)
+        object.__setattr__(self, "cov", tuple(map(tuple, cov.tolist())))
+        object.__setattr__(self, "_root", tuple(map(tuple, covariance_root(cov).tolist())))
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The covariance matrix where it was given, else the standard deviation."""
+        return {"std": self.std} if self.cov is None else {"cov": self.cov}
+
+    def with_parameters(self, **values: Any) -> Self:
+        """A copy with another std or cov."""
+        if "cov" in values:
+            values.setdefault("std", 1.0)
+        return dataclasses.replace(self, **values)
 
     def check_dim(self, dim: int) -> None:
-        """Refuse a std per coordinate whose length is not dim."""
-        if isinstance(self.std, tuple) and len(self.std) != dim:
+        """Refuse a std per coordinate, or a covariance matrix, of another dimension."""
+        if self.cov is not None:
+            if len(self._root) != dim:
+                n = len(self._root)
+                raise ValueError(f"cov must have shape ({dim}, {dim}), got shape ({n}, {n})")
+        elif isinstance(self.std, tuple) and len(self.std) != dim:
             raise ValueError(f"std must be a number or {dim} numbers, got {len(self.std)}")
 
     def root(self, hessian: Callable[[Tensor], Tensor], x: Tensor, z: Tensor) -> Tensor:
-        """Std z."""
+        """Std z, or the root of cov times z."""
+        if self.cov is not None:
+            return torch.tensor(self._root, dtype=z.dtype, device=z.device) @ z
         std = self.std
-        return torch.tensor(std, dtype=z.dtype, device=z.device) * z if isinstance(std, tuple) else std * z
+        if not isinstance(std, tuple):
+            return std * z
+        each = torch.tensor(std, dtype=z.dtype, device=z.device)
+        return each.reshape(-1, *[1] * (z.ndim - 1)) * z
+
+    def __repr__(self) -> str:
+        size = f"std={self.std!r}" if self.cov is None else f"cov={self.cov!r}"
+        return f"GaussianNoise({size}, probe={self.probe!r})"
+
+    _root: tuple[tuple[float, ...], ...] = field(default=(), init=False, repr=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -120,8 +183,9 @@ class CurvatureNoise(Noise):
 
     Notes
     -----
-    In SAM the Hessian is taken where the descent gradient is, at x + e(x). The root is in closed form in
-    one and two dimensions and by an eigendecomposition above.
+    In SAM the Hessian is taken where the descent gradient is, at x + e(x). Its root is described in
+    `samdyn.systems.matrix_root`: in closed form up to three dimensions, by Jacobi rotations up to
+    six, and by the eigendecomposition of LAPACK above, where steps are not compiled.
 
     References
     ----------
@@ -148,42 +212,3 @@ class CurvatureNoise(Noise):
     def root(self, hessian: Callable[[Tensor], Tensor], x: Tensor, z: Tensor) -> Tensor:
         """(|H(x)| / B)^(1/2) z."""
         return absolute_root(hessian(x), z) / self.batch_size**0.5
-
-
-def absolute_root(matrix: Tensor, z: Tensor) -> Tensor:
-    """|A|^(1/2) z for a symmetric matrix A: roots of the eigenvalues' absolute values.
-
-    Parameters
-    ----------
-    matrix : Tensor, shape (dim, dim)
-    z : Tensor, shape (dim,)
-
-    Notes
-    -----
-    In two dimensions f(A) = mean(f) I + slope (A - mean(A) I), with slope the divided difference of f over
-    the two eigenvalues: no eigenvectors needed, so that the expression can be traced into separate
-    coordinates.
-
-    Examples
-    --------
-    >>> import torch
-    >>> absolute_root(torch.tensor([[0.0, 4.0], [4.0, 0.0]]), torch.tensor([1.0, 0.5]))
-    tensor([2., 1.])
-    """
-    dim = z.shape[-1]
-    if dim == 1:
-        return torch.sqrt(torch.abs(matrix[0])) * z
-    if dim == 2:
-        centre = (matrix[0, 0] + matrix[1, 1]) / 2
-        difference = (matrix[0, 0] - matrix[1, 1]) / 2
-        square = difference**2 + matrix[0, 1] ** 2
-        split = square > 0
-        half = torch.where(split, torch.sqrt(torch.where(split, square, 1.0)), 0.0)
-        upper, lower = torch.sqrt(torch.abs(centre + half)), torch.sqrt(torch.abs(centre - half))
-        slope = torch.where(split, (upper - lower) / (2 * torch.where(split, half, 1.0)), 0.0)
-        mean = (upper + lower) / 2
-        first = (mean + slope * difference) * z[0] + slope * matrix[0, 1] * z[1]
-        second = slope * matrix[0, 1] * z[0] + (mean - slope * difference) * z[1]
-        return torch.stack([first, second])
-    values, vectors = torch.linalg.eigh(matrix)
-    return vectors @ (torch.sqrt(torch.abs(values)) * (vectors.T @ z))

@@ -67,6 +67,11 @@ class System(ABC):
         """Length of a state: dim, or more where the system carries memory (momentum)."""
         return self.dim
 
+    @property
+    def step_length(self) -> float | None:
+        """Time of one step where the system has steps of its own: 1 for a map, lr(0) for a diffusion."""
+        return None
+
     def evaluate(self, x: npt.ArrayLike, step: int = 0) -> Array:
         """The system's function at points (..., dim)."""
         return batch.evaluate(self.point_function(step), checks.points("x", x, self.state_dim, finite=False))
