@@ -31,6 +31,7 @@ from samdyn.compute.random import STEPS_PER_BLOCK, normal_block, split_seed
 from samdyn.compute.tracing import traced_or_batched
 from samdyn.ensemble.jumping_flow import _rosenbrock
 from samdyn.ensemble.step import build_stepper, combine
+from samdyn.ensemble.step_length import default_dt
 from samdyn.systems.diffusion import Diffusion
 from samdyn.systems.flow import Flow
 from samdyn.systems.map import Map
@@ -91,7 +92,7 @@ def build_motion(
 def as_flow(system: System) -> Flow:
     """The drift of a Diffusion as a Flow."""
     if isinstance(system, Diffusion):
-        return Flow(system.landscape, system.rule)
+        return system.as_flow()
     assert isinstance(system, Flow)
     return system
 
@@ -134,8 +135,9 @@ class _NoisyDiffusion:
 
     def __init__(self, system: Diffusion, seed: int, dt: float | None) -> None:
         self.system, self.key = system, split_seed(seed)
-        self.lr = system.coefficients()["lr"]
-        self.unit = self.lr if dt is None else dt
+        at = np.zeros((1, system.dim)) if system.box is None else system.box.mean(axis=1)[None]
+        self.unit = default_dt(system, at) if dt is None else dt
+        self.lr = system.step_length or self.unit
         self.stepper = build_stepper(system)
         self.local = numpy_form(self.stepper.form)
 

@@ -19,6 +19,7 @@ from samdyn.compute.checks import Array
 from samdyn.compute.random import STEPS_PER_BLOCK, normal_block, split_seed
 from samdyn.compute.vector import Coordinates
 from samdyn.ensemble.step import build_stepper, combine
+from samdyn.ensemble.step_length import default_dt
 from samdyn.systems.diffusion import Diffusion
 from samdyn.systems.map import Map
 
@@ -52,8 +53,12 @@ class MotionOnDevice:
         self.system, self.device, self.key = system, torch.device(device), split_seed(seed)
         self.stepper = build_stepper(system)
         self.noisy = noisy and self.stepper.n_normals > 0
-        self.lr = system.coefficients()["lr"] if isinstance(system, Diffusion) else 1.0
-        self.unit = self.lr if isinstance(system, Diffusion) and dt is None else dt or 1.0
+        if isinstance(system, Diffusion):
+            at = np.zeros((1, system.dim)) if system.box is None else system.box.mean(axis=1)[None]
+            self.unit = default_dt(system, at) if dt is None else dt
+            self.lr = system.step_length or self.unit
+        else:
+            self.unit, self.lr = dt or 1.0, 1.0
 
     def __call__(self, state: Array, path: npt.NDArray[np.int64], step: int, n_steps: int) -> Array:
         """States (state_dim, n) of paths with these numbers, `n_steps` after `step`."""

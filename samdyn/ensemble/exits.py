@@ -24,6 +24,7 @@ Memory: 8 (state_dim + 1) bytes a path for the pool at double precision, and the
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -50,6 +51,14 @@ REPLAY = 1 << 16
 SweepValues = Sequence[Sequence[Values]]
 
 
+class CostWatch(Protocol):
+    """What wants to know how the work goes on."""
+
+    def tile(self, path_steps: float) -> None: ...
+
+    def sweep(self, step: int, inside: int) -> None: ...
+
+
 def first_exits(
     stepper: Stepper,
     test: ExitTest,
@@ -64,6 +73,7 @@ def first_exits(
     compile: bool,
     progress: Callable[[int, int], None] | None = None,
     checkpoint: Checkpoint | None = None,
+    cost: CostWatch | None = None,
     tile: int | None = None,
 ) -> Exits:
     """Advance paths until they leave or their step limit is reached.
@@ -90,6 +100,8 @@ def first_exits(
         the run: a KeyboardInterrupt as Ctrl-C does.
     checkpoint : Checkpoint, optional
         Where the state is saved; what it holds is resumed.
+    cost : CostWatch, optional
+        Told of every tile and every sweep: it says what the job will cost.
     tile : int, optional
         Paths per kernel call.
     """
@@ -133,6 +145,8 @@ def first_exits(
             size = halving(attempt, wanted)
             tile = size if size < wanted else tile
             a += size
+            if cost is not None:
+                cost.tile(float(STEPS_PER_BLOCK * len(values) * size))
         return gone
 
     def settle() -> None:
@@ -157,6 +171,8 @@ def first_exits(
                     pool, rows = pool.index_select(1, inside), rows[inside]
                 if checkpoint is not None and checkpoint.due():
                     _save(checkpoint, block, pool, rows, notes, result)
+                if cost is not None:
+                    cost.sweep(min(STEPS_PER_BLOCK * block, n_steps), pool.shape[1])
                 if progress is not None:
                     progress(min(STEPS_PER_BLOCK * block, n_steps), pool.shape[1])
     except KeyboardInterrupt:

@@ -22,7 +22,9 @@ class NormalStep(ReplicaStep):
         self.n_normals = self.stepper.n_normals
         self.form = numpy_form(self.stepper.form)
         # a scheduled lr scales a diffusion's drift and noise; time goes on in steps of lr(0)
-        self.dt = system.coefficients()["lr"] if isinstance(system, Diffusion) else 1.0
+        if isinstance(system, Diffusion) and system.step_length is None:
+            raise ValueError(f"system must have a learning rate, the length of its step, got {system!r}")
+        self.dt = system.step_length or 0.0
         self.fixed_dt = isinstance(system, Diffusion) and callable(system.lr)
 
     def load(self, state: Array) -> list[Array]:

@@ -37,6 +37,7 @@ from samdyn.ensemble.jumping_flow import jumping_flow
 from samdyn.ensemble.kinked_flow import has_kinks, kinked_flow
 from samdyn.ensemble.replicas import run_replicas
 from samdyn.ensemble.step import Stepper, build_stepper
+from samdyn.ensemble.step_length import default_dt
 from samdyn.systems.diffusion import Diffusion
 from samdyn.systems.flow import Flow
 from samdyn.systems.map import Map
@@ -76,9 +77,10 @@ def trajectory(
     seed : int
         Seed of the noise.
     t_max : float
-        Time to follow a Flow or a Diffusion for; of a Diffusion it is rounded up to whole steps.
+        Time to follow a Flow or a Diffusion for; the last step of a Diffusion is shortened to end there.
     dt : float, optional
-        Step of a Diffusion (its lr by default), or storage step of a Flow (t_max / 1000 by default).
+        Step of a Diffusion (by default its lr, or a hundredth of the drift's shortest time scale where it has
+        none), or storage step of a Flow (t_max / 1000 by default).
 
     Returns
     -------
@@ -169,11 +171,16 @@ def _batches(system: Map, state: Array, n_steps: int, every: int, seed: int) -> 
 
 
 def _diffusion(system: Diffusion, x: Array, t_max: float, dt: float | None, every: int, seed: int) -> Array:
-    lr = system.coefficients()["lr"]
-    dt = lr if dt is None else dt
+    given = dt is not None
+    dt = dt if dt is not None else default_dt(system, x)
+    lr = system.step_length or dt
+    if not given and system.step_length is None:
+        dt = min(dt, t_max)
+    n_steps = int(np.ceil(t_max / dt * (1 - 1e-12)))
+    last = t_max - (n_steps - 1) * dt  # the last step ends at t_max
     stepper = build_stepper(system)
     local = numpy_form(stepper.form)
-    dim, k, root = system.dim, stepper.n_normals, dt**0.5
+    dim, k = system.dim, stepper.n_normals
     fixed = tuple(system.coefficients().values())
     values = (
         (lambda step: tuple(system.coefficients(int(step * dt / lr + 1e-9)).values()))
@@ -188,9 +195,10 @@ def _diffusion(system: Diffusion, x: Array, t_max: float, dt: float | None, ever
             sum(out[dim + i * k + j] * z[j] for j in range(k) if dim + i * k + j not in stepper.zeros)
             for i in range(dim)
         ]
-        return [u + dt * v + root * w for u, v, w in zip(s, out, noise, strict=False)]
+        h = last if step == n_steps - 1 else dt
+        return [u + h * v + h**0.5 * w for u, v, w in zip(s, out, noise, strict=False)]
 
-    return _loop(advance, stepper, x, int(np.ceil(t_max / dt * (1 - 1e-12))), every, seed)
+    return _loop(advance, stepper, x, n_steps, every, seed)
 
 
 def _full(values: Sequence[float], state: Sequence[Array]) -> list[Array]:

@@ -27,6 +27,7 @@ from samdyn.compute.progress import PartsBar
 from samdyn.compute.random import split_seed, standard_normal
 from samdyn.compute.vector import Coordinates
 from samdyn.ensemble.step import Stepper, build_stepper, combine
+from samdyn.ensemble.step_length import default_dt
 from samdyn.escape.displacement_result import Displacement
 from samdyn.escape.exit_arguments import MOST_PATHS
 from samdyn.escape.linear_model import step_schedule
@@ -116,7 +117,12 @@ def mean_squared_displacement(
     times = _times(t, discrete)
     if discrete and dt is not None:
         raise ValueError(f"dt must not be given for a Map, whose time is its step, got {dt!r}")
-    longest = (1.0 if discrete else system.coefficients()["lr"]) if dt is None else dt
+    if dt is not None:
+        longest = dt
+    elif isinstance(system, Diffusion):
+        longest = default_dt(system, start[None])
+    else:
+        longest = 1.0
     longest = checks.number("dt", longest, above=0)
     if dt is not None and longest > times[-1]:
         raise ValueError(f"dt must be at most the last time, got dt={dt!r} and t={t!r}")
@@ -257,7 +263,7 @@ def _coefficients(system: Diffusion | Map, stepper: Stepper) -> Callable[[float]
             for value in system.coefficients(step).values()
         ]
 
-    unit = 1.0 / system.coefficients()["lr"] if stepper.continuous else 1.0
+    unit = 1.0 / (system.step_length or 1.0)
     if system.scheduled:
         return lambda time: tensors(int(time * unit + 1e-9))
     fixed = tensors(0)

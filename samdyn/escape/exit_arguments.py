@@ -18,8 +18,10 @@ from samdyn.compute.batch import tensor_of
 from samdyn.compute.checks import Array
 from samdyn.compute.device import choose_device
 from samdyn.compute.random import split_seed
+from samdyn.compute.tracing import traced_or_batched
 from samdyn.compute.vector import Coordinates
 from samdyn.ensemble.step import combine
+from samdyn.ensemble.step_length import default_dt
 from samdyn.ensemble.sweep import COMPILE_FROM, can_compile
 from samdyn.ensemble.workers import count_workers
 from samdyn.escape.exit_job import PRECISIONS, Job, prepare
@@ -28,6 +30,9 @@ from samdyn.escape.stopping import check_correction
 from samdyn.systems.diffusion import Diffusion
 from samdyn.systems.flow import Flow
 from samdyn.systems.map import Map
+from samdyn.systems.matrix_root import MOST_ROTATED
+from samdyn.systems.minibatch import Minibatch
+from samdyn.systems.noise import CurvatureNoise
 
 # more paths than any memory holds
 MOST_PATHS = 1 << 40
@@ -73,10 +78,11 @@ def make_job(
     region = region.with_dim(system.dim)
     starts, n_paths = _starts(system, x0, region, n_paths)
     t_max = checks.number("t_max", t_max, above=0)
-    dts = tuple(_step(one, dt, t_max) for one in systems)
-    limits = tuple(_step_limit(t_max, one) for one in dts)
+    points = starts[:, : system.dim]
+    dts = tuple(_step(one, dt, t_max, points, region) for one in systems)
     split_seed(seed)
     bridge = check_correction(correction) and isinstance(system, Diffusion)
+    limits = tuple(_step_limit(t_max, one, bridge) for one in dts)
     where = choose_device(device)
     if precision is not None and not (isinstance(precision, str) and precision in PRECISIONS):
         raise ValueError(f"precision must be 'single' or 'double', got {precision!r}")
@@ -84,7 +90,7 @@ def make_job(
         raise ValueError(f"compile must be True, False or 'auto', got {compile!r}")
     job = Job(
         tuple(systems), tuple(varied), region, n_paths, limits, dts, int(seed), bridge, str(where), "double",
-        compile=False,
+        compile=False, t_max=t_max,
     )  # fmt: skip
     _check_first_step(job, starts)
     traced = prepare(job).stepper.traced
@@ -92,10 +98,7 @@ def make_job(
     if compile is None or compile == "auto":
         compile = path_steps >= COMPILE_FROM and traced and can_compile(where)
     elif compile and not traced:
-        raise ValueError(
-            "compile must be False: the loss has no pointwise form (it uses an operation "
-            "that cannot be traced)"
-        )
+        raise ValueError(f"compile must be False: {_untraced(system)}")
     if precision is None:
         single = compile and path_steps >= SINGLE_FROM and _is_coarse(job, starts)
         precision = "single" if single else "double"
@@ -125,15 +128,38 @@ def check_workers(workers: int, executor: Executor | None, progress: bool) -> in
     return count_workers(workers, executor)
 
 
-def _step(system: Diffusion | Map, dt: float | None, t_max: float) -> float:
+def _untraced(system: Diffusion | Map) -> str:
+    """Which part of a step has no pointwise form."""
+    noise = system.noise
+    if isinstance(noise, CurvatureNoise) and system.dim > MOST_ROTATED:
+        return (
+            f"the noise {noise!r} has no pointwise form above {MOST_ROTATED} dimensions (it decomposes the "
+            f"Hessian), got dim={system.dim}"
+        )
+    if isinstance(noise, Minibatch) and system.dim > 2:
+        return f"the noise {noise!r} has no pointwise form above 2 dimensions, got dim={system.dim}"
+    if system.landscape is None:
+        return "the function has no pointwise form (it uses an operation that cannot be traced)"
+    if (
+        noise is not None
+        and traced_or_batched(torch.func.grad(system.landscape.one_point), system.dim).traced
+    ):
+        return f"the loss has a pointwise form, but its step with the noise {noise!r} has none"
+    return "the loss has no pointwise form (it uses an operation that cannot be traced)"
+
+
+def _step(system: Diffusion | Map, dt: float | None, t_max: float, starts: Array, region: OpenSet) -> float:
     """The step length."""
     if isinstance(system, Diffusion):
-        lr = float(system.coefficients()["lr"])
-        if lr == 0:  # of a schedule
+        if system.step_length == 0:  # of a schedule
             raise ValueError(
                 f"system must have lr(0) > 0, the unit of its schedules' time, got 0 from {system.lr!r}"
             )
-        dt = lr if dt is None else checks.number("dt", dt, above=0)
+        if dt is None:
+            dt = default_dt(system, starts, region)
+            dt = min(dt, t_max) if system.step_length is None else dt
+        else:
+            dt = checks.number("dt", dt, above=0)
     elif dt is not None:
         raise ValueError(f"dt must not be given for a Map, whose time is its step, got {dt!r}")
     else:
@@ -143,8 +169,9 @@ def _step(system: Diffusion | Map, dt: float | None, t_max: float) -> float:
     return dt
 
 
-def _step_limit(t_max: float, dt: float) -> int:
-    n_steps = np.ceil(t_max / dt * (1 - 1e-12))
+def _step_limit(t_max: float, dt: float, bridge: bool) -> int:
+    """Whole steps until t_max; with the bridge, which times exits within a step, the last may end later."""
+    n_steps = np.ceil(t_max / dt * (1 - 1e-12)) if bridge else np.floor(t_max / dt * (1 + 1e-12))
     if n_steps > MOST_STEPS:
         raise ValueError(
             f"t_max must be at most 2^34 steps of dt = {dt:g}, got t_max = {t_max:g}, which is {n_steps:.3g} "

@@ -7,6 +7,7 @@ in numbers that are inputs of the traced step.
 
 from __future__ import annotations
 
+import math
 import threading
 import uuid
 from collections.abc import Callable, Sequence
@@ -49,6 +50,8 @@ class Job:
         Whether exits within a step are tested for.
     device, precision : str
     compile : bool
+    t_max : float
+        When paths are given up; the last step may reach beyond it, and exits there do not count.
     key : str
         Tells apart the jobs that a worker has seen.
     """
@@ -64,6 +67,8 @@ class Job:
     device: str
     precision: str
     compile: bool
+    # the time at which paths are given up: the last step may reach beyond it
+    t_max: float = math.inf
     key: str = field(default_factory=lambda: uuid.uuid4().hex)
 
     @property
@@ -150,5 +155,5 @@ def _values(system: Diffusion | Map, dt: float, extra: Sequence[str]) -> Callabl
     if not system.scheduled:
         constant = (*system.coefficients().values(), *rest)
         return lambda step: constant
-    unit = dt / system.coefficients()["lr"] if isinstance(system, Diffusion) else 1.0
+    unit = dt / (system.step_length or dt) if isinstance(system, Diffusion) else 1.0
     return lambda step: (*system.coefficients(int(step * unit + 1e-9)).values(), *rest)

@@ -7,15 +7,15 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from samdyn.compute.vector import Coordinates
+from samdyn.compute.vector import Coordinates, dot
 from samdyn.ensemble.wide_root import WideRoot
 from samdyn.escape.faces import Face, project
 
 # oblique moves onto a face: one is exact for planes; on curved faces they converge quadratically
 MOVES = 2
-# moves along the normal that follow: one is exact for spheres, the rest serve functions whose gradient is not
-# quite of length 1
-NORMAL_MOVES = 3
+# moves along the normal that follow: one is exact for planes and spheres; on the surface of a function each
+# is a Newton step, of which a point at a step's distance needs four or five
+NORMAL_MOVES, CURVED_MOVES = 3, 8
 
 
 def conjugate_direction(
@@ -99,10 +99,20 @@ def exit_point(
             # where the noise has no part along the normal the moves below do the work
             length = torch.where(along > 0, distance / torch.where(along > 0, along, 1.0), 0.0)
             point = point - direction * length
-    for _ in range(NORMAL_MOVES):
+    # no Newton step leads further than the step of the path is long: a gradient that nearly vanishes on the
+    # way would send the point anywhere
+    reach = _length(y - x) + (0.0 if noise is None else _length(noise))
+    for _ in range(CURVED_MOVES if face.curved else NORMAL_MOVES):
         distance, normal = face.distance_and_normal(point)
+        if face.curved:
+            distance = torch.clamp(distance, -reach, reach)
         point = point - normal * distance
     for other in others:
         distance, normal = other.distance_and_normal(point)
         point = point - normal * torch.relu(distance)
     return point
+
+
+def _length(p: Coordinates) -> Tensor:
+    """Length of vectors; 0 where they are not finite."""
+    return torch.nan_to_num(torch.sqrt(dot(p, p)), posinf=0.0)

@@ -9,16 +9,19 @@ from __future__ import annotations
 
 import warnings
 from concurrent.futures import Executor, ProcessPoolExecutor
+from dataclasses import replace
 from os import PathLike
 
 import numpy as np
 
 from samdyn.compute.checks import Array
+from samdyn.compute.cost import announce, seconds_of
 from samdyn.compute.progress import WorkBar
 from samdyn.ensemble.checkpoint import Checkpoint
-from samdyn.ensemble.exits import first_exits
+from samdyn.ensemble.exits import SWEEP, TILE, first_exits
 from samdyn.ensemble.replay import Exits
 from samdyn.ensemble.workers import check_picklable
+from samdyn.escape.exit_cost import CHEAPER, CostWatch
 from samdyn.escape.exit_job import Job, forget, is_pointwise, prepare
 from samdyn.escape.exit_pieces import cut, run_apart, standing
 from samdyn.escape.job_description import describe
@@ -53,8 +56,18 @@ def run(
     finally:
         forget(job)
     points = np.broadcast_to(starts, (job.n_paths, starts.shape[1]))[:, : job.system.dim]
+    if np.min(exits.n_steps) < job.n_steps:
+        warnings.warn(
+            "exit_times was interrupted by Ctrl-C and returns what it has: `interrupted` of the result is "
+            "True, which a loop over settings can look at to stop",
+            UserWarning,
+            stacklevel=3,
+        )
     results = [_result(_part(exits, job, i), job, i, points) for i in range(systems)]
-    if (exits.step < 0).all() and np.min(exits.n_steps) == job.n_steps:
+    if (
+        not any(result.n_exited or result.n_diverged for result in results)
+        and np.min(exits.n_steps) == job.n_steps
+    ):
         noise = ", or the noise" if job.system.n_normals else ""
         t_max = max(result.t_max for result in results)
         warnings.warn(
@@ -64,6 +77,23 @@ def run(
             stacklevel=3,
         )
     return results
+
+
+# path-steps from which a job in pieces is worth timing
+TIMED_FROM = 1e8
+
+
+def announce_pieces(job: Job, starts: Array, workers: int) -> None:
+    """Time some steps of a few paths, and say what all of them will take if none leaves early."""
+    few = min(job.n_rows, TILE)
+    states = np.broadcast_to(starts, (job.n_rows, starts.shape[1]))[:few]
+    stepper, test, finish, coefficients = prepare(job)
+    short = replace(coefficients, n_steps=tuple(min(n, 4 * SWEEP) for n in coefficients.n_steps))
+    options = job.options()
+    first_exits(stepper, test, finish, short, states, **options)  # compiles
+    seconds = seconds_of(lambda: first_exits(stepper, test, finish, short, states, **options))
+    work = job.n_rows * float(job.n_steps) / (few * max(short.n_steps))
+    announce("exit_times", seconds * work / workers, CHEAPER, stacklevel=5)
 
 
 def _run(
@@ -88,12 +118,16 @@ def _run(
     if apart:
         if (workers > 1 and not job.on_threads) or isinstance(executor, ProcessPoolExecutor):
             check_picklable(job, spawned=executor is None)
+        if job.n_rows * float(job.n_steps) > TIMED_FROM:
+            announce_pieces(job, starts, workers)
         return run_apart(job, pieces, workers, executor, saved, progress)
+    cost = CostWatch(job.n_rows, job.n_steps)
     states = np.broadcast_to(starts, (job.n_rows, starts.shape[1]))
     step, inside, done = (0, job.n_rows, 0.0) if saved is None else standing(job, saved)
     with WorkBar(progress, job.n_rows, job.n_steps, step, inside, done) as bar:
         report = bar.report if progress else None
-        return first_exits(*prepare(job), states, progress=report, checkpoint=saved, **job.options())
+        options = job.options()
+        return first_exits(*prepare(job), states, progress=report, checkpoint=saved, cost=cost, **options)
 
 
 def _part(exits: Exits, job: Job, i: int) -> Exits:
@@ -112,20 +146,26 @@ def _result(exits: Exits, job: Job, i: int, points: Array) -> ExitTimes:
     exited = (exits.step >= 0) & ~exits.diverged
     # a path that diverged was watched until then
     watched = np.where(exits.step >= 0, (exits.step + exits.fraction) * dt, exits.n_steps * dt)
+    # the last step may reach beyond t_max: an exit there is one of a path that was inside at t_max
+    late = watched > job.t_max
+    exited, diverged = exited & ~late, exits.diverged & ~late
+    watched = np.minimum(watched, job.t_max)
+    interrupted = bool((np.minimum(exits.n_steps, job.limits[i]) < job.limits[i]).any())
     return ExitTimes(
         times=np.where(exited, watched, np.nan),
         exited=exited,
         exit_points=np.where(exited[:, None], exits.point, np.nan),
-        diverged=exits.diverged,
+        diverged=diverged,
         faces=np.where(exited, exits.face, -1),
         watched=watched,
         face_names=tuple(face.name for face in job.region.faces),
-        t_max=int(np.max(exits.n_steps)) * dt,
+        t_max=min(int(np.max(exits.n_steps)) * dt, job.t_max),
         dt=dt,
         seed=job.seed,
         correction="bridge" if job.bridge else None,
         discrete=isinstance(system, Map),
         system=repr(system),
         region=repr(job.region),
+        interrupted=interrupted,
         problem=(system, job.region, points),
     )

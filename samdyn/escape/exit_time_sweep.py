@@ -60,6 +60,11 @@ class ExitTimeSweep:
         return self.results[index]
 
     @property
+    def interrupted(self) -> bool:
+        """Whether Ctrl-C came before all paths had left or reached the time asked for."""
+        return any(result.interrupted for result in self.results)
+
+    @property
     def shape(self) -> tuple[int, ...]:
         """Number of values of each parameter."""
         return tuple(len(values) for values in self.parameters.values())
@@ -129,6 +134,8 @@ class ExitTimeSweep:
         lines = ["  " + "  ".join(c.rjust(w) for c, w in zip(row, widths, strict=True)) for row in rows]
         more = len(self) + 1 - len(rows)
         head = f"ExitTimeSweep: {len(self)} points, {len(self.results[0])} paths each"
+        if self.interrupted:
+            head += "; interrupted by Ctrl-C"
         return "\n".join([head, *lines, *([f"  ... and {more} more"] if more else [])])
 
     def _repr_html_(self) -> str:

@@ -74,14 +74,15 @@ def _unit(g: Coordinates, square: Tensor) -> Coordinates:
     return Coordinates(u * inverse for u in g)
 
 
-def _along(g: Coordinates) -> Coordinates:
-    """The unit vector along a gradient; the first axis where it is 0 or not finite, as in the centre of a
-    ball.
+def _distance_along(value: Tensor, g: Coordinates) -> tuple[Tensor, Coordinates]:
+    """value / |g|, to first order the distance to the surface where a function is 0, and the unit vector
+    along its gradient g. Where g is 0 or not finite, as in the centre of a ball, value and first axis.
     """
     square = dot(g, g)
     usual = (square > 0) & (square < torch.inf)
-    n = _unit(g, torch.where(usual, square, 0.0))
-    return Coordinates(torch.where(usual, u, float(i == 0)) for i, u in enumerate(n))
+    inverse = torch.rsqrt(torch.where(usual, square, 1.0))
+    n = Coordinates(torch.where(usual, u * inverse, float(i == 0)) for i, u in enumerate(g))
+    return value * inverse, n
 
 
 class Face:
@@ -92,6 +93,8 @@ class Face:
     """
 
     name: str
+    curved: bool = False
+    """Whether the distance is one to first order only, so that moves onto the surface have to be repeated."""
     pointwise: bool = True
     """Whether distance and normal are pointwise operations on separate coordinates."""
 
@@ -164,8 +167,9 @@ def _value_and_gradient(function: OnePoint) -> OnePoint:
 
 @dataclass(frozen=True)
 class FunctionFace(Face):
-    """signed_distance(x) = 0 for a function of one point; its gradient, normalised, is the normal. Where
-    there is none, the normal is taken along the first axis.
+    """function(x) = 0 for a function of one point that is negative inside. The distance is the length of two
+    Newton steps along the gradient; the normal is the normalised gradient. Where there is none, the normal is
+    taken along the first axis.
     """
 
     function: OnePoint
@@ -174,16 +178,30 @@ class FunctionFace(Face):
     # Faces are equal if these are: the function may read a number that has changed meanwhile
     form: CoordinateForm | None = field(default=None, init=False, repr=False)
     gradient_form: CoordinateForm | None = field(default=None, init=False, repr=False)
+    curved: bool = field(default=True, init=False, repr=False)
 
     def __post_init__(self) -> None:
-        if self.dim is not None:
-            try:
-                value = coordinate_form(self.function, self.dim)
-                both = coordinate_form(_value_and_gradient(self.function), self.dim)
-            except NotTraceable:  # the mapped one-point function works all the same
-                return
-            object.__setattr__(self, "form", value)
-            object.__setattr__(self, "gradient_form", both)
+        if self.dim is None:
+            return
+        object.__setattr__(self, "curved", not self._is_distance(self.dim))
+        try:
+            value = coordinate_form(self.function, self.dim)
+            both = coordinate_form(_value_and_gradient(self.function), self.dim)
+        except NotTraceable:  # the mapped one-point function works all the same
+            return
+        object.__setattr__(self, "form", value)
+        object.__setattr__(self, "gradient_form", both)
+
+    def _is_distance(self, dim: int) -> bool:
+        """Whether the gradient has length 1 at points near and far."""
+        points = (
+            np.random.default_rng(0).normal(size=(3, 32, dim)) * np.array([0.3, 3.0, 30.0])[:, None, None]
+        )
+        flat = torch.from_numpy(points.reshape(-1, dim))
+        with torch.no_grad():
+            gradients = torch.func.vmap(torch.func.grad(self.function))(flat)
+        length = torch.linalg.vector_norm(gradients, dim=1)
+        return bool((torch.abs(length - 1) < 1e-9).all())
 
     @property
     def pointwise(self) -> bool:  # type: ignore[override]
@@ -194,19 +212,31 @@ class FunctionFace(Face):
         return f"{getattr(self.function, '__name__', type(self.function).__name__)}(x) = 0"
 
     def distance(self, x: Coordinates) -> Tensor:
+        if self.curved:
+            return self.distance_and_normal(x)[0]
         if self.form is None:
             with own_surroundings():
                 return torch.func.vmap(self.function)(torch.stack(tuple(x), -1))
         return self.form(*x)[0]
 
     def distance_and_normal(self, x: Coordinates) -> tuple[Tensor, Coordinates]:
+        value, gradient = self._value_and_gradient(x)
+        first, normal = _distance_along(value, gradient)
+        if not self.curved:
+            return value, normal
+        second, _ = _distance_along(*self._value_and_gradient(x - normal * first))
+        # a second step that is not much shorter is one far from the boundary: the sign is that of the first
+        near = torch.abs(second) <= 0.5 * torch.abs(first)
+        return torch.where(near, first + second, first), normal
+
+    def _value_and_gradient(self, x: Coordinates) -> tuple[Tensor, Coordinates]:
         if self.gradient_form is None:
             with own_surroundings():
                 mapped = torch.func.vmap(_value_and_gradient(self.function))
                 both = mapped(torch.stack(tuple(x), -1)).unbind(-1)
         else:
             both = self.gradient_form(*x)
-        return both[0], _along(Coordinates(both[1:]))
+        return both[0], Coordinates(both[1:])
 
 
 @dataclass(frozen=True)

@@ -22,10 +22,9 @@ class Region(OpenSet):
     Parameters
     ----------
     signed_distance : callable
-        Takes one point, a torch tensor of shape (dim,), and returns a scalar tensor: the distance to the
-        boundary, negative inside. Its gradient has length about 1 near the boundary (divide a level
-        function by the length of its gradient there). A function that can be pickled makes the region
-        picklable.
+        Takes one point, a torch tensor of shape (dim,), and returns a scalar tensor, negative inside: the
+        distance to the boundary, or any smooth level function whose gradient does not vanish there. A
+        function that can be pickled makes the region picklable.
     dim : int, optional
         The number of coordinates, if known.
 
@@ -37,13 +36,16 @@ class Region(OpenSet):
 
     Notes
     -----
-    The first-exit test takes the value as the distance and the normalised gradient as the normal: a
-    gradient of length other than 1 at the boundary biases crossing probabilities. Where there is no gradient
-    or it is 0, as in the centre of a ball, the normal is taken along the first axis.
+    The distance to the boundary is the length of two Newton steps along the gradient, which is right to the
+    third order near the boundary, where the first-exit test needs it; exit points are moved onto the boundary
+    by such steps. Far from the boundary `signed_distance` has the right sign and no more, unless the function
+    is a distance itself, which is noticed by its gradients of length 1 and taken as it is. Where there is no
+    gradient or it is 0, as in the centre of a ball, the value is taken as it is, and the normal along the
+    first axis.
 
     Examples
     --------
-    >>> disc = Region(lambda w: w.norm() - 1, dim=2)
+    >>> disc = Region(lambda w: w @ w - 1, dim=2)
     >>> disc.contains([[0.0, 0.5], [1.0, 1.0]])
     array([ True, False])
     """

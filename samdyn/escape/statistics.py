@@ -18,9 +18,11 @@ import numpy.typing as npt
 
 from samdyn.compute import checks
 from samdyn.compute.checks import Array
+from samdyn.ensemble.step_length import MOST_POINTS, step_bias
 from samdyn.escape.location import ExitLocation, locate
 from samdyn.escape.mean_interval import exposure_mean, mean_error, mean_interval
 from samdyn.escape.observations import first_of_each_start
+from samdyn.escape.refined import RefinedExitTimes, refine
 from samdyn.escape.result_file import read, write
 from samdyn.escape.survival import Survival, kaplan_meier
 from samdyn.escape.tail import TailRate, checks_level, fit_tail
@@ -28,6 +30,8 @@ from samdyn.escape.tail import TailRate, checks_level, fit_tail
 if TYPE_CHECKING:
     from samdyn.escape.exact_comparison import ExactComparison
 
+# a bias that a user must know of
+SMALL_BIAS = 0.01
 PLOTS = ("survival", "density", "quantiles", "location")
 
 
@@ -52,7 +56,8 @@ class ExitTimes:
     face_names : tuple of str
         The faces of the region.
     t_max, dt : float
-        Censoring time and step.
+        Censoring time and step. A chain that is watched at whole steps, and a result that was interrupted, is
+        censored at the last step before the time asked for.
     seed : int
     correction : str or None
         "bridge", or None for a chain watched at whole steps.
@@ -63,6 +68,8 @@ class ExitTimes:
     observed : ndarray of bool, shape (n,), or None
         Which paths count as observations in means, intervals and tests; None where all do. Without noise all
         paths from one start are the same path, and the first of them is the observation.
+    interrupted : bool
+        Whether Ctrl-C came before all paths had left or reached the time asked for.
     problem : (system, region, x0), optional
         What was simulated, as objects, x0 of shape (n, dim): `compare_exact` needs it. It takes no part in
         comparisons and is neither saved nor pickled, for the functions in it may not be picklable.
@@ -83,6 +90,7 @@ class ExitTimes:
     system: str
     region: str
     observed: npt.NDArray[np.bool_] | None = None
+    interrupted: bool = False
     # not a field: it would be saved and compared
     problem: InitVar[Any] = None
 
@@ -92,7 +100,7 @@ class ExitTimes:
             object.__setattr__(self, "observed", first_of_each_start(problem, len(self.watched)))
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name != "problem"}
+        return {name: value for name, value in self.__dict__.items() if name not in ("problem", "_step")}
 
     def __len__(self) -> int:
         return len(self.times)
@@ -375,6 +383,67 @@ class ExitTimes:
 
         return compare_exact(self, resolution=resolution, box=box)
 
+    @property
+    def step_bias(self) -> float:
+        """About how much shorter, relatively, the mean comes out than that of the equation.
+
+        Judged by what a step does at the starts and where paths left: see `samdyn.ensemble.step_length`. nan
+        for a map, for a result read from a file, and where no path left.
+        """
+        return self._of_step()[0]
+
+    def _of_step(self) -> tuple[float, float]:
+        """`step_bias`, and dt times the largest rate."""
+        problem = vars(self).get("problem")
+        if self.discrete or problem is None or not self.n_exited:
+            return math.nan, math.nan
+        if "_step" not in self.__dict__:
+            system, _, starts = problem
+            found = step_bias(system, starts[:MOST_POINTS], self.exit_points[self.exited], self.dt)
+            object.__setattr__(self, "_step", found)
+        result: tuple[float, float] = self.__dict__["_step"]
+        return result
+
+    def refine(
+        self, n_paths: int | None = None, *, seed: int | None = None, **options: Any
+    ) -> RefinedExitTimes:
+        """The mean exit time extrapolated to step 0, from a second sample with half the step.
+
+        Parameters
+        ----------
+        n_paths : int, optional
+            Paths of the second sample; as many as here by default. It has twice the steps.
+        seed : int, optional
+            Of the second sample; this one's plus 1 by default.
+        **options
+            device, precision, compile, workers, executor, checkpoint, progress as for `exit_times`.
+
+        Returns
+        -------
+        RefinedExitTimes
+
+        Raises
+        ------
+        ValueError
+            A map, a result read from a file or interrupted, or no path that left.
+
+        Notes
+        -----
+        See `samdyn.escape.refined`. The error is about 2.2 times that of one sample with the bridge, where
+        the bias is of first order in dt, and 4.2 times without, where it is of order 1/2.
+
+        Examples
+        --------
+        >>> import samdyn as sd
+        >>> bowl, noise = sd.landscapes.quadratic([[1.0]]), sd.GaussianNoise(std=1.0)
+        >>> sde = sd.Diffusion(bowl, sd.GD(), lr=0.5, noise=noise)
+        >>> exits = sd.exit_times(sde, [0.0], sd.Ball([0.0], 1.0), 4000, t_max=100.0, dt=0.1)
+        >>> refined = exits.refine()
+        >>> bool(abs(refined.mean - 2.8347) < 4 * refined.standard_error)
+        True
+        """
+        return refine(self, n_paths, seed, options)
+
     def plot(self, kind: str = "survival", ax: Any = None, **style: Any) -> Any:
         """Draw the result.
 
@@ -439,11 +508,20 @@ class ExitTimes:
         counts += f", {self.n_diverged} diverged" if self.n_diverged else ""
         if self.observed is not None and not self.observed.all():
             counts += f"; without noise, so {int(self.observed.sum())} different"
+        if self.interrupted:
+            counts += "; interrupted by Ctrl-C"
         scheme = "at whole steps" if self.correction is None else "with Brownian-bridge crossings"
+        (bias, size), rough = self._of_step(), []
+        if bias > SMALL_BIAS:
+            text = (
+                f"dt times the largest rate is {size:.2g}, which is not small here: the mean may be too short"
+            )
+            rough = [("step", f"{text} by some {100 * bias:.2g} %; refine() extrapolates")]
         return [
             ("paths", f"{len(self)}: {counts}"),
             ("mean", mean),
             ("scheme", f"step {self.dt:g}, {scheme}, seed {self.seed}"),
+            *rough,
             ("system", self.system),
             ("region", self.region),
         ]

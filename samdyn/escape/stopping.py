@@ -28,6 +28,7 @@ from samdyn.compute.checks import Array
 from samdyn.compute.random import STEPS_PER_BLOCK, STREAM_BRIDGE, normal_block, split_seed, uniform_block
 from samdyn.compute.vector import Coordinates
 from samdyn.ensemble.step import Stepper, build_stepper, combine
+from samdyn.ensemble.step_length import default_dt
 from samdyn.escape.crossing import exit_probability, projected_variance
 from samdyn.escape.faces import Face
 from samdyn.escape.regions import OpenSet
@@ -197,7 +198,8 @@ def check_system(
     if not isinstance(system, Diffusion | Map):
         raise TypeError(f"system must be a Diffusion or a Map, got {system!r}")
     std = getattr(getattr(system, "noise", None), "std", 1.0)
-    if not system.n_normals or not np.any(std):
+    root = getattr(system, "_root", None)
+    if not system.n_normals or not np.any(std) or (root is not None and root.silent):
         raise ValueError(f"system must have noise, got {system!r}")
     if system.scheduled:
         raise ValueError(f"system must have constant coefficients, got {system!r}")
@@ -205,7 +207,7 @@ def check_system(
     if start.ndim != 1:
         raise ValueError(f"x0 must have shape ({system.dim},), got shape {start.shape}")
     if isinstance(system, Diffusion):
-        dt = float(system.coefficients()["lr"]) if dt is None else checks.number("dt", dt, above=0)
+        dt = default_dt(system, start[None]) if dt is None else checks.number("dt", dt, above=0)
     elif dt is not None:
         raise ValueError(f"dt must not be given for a Map, whose time is its step, got {dt!r}")
     low, high = split_seed(seed)

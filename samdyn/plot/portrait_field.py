@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from samdyn.compute.checks import Array
+from samdyn.ensemble.step_length import default_dt
 from samdyn.ensemble.trajectory import trajectory
 from samdyn.systems.diffusion import Diffusion
 from samdyn.systems.map import Map
@@ -56,8 +57,8 @@ def computed_paths(system: System, starts: Array, grid: Grid, how: dict[str, Any
         slow = np.quantile(moving, 0.1) if len(moving) else 1.0
         how = {**how, "t_max": float(PATH_LENGTHS * np.linalg.norm(np.ptp(grid.sides, axis=1)) / slow)}
     if isinstance(system, Diffusion):
-        step = system.coefficients()["lr"] if how["dt"] is None else how["dt"]
-        how = {**how, "every": max(1, int(how["t_max"] / step / MOST_POINTS))}
+        step = min(default_dt(system, starts), how["t_max"]) if how["dt"] is None else how["dt"]
+        how = {**how, "dt": step, "every": max(1, int(how["t_max"] / step / MOST_POINTS))}
     return [trajectory(system, starts, **how)]
 
 

@@ -8,15 +8,16 @@ matrix A:
 - one dimension: sqrt|a| z;
 - two: f(A) = mean(f) I + slope (A - mean(A) I), with slope the divided difference of f over the two
   eigenvalues;
-- three: the best separated eigenvalue from the trigonometric solution of the cubic, its eigenvector as a cross
-  product of rows, and the form for two dimensions in the plane across it [1];
+- three: the best separated eigenvalue from the trigonometric solution of the cubic, its eigenvector as a
+  cross product of rows, and the form for two dimensions in the plane across it [1];
 - four to `MOST_ROTATED`: `SWEEPS` cyclic sweeps of Jacobi rotations [2]. They stop there without a test, for
   a traced step has no branches: convergence is quadratic, and after so many sweeps what is left of the
   off-diagonal entries is below rounding (measured over random, clustered, graded and singular matrices);
 - above: an eigendecomposition by LAPACK, which cannot be traced.
 
 Every form is backward stable: it is the exact root of a matrix within some 1e-15 |A| of A. The root of an
-eigenvalue near 0 is therefore right to about 3e-8 sqrt|A|, with LAPACK too, and others to about 1e-15 sqrt|A|.
+eigenvalue near 0 is therefore right to about 3e-8 sqrt|A|, with LAPACK too, that of any other to about 1e-15
+sqrt|A|.
 
 References
 ----------
@@ -37,7 +38,7 @@ from torch import Tensor
 from samdyn.compute.checks import Array
 
 # a step on more coordinates would have more operations than a compiler takes in a few seconds
-MOST_ROTATED = 6
+MOST_ROTATED = 5
 # the least number that leaves 1e-14 |A| of each of 10^5 matrices: two pairs of equal eigenvalues take longest
 SWEEPS = {4: 5, 5: 6, 6: 7}
 

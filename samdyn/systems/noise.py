@@ -102,8 +102,8 @@ class GaussianNoise(Noise):
     >>> flat = sd.landscapes.quadratic([[1.0]])
     >>> sd.Diffusion(flat, sd.GD(), lr=0.1, noise=sd.GaussianNoise(std=2.0)).covariance([0.0])
     array([[0.4]])
-    >>> bowl, matrix = sd.landscapes.quadratic([[1.0, 0.0], [0.0, 1.0]]), [[2.0, 1.0], [1.0, 2.0]]
-    >>> sd.Diffusion(bowl, sd.GD(), lr=0.1, noise=sd.GaussianNoise(cov=matrix)).covariance([0.0, 0.0]).round(12)
+    >>> bowl, noise = sd.landscapes.saddle(1.0, 1.0), sd.GaussianNoise(cov=[[2.0, 1.0], [1.0, 2.0]])
+    >>> sd.Diffusion(bowl, sd.GD(), lr=0.1, noise=noise).covariance([0.0, 0.0]).round(12)
     array([[0.2, 0.1],
            [0.1, 0.2]])
     """
@@ -185,7 +185,7 @@ class CurvatureNoise(Noise):
     -----
     In SAM the Hessian is taken where the descent gradient is, at x + e(x). Its root is described in
     `samdyn.systems.matrix_root`: in closed form up to three dimensions, by Jacobi rotations up to
-    six, and by the eigendecomposition of LAPACK above, where steps are not compiled.
+    five, and by the eigendecomposition of LAPACK above, where steps are not compiled.
 
     References
     ----------

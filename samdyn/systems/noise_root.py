@@ -137,5 +137,6 @@ def check_taken(names: Sequence[str], drift: Selected, root: NoiseRoot) -> None:
     for name in names:
         if not drift.takes(name) and not root.takes(name):
             raise ValueError(
-                f"parameters must be keyword arguments of drift or noise_root, got {name!r}, which neither takes"
+                "parameters must be keyword arguments of drift or noise_root, "
+                f"got {name!r}, which neither takes"
             )
