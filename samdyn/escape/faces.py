@@ -224,7 +224,8 @@ class FunctionFace(Face):
         first, normal = _distance_along(value, gradient)
         if not self.curved:
             return value, normal
-        second, _ = _distance_along(*self._value_and_gradient(x - normal * first))
+        landed = Coordinates(u - n * first for u, n in zip(x, normal, strict=True))
+        second, _ = _distance_along(*self._value_and_gradient(landed))
         # a second step that is not much shorter is one far from the boundary: the sign is that of the first
         near = torch.abs(second) <= 0.5 * torch.abs(first)
         return torch.where(near, first + second, first), normal

@@ -38,7 +38,7 @@ def test_no_path_is_followed_beyond_t_max(correction: str | None) -> None:
     assert exits.t_max <= 1.0
     assert exits.watched.max() <= 1.0
     assert np.nanmax(exits.times) <= 1.0
-    step = sd.Map(sd.landscapes.quadratic([[1.0]]), sd.GD(), lr=0.1, noise=sd.GaussianNoise(std=3.0))
+    step = sd.Map(sd.landscapes.quadratic([[1.0]]), sd.GD(), lr=0.1, noise=sd.GaussianNoise(std=8.0))
     assert sd.exit_times(step, [0.0], sd.Ball([0.0], 1.0), 100, t_max=2.5).watched.max() == 2.0
 
 
@@ -49,6 +49,7 @@ def test_a_trajectory_ends_at_t_max() -> None:
     np.testing.assert_allclose(path[:, 0], [1.0, 0.3, 0.3 * 0.7])
 
 
+@pytest.mark.slow
 def test_a_long_step_is_said_and_extrapolated() -> None:
     """An accuracy claimed everywhere that holds at one place: at lr = .1, over a barrier of 2.5 noise levels,
     the mean is some 15 % short. Right: the solver's, from two steps by Richardson.
@@ -56,13 +57,13 @@ def test_a_long_step_is_said_and_extrapolated() -> None:
     noise = sd.GaussianNoise(std=(0.4 / 0.1) ** 0.5)
     sde = sd.Diffusion(sd.landscapes.quadratic([[1.0]]), sd.GD(), lr=0.1, noise=noise)
     ball = sd.Ball([0.0], 1.0)
-    exits = sd.exit_times(sde, [0.0], ball, 4000, t_max=400.0, seed=5, compile=False)
+    exits = sd.exit_times(sde, [0.0], ball, 1500, t_max=400.0, seed=5, compile=False)
     assert 0.05 < exits.step_bias < 0.3
     assert "which is not small" in repr(exits)
     exact = float(sd.mean_exit_time(sde, ball)([[0.0]])[0])
     refined = exits.refine(compile=False)
     assert abs(refined.mean - exact) < 4 * refined.standard_error
-    short = sd.exit_times(sde, [0.0], ball, 200, t_max=400.0, dt=0.002, compile=False)
+    short = sd.exit_times(sde, [0.0], ball, 200, t_max=20.0, dt=0.004, compile=False)
     assert short.step_bias < 0.01
     assert "not small" not in repr(short)
 
