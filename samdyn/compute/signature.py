@@ -22,6 +22,9 @@ annotation             what comes
 =====================  ==================================================================================
 
 Any other annotation, and a union of several kinds, is left to the body.
+
+Where a number beyond float64's range stops the arithmetic of the body, the error names the arguments that are
+extreme. numpy's floating-point warnings are off in the body: what overflows is inf in the result.
 """
 
 from __future__ import annotations
@@ -30,6 +33,8 @@ import functools
 import inspect
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
+
+import numpy as np
 
 from samdyn.compute import checks
 
@@ -126,6 +131,25 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
                 check, optional = wanted[name]
                 if check is not None and not (optional and value is None):
                     bound.arguments[name] = check(name, value)
-        return function(*bound.args, **bound.kwargs)
+        try:
+            with np.errstate(all="ignore"):  # a user's np.seterr(all="raise") must not stop an underflow
+                return function(*bound.args, **bound.kwargs)
+        except ArithmeticError as error:
+            extreme = [name for name, value in bound.arguments.items() if _is_extreme(value)]
+            if not extreme:
+                raise
+            raise ValueError(
+                f"{' and '.join(extreme)} must be of a size that float64 computes with, got "
+                f"{', '.join(checks.shown(bound.arguments[name]) for name in extreme)}: {error}"
+            ) from error
 
     return call
+
+
+def _is_extreme(value: Any) -> bool:
+    """Whether a product of a few such numbers leaves the range of float64."""
+    if isinstance(value, bool) or not isinstance(value, int | float | np.ndarray):
+        return False
+    with np.errstate(all="ignore"):
+        size = np.abs(np.asarray(value, dtype=np.float64))
+    return bool(((size > 1e75) | ((size < 1e-75) & (size > 0))).any())
