@@ -1,7 +1,8 @@
 """One small valid call of every public verb, for the tests that vary its arguments.
 
 A call is a function and its arguments by name. Results that several verbs take (basins, exit times, branches)
-are made once. Everything is small: a call takes milliseconds, so that twenty thousand variations take minutes.
+are made once. Everything is small: a call takes milliseconds, so that twenty thousand variations take
+minutes.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from samdyn.compute import checks
-from samdyn.plot import style
+from samdyn.plot import settings, style
 from samdyn.plot.portrait import Portrait, portrait
 from samdyn.systems.system import System
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 SYMBOLS = {"rho": r"\rho", "lr": r"\eta", "lam": r"\lambda", "momentum": r"\gamma"}
 
 
+@settings.picture
 def animate(
     system: System,
     parameter: str,
@@ -106,7 +107,9 @@ def animate(
         _without_twins(drawn)
         frames[i].draw(drawn)
         symbol = SYMBOLS.get(parameter, rf"\mathrm{{{parameter}}}".replace("_", r"\_"))
-        drawn.set_title(f"{systems[i].name}, ${symbol} = {numbers[i]:.4g}$", fontsize=13)
+        title = style.title_of(systems[i])
+        of_rule = systems[i].rule is not None and parameter in systems[i].rule.coefficient_names
+        drawn.set_title(title if of_rule else f"{title}, ${symbol} = {numbers[i]:.4g}$")
         drawn.set_ylim(*height)
         _keep_legend(drawn, shown, legend, ax, frames)
         return []

@@ -17,22 +17,30 @@ import numpy as np
 
 from samdyn.compute import checks
 from samdyn.compute.checks import Array
-from samdyn.plot import style
+from samdyn.plot import settings, style
 from samdyn.plot.basins import color_of, numbering
+from samdyn.plot.placement import extents, place_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.transforms import Bbox
 
 LABELS = ("barrier", "action", "distance", "rate")
 LINE, LIGHT = "#222222", "#8a8a8a"
 BEND = 0.22  # of an arrow, in its length
 BESIDE = 13.0  # points between a line and its numbers
+SHARES = (0.5, 0.35, 0.65, 0.8)  # of the way from a node to the pass, where its number may stand
+ARC = (0.36, 0.28, 0.44, 0.2)  # of the way along an arrow
 LEAST, MOST = 230.0, 900.0  # areas of nodes, in square points
-MARKS = {"edge state": ("D", style.OKABE_ITO["yellow"]), "edge cycle": ("h", style.OKABE_ITO["orange"]),
-         "edge track": ("v", "white")}  # fmt: skip
+MARKS = {
+    "edge state": ("D", style.OKABE_ITO["yellow"]),
+    "edge cycle": ("h", style.OKABE_ITO["orange"]),
+    "edge track": ("v", "white"),
+}
 PASSES = {"hallucinated": "hallucinated point", "edge track": "edge state, not at rest"}
 
 
+@settings.picture
 def basin_graph(
     graph: nx.Graph,
     ax: Axes | None = None,
@@ -97,8 +105,12 @@ def basin_graph(
     places = {k: _place(data, plane) for k, data in graph.nodes(data=True)}
     if given is None:
         _frame(ax, graph, places, plane)
-    entries = _arrows(ax, graph, places, shown) if directed else _passes(ax, graph, places, plane, shown)
     nodes = _nodes(ax, graph, places, number)
+    taken = extents([text for text in ax.texts if text.get_gid() == "number of a node"])
+    if directed:
+        entries = _arrows(ax, graph, places, shown, taken)
+    else:
+        entries = _passes(ax, graph, places, plane, shown, taken)
     if legend is not False:
         where = legend if isinstance(legend, str) else style.place_of_legend(given)
         style.legend(ax, [*nodes, *entries], where)
@@ -145,7 +157,12 @@ def _frame(ax: Axes, graph: nx.Graph, places: dict[int, Array], plane: list[int]
 
 
 def _passes(
-    ax: Axes, graph: nx.Graph, places: dict[int, Array], plane: list[int], label: str | None
+    ax: Axes,
+    graph: nx.Graph,
+    places: dict[int, Array],
+    plane: list[int],
+    label: str | None,
+    taken: list[Bbox],
 ) -> list[Any]:
     from matplotlib.lines import Line2D
 
@@ -160,17 +177,20 @@ def _passes(
         kind = data["kind"]
         marker, face = MARKS[kind] if kind in MARKS else _mark(kind)
         look: dict[str, Any] = {"marker": marker, "markerfacecolor": face, "markeredgecolor": "black"}
-        look |= {"markersize": 11.0 if marker == "*" else 8.5, "linestyle": "none"}
+        look |= {"markersize": settings.mark(11.0 if marker == "*" else 8.5), "linestyle": "none"}
         ax.plot(*middle, **look, zorder=9, gid=f"pass {a} {b}")
         kinds.setdefault(kind, Line2D([], [], **look, label=f"pass: {PASSES.get(kind, kind)}"))
         if label is not None:
             for k in (a, b):
-                _write(ax, 0.5 * (places[k] + middle), _text(data[label][k]), places[b] - places[a])
+                along = [places[k] + share * (middle - places[k]) for share in SHARES]
+                _write(ax, along, _text(data[label][k]), taken, places[b] - places[a])
     entries = list(kinds.values())
     if label is not None and entries:
         names = {"barrier": "rise of the loss to the pass", "action": "least action to the pass"}
         text = names.get(label, "distance to the pass")
-        entries.append(Line2D([], [], color=LINE, linewidth=2.4, label=f"joined; numbers: {text}"))
+        entries.append(
+            Line2D([], [], color=LINE, linewidth=settings.width(2.4), label=f"joined; numbers: {text}")
+        )
     return entries
 
 
@@ -179,7 +199,9 @@ def _mark(kind: str) -> tuple[str, str]:
     return look["marker"], look["markerfacecolor"]
 
 
-def _arrows(ax: Axes, graph: nx.DiGraph, places: dict[int, Array], label: str | None) -> list[Any]:
+def _arrows(
+    ax: Axes, graph: nx.DiGraph, places: dict[int, Array], label: str | None, taken: list[Bbox]
+) -> list[Any]:
     from matplotlib.lines import Line2D
     from matplotlib.patches import FancyArrowPatch
 
@@ -187,11 +209,18 @@ def _arrows(ax: Axes, graph: nx.DiGraph, places: dict[int, Array], label: str | 
     for a, b, data in graph.edges(data=True):
         main = (a, b) in tree
         arrow = FancyArrowPatch(
-            tuple(places[a]), tuple(places[b]), arrowstyle="-|>", connectionstyle=f"arc3,rad={BEND}",
-            mutation_scale=17 if main else 12, linewidth=2.8 if main else 1.4, shrinkA=15, shrinkB=15,
-            color=LINE if main else LIGHT, linestyle="-" if main else (0, (4, 2)),
+            tuple(places[a]),
+            tuple(places[b]),
+            arrowstyle="-|>",
+            connectionstyle=f"arc3,rad={BEND}",
+            mutation_scale=17 if main else 12,
+            linewidth=settings.width(2.8 if main else 1.4),
+            shrinkA=15,
+            shrinkB=15,
+            color=LINE if main else LIGHT,
+            linestyle="-" if main else (0, (4, 2)),
             zorder=7.2 if main else 7.1,
-        )  # fmt: skip
+        )
         arrow.set_gid(f"edge {a} {b}")
         ax.add_patch(arrow)
         if label is not None:
@@ -199,14 +228,25 @@ def _arrows(ax: Axes, graph: nx.DiGraph, places: dict[int, Array], label: str | 
             # on the arc, nearer to its start: the way back has its number at the other end
             one, two = ax.transData.transform(places[a]), ax.transData.transform(places[b])
             bend = (one + two) / 2 + BEND * np.array([(two - one)[1], -(two - one)[0]])
-            at = 0.64**2 * one + 2 * 0.36 * 0.64 * bend + 0.36**2 * two
-            _write(ax, ax.transData.inverted().transform(at), _text(value))
+            arc = [(1 - s) ** 2 * one + 2 * s * (1 - s) * bend + s**2 * two for s in ARC]
+            _write(ax, [ax.transData.inverted().transform(at) for at in arc], _text(value), taken)
     named = "numbers: rates" if label == "rate" else f"numbers: {label}"
     note = "" if label is None else f"; {named}"
-    entries = [Line2D([], [], color=LINE, linewidth=2.8, label="dominant transitions" + note)] if tree else []
+    entries = (
+        [Line2D([], [], color=LINE, linewidth=settings.width(2.8), label="dominant transitions" + note)]
+        if tree
+        else []
+    )
     if graph.number_of_edges() > len(tree):
         entries.append(
-            Line2D([], [], color=LIGHT, linewidth=1.4, linestyle=(0, (4, 2)), label="other transitions")
+            Line2D(
+                [],
+                [],
+                color=LIGHT,
+                linewidth=settings.width(1.4),
+                linestyle=(0, (4, 2)),
+                label="other transitions",
+            )
         )
     return entries
 
@@ -222,16 +262,34 @@ def _nodes(ax: Axes, graph: nx.Graph, places: dict[int, Array], number: dict[int
         area = LEAST + (MOST - LEAST) * min(1.0, float(share) if share is not None else 0.0)
         color = color_of(number[k])
         dot = ax.scatter(
-            [places[k][0]], [places[k][1]], s=area, color=[color], edgecolor="black", linewidth=1.4, zorder=10
+            [places[k][0]],
+            [places[k][1]],
+            s=area,
+            color=[color],
+            edgecolor="black",
+            linewidth=settings.width(1.4),
+            zorder=10,
         )
         dot.set_gid(f"node {k}")
-        text = ax.annotate(str(number[k]), tuple(places[k]), ha="center", va="center", fontsize=12, zorder=11)
-        text.set_fontweight("bold")
-        text.set_path_effects([effects.withStroke(linewidth=2.2, foreground="white")])
+        text = ax.annotate(
+            str(number[k]),
+            tuple(places[k]),
+            ha="center",
+            va="center",
+            fontsize=settings.text_size(1.2),
+            zorder=11,
+        )
+        text.set(fontweight="bold", gid="number of a node")
+        text.set_path_effects([effects.withStroke(linewidth=settings.width(2.2), foreground="white")])
         name = f"{number[k]}: {data.get('name', k)}"
         if share is not None:
             name += f", {float(share):.1%}" + (" of the time" if chance is not None else "")
-        look: dict[str, Any] = {"marker": "o", "markersize": 9, "markerfacecolor": color, "linestyle": "none"}
+        look: dict[str, Any] = {
+            "marker": "o",
+            "markersize": settings.mark(9),
+            "markerfacecolor": color,
+            "linestyle": "none",
+        }
         entries.append(Line2D([], [], **look, markeredgecolor="black", label=name))
     return entries
 
@@ -243,8 +301,10 @@ def _text(value: float) -> str:
     return rf"${digits}\cdot 10^{{{int(power)}}}$"
 
 
-def _write(ax: Axes, place: Array, text: str, along: Array | None = None) -> None:
-    """A number at a place; with a line `along` which it stands beside it, on the upper side."""
+def _write(
+    ax: Axes, places: Sequence[Array], text: str, taken: list[Bbox], along: Array | None = None
+) -> None:
+    """A number at the first of the places where it lies on nothing; beside a line `along`, on either side."""
     box = {"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": "none", "alpha": 0.88}
     offset = (0.0, 0.0)
     if along is not None:
@@ -252,5 +312,10 @@ def _write(ax: Axes, place: Array, text: str, along: Array | None = None) -> Non
         x, y = along * scale * (1.0 if along[0] >= 0 else -1.0)
         size = max(float(np.hypot(x, y)), 1e-12) / BESIDE
         offset = (-float(y) / size, float(x) / size)
-    look: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 10.5, "zorder": 9.5, "bbox": box}
-    ax.annotate(text, (float(place[0]), float(place[1])), offset, textcoords="offset points", **look)
+    candidates = [
+        ((float(place[0]), float(place[1])), (sign * offset[0], sign * offset[1]))
+        for sign in ((1.0, -1.0) if along is not None else (1.0,))
+        for place in places
+    ]
+    look: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": settings.text_size(1.0), "bbox": box}
+    place_text(ax, text, candidates, taken, look | {"zorder": 9.5})

@@ -9,15 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
+from samdyn.basin.attractors import Attractor
 from samdyn.basin.basins import Basins
+from samdyn.basin.matching import match_attractors
 from samdyn.compute import checks
 from samdyn.compute.checks import Array
-from samdyn.plot import style
+from samdyn.plot import settings, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,8 +30,11 @@ GREYS = {-1: "#bdbdbd", -2: "#8c8c8c", -3: "#e3e3e3", -4: "#5c5c5c"}
 HATCHES = ("", "//", "\\\\", "..")
 LIGHT = 0.45  # share of white in the colour of a basin
 MARKERS = {
-    "hallucinated": ("*", 13.0), "saddle": ("X", 9.0), "maximum": ("^", 9.0), "degenerate": ("D", 7.0),
-}  # fmt: skip
+    "hallucinated": ("*", 13.0),
+    "saddle": ("X", 9.0),
+    "maximum": ("^", 9.0),
+    "degenerate": ("D", 7.0),
+}
 
 
 def color_of(label: int, light: float = 0.0) -> tuple[float, float, float]:
@@ -46,6 +52,7 @@ def hatch_of(label: int) -> str:
     return "xx" if label < 0 else HATCHES[(label - 1) // len(ORDER) % len(HATCHES)]
 
 
+@settings.picture
 def basins(
     result: Basins,
     ax: Axes | None = None,
@@ -76,7 +83,9 @@ def basins(
         Whether each basin bears its number.
     ids : dict of int to int, optional
         Number, and with it the colour, of each attractor, where they are not those of the result: from
-        `match_attractors`, so that two pictures show the same attractor in the same colour.
+        `match_attractors`, so that two pictures show the same attractor in the same colour. By default an
+        attractor within a twentieth of the box's diagonal of one in an earlier panel of the same figure has
+        its number and colour.
     legend : bool or str
         As in `phase_portrait`.
 
@@ -102,13 +111,14 @@ def basins(
 
     dim = len(result.box)
     plane = _plane(dim, coordinates)
-    number = numbering(ids, result.attractors)
+    numbering(ids, result.attractors)
     style.check_axes(ax)
     style.check_legend(legend)
     labels, beside = _slice(result, plane, at)
     sides = [result.box[i] for i in plane] if dim > 1 else [result.box[0], np.array([0.0, 1.0])]
     size = _size(sides) if dim > 1 else (7.0, 1.9)
     given, ax = ax, style.axes(ax, size=size)
+    number = numbering(ids if ids is not None else _ids_in_figure(ax, result), result.attractors)
     known = [k for k in result.fractions if k > 0 or (labels == k).any()]
     picture = np.ones((*labels.T.shape, 3))
     for k in known:
@@ -122,12 +132,14 @@ def basins(
             _hatch(ax, labels == k, result, plane, hatch)
     entries: list[Any] = [
         Patch(
-            facecolor=color_of(number.get(k, k), LIGHT), edgecolor="#555555", linewidth=0.6,
+            facecolor=color_of(number.get(k, k), LIGHT),
+            edgecolor="#555555",
+            linewidth=settings.width(0.6),
             hatch=hatch_of(number.get(k, k)),
             label=f"{number[k]}: {result.name_of(k)}" if k > 0 else result.name_of(k),
         )
         for k in sorted(known, key=lambda k: (k < 0, abs(number[k] if k > 0 else k)))
-    ]  # fmt: skip
+    ]
     if attractors:
         _draw_attractors(ax, result, plane, beside, number)
     if dim > 1 and numbers:
@@ -140,15 +152,38 @@ def basins(
     widths = [float(s[1] - s[0]) for s in sides]
     if dim > 1:
         ax.set_aspect("equal" if max(widths) <= 2.5 * min(widths) else "auto")
-    name = "loaded basins" if result.system is None else f"Basins of {result.system.name}"
+    name = "loaded basins" if result.system is None else f"Basins of {style.title_of(result.system)}"
     others = [i for i in range(dim) if i not in plane]
     if others and len(others) <= 3:
         name += "\n" + ", ".join(f"$x_{{{i}}} = {beside[i]:.4g}$" for i in others)
-    ax.set_title(name, fontsize=13)
+    ax.set_title(name)
     if legend is not False:
         where = legend if isinstance(legend, str) else style.place_of_legend(given)
         style.legend(ax, entries, where)
     return ax
+
+
+_SHOWN: WeakKeyDictionary[Any, dict[int, Attractor]] = WeakKeyDictionary()
+"""The attractors that the panels of a figure have shown, by number."""
+SAME = 0.05  # share of the box's diagonal within which an attractor of two panels is one
+
+
+def _ids_in_figure(ax: Axes, result: Basins) -> dict[int, int]:
+    """Numbers for the attractors: of their partners in earlier panels of the figure, or new ones."""
+    known = _SHOWN.setdefault(ax.figure, {})
+    fits = {k: a for k, a in known.items() if a.position.shape == (len(result.box),)}
+    reach = SAME * float(np.linalg.norm(np.ptp(result.box, axis=1)))
+    ids = {k: k for k in result.attractors}
+    if fits:
+        first_new = max([*known, *result.attractors]) + 1
+        ids = match_attractors(fits, result.attractors, threshold=reach, first_new=first_new)
+        taken = {i for i in ids.values() if i < first_new} | set(known)
+        for k, number in ids.items():  # its own number where no other panel has it
+            if number >= first_new and k not in taken:
+                ids[k] = k
+                taken.add(k)
+    known.update({ids[k]: result.attractors[k] for k in result.attractors if ids[k] not in known})
+    return ids
 
 
 def _plane(dim: int, coordinates: Sequence[int]) -> list[int]:
@@ -212,15 +247,23 @@ def _draw_attractors(ax: Axes, result: Basins, plane: list[int], base: Array, nu
                 "color": "black" if extended else color_of(number[k]),
                 "alpha": 0.5 * alpha,
             }
-            ax.plot(x, y, ".", markersize=2.2, **look, gid=f"points of {k}", zorder=6)
+            ax.plot(x, y, ".", markersize=settings.mark(2.2), **look, gid=f"points of {k}", zorder=6)
         marker, size = MARKERS.get(attractor.kind, ("o", 8.0))
         if extended:
             continue
         x, y = _on_axes(position[None], plane)
         ax.plot(
-            x, y, marker, markersize=size, markerfacecolor=color_of(number[k]), markeredgecolor="black",
-            markeredgewidth=1.0, alpha=alpha, gid=f"attractor {k}", zorder=8,
-        )  # fmt: skip
+            x,
+            y,
+            marker,
+            markersize=settings.mark(size),
+            markerfacecolor=color_of(number[k]),
+            markeredgecolor="black",
+            markeredgewidth=1.0,
+            alpha=alpha,
+            gid=f"attractor {k}",
+            zorder=8,
+        )
 
 
 def _on_axes(x: Array, plane: list[int]) -> tuple[Array, Array]:
@@ -240,9 +283,16 @@ def _number(ax: Axes, labels: npt.NDArray[Any], sides: Sequence[Array], number: 
             s[0] + (n + 0.5) * (s[1] - s[0]) / m for s, n, m in zip(sides, (i, j), labels.shape, strict=True)
         )
         text = ax.text(
-            x, y, str(number[k]), ha="center", va="center", fontsize=12, zorder=7, gid=f"number {k}"
+            x,
+            y,
+            str(number[k]),
+            ha="center",
+            va="center",
+            fontsize=settings.text_size(1.2),
+            zorder=7,
+            gid=f"number {k}",
         )
-        text.set_path_effects([effects.withStroke(linewidth=2.5, foreground="white")])
+        text.set_path_effects([effects.withStroke(linewidth=settings.width(2.5), foreground="white")])
 
 
 def _size(sides: Sequence[Array]) -> tuple[float, float]:

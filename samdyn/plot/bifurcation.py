@@ -16,7 +16,7 @@ from samdyn.compute.checks import Array
 from samdyn.local.branch import Branch
 from samdyn.local.orbit_diagram import OrbitDiagram
 from samdyn.local.two_parameter import BifurcationCurve
-from samdyn.plot import style
+from samdyn.plot import settings, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -58,6 +58,7 @@ AGAIN = (0, (1.2, 1.2))
 Coordinate = int | str | Callable[[Array], Array]
 
 
+@settings.picture
 def bifurcation_diagram(
     branches: Branch | Iterable[Branch],
     ax: Axes | None = None,
@@ -155,7 +156,7 @@ def bifurcation_diagram(
             look: dict[str, Any] = {
                 "color": COLORS.get(kind, "#777777"),
                 "linestyle": dashes,
-                "linewidth": width,
+                "linewidth": settings.width(width),
             }
             ax.plot(branch.values[first : last + 1], high, **look, zorder=4, solid_capstyle="butt")
             name = f"{branch.period}-cycle" if branch.period > 1 else kind
@@ -182,10 +183,10 @@ def _mark(ax: Axes, branch: Branch, point: Any, upwards: Callable[[Array], Array
     look: dict[str, Any] = {
         "linestyle": "none",
         "marker": marker,
-        "markersize": size,
+        "markersize": settings.mark(size),
         "markerfacecolor": style.OKABE_ITO["yellow"],
         "markeredgecolor": "black",
-        "markeredgewidth": 1.0 if marker != "|" else 2.4,
+        "markeredgewidth": settings.width(1.0 if marker != "|" else 2.4),
     }
     states = point.x[None]
     if branch.period > 1 and branch.curve is not None:
@@ -225,6 +226,7 @@ def _upwards(coordinate: Coordinate, dim: int) -> tuple[Callable[[Array], Array]
     return (lambda x: x[..., index]), "$x$" if dim == 1 else f"$x_{{{index}}}$"
 
 
+@settings.picture
 def bifurcation_curves(
     curves: BifurcationCurve | Sequence[BifurcationCurve],
     ax: Axes | None = None,
@@ -272,7 +274,11 @@ def bifurcation_curves(
         color, dashes = CURVES[curve.kind]
         # of several curves of one kind the later ones are dotted
         repeated = any(other.kind == curve.kind for other in curves[:i])
-        look: dict[str, Any] = {"color": color, "linestyle": AGAIN if repeated else dashes, "linewidth": 2.4}
+        look: dict[str, Any] = {
+            "color": color,
+            "linestyle": AGAIN if repeated else dashes,
+            "linewidth": settings.width(2.4),
+        }
         look |= line
         text = labels[i] if labels is not None else curve.kind
         ax.plot(*curve.values.T, **look, zorder=5)

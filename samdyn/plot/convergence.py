@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from samdyn.plot import style
+from samdyn.plot.settings import curve_colors, picture, width
 from samdyn.plot.survival import LINES
 from samdyn.rates.curves import Convergence
 
@@ -24,6 +25,7 @@ NAMES = {
 MAX_CURVES = 7
 
 
+@picture
 def convergence(
     result: Convergence,
     quantity: str = "gap",
@@ -80,7 +82,7 @@ def convergence(
     if len(bounds) not in (0, 1, len(shown)):
         raise ValueError(f"bound must be one, or one for each of the {len(shown)} curves, got {len(bounds)}")
     ax = style.axes(ax)
-    colors = [list(style.OKABE_ITO.values())[i] for i in (0, 5, 6, 3, 1, 7, 2)]
+    colors = curve_colors()
     steps = result.steps
     # step 0 has no place on a logarithmic axis
     late = steps > 0
@@ -93,29 +95,38 @@ def convergence(
         if not drawn.any():
             continue
         label = labels[i] if labels is not None else _label(result, setting)
-        (line,) = ax.plot(steps[drawn], mean[drawn], color=colors[i], ls=LINES[i], lw=1.8, label=label)
+        (line,) = ax.plot(
+            steps[drawn],
+            mean[drawn],
+            color=colors[i % len(colors)],
+            ls=LINES[i % len(LINES)],
+            lw=width(1.8),
+            label=label,
+        )
         handles.append(line)
         if result.n_replicas > 1:
             ax.fill_between(
                 steps[drawn],
                 np.maximum(low, mean * 1e-3)[drawn],
                 high[drawn],
-                color=colors[i],
+                color=colors[i % len(colors)],
                 alpha=0.18,
                 linewidth=0,
             )
         lowest, highest = min(lowest, float(mean[drawn].min())), max(highest, float(mean[drawn].max()))
         if len(bounds) > 1:
-            handles += _draw_bound(ax, bounds[i], steps[late], colors[i], f"{bound_label}, {label}")
+            handles += _draw_bound(
+                ax, bounds[i], steps[late], colors[i % len(colors)], f"{bound_label}, {label}"
+            )
     if len(bounds) == 1:
         handles += _draw_bound(ax, bounds[0], steps[late], style.FIELD, bound_label)
     ax.set_xscale("log")
     ax.set_yscale("log")
     if handles and not bounds and np.isfinite(lowest):
         ax.set_ylim(lowest / 5, highest * 3)
-    ax.set_xlabel("step", fontsize=13)
-    ax.set_ylabel(NAMES[quantity], fontsize=13)
-    ax.tick_params(labelsize=11)
+    style.log_ticks(ax.yaxis)
+    ax.set_xlabel("step")
+    ax.set_ylabel(NAMES[quantity])
     if handles:
         style.legend(ax, handles, "best")
     return ax
@@ -123,7 +134,7 @@ def convergence(
 
 def _draw_bound(ax: Axes, bound: Bound, steps: Any, color: str, label: str) -> list[Any]:
     values = np.broadcast_to(np.asarray(bound(steps), dtype=np.float64), steps.shape)
-    return list(ax.plot(steps, values, color=color, ls=(0, (1, 1.2)), lw=2.2, label=label))
+    return list(ax.plot(steps, values, color=color, ls=(0, (1, 1.2)), lw=width(2.2), label=label))
 
 
 def _label(result: Convergence, setting: int) -> str:

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from samdyn.local.edge_of_stability import EdgeOfStability
-from samdyn.plot import style
+from samdyn.plot import settings, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
+@settings.picture
 def edge_of_stability(result: EdgeOfStability, ax: Axes | None = None) -> Axes:
     """Sharpness and both edges along a path, on a logarithmic axis.
 
@@ -43,13 +44,14 @@ def edge_of_stability(result: EdgeOfStability, ax: Axes | None = None) -> Axes:
     edge = result.edge.reshape(sharpness.shape)
     steps = np.arange(len(sharpness))
     colors = style.OKABE_ITO
-    drawn = ax.plot(steps, edge, color=colors["orange"], linewidth=1.2, label="edge of the rule")
-    over = ax.plot(steps, sharpness, color=colors["blue"], linewidth=1.8, label="sharpness")
+    drawn = ax.plot(
+        steps, edge, color=colors["orange"], linewidth=settings.width(1.2), label="edge of the rule"
+    )
+    over = ax.plot(steps, sharpness, color=colors["blue"], linewidth=settings.width(1.8), label="sharpness")
     gd = ax.axhline(result.gd_edge, color=colors["black"], linestyle=(0, (5, 2)), label="edge of GD")
     ax.set_yscale("log")
     ax.set_xlim(0, max(len(steps) - 1, 1))
-    ax.set_xlabel("point along the path", fontsize=13)
-    ax.set_ylabel("curvature", fontsize=13)
-    ax.tick_params(labelsize=11)
+    ax.set_xlabel("point along the path")
+    ax.set_ylabel("curvature")
     style.legend(ax, [over[0], drawn[0], gd], "outside" if own else "best")
     return ax

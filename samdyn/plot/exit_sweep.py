@@ -8,14 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from samdyn.escape.exit_time_sweep import ExitTimeSweep
-from samdyn.plot import style
+from samdyn.plot import settings, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-COLORS = tuple(
-    style.OKABE_ITO[name] for name in ("blue", "vermilion", "green", "purple", "sky blue", "orange")
-)
 MARKERS = ("o", "s", "^", "D", "v", "P")
 SYMBOLS = {
     "rho": r"perturbation radius $\rho$",
@@ -25,6 +22,7 @@ SYMBOLS = {
 UNITS = {"time": "learning rate $\\times$ steps", "steps": "steps"}
 
 
+@settings.picture
 def exit_sweep(
     result: ExitTimeSweep,
     parameter: str | None = None,
@@ -76,25 +74,38 @@ def exit_sweep(
     axis, x = names.index(name), result.parameters[name]
     mean = np.moveaxis(result.mean, axis, -1)
     interval = np.moveaxis(result.confidence_interval(level), axis, -2)
-    order, handles = np.argsort(x), []
+    order, handles, colors = np.argsort(x), [], settings.curve_colors()
     combinations = itertools.product(*(range(len(result.parameters[other])) for other in others))
     for i, at in enumerate(combinations):
         y, (low, high) = mean[at][order], interval[at][order].T
-        color, seen = COLORS[i % len(COLORS)], np.isfinite(y)
+        color, seen = colors[i % len(colors)], np.isfinite(y)
         label = ", ".join(f"{o} = {result.parameters[o][k]:g}" for o, k in zip(others, at, strict=True))
-        look = {"color": color, "marker": MARKERS[i % len(MARKERS)], "markersize": 6, "capsize": 3, **line}
+        look = {
+            "color": color,
+            "marker": MARKERS[i % len(MARKERS)],
+            "markersize": settings.mark(6),
+            "capsize": 3,
+            **line,
+        }
         bars = np.array([y - low, high - y])
         handles.append(
-            ax.errorbar(x[order][seen], y[seen], bars[:, seen], linewidth=1.6, label=label or None, **look)
+            ax.errorbar(
+                x[order][seen],
+                y[seen],
+                bars[:, seen],
+                linewidth=settings.width(1.6),
+                label=label or None,
+                **look,
+            )
         )
         if not seen.all():
             ax.errorbar(
                 x[order][~seen], low[~seen], 0.3 * low[~seen], lolims=True, linestyle="none", color=color
             )
     ax.set_yscale("log")
-    ax.set_xlabel(SYMBOLS.get(name, name), fontsize=13)
-    ax.set_ylabel(f"mean exit time ({UNITS[result[0].unit]})", fontsize=13)
-    ax.tick_params(labelsize=11)
+    style.log_ticks(ax.yaxis)
+    ax.set_xlabel(SYMBOLS.get(name, name))
+    ax.set_ylabel(f"mean exit time ({UNITS[result[0].unit]})")
     if others:
         style.legend(ax, handles, "best")
     return ax

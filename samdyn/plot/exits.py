@@ -8,7 +8,7 @@ import numpy as np
 
 from samdyn.compute import checks
 from samdyn.escape.statistics import ExitTimes
-from samdyn.plot import style
+from samdyn.plot import settings, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 TIME = {"time": "exit time (learning rate $\\times$ steps)", "steps": "exit time (steps)"}
 
 
+@settings.picture
 def exit_density(
     result: ExitTimes,
     ax: Axes | None = None,
@@ -66,26 +67,49 @@ def exit_density(
     counts = np.histogram(t, edges)[0]
     width = np.diff(edges)
     ax = style.axes(ax)
-    look = {"color": style.OKABE_ITO["sky blue"], "edgecolor": "white", "linewidth": 0.5, **bar}
+    look = {
+        "color": style.OKABE_ITO["sky blue"],
+        "edgecolor": "white",
+        "linewidth": settings.width(0.5),
+        **bar,
+    }
     share = f", {100 * result.n_exited / n:.3g} % of {n} paths" if result.n_exited < n else f", {n} paths"
     bars = ax.bar(edges[:-1], counts / (n * width), width, align="edge", label="exits" + share, **look)
     middle = edges[:-1] + width / 2
     error = np.sqrt(counts * (1 - counts / n)) / (n * width)
-    ax.errorbar(middle, counts / (n * width), error, fmt="none", ecolor="#444444", elinewidth=0.8, zorder=3)
+    ax.errorbar(
+        middle,
+        counts / (n * width),
+        error,
+        fmt="none",
+        ecolor="#444444",
+        elinewidth=settings.width(0.8),
+        zorder=3,
+    )
     x = np.linspace(0, edges[-1], 400)
     (law,) = ax.plot(
-        x, np.exp(-x / result.mean) / result.mean, "--", color=style.OKABE_ITO["vermilion"], linewidth=1.8,
-        label=f"exponential, mean {result.mean:.3g}", gid="exponential",
-    )  # fmt: skip
+        x,
+        np.exp(-x / result.mean) / result.mean,
+        "--",
+        color=style.OKABE_ITO["vermilion"],
+        linewidth=settings.width(1.8),
+        label=f"exponential, mean {result.mean:.3g}",
+        gid="exponential",
+    )
     handles: list[Any] = [bars, law]
     late = None if tail is None else _tail(result, tail)
     if late is not None:
         beyond = x[x >= late.start]
         density = late.n_paths / n * late.rate * np.exp(-late.rate * (beyond - late.start))
         (line,) = ax.plot(
-            beyond, density, "-", color=style.OKABE_ITO["black"], linewidth=1.8, gid="tail",
+            beyond,
+            density,
+            "-",
+            color=style.OKABE_ITO["black"],
+            linewidth=settings.width(1.8),
+            gid="tail",
             label=f"tail, rate {late.rate:.3g} ± {late.standard_error:.1g}",
-        )  # fmt: skip
+        )
         handles.append(line)
     ax.set_xlim(0, edges[-1])
     ax.set_ylim(bottom=0)
@@ -95,6 +119,7 @@ def exit_density(
     return ax
 
 
+@settings.picture
 def exit_quantiles(
     result: ExitTimes,
     ax: Axes | None = None,
@@ -149,23 +174,33 @@ def exit_quantiles(
     known = np.isfinite(middle)
     x, middle, lower, upper = x[known], middle[known], lower[known], upper[known]
     ax = style.axes(ax)
-    look = {"color": style.OKABE_ITO["blue"], "linewidth": 1.8, **line}
+    look = {"color": style.OKABE_ITO["blue"], "linewidth": settings.width(1.8), **line}
     top = 1.25 * float(middle.max())
     (drawn,) = ax.plot(x, middle, label=f"quantiles, {100 * level:g} % intervals", **look)
     ax.fill_between(x, lower, np.minimum(upper, 10 * top), color=drawn.get_color(), alpha=0.2, linewidth=0)
     (law,) = ax.plot(
-        x, result.mean * x, "--", color=style.OKABE_ITO["vermilion"], linewidth=1.6, gid="exponential",
+        x,
+        result.mean * x,
+        "--",
+        color=style.OKABE_ITO["vermilion"],
+        linewidth=settings.width(1.6),
+        gid="exponential",
         label=f"exponential, mean {result.mean:.3g}",
-    )  # fmt: skip
+    )
     handles: list[Any] = [drawn, law]
     late = None if tail is None else _tail(result, tail)
     if late is not None:
         start = -np.log(late.n_paths / n)
         beyond = x[x >= start]
         (fit,) = ax.plot(
-            beyond, late.start + (beyond - start) / late.rate, "-.", color="black", linewidth=1.6, gid="tail",
+            beyond,
+            late.start + (beyond - start) / late.rate,
+            "-.",
+            color="black",
+            linewidth=settings.width(1.6),
+            gid="tail",
             label=f"tail, rate {late.rate:.3g} ± {late.standard_error:.1g} (p = {late.p_value:.2g})",
-        )  # fmt: skip
+        )
         handles.append(fit)
     ax.set_xlim(0, x[-1])
     ax.set_ylim(0, top)

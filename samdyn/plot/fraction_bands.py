@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from samdyn.basin.continuation import BasinContinuation
-from samdyn.plot import style
+from samdyn.plot import settings, style
 from samdyn.plot.basins import LIGHT, color_of, hatch_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
+@settings.picture
 def fraction_bands(
     result: BasinContinuation, ax: Axes | None = None, *, legend: bool | str = True, intervals: bool = True
 ) -> Axes:
@@ -57,7 +58,11 @@ def fraction_bands(
         drawn = (x, lower, upper)
         if half:
             drawn = (np.array([x[0] - half, x[0] + half]), np.repeat(lower, 2), np.repeat(upper, 2))
-        look: dict[str, Any] = {"facecolor": color_of(k, LIGHT), "edgecolor": "white", "linewidth": 0.8}
+        look: dict[str, Any] = {
+            "facecolor": color_of(k, LIGHT),
+            "edgecolor": "white",
+            "linewidth": settings.width(0.8),
+        }
         band = ax.fill_between(*drawn, **look, hatch=hatch_of(k))
         band.set_gid(f"band {k}")
         if intervals:
@@ -66,20 +71,29 @@ def fraction_bands(
             shown = result.fractions[k][order] > 0
             errors = np.maximum(np.stack([down, up])[:, shown], 0)
             ax.errorbar(
-                x[shown], upper[shown], errors, fmt="none", ecolor="#333333", elinewidth=0.9, capsize=1.8
+                x[shown],
+                upper[shown],
+                errors,
+                fmt="none",
+                ecolor="#333333",
+                elinewidth=settings.width(0.9),
+                capsize=1.8,
             )
         entries.append(
             Patch(
-                facecolor=color_of(k, LIGHT), edgecolor="#555555", hatch=hatch_of(k), linewidth=0.6,
+                facecolor=color_of(k, LIGHT),
+                edgecolor="#555555",
+                hatch=hatch_of(k),
+                linewidth=settings.width(0.6),
                 label=result.name_of(k),
             )
-        )  # fmt: skip
+        )
         lower = upper
     ax.set_xlim(float(x[0]) - half, float(x[-1]) + half)
     ax.set_ylim(0, 1)
     names = {"rho": r"$\rho$", "lr": "learning rate", "batch_size": "batch size"}
     style.axis_labels(ax, names.get(result.parameter, result.parameter), "share of the box")
-    ax.set_title(f"Basins across {names.get(result.parameter, result.parameter)}", fontsize=13)
+    ax.set_title(f"Basins across {names.get(result.parameter, result.parameter)}")
     if legend is not False:
         where = legend if isinstance(legend, str) else style.place_of_legend(given)
         style.legend(ax, entries[::-1], where)  # as they are stacked

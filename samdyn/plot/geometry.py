@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from samdyn.local.geometry import PerturbationGeometry
-from samdyn.plot import style
+from samdyn.plot import settings, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,6 +20,7 @@ CASES = {
 }
 
 
+@settings.picture
 def perturbation_geometry(result: PerturbationGeometry, ax: Axes | None = None) -> Axes:
     """The cosine at every point of a path, marked by the case that it is in.
 
@@ -48,16 +49,22 @@ def perturbation_geometry(result: PerturbationGeometry, ax: Axes | None = None) 
     cosine = result.cosine.reshape(len(np.atleast_1d(result.cosine)), -1)
     case = result.case.reshape(cosine.shape)
     steps = np.broadcast_to(np.arange(len(cosine))[:, None], cosine.shape)
-    ax.plot(steps, cosine, color="#999999", linewidth=0.6, zorder=1)
+    ax.plot(steps, cosine, color="#999999", linewidth=settings.width(0.6), zorder=1)
     handles: list[Any] = []
     for number, (label, marker, color) in CASES.items():
         chosen = case == number
         if chosen.any():
             (drawn,) = ax.plot(
-                steps[chosen], cosine[chosen], marker, color=color, markersize=5, label=label, zorder=2
+                steps[chosen],
+                cosine[chosen],
+                marker,
+                color=color,
+                markersize=settings.mark(5),
+                label=label,
+                zorder=2,
             )
             handles.append(drawn)
-    ax.axhline(0, color="black", linewidth=0.8)
+    ax.axhline(0, color="black", linewidth=settings.width(0.8))
     ax.set_ylim(-1.08, 1.08)
     style.axis_labels(ax, "point along the path", "cosine of the two gradients")
     style.legend(ax, handles, "outside" if own else "best")

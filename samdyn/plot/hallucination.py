@@ -12,17 +12,18 @@ from samdyn.local.hallucinated_share import OUTCOMES, HallucinatedShare
 from samdyn.local.hallucination_intervals import HallucinationIntervals
 from samdyn.local.spherical_minima import SphericalMinima
 from samdyn.local.warm_start import WarmStartStudy
-from samdyn.plot import style
+from samdyn.plot import settings, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 RADIUS = "perturbation radius $\\rho$ (units of the weights)"
-STABLE: dict[str, Any] = {"color": style.OKABE_ITO["blue"], "linestyle": "-", "linewidth": 2.4}
-UNSTABLE: dict[str, Any] = {"color": style.OKABE_ITO["vermilion"], "linestyle": (0, (4, 2)), "linewidth": 1.3}
+STABLE: dict[str, Any] = {"color": style.OKABE_ITO["blue"], "linestyle": "-"}
+UNSTABLE: dict[str, Any] = {"color": style.OKABE_ITO["vermilion"], "linestyle": (0, (4, 2))}
 BARS = ("blue", "green", "vermilion", "purple", "orange", "black")
 
 
+@settings.picture
 def intervals(result: HallucinationIntervals, ax: Axes | None = None) -> Axes:
     """Intervals of radii as bars, one row for each endpoint.
 
@@ -52,21 +53,39 @@ def intervals(result: HallucinationIntervals, ax: Axes | None = None) -> Axes:
         raise TypeError(f"result must be HallucinationIntervals, got {type(result).__name__}")
     rows = sorted({(tuple(i.endpoint), i.endpoint_kind) for i in result})
     ax = style.axes(ax, size=(7.2, 1.6 + 0.34 * max(3, len(rows))))
-    for interval in result:
+    lanes = _lanes(result)
+    for interval, lift in zip(result, lanes, strict=True):
         y = rows.index((tuple(interval.endpoint), interval.endpoint_kind))
         attracts = interval.stability == "attracting"
         look = STABLE if attracts else UNSTABLE
-        lift = 0.13 if attracts else -0.13  # both kinds may overlap in rho
         (line,) = ax.plot([interval.lower, interval.upper], [y + lift] * 2, **look, gid=f"interval {y}")
-        line.set_linewidth(5.0 if attracts else 1.8)
+        line.set_linewidth(settings.width(5.0 if attracts else 1.8))
         line.set_solid_capstyle("butt")
     _names_of_endpoints(ax, rows)
     handles = _stability_handles({i.stability == "attracting" for i in result})
     ax.set_xlim(left=0)
-    ax.set_xlabel(RADIUS, fontsize=13)
-    ax.set_title(f"hallucinated points of {result.loss.name}, by endpoint", fontsize=13)
+    ax.set_xlabel(RADIUS)
+    ax.set_title(f"hallucinated points of {result.loss.name}, by endpoint")
     style.legend(ax, handles, _place(ax))
     return ax
+
+
+def _lanes(result: HallucinationIntervals) -> list[float]:
+    """How far above its row each bar lies: bars of one endpoint whose radii overlap lie beside each other."""
+    of_row: dict[tuple[float, ...], list[int]] = {}
+    for i, interval in enumerate(result):
+        of_row.setdefault(tuple(interval.endpoint), []).append(i)
+    lifts = [0.0] * len(result)
+    for members in of_row.values():
+        ends: list[float] = []  # where the last bar of each lane ends
+        lane = {}
+        for i in sorted(members, key=lambda i: (result[i].lower, result[i].upper)):
+            free = next((k for k, end in enumerate(ends) if end < result[i].lower), len(ends))
+            ends[free : free + 1] = [result[i].upper]
+            lane[i] = free
+        for i in members:
+            lifts[i] = 0.35 * (0.5 - (lane[i] + 0.5) / len(ends)) * 2
+    return lifts
 
 
 def _place(ax: Axes) -> str:
@@ -77,17 +96,21 @@ def _place(ax: Axes) -> str:
 def _names_of_endpoints(ax: Axes, rows: list[tuple[tuple[float, ...], str]]) -> None:
     names = ["(" + ", ".join(f"{v:.3g}" for v in y) + f") {kind}" for y, kind in rows]
     few = range(0, len(rows), max(1, len(rows) // 20))  # endpoints on a curve are many
-    ax.set_yticks(list(few), [names[i] for i in few], fontsize=10)
-    ax.tick_params(axis="x", labelsize=11)
+    ax.set_yticks(list(few), [names[i] for i in few], fontsize=settings.text_size(1.0))
 
 
 def _stability_handles(present: set[bool]) -> list[Any]:
     from matplotlib.lines import Line2D
 
     both = [(True, STABLE, "attracting for small lr"), (False, UNSTABLE, "not attracting")]
-    return [Line2D([], [], **look, label=label) for stable, look, label in both if stable in present]
+    return [
+        Line2D([], [], **look, linewidth=settings.width(2.4 if stable else 1.3), label=label)
+        for stable, look, label in both
+        if stable in present
+    ]
 
 
+@settings.picture
 def branches(result: HallucinatedBranches, coordinate: int = 0, ax: Axes | None = None) -> Axes:
     """A coordinate of the hallucinated points over the radius.
 
@@ -132,17 +155,31 @@ def branches(result: HallucinatedBranches, coordinate: int = 0, ax: Axes | None 
                 continue
             present.add(of)
             y = np.where(shown, branch.x[:, coordinate], np.nan)
-            ax.plot(branch.rho, y, **look, zorder=3 if of else 2, gid="branch")
+            ax.plot(
+                branch.rho,
+                y,
+                **look,
+                linewidth=settings.width(2.4 if of else 1.3),
+                zorder=3 if of else 2,
+                gid="branch",
+            )
     for point in result.critical_points:
         if not point.dimension:
-            ax.axhline(point.x[coordinate], color="#bbbbbb", linewidth=0.8, zorder=1, gid="critical point")
+            ax.axhline(
+                point.x[coordinate],
+                color="#bbbbbb",
+                linewidth=settings.width(0.8),
+                zorder=1,
+                gid="critical point",
+            )
     style.axis_labels(ax, RADIUS, f"$x_{{{coordinate}}}$ (units of the weights)")
     ax.set_xlim(left=0)
-    ax.set_title(f"hallucinated points of {result.loss.name}", fontsize=13)
+    ax.set_title(f"hallucinated points of {result.loss.name}")
     style.legend(ax, _stability_handles(present), _place(ax))
     return ax
 
 
+@settings.picture
 def spherical(result: SphericalMinima, ax: Axes | None = None) -> Axes:
     """The lowest loss on spheres over their radius, marked where it falls.
 
@@ -172,11 +209,18 @@ def spherical(result: SphericalMinima, ax: Axes | None = None) -> Axes:
     ax = style.axes(ax)
     order = np.argsort(result.radii)
     rho, value = result.radii[order], result.values[order]
-    (line,) = ax.plot(rho, value, color=style.OKABE_ITO["black"], linewidth=1.6, label="lowest loss", gid="m")
+    (line,) = ax.plot(
+        rho,
+        value,
+        color=style.OKABE_ITO["black"],
+        linewidth=settings.width(1.6),
+        label="lowest loss",
+        gid="m",
+    )
     handles: list[Any] = [line]
     shown = result.hallucinated[order]
     if shown.any():
-        look = style.fixed_point_style("hallucinated", "attracting") | {"markersize": 9}
+        look = style.fixed_point_style("hallucinated", "attracting") | {"markersize": settings.mark(9)}
         (stars,) = ax.plot(rho[shown], value[shown], **look, label="falls: hallucinated", gid="hallucinated")
         handles.append(stars)
     style.axis_labels(ax, RADIUS, "lowest loss on the sphere")
@@ -184,6 +228,7 @@ def spherical(result: SphericalMinima, ax: Axes | None = None) -> Axes:
     return ax
 
 
+@settings.picture
 def outcomes(result: HallucinatedShare, ax: Axes | None = None) -> Axes:
     """Where runs end, as bars with 95 % Wilson intervals.
 
@@ -217,14 +262,23 @@ def outcomes(result: HallucinatedShare, ax: Axes | None = None) -> Axes:
     colors = [style.OKABE_ITO[BARS[OUTCOMES.index(name)]] for name in names]
     ax.bar(np.arange(len(names)), share, 0.6, color=colors)
     reach = np.abs(bounds.T - share)
-    ax.errorbar(np.arange(len(names)), share, reach, fmt="none", ecolor="black", capsize=5, elinewidth=1.4)
+    ax.errorbar(
+        np.arange(len(names)),
+        share,
+        reach,
+        fmt="none",
+        ecolor="black",
+        capsize=5,
+        elinewidth=settings.width(1.4),
+    )
     style.axis_labels(ax, "where runs end", "share of starts")
     ax.set_xticks(np.arange(len(names)), names)
     ax.set_ylim(0, 1.05)
-    ax.set_title(f"{len(result.x0)} starts, 95 % intervals", fontsize=11)
+    ax.set_title(f"{len(result.x0)} starts, 95 % intervals")
     return ax
 
 
+@settings.picture
 def warm_start(result: WarmStartStudy, ax: Axes | None = None) -> Axes:
     """Share of hallucinated runs over the length of the warm start, with 95 % Wilson intervals.
 
@@ -265,12 +319,13 @@ def warm_start(result: WarmStartStudy, ax: Axes | None = None) -> Axes:
         band = style.OKABE_ITO[color]
         ax.axhspan(low, high, color=band, alpha=0.25, linewidth=0)
         label = f"no warm start, {name}"
-        handles.append(ax.axhline(other.share(), color=band, linestyle="--", linewidth=1.8, label=label))
+        handles.append(
+            ax.axhline(other.share(), color=band, linestyle="--", linewidth=settings.width(1.8), label=label)
+        )
     ax.set_xscale("symlog", linthresh=1.0)
     ax.set_xlim(-0.2, 1.5 * max(1, int(steps[-1])))
     ax.set_ylim(-0.02, 1.02)
-    ax.set_xlabel("steps of gradient descent before SAM", fontsize=13)
-    ax.set_ylabel("share that hallucinates", fontsize=13)
-    ax.tick_params(labelsize=11)
+    ax.set_xlabel("steps of gradient descent before SAM")
+    ax.set_ylabel("share that hallucinates")
     style.legend(ax, handles, "best")
     return ax

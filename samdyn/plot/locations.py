@@ -8,18 +8,16 @@ import numpy as np
 
 from samdyn.escape.location import ExitLocation
 from samdyn.escape.statistics import ExitTimes
-from samdyn.plot import style
+from samdyn.plot import settings, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 KINDS = ("shares", "positions", "points")
-COLORS = tuple(
-    style.OKABE_ITO[name] for name in ("blue", "vermilion", "green", "purple", "sky blue", "orange")
-)
 MARKERS = ("o", "s", "^", "D", "v", "P")
 
 
+@settings.picture
 def exit_locations(
     result: ExitTimes | ExitLocation, ax: Axes | None = None, kind: str | None = None, **look: Any
 ) -> Axes:
@@ -81,15 +79,15 @@ def exit_locations(
 
 def _shares(place: ExitLocation, ax: Axes, look: dict[str, Any]) -> Axes:
     x = np.arange(len(place))
-    look = {"color": COLORS[0], "width": 0.6, **look}
+    look = {"color": settings.curve_colors()[0], "width": 0.6, **look}
     ax.bar(x, place.shares, **look)
     reach = np.abs(np.stack([place.shares - place.lower, place.upper - place.shares]))
-    ax.errorbar(x, place.shares, reach, fmt="none", ecolor="black", capsize=5, elinewidth=1.4)
+    ax.errorbar(x, place.shares, reach, fmt="none", ecolor="black", capsize=5, elinewidth=settings.width(1.4))
     style.axis_labels(ax, "face (coordinates in units of the weights)", "share of exits")
     ax.set_xticks(x, [f"${name}$" if name.startswith("x_") else name for name in place.face_names])
     ax.set_xlim(-0.6, len(place) - 0.4)
     ax.set_ylim(0, min(1.05, 1.25 * float(place.upper.max())))
-    ax.set_title(f"{len(place.points)} exits, {100 * place.level:g} % intervals", fontsize=11)
+    ax.set_title(f"{len(place.points)} exits, {100 * place.level:g} % intervals")
     return ax
 
 
@@ -106,19 +104,27 @@ def _positions(place: ExitLocation, ax: Axes, look: dict[str, Any]) -> Axes:
     # many: exit points have narrow peaks
     edges = np.linspace(low, high if high > low else low + 1, int(np.clip(4 * n ** (1 / 3), 8, 180)) + 1)
     handles: list[Any] = []
+    colors = settings.curve_colors()
     for j, i in enumerate(shown):
         own = place.positions[place.faces == i]
         density = np.histogram(own, edges)[0] / (n * np.diff(edges))
         name = place.face_names[i]
         label = (f"${name}$" if name.startswith("x_") else name) + f": {100 * place.shares[i]:.3g} %"
-        color = COLORS[j % 6]
-        options = {"color": color, "linewidth": 1.6, "linestyle": ("-", "--", "-.", ":")[j % 4], **look}
+        color = colors[j % len(colors)]
+        options = {
+            "color": color,
+            "linewidth": settings.width(1.6),
+            "linestyle": ("-", "--", "-.", ":")[j % 4],
+            **look,
+        }
         step = ax.stairs(density, edges, label=label, zorder=4, gid=f"face {i}", **options)
         ax.stairs(density, edges, fill=True, color=options["color"], alpha=0.15)
         handles.append(step)
     if angular:
         flat = 1 / (2 * np.pi) * place.shares.sum()
-        handles.append(ax.axhline(flat, color="#444444", linestyle=":", linewidth=1.4, label="uniform"))
+        handles.append(
+            ax.axhline(flat, color="#444444", linestyle=":", linewidth=settings.width(1.4), label="uniform")
+        )
     text = "angle of the exit point about the centre (radians)" if angular else (
         "coordinate along the face (units of the weights)"
     )  # fmt: skip
@@ -137,6 +143,7 @@ def _points(place: ExitLocation, ax: Axes, look: dict[str, Any]) -> Axes:
     from matplotlib.lines import Line2D
 
     handles = []
+    colors = settings.curve_colors()
     for i, name in enumerate(place.face_names):
         own = place.points[place.faces == i]
         if not len(own):
@@ -144,7 +151,7 @@ def _points(place: ExitLocation, ax: Axes, look: dict[str, Any]) -> Axes:
         # a few thousand points show as much as a million
         own = own[:: max(1, len(own) // 3000)]
         options = {
-            "color": COLORS[i % 6],
+            "color": colors[i % len(colors)],
             "marker": MARKERS[i % 6],
             "s": 9,
             "alpha": 0.4,
@@ -153,7 +160,11 @@ def _points(place: ExitLocation, ax: Axes, look: dict[str, Any]) -> Axes:
         }
         label = (f"${name}$" if name.startswith("x_") else name) + f": {100 * place.shares[i]:.3g} %"
         ax.scatter(*own[:, :2].T, **options)
-        look_of_legend = {"marker": options["marker"], "color": options["color"], "markersize": 6}
+        look_of_legend = {
+            "marker": options["marker"],
+            "color": options["color"],
+            "markersize": settings.mark(6),
+        }
         handles.append(Line2D([], [], linestyle="none", label=label, **look_of_legend))
     style.axis_labels(ax, "$x_0$ (units of the weights)", "$x_1$ (units of the weights)")
     ax.set_aspect("equal", adjustable="datalim")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from samdyn.compute import checks
 from samdyn.local.manifolds import Manifold
-from samdyn.plot import style
+from samdyn.plot import settings, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,6 +18,7 @@ LOOKS: dict[str, dict[str, Any]] = {
 }
 
 
+@settings.picture
 def manifolds(
     results: Sequence[Manifold],
     ax: Axes | None = None,
@@ -71,7 +72,7 @@ def manifolds(
     ax = style.axes(ax)
     handles: dict[str, Any] = {}
     for result in results:
-        look = {**LOOKS[result.which], "linewidth": 1.5, **line}
+        look = {**LOOKS[result.which], "linewidth": settings.width(1.5), **line}
         (drawn,) = ax.plot(result.curve[:, i], result.curve[:, j], **look, zorder=6)
         drawn.set(label=f"{result.which} manifold", gid=f"{result.which} manifold")
         handles.setdefault(result.which, drawn)
@@ -82,7 +83,7 @@ def manifolds(
         handles.setdefault("saddle", point)
     if own:
         style.axis_labels(ax, f"$x_{i}$", f"$x_{j}$")
-        ax.set_title(results[0].system.name, fontsize=13)
+        ax.set_title(style.title_of(results[0].system))
     if legend:
         style.legend(ax, list(handles.values()), "outside" if own else "best")
     return ax

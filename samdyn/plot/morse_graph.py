@@ -17,7 +17,7 @@ import numpy as np
 from samdyn.basin.morse_graph import MorseGraph
 from samdyn.compute import checks
 from samdyn.compute.checks import Array
-from samdyn.plot import style
+from samdyn.plot import settings, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,6 +26,7 @@ COLORS = [style.OKABE_ITO[name] for name in ("blue", "vermilion", "green", "purp
 OUTER, INNER = 0.13, 0.24  # opacity of regions of attraction, and of the inner basins on them
 
 
+@settings.picture
 def morse_graph(
     result: MorseGraph,
     ax: Axes | None = None,
@@ -49,8 +50,8 @@ def morse_graph(
     arrows : bool
         Join sets by arrows.
     largest : int
-        Only that many sets, by number of boxes, get a number and arrows, so that artefacts do not hide the
-        rest.
+        Only that many sets get a number and arrows: attracting ones first, then the largest, so that
+        artefacts do not hide the rest.
 
     Returns
     -------
@@ -84,7 +85,7 @@ def morse_graph(
         _rectangles(ax, result.inner_basin(node), shown, color, INNER, 0.6)
     for node, boxes in result.sets.items():
         _rectangles(ax, boxes, shown, colors.get(node, style.OKABE_ITO["black"]), 1.0, 2.0)
-    numbered = sorted(result.sets, key=lambda node: -len(result.sets[node]))[:largest]
+    numbered = sorted(result.sets, key=lambda node: (node not in colors, -len(result.sets[node])))[:largest]
     places = {node: _place(result.sets[node], shown) for node in numbered}
     _marks(ax, result, places, colors)
     if arrows:
@@ -99,7 +100,7 @@ def morse_graph(
         ax.set_ylim(*result.box[shown[1]])
         style.axis_labels(ax, f"$x_{{{shown[0]}}}$", f"$x_{{{shown[1]}}}$")
     bound = "outer bounds" if result.rigorous else "no outer bounds"
-    ax.set_title(f"{len(result)} Morse sets, {result.image} images ({bound})", fontsize=13)
+    ax.set_title(f"{result.system}\n{len(result)} Morse sets, {result.image} images ({bound})")
     _legend(ax, result, colors, tinted)
     return ax
 
@@ -125,7 +126,7 @@ def _rectangles(
             list(corners),
             facecolor=color,
             edgecolor=edge,
-            linewidth=0.4,
+            linewidth=settings.width(0.4),
             alpha=alpha,
             zorder=order,
             rasterized=len(boxes) > 2000,
@@ -150,11 +151,16 @@ def _marks(
             place,
             ha="center",
             va="center",
-            fontsize=11,
+            fontsize=settings.text_size(1.1 if node in colors else 0.75),
             color="white",
             fontweight="bold",
-            zorder=6,
-            bbox={"boxstyle": "circle,pad=0.25", "facecolor": color, "edgecolor": "white", "linewidth": 1.2},
+            zorder=6 if node in colors else 5.5,
+            bbox={
+                "boxstyle": "circle,pad=0.25",
+                "facecolor": color,
+                "edgecolor": "white",
+                "linewidth": settings.width(1.2),
+            },
         )
 
 
@@ -183,6 +189,4 @@ def _legend(ax: Axes, result: MorseGraph, colors: dict[int, str], tinted: bool) 
         handles.append(Patch(facecolor="white", edgecolor="#888888", label="several, or may leave the box"))
     columns: Any = min(len(handles), 3 if len(result.box) == 1 else 2)
     below = (0.5, -0.32 if len(result.box) == 1 else -0.16)
-    ax.legend(
-        handles=handles, loc="upper center", bbox_to_anchor=below, ncols=columns, fontsize=11, frameon=False
-    )
+    ax.legend(handles=handles, loc="upper center", bbox_to_anchor=below, ncols=columns, frameon=False)

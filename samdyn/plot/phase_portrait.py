@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING
 import numpy.typing as npt
 
 from samdyn.local.fixed_points import FixedPoint
-from samdyn.plot import style
+from samdyn.plot import settings, style
 from samdyn.plot.portrait import portrait
 from samdyn.plot.portrait_field import field_of
 from samdyn.systems.system import System
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 __all__ = ["field_of", "phase_portrait"]
 
 
+@settings.picture
 def phase_portrait(
     system: System,
     box: Sequence[Sequence[float]] | npt.ArrayLike | None = None,
@@ -89,8 +90,8 @@ def phase_portrait(
         True. Below 2 none are.
     legend : bool or str
         False for none; "outside" (at the right), "below", "inside", or a location that matplotlib knows.
-        True: outside in a figure of its own; in a given `ax` below where the figure has a layout engine that
-        makes room for it (``plt.subplots(layout="constrained")``), else inside.
+        True: outside in a figure of its own, below a given `ax`, which gives up some of its height where the
+        figure has no layout engine that makes room (``plt.subplots(layout="constrained")`` has one).
     resolution : int
         Cells of the grid along each side, at least.
     density : float
@@ -136,7 +137,7 @@ def phase_portrait(
     >>> loss = sd.Landscape(lambda w: w[0]**2 - w[1]**2, dim=2, box=[(-1, 1), (-1, 1)], name="saddle")
     >>> ax = phase_portrait(sd.Flow(loss, sd.SAM(0.2)), resolution=40)
     >>> ax.get_title()
-    'SAM flow on saddle'
+    'SAM flow on saddle, $\\rho = 0.2$'
     """
     prepared = portrait(
         system,

@@ -10,11 +10,15 @@ from samdyn.compute.checks import Array
 from samdyn.ensemble.step_length import default_dt
 from samdyn.ensemble.trajectory import trajectory
 from samdyn.systems.diffusion import Diffusion
+from samdyn.systems.flow import Flow
 from samdyn.systems.map import Map
 from samdyn.systems.system import System
 
 PATH_LENGTHS = 5.0  # default duration of a path: so many crossings of the box at a slow (10 % quantile) speed
 MOST_POINTS = 4000  # stored along a computed path of a Diffusion
+N_DOUBLINGS, MORE_DOUBLINGS = 10, 5  # stages of a path of a Flow, and those after t_max if it is not given
+STAGE_POINTS = 64  # stored in a stage
+AT_REST = 1e-3  # sides of the box in a stage, below which a path counts as arrived
 FAR = 1e3  # sides of the box from its middle, beyond which a path counts as diverged
 
 
@@ -51,7 +55,8 @@ def computed_paths(system: System, starts: Array, grid: Grid, how: dict[str, Any
     """Paths from starts (n, dim), as one array (n_steps, n, dim) in a list, or an empty list."""
     if len(starts) == 0:
         return []
-    if "t_max" in how and how["t_max"] is None:
+    unlimited = "t_max" in how and how["t_max"] is None
+    if unlimited:
         speed = np.linalg.norm(grid.field, axis=-1)
         moving = speed[np.isfinite(speed) & (speed > 0)]
         slow = np.quantile(moving, 0.1) if len(moving) else 1.0
@@ -59,7 +64,33 @@ def computed_paths(system: System, starts: Array, grid: Grid, how: dict[str, Any
     if isinstance(system, Diffusion):
         step = min(default_dt(system, starts), how["t_max"]) if how["dt"] is None else how["dt"]
         how = {**how, "dt": step, "every": max(1, int(how["t_max"] / step / MOST_POINTS))}
+    if isinstance(system, Flow) and how["dt"] is None:
+        return [_flow_paths(system, starts, how["t_max"], np.ptp(grid.region, axis=1), extend=unlimited)]
     return [trajectory(system, starts, **how)]
+
+
+def _flow_paths(system: Flow, starts: Array, t_max: float, sides: Array, *, extend: bool) -> Array:
+    """Paths of a flow stored in stages, each as long as all before it.
+
+    A path down a loss is fast at first and slow at last: equal times would store the fast part as a polygon.
+    With `extend`, stages go on beyond t_max while a path still moves by a thousandth of a side in one.
+    """
+    time, stage = t_max / 2.0**N_DOUBLINGS, t_max / 2.0**N_DOUBLINGS
+    path = trajectory(system, starts, t_max=stage, dt=stage / STAGE_POINTS)
+    last = t_max * (2.0**MORE_DOUBLINGS if extend else 1.0)
+    while time < last * (1 - 1e-12):
+        with np.errstate(all="ignore"):
+            moved = np.abs(path[-1] - path[-STAGE_POINTS - 1]) / sides
+        still = np.isfinite(path[-1]).all(axis=-1) & (moved > AT_REST).any(axis=-1)
+        if time >= t_max * (1 - 1e-12) and not still.any():
+            break
+        going = np.isfinite(path[-1]).all(axis=-1)
+        piece = np.full((STAGE_POINTS, *path.shape[1:]), np.nan)
+        if going.any():
+            piece[:, going] = trajectory(system, path[-1][going], t_max=time, dt=time / STAGE_POINTS)[1:]
+        path = np.concatenate([path, piece])
+        time *= 2
+    return path
 
 
 def single_paths(paths: list[Array], plane: list[int], sides: Array) -> tuple[list[Array], int]:

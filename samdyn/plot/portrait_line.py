@@ -9,7 +9,7 @@ import numpy as np
 
 from samdyn.compute.checks import Array
 from samdyn.local.fixed_points import FixedPoint
-from samdyn.plot import style
+from samdyn.plot import settings, style
 from samdyn.plot.portrait_field import field_of, prime_from
 from samdyn.systems.map import Map
 from samdyn.systems.system import System
@@ -38,15 +38,19 @@ def draw_line(
     if system.landscape is not None and system.rule is not None and system.rule.jumps:
         slope = system.landscape.gradient(x[:, None])[:, 0]
         jumps = np.flatnonzero(slope[:-1] * slope[1:] < 0)
-    ax.axhline(0.0, color=style.FIELD, linewidth=1.0, zorder=2, gid="zero line")
+    ax.axhline(0.0, color=style.FIELD, linewidth=settings.width(1.0), zorder=2, gid="zero line")
     entries = style.draw_fixed_points(ax, points, [0], region.mean(axis=1), high - low)
     if field:
-        solid: dict[str, Any] = {"color": style.OKABE_ITO["black"], "linewidth": 1.8, "linestyle": "-"}
+        solid: dict[str, Any] = {
+            "color": style.OKABE_ITO["black"],
+            "linewidth": settings.width(1.8),
+            "linestyle": "-",
+        }
         broken = [np.insert(values, jumps + 1, np.nan) for values in (x, y)]
         ax.plot(broken[0], np.ma.masked_invalid(broken[1]), **solid, zorder=4, gid="field")
         _without_poles(ax, np.ma.masked_invalid(y))
         entries.append(Line2D([], [], **solid, label="field"))
-        dotted = solid | {"linewidth": 1.1, "linestyle": ":"}
+        dotted = solid | {"linewidth": settings.width(1.1), "linestyle": ":"}
         for i in jumps:
             ax.plot(x[i : i + 2], y[i : i + 2], **dotted, zorder=4, gid="jump")
         entries += [Line2D([], [], **dotted, label="jump")] if len(jumps) else []
@@ -54,12 +58,18 @@ def draw_line(
             if right - left > 0.08 * (high - low):  # between closer points there is no room
                 middle = (left + right) / 2
                 forward = y[np.searchsorted(x, middle)] > 0
-                ax.plot(middle, 0.0, "k>" if forward else "k<", markersize=6, zorder=5, gid="arrow")
+                ax.plot(
+                    middle, 0.0, "k>" if forward else "k<", markersize=settings.mark(6), zorder=5, gid="arrow"
+                )
     of_map = r"$(x' - x)/\eta$" if system.landscape is not None else "$x' - x$"
     style.axis_labels(ax, "$x$", of_map if isinstance(system, Map) else r"$\dot x$")
     ax.set_xlim(low, high)
     if loss and system.landscape is not None:
-        dashed: dict[str, Any] = {"color": style.LOSS, "linewidth": 1.2, "linestyle": (0, (4, 2))}
+        dashed: dict[str, Any] = {
+            "color": style.LOSS,
+            "linewidth": settings.width(1.2),
+            "linestyle": (0, (4, 2)),
+        }
         twin = ax.twinx()
         height = np.ma.masked_invalid(system.landscape.value(x[:, None]))
         twin.plot(x, height, **dashed, gid="loss")

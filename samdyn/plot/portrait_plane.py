@@ -13,7 +13,7 @@ import numpy as np
 
 from samdyn.compute.checks import Array
 from samdyn.local.fixed_points import FixedPoint
-from samdyn.plot import style
+from samdyn.plot import settings, style
 from samdyn.plot.portrait_field import Grid, single_paths
 from samdyn.systems.map import Map
 
@@ -72,7 +72,12 @@ def draw_field(ax: Axes, grid: Grid, density: float) -> None:
     if not np.isfinite(direction).all(axis=-1).any() or not (np.nan_to_num(direction) != 0).any():
         return
     u, v = np.moveaxis(np.ma.masked_invalid(direction), -1, 0)
-    thin: dict[str, Any] = {"color": style.FIELD, "linewidth": 0.75, "arrowsize": 0.9, "zorder": 2}
+    thin: dict[str, Any] = {
+        "color": style.FIELD,
+        "linewidth": settings.width(0.75),
+        "arrowsize": 0.9,
+        "zorder": 2,
+    }
     with np.errstate(all="ignore"):  # it divides by components that may be tiny
         lines = ax.streamplot(grid.first, grid.second, u, v, density=density, **thin)
     lines.lines.set_gid("streamlines")
@@ -92,9 +97,11 @@ def draw_nullclines(ax: Axes, grid: Grid) -> list[Any]:
         scale = float(np.quantile(np.abs(values), 0.9)) or 1.0
         clipped = np.clip(component / scale, -1.0, 1.0)
         curve = ax.contour(grid.first, grid.second, clipped, [0.0], colors=color, linestyles=[dashes])
-        curve.set(linewidths=1.5, zorder=3, gid=f"nullcline {grid.plane[axis]}")
+        curve.set(linewidths=settings.width(1.5), zorder=3, gid=f"nullcline {grid.plane[axis]}")
         label = f"${name}' = {name}$" if isinstance(grid.system, Map) else rf"$\dot {name} = 0$"
-        entries.append(Line2D([], [], color=color, linestyle=dashes, linewidth=1.5, label=label))
+        entries.append(
+            Line2D([], [], color=color, linestyle=dashes, linewidth=settings.width(1.5), label=label)
+        )
     return entries
 
 
@@ -105,8 +112,8 @@ def draw_separatrices(ax: Axes, curves: list[Array]) -> list[Any]:
     if not curves:
         return []
     for curve in curves:
-        ax.plot(*curve.T, **style.SEPARATRIX, zorder=4.5, gid="separatrix")
-    return [Line2D([], [], **style.SEPARATRIX, label="separatrix")]
+        ax.plot(*curve.T, **style.SEPARATRIX, linewidth=settings.width(2.0), zorder=4.5, gid="separatrix")
+    return [Line2D([], [], **style.SEPARATRIX, linewidth=settings.width(2.0), label="separatrix")]
 
 
 def draw_paths(ax: Axes, paths: list[Array], diverged: int) -> list[Any]:
@@ -115,7 +122,12 @@ def draw_paths(ax: Axes, paths: list[Array], diverged: int) -> list[Any]:
 
     if not paths:
         return []
-    look: dict[str, Any] = {"color": style.TRAJECTORY, "linewidth": 1.4, "marker": ".", "markevery": [0]}
+    look: dict[str, Any] = {
+        "color": style.TRAJECTORY,
+        "linewidth": settings.width(1.4),
+        "marker": ".",
+        "markevery": [0],
+    }
     for path in paths:
         ax.plot(*path.T, **look, zorder=5, gid="trajectory")
     note = f" ({diverged} of {len(paths)} diverged)" if diverged else ""
@@ -150,5 +162,7 @@ def draw_loss(ax: Axes, first: Array, second: Array, loss: Array) -> None:
     filled.set_gid("contours of the loss, filled")
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "No contour levels were found")
-        lines = ax.contour(first, second, height, levels, colors="#c4c9ce", linewidths=0.5, zorder=1)
+        lines = ax.contour(
+            first, second, height, levels, colors="#c4c9ce", linewidths=settings.width(0.5), zorder=1
+        )
     lines.set_gid("contours of the loss")

@@ -11,37 +11,30 @@ Okabe & Ito, Color Universal Design (2008).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from samdyn.compute.checks import Array
+from samdyn.plot.placement import COLUMN_INCHES, GAP_INCHES, make_room_below, panels_of, shared_legend
+from samdyn.plot.settings import OKABE_ITO, mark, width
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from samdyn.local.fixed_points import FixedPoint
 
-OKABE_ITO = {
-    "black": "#000000",
-    "orange": "#E69F00",
-    "sky blue": "#56B4E9",
-    "green": "#009E73",
-    "yellow": "#F0E442",
-    "blue": "#0072B2",
-    "vermilion": "#D55E00",
-    "purple": "#CC79A7",
-}
 FIELD = "#66717c"
 LOSS = "#8a8a8a"
 TRAJECTORY = OKABE_ITO["black"]
-SEPARATRIX: dict[str, Any] = {"color": OKABE_ITO["purple"], "linewidth": 2.0, "linestyle": (0, (7, 2, 2, 2))}
+SEPARATRIX: dict[str, Any] = {"color": OKABE_ITO["purple"], "linestyle": (0, (7, 2, 2, 2))}
 SMALL_CYCLE = 0.03
 PLACES = ("outside", "below", "inside")
 NULLCLINES = ((OKABE_ITO["sky blue"], (0, (5, 1.5))), (OKABE_ITO["orange"], (0, (4, 1.2, 1, 1.2))))
 
-# shape, colour, size in points (shapes of equal size differ in area)
+# shape, colour, size in points under matplotlib's defaults (shapes of equal size differ in area)
 KINDS: dict[str, tuple[str, str, float]] = {
     "minimum": ("o", OKABE_ITO["green"], 8.0),
     "saddle": ("X", OKABE_ITO["vermilion"], 9.0),
@@ -72,13 +65,13 @@ def fixed_point_style(kind: str, stability: str) -> dict[str, Any]:
     return {
         "linestyle": "none",
         "marker": marker,
-        "markersize": size,
+        "markersize": mark(size),
         "markerfacecolor": color if filled or half else "white",
         "markerfacecoloralt": "white",
         "fillstyle": "left" if half else "full",
         # an open marker is known by its coloured rim, a filled one is set off by a black rim
         "markeredgecolor": OKABE_ITO["black"] if filled or half else color,
-        "markeredgewidth": 0.9 if filled or half else 1.7,
+        "markeredgewidth": width(0.9 if filled or half else 1.7),
     }
 
 
@@ -140,7 +133,7 @@ def draw_fixed_points(
         if point.dimension:
             look |= {
                 "marker": "o",
-                "markersize": 3.2,
+                "markersize": mark(3.2),
                 "fillstyle": "full",
                 "markerfacecolor": color,
                 "markeredgewidth": 0.0,
@@ -149,8 +142,8 @@ def draw_fixed_points(
             name = f"{point.period}-cycle, {point.stability}"
             if np.ptp(cloud, axis=0).max() < SMALL_CYCLE * extent:
                 cloud = cloud.mean(axis=0)[None]
-                look |= {"markersize": 17.0, "markerfacecolor": "none", "markeredgecolor": color}
-                look |= {"markeredgewidth": 2.0}
+                look |= {"markersize": mark(17.0), "markerfacecolor": "none", "markeredgecolor": color}
+                look |= {"markeredgewidth": width(2.0)}
         beside = np.linalg.norm(cloud[:, others] - base[others], axis=1)
         near = beside <= 1e-6 * (1 + np.linalg.norm(base))
         for part, note, alpha in ((cloud[near], "", 1.0), (cloud[~near], ", off the plane", 0.35)):
@@ -159,9 +152,11 @@ def draw_fixed_points(
             label = name + (" (set)" if point.dimension else "") + note
             x, y = on_axes(part, shown).T
             if point.dimension:  # a rim around the whole set, not around each of its samples
-                ax.plot(x, y, "ko", markersize=4.6, alpha=alpha, zorder=7, gid="rim of a set")
+                ax.plot(x, y, "ko", markersize=mark(4.6), alpha=alpha, zorder=7, gid="rim of a set")
             ax.plot(x, y, **look, alpha=alpha, zorder=8, gid=f"fixed point: {label}")
-            of_legend = look | ({"markersize": 5.5, "markeredgewidth": 0.9} if point.dimension else {})
+            of_legend = look | (
+                {"markersize": mark(5.5), "markeredgewidth": width(0.9)} if point.dimension else {}
+            )
             entries.setdefault(label, Line2D([], [], **of_legend, alpha=alpha, label=label))
         square = float(
             np.nan_to_num(point.capture_radius) ** 2 - beside[0] ** 2
@@ -172,7 +167,7 @@ def draw_fixed_points(
             reach = square**0.5
             if len(shown) == 1:
                 (band,) = ax.plot(
-                    (x - reach, x + reach), (y, y), color=color, alpha=0.35, linewidth=9, zorder=3
+                    (x - reach, x + reach), (y, y), color=color, alpha=0.35, linewidth=width(9), zorder=3
                 )
                 band.set(solid_capstyle="butt", gid="capture set")
             else:
@@ -197,21 +192,81 @@ def legend_order(label: str) -> tuple[int, str]:
 
 
 def axis_labels(ax: Axes, x: str, y: str) -> None:
-    """Labels and round ticks, few and large enough to be read at half size."""
+    """Labels and a few round ticks."""
     from matplotlib.ticker import MaxNLocator
 
     for axis, text in ((ax.xaxis, x), (ax.yaxis, y)):
-        axis.set_label_text(text, fontsize=13)
+        axis.set_label_text(text)
         axis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 5, 10]))
-    ax.tick_params(labelsize=11)
+
+
+SYMBOLS = {"rho": r"\rho", "lam": r"\lambda", "lr": r"\eta", "momentum": r"\gamma"}
+
+
+def title_of(system: Any) -> str:
+    """The system's name and the coefficients of its rule, which the name leaves out.
+
+    Examples
+    --------
+    >>> import samdyn as sd
+    >>> title_of(sd.Flow(sd.landscapes.saddle(), sd.SAM(0.3)))
+    'SAM flow on saddle, $\\\\rho = 0.3$'
+    """
+    rule = getattr(system, "rule", None)
+    if rule is None:
+        return str(system.name)
+    parts = [str(system.name)]
+    for name in rule.coefficient_names:
+        value = getattr(rule, name)
+        symbol = SYMBOLS.get(name, rf"\mathrm{{{name}}}".replace("_", r"\_"))
+        parts.append(f"${symbol}$ on a schedule" if callable(value) else f"${symbol} = {float(value):.4g}$")
+    return ", ".join(parts)
+
+
+def labels_by_difference(texts: Sequence[str]) -> list[str]:
+    """What tells texts apart: each without the words that all of them begin and end with.
+
+    Parameters
+    ----------
+    texts : sequence of str
+        Descriptions such as ``SAM(rho=0.1), lr=0.1``.
+
+    Returns
+    -------
+    list of str
+        The texts themselves where nothing is left of one of them, or where there is only one.
+
+    Examples
+    --------
+    >>> labels_by_difference(["Map(w, SAM(rho=0.1), lr=0.1)", "Map(w, SAM(rho=0.3), lr=0.1)"])
+    ['rho=0.1', 'rho=0.3']
+    >>> labels_by_difference(["Map(w, GD(), lr=0.1)", "Map(w, SAM(rho=0.3), lr=0.1)"])
+    ['GD()', 'SAM(rho=0.3)']
+    """
+    words = [re.findall(r"[^\s,()]+\([^()]*\)|[^\s,()]+\(?|[(),]|\s+", text) for text in texts]
+    whole = [list(part) for part in words]
+    if len(texts) > 1 and _same_calls(words):  # one rule in every text: its arguments tell them apart
+        words = [re.findall(r"[^\s,()]+\(?|[(),]|\s+", text) for text in texts]
+        whole = [list(part) for part in words]
+    while len(texts) > 1 and all(whole) and len({part[0] for part in whole}) == 1:
+        whole = [part[1:] for part in whole]
+    while len(texts) > 1 and all(whole) and len({part[-1] for part in whole}) == 1:
+        whole = [part[:-1] for part in whole]
+    short = ["".join(part).strip(" ,") for part in whole]
+    return short if all(short) and len(texts) > 1 else list(texts)
+
+
+def _same_calls(words: Sequence[Sequence[str]]) -> bool:
+    """Whether the texts call the same functions in the same order."""
+    names = [[word.split("(")[0] for word in part if "(" in word] for part in words]
+    return all(part == names[0] for part in names)
 
 
 def place_of_legend(ax: Axes | None) -> str:
     """Where the legend goes by default, given the axes that the caller passed (None: a new figure)."""
     if ax is None:
         return "outside"
-    # a SubFigure asks the figure that it is part of
-    return "inside" if ax.figure.get_layout_engine() is None else "below"
+    return "below"
 
 
 def check_legend(value: Any) -> None:
@@ -242,14 +297,27 @@ def legend(ax: Axes, handles: Sequence[Any], where: str, busy: Array | None = No
     handles : sequence of artists
         One for each entry; their labels must be set.
     where : str
-        "outside" (to the right of the axes), "below" (in two columns), "inside" (the corner that holds the
-        fewest points of `busy`), or any location that `Axes.legend` knows.
+        "outside" (to the right of the axes), "below" (one for all panels in a figure of several), "inside"
+        (the corner that holds the fewest points of `busy`), or any location that `Axes.legend` knows.
     busy : ndarray, shape (n, 2), optional
         Points in data coordinates that the legend should not hide.
     """
     from matplotlib.transforms import ScaledTranslation
 
+    handles = [*_present_entries(ax, handles), *handles]
     if not handles:
+        return
+    look: dict[str, Any] = {
+        "frameon": True,
+        "framealpha": 1.0,
+        "fancybox": False,
+        "edgecolor": "#bbbbbb",
+        "handlelength": 2.0,
+        "labelspacing": 0.45,
+        "borderpad": 0.5,
+    }
+    if where == "below" and len(panels_of(ax)) > 1:
+        shared_legend(ax.figure, handles, look).set_zorder(20)
         return
     place: dict[str, Any] = {"loc": where}
     if where == "outside":
@@ -262,24 +330,47 @@ def legend(ax: Axes, handles: Sequence[Any], where: str, busy: Array | None = No
             "borderaxespad": 0.0,
         }
     elif where == "below":
-        gap = ScaledTranslation(0.0, -0.55, ax.figure.dpi_scale_trans)  # inches: below ticks and label
+        gap = ScaledTranslation(0.0, -GAP_INCHES, ax.figure.dpi_scale_trans)  # inches: below ticks and label
         place = {"loc": "upper center", "bbox_to_anchor": (0.5, 0.0), "bbox_transform": ax.transAxes + gap}
-        place |= {"ncols": 2, "columnspacing": 1.2, "borderaxespad": 0.0}
+        inches = ax.get_window_extent().width / ax.figure.dpi
+        columns = int(np.clip(inches / COLUMN_INCHES, 1, 2))  # more would squeeze the axes of a narrow panel
+        place |= {"ncols": columns, "columnspacing": 1.2, "borderaxespad": 0.0}
     elif where == "inside":
         place = {"loc": emptiest_corner(ax, np.empty((0, 2)) if busy is None else busy)}
     box = ax.legend(
         handles=handles,
-        fontsize=10,
-        frameon=True,
-        framealpha=1.0,
-        fancybox=False,
-        edgecolor="#bbbbbb",
-        handlelength=2.0,
-        labelspacing=0.45,
-        borderpad=0.5,
+        **look,
         **place,
     )
     box.set_zorder(20)
+    if where == "below" and ax.figure.get_layout_engine() is None:
+        make_room_below(ax, box)
+
+
+def _present_entries(ax: Axes, handles: Sequence[Any]) -> list[Any]:
+    """Entries of the legend that `ax` has already, which a new legend would replace."""
+    present = ax.get_legend()
+    if present is None:
+        return []
+    labels = {handle.get_label() for handle in handles}
+    entries = zip(present.legend_handles, present.get_texts(), strict=True)
+    old = [(handle, text.get_text()) for handle, text in entries if text.get_text() not in labels]
+    for handle, text in old:
+        if handle is not None:
+            handle.set_label(text)
+    return [handle for handle, _ in old if handle is not None]
+
+
+def log_ticks(axis: Any) -> None:
+    """Ticks of a logarithmic axis as plain numbers where it spans less than three decades."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+
+    low, high = sorted(axis.get_view_interval())
+    if not 0 < low < high < 1e3 * low:
+        return
+    axis.set_major_locator(MaxNLocator(nbins=6) if high < 5 * low else LogLocator(subs=(1.0, 2.0, 5.0)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def twins_of(ax: Axes) -> list[Axes]:

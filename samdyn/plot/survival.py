@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from samdyn.escape.statistics import ExitTimes
-from samdyn.plot import style
+from samdyn.plot import settings, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)), (0, (8, 2)))
 
 
+@settings.picture
 def survival(
     results: Sequence[ExitTimes],
     labels: Sequence[str] | None = None,
@@ -32,7 +33,8 @@ def survival(
     ----------
     results : sequence of ExitTimes
     labels : sequence of str, optional
-        One for each result; its mean with a standard error by default.
+        One for each result; by default what tells their systems (or else their regions) apart, and the mean
+        with a standard error.
     ax : matplotlib Axes, optional
         Where to draw; a new figure by default.
     level : float
@@ -73,8 +75,9 @@ def survival(
     if labels is not None and len(labels) != len(results):
         raise ValueError(f"labels must be one for each of the {len(results)} results, got {len(labels)}")
     ax = style.axes(ax)
-    colors = list(style.OKABE_ITO.values())
-    colors = [colors[i] for i in (0, 5, 6, 3, 1, 7, 2)]  # dark ones first; yellow is too faint for a line
+    colors = settings.curve_colors()
+    if labels is None:
+        labels = _labels(results)
     handles = []
     lowest = 1.0
     for i, result in enumerate(results):
@@ -89,10 +92,13 @@ def survival(
             )
             keep = np.unique(np.minimum(keep, len(t) - 1))
             t, p, lower, upper = t[keep], p[keep], lower[keep], upper[keep]
-        mean = f"mean {result.mean:.3g} ± {result.standard_error:.1g}" if result.n_exited else "no exit"
-        label = labels[i] if labels is not None else mean
-        look = {"color": colors[i % 7], "linestyle": LINES[i % 7], "linewidth": 1.8, **line}
-        (drawn,) = ax.step(t, p, where="post", label=label, **look)
+        look = {
+            "color": colors[i % len(colors)],
+            "linestyle": LINES[i % 7],
+            "linewidth": settings.width(1.8),
+            **line,
+        }
+        (drawn,) = ax.step(t, p, where="post", label=labels[i], **look)
         floor = max(float(p.min()) / 3, 1e-12)
         ax.fill_between(
             t, np.maximum(lower, floor), upper, step="post", color=drawn.get_color(), alpha=0.2, linewidth=0
@@ -101,10 +107,19 @@ def survival(
         lowest = min(lowest, float(p.min()))
     ax.set_yscale("log")
     ax.set_ylim(max(lowest / 1.5, 1e-6), 1.15)
+    style.log_ticks(ax.yaxis)
     ax.set_xlim(left=0)
     unit = "steps" if results[0].discrete else "time (learning rate $\\times$ steps)"
-    ax.set_xlabel(unit, fontsize=13)
-    ax.set_ylabel("probability still inside", fontsize=13)
-    ax.tick_params(labelsize=11)
+    ax.set_xlabel(unit)
+    ax.set_ylabel("probability still inside")
     style.legend(ax, handles, "best")
     return ax
+
+
+def _labels(results: Sequence[ExitTimes]) -> list[str]:
+    """What tells the results apart, with their means."""
+    systems, regions = [result.system for result in results], [result.region for result in results]
+    apart = systems if len(set(systems)) > 1 else regions
+    names = style.labels_by_difference(apart) if len(set(apart)) > 1 else [""] * len(results)
+    means = [f"mean {r.mean:.3g} ± {r.standard_error:.1g}" if r.n_exited else "no exit" for r in results]
+    return [f"{name}: {mean}" if name else mean for name, mean in zip(names, means, strict=True)]

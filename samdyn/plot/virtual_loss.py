@@ -12,7 +12,7 @@ from samdyn.compute import checks
 from samdyn.local.attractors_1d import Attractors1D, attractors_1d
 from samdyn.local.virtual_loss import perturbed_loss
 from samdyn.local.virtual_loss import virtual_loss as find_virtual_loss
-from samdyn.plot import style
+from samdyn.plot import settings, style
 from samdyn.systems.system import System
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ N_POINTS = 2000
 COLORS = style.OKABE_ITO
 
 
+@settings.picture
 def virtual_loss(
     system: System,
     box: Sequence[Sequence[float]] | npt.ArrayLike | None = None,
@@ -85,7 +86,9 @@ def virtual_loss(
     ]
     handles: list[Any] = []
     for values, label, color, dashes, width in curves:
-        (drawn,) = ax.plot(x[:, 0], values, color=color, linestyle=dashes, linewidth=width, label=label)
+        (drawn,) = ax.plot(
+            x[:, 0], values, color=color, linestyle=dashes, linewidth=settings.width(width), label=label
+        )
         handles.append(drawn)
     seen = set()
     bottom, top = ax.get_ylim()
@@ -99,15 +102,35 @@ def virtual_loss(
         if kind not in seen:
             handles.append(mark)
             seen.add(kind)
-        ax.plot(found.basins[i], [foot, foot], color=look["markeredgecolor"], linewidth=1, gid="basin")
+        ax.plot(
+            found.basins[i],
+            [foot, foot],
+            color=look["markeredgecolor"],
+            linewidth=settings.width(1),
+            gid="basin",
+        )
         color = style.KINDS[kind][1]
-        ax.plot(found.basins[i], [foot, foot], color=color, linewidth=7, solid_capstyle="butt", gid="basin")
+        ax.plot(
+            found.basins[i],
+            [foot, foot],
+            color=color,
+            linewidth=settings.width(7),
+            solid_capstyle="butt",
+            gid="basin",
+        )
     for position in found.repellers:
-        ax.axvline(position, color="#bbbbbb", linewidth=0.8, linestyle=":", zorder=0, gid="basin boundary")
+        ax.axvline(
+            position,
+            color="#bbbbbb",
+            linewidth=settings.width(0.8),
+            linestyle=":",
+            zorder=0,
+            gid="basin boundary",
+        )
     ax.set_ylim(bottom=foot - 0.05 * (top - bottom))
     ax.set_xlim(*region[0])
     style.axis_labels(ax, "$x$", "height")
-    ax.set_title(system.name, fontsize=13)
+    ax.set_title(style.title_of(system))
     if legend is not False:
         where = legend if isinstance(legend, str) else "outside" if own else "best"
         style.legend(ax, handles, where)

@@ -340,7 +340,7 @@ def test_a_given_axes_is_used_and_no_figure_made() -> None:
 
 def test_labels_and_aspect() -> None:
     ax = quick(sd.Flow(SADDLE, sd.SAM(0.2)))
-    assert ax.get_title() == "SAM flow on saddle"
+    assert ax.get_title() == r"SAM flow on saddle, $\rho = 0.2$"
     assert ax.get_aspect() == 1
     assert (*ax.get_xlim(), *ax.get_ylim()) == (-1, 1, -1, 1)
     long = quick(sd.Flow(SADDLE, sd.GD()), box=[(-5, 5), (-1, 1)])
@@ -368,6 +368,11 @@ def test_legend_in_given_axes_goes_where_there_is_room() -> None:
     _, ax = plt.subplots()
     crowd = [point([x, y], "minimum", "attracting") for x, y in ((-0.8, -0.8), (0.8, -0.8), (0.8, 0.8))]
     quick(sd.Flow(SADDLE, sd.GD()), ax=ax, fixed_points=crowd)
+    ax.figure.canvas.draw()
+    below, whole = ax.get_legend().get_window_extent(), ax.get_window_extent()
+    assert below.y1 < whole.y0  # the field fills the axes, so a legend in a corner would cover some of it
+    assert below.y0 >= 0
+    quick(sd.Flow(SADDLE, sd.GD()), ax=ax, fixed_points=crowd, legend="inside")
     ax.figure.canvas.draw()
     inside, whole = ax.get_legend().get_window_extent(), ax.get_window_extent()
     assert inside.x0 - whole.x0 < whole.x1 - inside.x1  # left

@@ -1,0 +1,128 @@
+"""Where texts go, so that they do not lie on each other, and how axes make room for a legend."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.transforms import Bbox
+
+GAP_INCHES, EDGE_INCHES = 0.55, 0.08  # from axes to a legend below them: ticks and label; from it to the edge
+COLUMN_INCHES = 1.9
+"""Width of a column of a legend below the axes."""
+SHARED = "shared legend"
+MOST_OF_AXES = 0.45
+"""Largest share of the axes' height that a legend below may take from them."""
+
+
+def extents(artists: Iterable[Any]) -> list[Bbox]:
+    """The rectangles of artists in pixels, as they would be drawn now."""
+    return [artist.get_window_extent() for artist in artists]
+
+
+def place_text(
+    ax: Axes,
+    text: str,
+    candidates: Sequence[tuple[tuple[float, float], tuple[float, float]]],
+    taken: list[Bbox],
+    look: dict[str, Any],
+) -> Any:
+    """A text at the first candidate where it lies on nothing, or else where it covers least.
+
+    Parameters
+    ----------
+    ax : Axes
+    text : str
+    candidates : sequence of (place, offset)
+        A place in data coordinates and an offset in points, in order of preference.
+    taken : list of Bbox
+        Rectangles in pixels that should stay free; the text's own is added.
+    look : dict
+        Keywords of `Axes.annotate`.
+
+    Returns
+    -------
+    Annotation
+    """
+    drawn = ax.annotate(text, candidates[0][0], candidates[0][1], textcoords="offset points", **look)
+    least, best = np.inf, candidates[0]
+    for place, offset in candidates:
+        drawn.xy = place
+        drawn.set_position(offset)
+        covered = sum(overlap(drawn.get_window_extent(), other) for other in taken)
+        if covered < least:
+            least, best = covered, (place, offset)
+        if covered == 0:
+            break
+    drawn.xy = best[0]
+    drawn.set_position(best[1])
+    taken.append(drawn.get_window_extent())
+    return drawn
+
+
+def overlap(a: Bbox, b: Bbox) -> float:
+    """Area that two rectangles share, in square pixels.
+
+    Examples
+    --------
+    >>> from matplotlib.transforms import Bbox
+    >>> overlap(Bbox([[0, 0], [2, 2]]), Bbox([[1, 1], [3, 3]]))
+    1.0
+    """
+    width = min(a.x1, b.x1) - max(a.x0, b.x0)
+    height = min(a.y1, b.y1) - max(a.y0, b.y0)
+    return float(max(width, 0.0) * max(height, 0.0))
+
+
+def make_room_below(ax: Axes, box: Any) -> None:
+    """Raise the foot of the axes by the height of a legend below them, in a figure without a layout engine.
+
+    Where the legend would take more than 45 % of their height, the axes stay and the legend reaches out of
+    the figure: ``savefig(bbox_inches="tight")`` includes it.
+    """
+    figure: Any = ax.figure
+    position = ax.get_position()
+    height = box.get_window_extent().height + (GAP_INCHES + EDGE_INCHES) * figure.dpi
+    foot = max(position.y0, height / figure.bbox.height)
+    if foot - position.y0 <= MOST_OF_AXES * position.height:
+        ax.set_position((position.x0, foot, position.width, position.y1 - foot))
+
+
+def panels_of(ax: Axes) -> list[Axes]:
+    """The axes of the figure that stand beside `ax` as panels: colour bars and second axes left out."""
+    return [other for other in ax.figure.axes if other.get_subplotspec() is not None and _is_first(other)]
+
+
+def shared_legend(figure: Any, handles: Sequence[Any], look: dict[str, Any]) -> Any:
+    """One legend at the foot of the figure for all of its panels, with the entries of earlier ones.
+
+    A figure with a layout engine makes room for it; otherwise the subplots' lower edge is raised.
+    """
+    width = figure.bbox.width / figure.dpi
+    entries = {handle.get_label(): handle for handle in handles}
+    for box in [box for box in figure.legends if box.get_gid() == SHARED]:
+        old = zip(box.legend_handles, box.get_texts(), strict=True)
+        for handle, text in old:
+            handle.set_label(text.get_text())
+            entries.setdefault(text.get_text(), handle)
+        box.remove()
+    place: dict[str, Any] = {"ncols": max(1, min(len(entries), int(width / COLUMN_INCHES)))}
+    engine = figure.get_layout_engine()
+    place["loc"] = "outside lower center" if "Constrained" in type(engine).__name__ else "lower center"
+    box = figure.legend(handles=list(entries.values()), **look, **place)
+    box.set_gid(SHARED)
+    if engine is None:
+        need = (box.get_window_extent().height + (GAP_INCHES + EDGE_INCHES) * figure.dpi) / figure.bbox.height
+        if figure.subplotpars.bottom < need < 0.6:
+            figure.subplots_adjust(bottom=need)
+    return box
+
+
+def _is_first(ax: Axes) -> bool:
+    """Whether no earlier axes of the figure stand in the same place."""
+    twins = [other for other in ax.figure.axes if other.get_subplotspec() is ax.get_subplotspec()]
+    return twins[0] is ax
