@@ -108,7 +108,8 @@ def animate(
         frames[i].draw(drawn)
         symbol = SYMBOLS.get(parameter, rf"\mathrm{{{parameter}}}".replace("_", r"\_"))
         title = style.title_of(systems[i])
-        of_rule = systems[i].rule is not None and parameter in systems[i].rule.coefficient_names
+        rule = systems[i].rule
+        of_rule = rule is not None and parameter in rule.coefficient_names
         drawn.set_title(title if of_rule else f"{title}, ${symbol} = {numbers[i]:.4g}$")
         drawn.set_ylim(*height)
         _keep_legend(drawn, shown, legend, ax, frames)

@@ -16,9 +16,9 @@ from samdyn.systems.system import System
 
 PATH_LENGTHS = 5.0  # default duration of a path: so many crossings of the box at a slow (10 % quantile) speed
 MOST_POINTS = 4000  # stored along a computed path of a Diffusion
-N_DOUBLINGS, MORE_DOUBLINGS = 10, 5  # stages of a path of a Flow, and those after t_max if it is not given
+N_DOUBLINGS, MORE_DOUBLINGS = 10, 8  # stages of a path of a Flow, and those after t_max if it is not given
 STAGE_POINTS = 64  # stored in a stage
-AT_REST = 1e-3  # sides of the box in a stage, below which a path counts as arrived
+AT_REST = 1e-2  # sides of the box still to go, below which a path counts as arrived
 FAR = 1e3  # sides of the box from its middle, beyond which a path counts as diverged
 
 
@@ -73,18 +73,19 @@ def _flow_paths(system: Flow, starts: Array, t_max: float, sides: Array, *, exte
     """Paths of a flow stored in stages, each as long as all before it.
 
     A path down a loss is fast at first and slow at last: equal times would store the fast part as a polygon.
-    With `extend`, stages go on beyond t_max while a path still moves by a thousandth of a side in one.
+    With `extend`, stages go on beyond t_max while a path, at its present speed, would still move by a
+    hundredth of a side in the time that is left.
     """
     time, stage = t_max / 2.0**N_DOUBLINGS, t_max / 2.0**N_DOUBLINGS
     path = trajectory(system, starts, t_max=stage, dt=stage / STAGE_POINTS)
     last = t_max * (2.0**MORE_DOUBLINGS if extend else 1.0)
     while time < last * (1 - 1e-12):
-        with np.errstate(all="ignore"):
-            moved = np.abs(path[-1] - path[-STAGE_POINTS - 1]) / sides
-        still = np.isfinite(path[-1]).all(axis=-1) & (moved > AT_REST).any(axis=-1)
-        if time >= t_max * (1 - 1e-12) and not still.any():
-            break
         going = np.isfinite(path[-1]).all(axis=-1)
+        if time >= t_max * (1 - 1e-12):
+            with np.errstate(all="ignore"):
+                ahead = np.abs(system.evaluate(path[-1])) * (last - time) / sides
+            if not (going & (ahead > AT_REST).any(axis=-1)).any():
+                break
         piece = np.full((STAGE_POINTS, *path.shape[1:]), np.nan)
         if going.any():
             piece[:, going] = trajectory(system, path[-1][going], t_max=time, dt=time / STAGE_POINTS)[1:]

@@ -154,7 +154,7 @@ def test_every_interval_of_radii_is_seen() -> None:
 def test_paths_of_a_flow_are_smooth_where_fast_and_end_at_rest() -> None:
     """Kind: a path stored at equal times. Right: short steps, the end at the minimum."""
     stiff = sd.Landscape(
-        lambda w: 500 * w[0] ** 2 + 0.005 * w[1] ** 2, dim=2, box=[(-1, 1), (-1, 1)], name="stiff"
+        lambda w: 25 * w[0] ** 2 + 0.05 * w[1] ** 2, dim=2, box=[(-1, 1), (-1, 1)], name="stiff"
     )
     ax = sd.plot.phase_portrait(
         sd.Flow(stiff, sd.GD()), trajectories=[[0.9, 0.9]], resolution=20, fixed_points=False, legend=False
