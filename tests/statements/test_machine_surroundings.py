@@ -98,6 +98,7 @@ SURROUNDINGS: dict[str, Callable[[], contextlib.AbstractContextManager[Any]]] = 
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SURROUNDINGS)
 def test_surroundings_change_nothing(name: str) -> None:
     """Every number is the same to the last bit as without the setting."""
