@@ -175,6 +175,7 @@ def basins(
     return _result(course, grid, copies, ends, options)
 
 
+@np.errstate(under="ignore")
 def _result(course: Course, grid: Grid, copies: int, ends: Ends, options: Options) -> Basins:
     found = ends.named(course)
     labels, steps, probabilities = ends.followed.labels, ends.followed.steps, None

@@ -70,6 +70,7 @@ class Ends:
         return found
 
 
+@np.errstate(under="ignore")  # the distance of two points beside each other may underflow
 def map_starts(
     course: Course,
     starts: Starts,

@@ -75,6 +75,7 @@ class Certificate:
         )
 
 
+@np.errstate(all="ignore")  # bounds of infinite or tiny numbers are bounds
 def _inverse(slopes: Array) -> tuple[Array, Flags]:
     """Approximate inverses (n, dim, dim) and which of them exist."""
     usable: Flags = np.asarray(np.isfinite(slopes).all(axis=(1, 2)))
@@ -97,6 +98,7 @@ def _krawczyk(
         return mean_value(start, contraction, center, lower, upper)
 
 
+@np.errstate(all="ignore")  # bounds of infinite or tiny numbers are bounds
 def certificates(field: Field, x: Array, reach: float) -> list[Certificate | None]:
     """Certificates of approximate zeros x (n, dim), looking at cubes of radius up to `reach`.
 
@@ -152,6 +154,7 @@ class Proof:
     n_boxes: int
 
 
+@np.errstate(all="ignore")  # bounds of infinite or tiny numbers are bounds
 def exhaust(
     field: Field,
     box: Array,
