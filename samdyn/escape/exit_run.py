@@ -56,13 +56,6 @@ def run(
     finally:
         forget(job)
     points = np.broadcast_to(starts, (job.n_paths, starts.shape[1]))[:, : job.system.dim]
-    if np.min(exits.n_steps) < job.n_steps:
-        warnings.warn(
-            "exit_times was interrupted by Ctrl-C and returns what it has: `interrupted` of the result is "
-            "True, which a loop over settings can look at to stop",
-            UserWarning,
-            stacklevel=3,
-        )
     results = [_result(_part(exits, job, i), job, i, points) for i in range(systems)]
     if (
         not any(result.n_exited or result.n_diverged for result in results)

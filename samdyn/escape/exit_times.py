@@ -107,7 +107,7 @@ def exit_times(
         The job is going to take longer than ten seconds, by the speed of its first steps and the share of
         paths that leave in them; where no path has left, if none leaves before t_max.
     UserWarning
-        No path left: the mean has a lower bound only. Or t_max is more than 10^9 steps. Or Ctrl-C came.
+        No path left: the mean has a lower bound only. Or t_max is more than 10^9 steps.
     RuntimeWarning
         Workers failed repeatedly, and the rest of the job ran in this process.
 
@@ -116,7 +116,8 @@ def exit_times(
     The result is the same, to the last bit, with any number of workers, with any executor and after a resume.
     The paths of a worker that dies are computed again.
 
-    Ctrl-C returns what is done so far, with a warning and ``interrupted`` set: paths still inside are
+    Ctrl-C returns what is done so far, with ``interrupted`` set, at which a loop over settings stops:
+    paths still inside are
     censored at the time until which they were followed. Local workers hand over their part as well. On an
     executor the pieces that are not finished are cancelled, and their paths count as watched for no time:
     they change neither exits nor exposure, so that the mean is that of the finished pieces. Which pieces are
