@@ -235,6 +235,8 @@ def _sampled(
     outside = ~_union([cores[j] for j in others])
     assert t_max is not None  # checked by the caller
     found = exit_times(system, x0, outside, n_paths=n_paths, t_max=t_max, seed=seed, **options)
+    if found.interrupted:  # Ctrl-C is meant for the whole graph, not for one of its nodes
+        raise KeyboardInterrupt
     ends = found.exit_points[found.exited]
     if not len(ends):
         raise ValueError(

@@ -106,4 +106,6 @@ def refine(
             seed=(coarse.seed + 1) % (1 << 64) if seed is None else seed,
             correction=coarse.correction, **options,
         )  # fmt: skip
+    if fine.interrupted:  # half a sample would be extrapolated as if it were whole
+        raise KeyboardInterrupt
     return RefinedExitTimes(coarse, fine, 0.5 if coarse.correction is None else 1.0)
