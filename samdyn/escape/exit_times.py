@@ -117,7 +117,7 @@ def exit_times(
     The paths of a worker that dies are computed again.
 
     Ctrl-C returns what is done so far, with ``interrupted`` set, at which a loop over settings stops: paths
-    still inside are censored at the time until which they were followed. Local workers hand over their part as
+    still inside are censored at the time until which they were followed. Local workers hand over theirs as
     well. On an executor the pieces that are not finished are cancelled, and their paths count as watched for
     no time: they change neither exits nor exposure, so that the mean is that of the finished pieces. Which
     pieces are finished by then may depend a little on how long their paths stayed.
