@@ -13,10 +13,10 @@ Names
    "trapping saddle (0, 1)". Hovering about z means: of an extent of at most ten times lr r |H| (r the length
    of the perturbation), with z between its ends; for a minimum, within 3 r, since along a
    flat valley the cycle settles beside it.
-3. Else a map's orbit that returns to 1e-6 of its extent after p steps is a "p-cycle".
+3. Else a map's attracting cycle of p points, found by Newton's method on the p-fold map
+   (`samdyn.basin.refinement`), is a "p-cycle", and a flow's attracting closed orbit a "limit cycle".
 4. Else the largest Lyapunov exponent decides, from two orbits held 1e-7 apart: above 4 standard errors and
-   1e-3 per step (or per stride of a flow) "chaotic"; else a flow is on a "limit cycle", and a map on a
-   "quasiperiodic" curve.
+   1e-3 per step (or per stride of a flow) "chaotic"; else "quasiperiodic".
 """
 
 from __future__ import annotations
@@ -28,9 +28,11 @@ from typing import Any
 
 import numpy as np
 
+from samdyn.basin.candidate import Candidate
 from samdyn.basin.course import Course
 from samdyn.basin.motion import Motion
-from samdyn.basin.recurrences import Candidate, Rules, admit, search
+from samdyn.basin.recurrences import Rules, admit, search
+from samdyn.basin.refinement import is_cycle
 from samdyn.compute.checks import Array
 from samdyn.local.fixed_points import FixedPoint, fixed_points
 from samdyn.systems.jump import jump_length
@@ -80,6 +82,8 @@ class Attractor:
         States in order of time: the points, with velocities where there is momentum.
     inside : bool
         Whether it has a point in the box, its boundary included.
+    closed : bool
+        Whether the states are the points of a closed orbit of a flow, in order.
     """
 
     points: Array = field(repr=False)
@@ -91,6 +95,7 @@ class Attractor:
     exponent: float = float("nan")
     states: Array = field(default_factory=lambda: np.empty((0, 0)), repr=False)
     inside: bool = True
+    closed: bool = False
 
     def __repr__(self) -> str:
         size = f"{len(self.points)} point{'s' * (len(self.points) > 1)}"
@@ -100,7 +105,7 @@ class Attractor:
     @property
     def candidate(self) -> Candidate:
         """What the search works with."""
-        return Candidate(self.states, self.radius)
+        return Candidate(self.states, self.radius, self.closed)
 
     @property
     def extent(self) -> float:
@@ -116,6 +121,23 @@ def known_points(course: Course) -> list[FixedPoint]:
     return list(fixed_points(system, course.box, n_starts=1024))
 
 
+def points_outside(course: Course, candidates: Sequence[Candidate]) -> list[FixedPoint]:
+    """Fixed points outside the box at which candidates lie, each searched for in a small box of its own."""
+    system = course.system
+    if system.landscape is None or getattr(system, "scheduled", False) or system.dim > MOST_DIM:
+        return []
+    diagonal = float(np.linalg.norm(course.box[:, 1] - course.box[:, 0]))
+    found: list[FixedPoint] = []
+    for c in candidates:
+        x = c.states[:, : system.dim]
+        middle = x.mean(axis=0)
+        if np.ptp(x, axis=0).max() <= 1e-5 * diagonal and not course.inside(middle[:, None]).any():
+            size = 1e-3 * diagonal
+            beside = np.stack([middle - size, middle + size], axis=1)
+            found += list(fixed_points(system, beside, n_starts=16))
+    return found
+
+
 def find_attractors(
     motion: Motion,
     course: Course,
@@ -127,9 +149,8 @@ def find_attractors(
 ) -> list[Candidate]:
     """Attractors at the given fixed points, and those that orbits from `starts` (state_dim, n) settle on."""
     seeds = [] if known else [_around(motion, course, p) for p in points if _may_attract(p)]
-    found = admit(
-        motion, course, known, [s for s in seeds if len(s) and np.isfinite(s).all()], rules, first_step
-    )
+    new = [Candidate(s, 0.0) for s in seeds if len(s) and np.isfinite(s).all()]
+    found = admit(motion, course, known, new, rules, first_step)
     return search(motion, course, starts, found, rules, first_step)
 
 
@@ -183,6 +204,7 @@ def describe(
         if same[0] != i:
             continue
         states = np.concatenate([candidates[j].states for j in same])
+        # one that lies beyond the radius of the others has been given to the whole by its own
         radius = min(candidates[j].radius for j in same)
         result.append(_name_point(course, Candidate(states, radius), owner))
     return result
@@ -271,22 +293,29 @@ def _name_orbit(motion: Motion, course: Course, candidate: Candidate) -> Attract
     middle = x.mean(axis=0)
     extent = float(np.ptp(x, axis=0).max())
     diagonal = float(np.linalg.norm(course.box[:, 1] - course.box[:, 0]))
-    common: dict[str, Any] = {"radius": candidate.radius, "states": candidate.states}
+    common: dict[str, Any] = {
+        "radius": candidate.radius,
+        "states": candidate.states,
+        "closed": candidate.closed,
+    }
     if extent <= 1e-6 * diagonal:
         return Attractor(x[-1:], "fixed point", f"fixed point {place(x[-1])}", x[-1], **common)
+    if candidate.closed:
+        return Attractor(x, "limit cycle", f"limit cycle about {place(middle)}", middle, **common)
     if motion.every > 1:
-        period = _period(x[: min(len(x), 2048)], 1e-6 * extent)
+        exact = is_cycle(motion, course, candidate.states)
+        period = len(x) if exact else _period(x[: min(len(x), 2048)], 1e-6 * extent)
         if period:
-            return Attractor(
-                x[:period], "cycle", f"{period}-cycle about {place(x[:period].mean(axis=0))}",
-                x[:period].mean(axis=0), period=period, **common,
-            )  # fmt: skip
+            middle = x[:period].mean(axis=0)
+            name = f"{period}-cycle about {place(middle)}"
+            return Attractor(x[:period], "cycle", name, middle, period=period, **common)
     exponent, error = largest_exponent(motion, course, candidate.states[-1])
     common["exponent"] = exponent
     if exponent > max(4 * error, CHAOTIC / motion.unit):
         kind = "chaotic"
     else:
-        kind = "quasiperiodic" if motion.every > 1 else "limit cycle"
+        # of a flow whose closed orbit was not found: one of a normalised rule, which cannot be refined
+        kind = "limit cycle" if motion.hover else "quasiperiodic"
     return Attractor(_distinct(x), kind, f"{kind} about {place(middle)}", middle, **common)
 
 

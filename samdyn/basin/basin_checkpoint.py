@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 
 from samdyn.basin.attractors import Attractor
+from samdyn.basin.candidate import Candidate
 from samdyn.basin.course import Course, motion_of
 from samdyn.basin.followed import Followed
-from samdyn.basin.recurrences import Candidate
 from samdyn.ensemble.checkpoint import Checkpoint
 
 N_POINTS = 16  # at which steps are compared
@@ -78,7 +78,8 @@ def save(saved: Checkpoint, followed: Followed, candidates: Sequence[Candidate])
     for i, c in enumerate(candidates):
         arrays[f"candidate{i}"] = c.states
     numbers = {name: getattr(followed, name) for name in ("step", "rounds", "until")}
-    saved.write(numbers | {"radii": [c.radius for c in candidates]}, arrays)
+    kinds = {"radii": [c.radius for c in candidates], "closed": [c.closed for c in candidates]}
+    saved.write(numbers | kinds, arrays)
 
 
 def restore(saved: Checkpoint, n_paths: int, state_dim: int) -> tuple[Followed, list[Candidate]]:
@@ -90,7 +91,8 @@ def restore(saved: Checkpoint, n_paths: int, state_dim: int) -> tuple[Followed, 
             a["labels"], a["steps"], a["paths"], a.get("states"), int(meta["step"]), int(meta["rounds"]),
             int(meta["until"]), a["ahead"], a.get("ahead_states"),
         )  # fmt: skip
-        candidates = [Candidate(a[f"candidate{i}"], r) for i, r in enumerate(meta["radii"])]
+        kinds = zip(meta["radii"], meta["closed"], strict=True)
+        candidates = [Candidate(a[f"candidate{i}"], r, c) for i, (r, c) in enumerate(kinds)]
     except (KeyError, TypeError, ValueError) as error:
         raise saved.damaged(f"{error} is missing") from error
     if followed.labels.shape != (n_paths,) or followed.steps.shape != (n_paths,):

@@ -15,7 +15,6 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -37,6 +36,7 @@ from samdyn.basin.grid import BYTES_PER_CELL, Grid, make_grid
 from samdyn.basin.rounds import Ends, map_starts
 from samdyn.basin.settle import REASONS
 from samdyn.compute import checks
+from samdyn.compute.progress import PartsBar
 from samdyn.ensemble.checkpoint import Checkpoint
 from samdyn.ensemble.workers import count_workers
 from samdyn.systems.system import System
@@ -134,12 +134,15 @@ def basins(
     Notes
     -----
     The algorithm, with all stopping rules, is in the modules `samdyn.basin.rounds`, `recurrences`,
-    `proximity`, `followed` and `settle`. Labels below zero: -1 left the box (ended at an attractor outside,
-    or outside after the last step), -2 diverged, -3 out of steps, -4 the map returned nan.
+    `proximity`, `followed` and `settle`. Labels below zero: -1 left the box (outside it after the last
+    step, at no attractor), -2 diverged, -3 out of steps, -4 the map returned nan.
 
     A small attractor may be missed if none of the starts, and no path that stays under way, ends on it; a
     path is never given to an attractor that it does not come close to. A limit cycle or chaotic set is known
     by a sample: attractors that come as close to it as its points are to each other may be taken for it.
+
+    A job that will take longer than ten seconds by the time of its first looks says so at the start, by
+    `samdyn.CostWarning`: the search for attractors, and then, as an upper bound, the next round of paths.
 
     Examples
     --------
@@ -170,8 +173,8 @@ def basins(
     if checkpoint is not None:
         job = description(course, options, attractors, resolution=list(grid.shape), replicas=copies)
         saved = Checkpoint(checkpoint, job)
-    with _Bar(progress, len(starts)) as bar:
-        ends = map_starts(course, starts, options, attractors, workers, executor, saved, bar.report)
+    with PartsBar(progress, "basins", len(starts), "path") as bar:
+        ends = map_starts(course, starts, options, attractors, workers, executor, saved, bar.update)
     return _result(course, grid, copies, ends, options)
 
 
@@ -195,26 +198,3 @@ def _result(course: Course, grid: Grid, copies: int, ends: Ends, options: Option
         motion_of(course).unit, probabilities, copies, unresolved, ends.interrupted, course, options.radius,
         options.rules.max_steps,
     )  # fmt: skip
-
-
-class _Bar:
-    """A tqdm bar over paths; silent unless `show`."""
-
-    def __init__(self, show: bool, total: int) -> None:
-        self.bar: Any = None
-        if show:
-            from tqdm.auto import tqdm  # warns in a notebook without ipywidgets: only if a bar is wanted
-
-            self.bar = tqdm(desc="basins", unit="path", unit_scale=True, total=total, leave=False)
-
-    def __enter__(self) -> _Bar:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self.bar is not None:
-            self.bar.close()
-
-    def report(self, done: int) -> None:
-        """So many more paths have ended."""
-        if self.bar is not None:
-            self.bar.update(done)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from samdyn.basin.basins_result import Basins
 
 SCHEMA = 3
-OF_ATTRACTOR = ("kind", "name", "radius", "period", "exponent", "inside")
+OF_ATTRACTOR = ("kind", "name", "radius", "period", "exponent", "inside", "closed")
 Members = dict[str, Any]
 
 
@@ -181,7 +181,10 @@ def _attractor(k: int, entry: dict[str, Any], members: Members, dim: int) -> Att
     width = states.shape[-1] if states.ndim == 2 else 0
     _require(width >= dim and _array(states, float, (None, width)), f"finite states of attractor {k}")
     texts = isinstance(entry["kind"], str) and isinstance(entry["name"], str)
-    _require(texts and isinstance(entry["inside"], bool), f"kind and name of attractor {k}")
+    _require(
+        texts and isinstance(entry["inside"], bool) and isinstance(entry["closed"], bool),
+        f"kind and name of attractor {k}",
+    )
     _require(_number(entry["radius"]) and _integer(entry["period"]), f"radius and period of attractor {k}")
     exponent = entry["exponent"]
     _require(isinstance(exponent, float) and not math.isinf(exponent), f"an exponent of attractor {k}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,7 @@ from samdyn.basin.basin_arguments import MAX_STEPS
 from samdyn.basin.course import Course, Starts
 from samdyn.basin.fractions import Fraction, shares
 from samdyn.basin.grid import Grid
+from samdyn.basin.matching import matched
 from samdyn.basin.rounds import follow
 from samdyn.basin.settle import REASONS, name_of
 from samdyn.compute import checks
@@ -129,6 +130,23 @@ class Basins:
         from samdyn.plot import basins as draw
 
         return draw(self, ax=ax, **options)
+
+    def matched_to(self, other: Basins, **options: Any) -> Basins:
+        """The same result with ids, and so colours in pictures, those of another result.
+
+        An attractor that has a partner in `other` gets that one's id, the others ids that are not used there
+        (`samdyn.match_attractors` with `near`, whose other options are accepted). Without it ids count the
+        attractors by their place, coordinate by coordinate: one more attractor moves all after it.
+
+        Examples
+        --------
+        >>> import samdyn as sd
+        >>> well = sd.landscapes.double_well()
+        >>> gd, sam = (sd.basins(sd.Map(well, r, lr=0.05), [(-2, 2)], 40) for r in (sd.GD(), sd.SAM(0.3)))
+        >>> {k: a.name for k, a in sam.matched_to(gd).attractors.items()}
+        {1: 'minimum (-1)', 3: 'trapping maximum (0)', 2: 'minimum (1)'}
+        """
+        return cast("Basins", matched(self, other, **options))
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the result to an npz file; of the system only its description is kept.

@@ -10,8 +10,12 @@ All take labels on a grid (a `Basins`, or an integer array of any dimension) and
 - Basin entropy: the mean over boxes of r^d cells of the Gibbs entropy of the labels within; the boundary
   entropy Sbb is the mean over boxes with more than one label.
 
-Exponents are slopes of least-squares lines in logarithmic coordinates, with the standard error of the slope;
-the points of one line come from one picture and are not independent, so that the error is a guide only.
+Exponents are slopes of least-squares lines in logarithmic coordinates. The points of one line come from one
+picture: they are not independent, and at coarse sizes they are not on the line yet. The error of the slope
+holds the scatter about the line (with the factor of Student's t over the normal law for so few points), the
+change of the slope if the coarser half of the sizes is left out, and one box more or less of the N boxes of
+the coarsest size that meet the boundary, which is what the ends of the picture leave open,
+1 / (N log(r_max / r_min)).
 
 References
 ----------
@@ -28,7 +32,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import integrate, ndimage, special
+from scipy import integrate, ndimage, special, stats
 
 from samdyn.compute import checks
 from samdyn.compute.checks import Array
@@ -36,14 +40,14 @@ from samdyn.compute.checks import Array
 AnyLabels = npt.NDArray[Any]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Exponent:
     """A scaling exponent.
 
     Attributes
     ----------
     value, standard_error : float
-        ``float(exponent)`` is the value.
+        ``float(exponent)`` is the value. The error is described in `samdyn.basin.boundary`.
     sizes, values : ndarray
         What the line was fitted to.
     """
@@ -55,6 +59,17 @@ class Exponent:
 
     def __float__(self) -> float:
         return self.value
+
+    def interval(self, level: float = 0.95) -> tuple[float, float]:
+        """An interval for the exponent: so many errors to both sides, by the normal law."""
+        if not 0 < checks.number("level", level) < 1:
+            raise ValueError(f"level must be a number between 0 and 1, got {level!r}")
+        half = float(stats.norm.isf((1 - level) / 2)) * self.standard_error
+        return self.value - half, self.value + half
+
+    def __repr__(self) -> str:
+        low, high = self.interval()
+        return f"Exponent {self.value:.4g} [{low:.4g}, {high:.4g}] from {len(self.sizes)} sizes"
 
 
 @dataclass(frozen=True)
@@ -135,7 +150,8 @@ def uncertainty_exponent(basins: Any, distances: Sequence[int] | None = None) ->
         distances = _doublings(min(n for n in labels.shape if n > 1) // 32, "distances")
     sizes = np.array([checks.integer("distances", r, at_least=1) for r in distances])
     share = np.array([boundary_cells(labels, int(r)).mean() for r in sizes])
-    return _fit(sizes, share, "uncertain cells")
+    widest = min(2 * int(sizes.max()), min(n for n in labels.shape if n > 1) - 1)
+    return _fit(sizes, share, "uncertain cells", float(_cut_boxes(labels, widest)))
 
 
 def box_dimension(basins: Any, sizes: Sequence[int] | None = None) -> Exponent:
@@ -162,7 +178,7 @@ def box_dimension(basins: Any, sizes: Sequence[int] | None = None) -> Exponent:
         sizes = [2 * n for n in _doublings(min(n for n in labels.shape if n > 1) // 32, "sizes")]
     sides = np.array([checks.integer("sizes", r, at_least=1) for r in sizes])
     counts = np.array([float(_cut_boxes(labels, int(r))) for r in sides])
-    fitted = _fit(sides, counts, "boxes with two labels")
+    fitted = _fit(sides, counts, "boxes with two labels", float(counts[np.argmax(sides)]))
     return Exponent(-fitted.value, fitted.standard_error, fitted.sizes, fitted.values)
 
 
@@ -250,7 +266,8 @@ def _doublings(most: int, name: str) -> list[int]:
     return result
 
 
-def _fit(sizes: npt.NDArray[Any], values: Array, what: str) -> Exponent:
+def _fit(sizes: npt.NDArray[Any], values: Array, what: str, n_coarse: float) -> Exponent:
+    """The slope, with an error; `n_coarse` boxes of the coarsest size meet the boundary."""
     if len(np.unique(sizes)) < 2 or not (values > 0).all():
         raise ValueError(
             f"basins must have a boundary and two sizes to measure it, got {what} {values} at sizes {sizes}"
@@ -258,4 +275,10 @@ def _fit(sizes: npt.NDArray[Any], values: Array, what: str) -> Exponent:
     x, y = np.log(sizes), np.log(values)
     (slope, _), residuals = np.polyfit(x, y, 1), y - np.polyval(np.polyfit(x, y, 1), x)
     error = np.sqrt((residuals**2).sum() / max(len(x) - 2, 1) / ((x - x.mean()) ** 2).sum())
+    # away from the finest sizes a boundary is not yet what it is in the limit
+    fine = np.argsort(x)[: max(2, (len(x) + 1) // 2)]
+    bend = np.polyfit(x[fine], y[fine], 1)[0] - slope if len(np.unique(x[fine])) > 1 else 0.0
+    few = stats.t.isf(0.025, max(len(x) - 2, 1)) / stats.norm.isf(0.025)
+    ends = 1 / (max(n_coarse, 1.0) * np.ptp(x))
+    error = np.sqrt((few * error) ** 2 + bend**2 + ends**2)
     return Exponent(float(slope), float(error), np.asarray(sizes, dtype=float), values)

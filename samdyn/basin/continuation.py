@@ -1,12 +1,14 @@
 """Basin fractions across a parameter, attractors matched from value to value.
 
 For each value the fractions are computed as in `basin_fractions`, from the same starts, and the attractors
-are then matched (`matching`). Matching is a step of its own: `BasinContinuation.match` does it again with
+are then matched from each value to the next (`matching.chain`): an attractor that is gone at a value does not
+come back under its id. Matching is a step of its own: `BasinContinuation.match` does it again with
 other options without a new simulation.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,6 +23,8 @@ from samdyn.basin.sampling import BasinFractions, basin_fractions
 from samdyn.basin.settle import REASONS
 from samdyn.compute import checks
 from samdyn.compute.checks import Array
+from samdyn.compute.cost import announce
+from samdyn.compute.progress import PartsBar
 from samdyn.systems.system import System
 
 
@@ -56,20 +60,28 @@ class BasinContinuation:
         return _matched(self.parameter, self.values, self.results, distance, threshold)
 
     def name_of(self, label: int) -> str:
-        """What an id stands for: the name where it first appears, without its place if that moves."""
-        if label < 0:
+        """What an id stands for: its name, or if that changes its kinds and the id."""
+        if label in REASONS:
             return REASONS[label]
+        label = checks.integer("label", label)
         names = [found[label].name for found in self.attractors if label in found]
+        if not names:
+            raise ValueError(f"label must be one of {list(self.ids)}, got {label!r}")
         kinds = list(dict.fromkeys(name.split(" (")[0].split(" about")[0] for name in names))
         return names[0] if len(set(names)) == 1 else " / ".join(kinds) + f" [{label}]"
 
     def __repr__(self) -> str:
         lines = [f"BasinContinuation across {self.parameter}: {len(self.values)} values"]
-        lines.append("  " + self.parameter.ljust(34) + "  ".join(f"{v:6.3g}" for v in self.values[:10]))
+        # whole names: cut ones can read alike
+        names = [self.name_of(k) for k in self.ids]
+        width = max(len(name) for name in [*names, self.parameter])
+        lines.append(f"  {self.parameter:{width}s}  " + "  ".join(f"{v:6.3g}" for v in self.values[:10]))
         lines += [
-            f"  {self.name_of(k)[:33]:33s} " + "  ".join(f"{f:6.3f}" for f in self.fractions[k][:10])
-            for k in self.ids
+            f"  {name:{width}s}  " + "  ".join(f"{f:6.3f}" for f in self.fractions[k][:10])
+            for name, k in zip(names, self.ids, strict=True)
         ]
+        if len(self.values) > 10:
+            lines.append(f"  (the first 10 of {len(self.values)} values)")
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
@@ -98,6 +110,7 @@ def basin_continuation(
     *,
     distance: str | Distance = "middles",
     threshold: float | None = None,
+    progress: bool = False,
     **options: Any,
 ) -> BasinContinuation:
     """Basin fractions for each of several values of a parameter.
@@ -111,8 +124,10 @@ def basin_continuation(
     box, n, **options
         As in `basin_fractions`.
     distance, threshold
-        How attractors are matched, as in `match_attractors`; the largest distance of partners is a tenth of
-        the box's diagonal by default.
+        How attractors are matched, as in `match_attractors` with `near`; the largest distance of partners is
+        a tenth of the box's diagonal by default.
+    progress : bool
+        Show a progress bar over values.
 
     Returns
     -------
@@ -143,7 +158,15 @@ def basin_continuation(
     if not chosen:
         raise ValueError("values must hold at least one value, got none")
     systems = [system.with_parameters(**{parameter: v}) for v in chosen]  # all are checked before any work
-    results = [basin_fractions(one, box, n, **options) for one in systems]
+    results: list[BasinFractions] = []
+    with PartsBar(progress, "basin_continuation", len(systems), "value") as bar:
+        for i, one in enumerate(systems):
+            began = time.perf_counter()
+            results.append(basin_fractions(one, box, n, **options))
+            if i == 0:
+                seconds = (time.perf_counter() - began) * (len(systems) - 1)
+                announce("basin_continuation", seconds, "pass fewer values, or a smaller n or n_starts")
+            bar.update()
     box_used = results[0].box
     if threshold is None:
         threshold = 0.1 * float(np.linalg.norm(box_used[:, 1] - box_used[:, 0]))

@@ -16,9 +16,13 @@ from samdyn.basin.grid import Grid
 from samdyn.basin.motion import Motion, build_motion
 from samdyn.compute.checks import Array
 from samdyn.systems.diffusion import Diffusion
+from samdyn.systems.map import Map
 from samdyn.systems.system import System
 
 Index = npt.NDArray[np.int64]
+
+# An attractor on the boundary is approached from inside, to where the search takes it as standing still.
+ROUNDING = 1e-6
 
 
 @dataclass(frozen=True)
@@ -99,9 +103,10 @@ class Course:
         return np.asarray(~near | ~np.isfinite(state).all(axis=0))
 
     def inside(self, state: Array) -> npt.NDArray[np.bool_]:
-        """Which states lie in the box."""
+        """Which states lie in the box, its boundary included, to `ROUNDING` of its width."""
         x = state[: len(self.box)]
-        return np.asarray(((x >= self.box[:, :1]) & (x <= self.box[:, 1:])).all(axis=0))
+        margin = ROUNDING * (self.box[:, 1:] - self.box[:, :1])
+        return np.asarray(((x >= self.box[:, :1] - margin) & (x <= self.box[:, 1:] + margin)).all(axis=0))
 
 
 def course_of(
@@ -138,5 +143,14 @@ def motion_of(course: Course) -> Motion:
 
 
 def quiet_motion(course: Course) -> Motion:
-    """The motion without noise."""
-    return motion_of(course.without_noise())
+    """The motion without noise in which attractors are looked for.
+
+    A flow's strides are at most the default ones: longer ones, a whole period of a cycle for example, cost
+    more and show less.
+    """
+    calm = course.without_noise()
+    if calm.stride is not None and not isinstance(calm.system, Map):
+        default = motion_of(replace(calm, stride=None, key=calm.key + ", default stride"))
+        if default.unit < calm.stride:
+            return default
+    return motion_of(calm)

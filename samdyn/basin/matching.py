@@ -6,12 +6,20 @@ The distance between two attractors is that of their middles, or the symmetric m
 of their points, or a function of the caller. Of all pairs the nearest is matched first, then the nearest of
 what is left, up to a largest distance. Attractors without a partner get ids that have not been used.
 
+Along a sequence of values (`chain`) partners are sought at the value just before alone: an attractor that is
+gone has no successor, and one that appears later, even in its place, has an id of its own. Two attractors are
+partners only if they are near for what lies around them: at most half as far from each other as either is
+from any other attractor at the other's value. A critical point of the loss and a hallucinated one are never
+partners, since the one has gradient 0 and the other has not.
+
 Matching reads only what was computed, so that it can be done again with another distance or threshold.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from scipy.spatial import cKDTree
@@ -35,6 +43,7 @@ def distance_of_points(a: Attractor, b: Attractor) -> float:
     return float(max(there, back))
 
 
+CRITICAL = ("minimum", "saddle", "maximum", "degenerate")
 DISTANCES: dict[str, Distance] = {"middles": distance_of_middles, "points": distance_of_points}
 
 
@@ -45,6 +54,7 @@ def match_attractors(
     distance: str | Distance = "middles",
     threshold: float = np.inf,
     first_new: int | None = None,
+    near: bool = False,
 ) -> dict[int, int]:
     """New ids for the attractors `after`: those of their partners in `before`, or ids not used yet.
 
@@ -57,6 +67,9 @@ def match_attractors(
         Largest distance of partners.
     first_new : int, optional
         First id for an attractor without a partner; one more than the largest in `before` by default.
+    near : bool
+        Partners must be at most half as far from each other as either is from any other attractor at the
+        other's value, and not a critical point of the loss and a hallucinated one.
 
     Returns
     -------
@@ -80,6 +93,13 @@ def match_attractors(
     measure = DISTANCES[distance] if isinstance(distance, str) else distance
     threshold = checks.number("threshold", threshold, at_least=0, finite=False)
     pairs = sorted((measure(a, b), i, j) for i, a in before.items() for j, b in after.items())
+    if near:
+        pairs = [
+            (d, i, j)
+            for d, i, j in pairs
+            if not _differ(before[i], after[j])
+            and all(2 * d <= other for other, m, n in pairs if (m == i) != (n == j))
+        ]
     result: dict[int, int] = {}
     for d, i, j in pairs:
         if d <= threshold and j not in result and i not in result.values():
@@ -90,6 +110,12 @@ def match_attractors(
             result[j] = new
             new += 1
     return result
+
+
+def _differ(a: Attractor, b: Attractor) -> bool:
+    """Whether one is a critical point of the loss and the other a hallucinated one."""
+    kinds = {a.kind, b.kind}
+    return "hallucinated" in kinds and bool(kinds & set(CRITICAL))
 
 
 def tipping_probabilities(before: Array, after: Array) -> tuple[list[int], list[int], Array]:
@@ -136,15 +162,24 @@ def relabel(labels: Array, ids: Mapping[int, int]) -> Array:
 def chain(sequence: Sequence[Mapping[int, Attractor]], **options: object) -> list[dict[int, int]]:
     """Ids for attractors along a sequence of parameter values, one dict for each, from the old ids.
 
-    An attractor is compared with the last appearance of each known one, so that one that is gone for a while
-    comes back under its id.
+    An attractor is compared with those at the value just before: one that is gone does not come back, and its
+    id is not used again.
     """
-    known: dict[int, Attractor] = {}
+    before: dict[int, Attractor] = {}
     result = []
     used = 0
     for found in sequence:
-        ids = match_attractors(known, found, first_new=used + 1, **options)  # type: ignore[arg-type]
-        known |= {ids[k]: a for k, a in found.items()}
-        used = max(known, default=0)
+        ids = match_attractors(before, found, first_new=used + 1, near=True, **options)  # type: ignore[arg-type]
+        before = {ids[k]: a for k, a in found.items()}
+        used = max(used, max(before, default=0))
         result.append(ids)
     return result
+
+
+def matched(result: Any, other: Any, **options: Any) -> Any:
+    """A result with the ids of another one's attractors where they are partners, and new ids elsewhere."""
+    if not hasattr(other, "attractors") or not hasattr(other, "labels"):
+        raise TypeError(f"other must be a Basins or a BasinFractions, got {other!r}")
+    ids = match_attractors(other.attractors, result.attractors, near=True, **options)
+    named = {ids[k]: a for k, a in result.attractors.items()}
+    return replace(result, labels=relabel(result.labels, ids).astype(result.labels.dtype), attractors=named)

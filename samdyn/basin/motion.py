@@ -201,14 +201,12 @@ class _Flow:
         self.unit = default_stride(self.field, box) if stride is None else stride
 
     def __call__(self, state: Array, path: Paths, step: int, n_steps: int) -> Array:
-        x = np.ascontiguousarray(state.T)
+        return np.ascontiguousarray(self.advance(np.ascontiguousarray(state.T), n_steps * self.unit).T)
+
+    def advance(self, x: Array, duration: float) -> Array:
+        """Points (n, dim) after a time."""
         with np.errstate(all="ignore"):
-            x = (
-                self._implicit(x, n_steps * self.unit)
-                if self.jumps
-                else self._explicit(x, n_steps * self.unit)
-            )
-        return np.ascontiguousarray(x.T)
+            return self._implicit(x, duration) if self.jumps else self._explicit(x, duration)
 
     def _explicit(self, x: Array, duration: float) -> Array:
         left, h = np.full(len(x), duration), np.full(len(x), duration / 8)

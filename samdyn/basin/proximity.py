@@ -11,6 +11,12 @@ were. The radius is the largest eps_j such that it and all smaller ones pass, ha
 and eps_max a quarter of the distance to the nearest other attractor. Sets of more than 24 points get eight
 times as many probes, which are followed for at least as long as their sample is.
 
+An attractor that is not known yet may lie within eps_j of this one, where a probe that ends on it would pass.
+It is betrayed by the boundary before it: `N_RAYS` of the probes are the ends of rays from the attractor, with
+`PER_LEVEL` points to each level. Neighbours on a ray that end `TORN` times as far apart as they were, and not
+both on this attractor, lie on two sides of a boundary, and eps_j passes only below it. (Neighbours that both
+end on it are torn apart by chaos, or by the boundary between the phases of a cycle.)
+
 If not even the smallest distance passes, the probes go on, to 2, 4, 8 and 16 times the steps: where an
 attractor's Jacobian is not normal, distances grow before they shrink. A set that never passes repels in some
 direction, or is only slow, and is no attractor.
@@ -21,11 +27,12 @@ they are lengths of steps.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from scipy.cluster.hierarchy import linkage
 from scipy.spatial import cKDTree
 
 from samdyn.basin.motion import Motion
@@ -37,6 +44,8 @@ FEW = 24  # points that are compared one by one; a tree is faster above
 LAPS = 5
 MORE_PROBES = 8  # times as many probes for sets with more points than that: any may have a hole beside it
 MAX_POINTS = 4096  # of one attractor
+N_RAYS, PER_LEVEL = 16, 4
+TORN = 5.0  # without a boundary neighbours keep their distance, to within the unevenness of the flow
 
 Labels = npt.NDArray[np.int16]
 
@@ -126,6 +135,24 @@ def widest_gap(states: Array) -> float:
     return float(cKDTree(states).query(states, k=2)[0][:, 1].max())
 
 
+def closed_curve(states: Array, closed: bool) -> Callable[[Array], Array]:
+    """Distance of points (n, state_dim) from a set: its points, or the polygon through them in order."""
+    tree = cKDTree(states)
+    if not closed or len(states) < 3:
+        return lambda x: np.asarray(tree.query(x)[0])
+    way = np.roll(states, -1, axis=0) - states
+    square = np.maximum((way**2).sum(axis=1), 1e-300)
+
+    def distance(x: Array) -> Array:
+        result, at = tree.query(x)
+        for i in (at, (at - 1) % len(states)):
+            share = np.clip(((x - states[i]) * way[i]).sum(axis=1) / square[i], 0, 1)
+            result = np.minimum(result, np.linalg.norm(x - states[i] - share[:, None] * way[i], axis=1))
+        return np.asarray(result)
+
+    return distance
+
+
 def capture_radii(
     motion: Motion,
     sets: Sequence[Array],
@@ -137,8 +164,10 @@ def capture_radii(
     n_steps_large: int = 0,
     hover: float = 0.0,
     first_step: int = 0,
+    closed: Sequence[bool] | None = None,
+    n_known: int = 0,
 ) -> list[float]:
-    """The radius within which each set captures; 0 where it does not.
+    """The radius within which each set after the first `n_known` captures; 0 where it does not.
 
     Parameters
     ----------
@@ -157,48 +186,83 @@ def capture_radii(
         Distance at which the end of a probe counts as on the attractor, whatever its start.
     first_step : int
         Step at which they start, for coefficients on a schedule.
+    closed : sequence of bool, optional
+        Which sets are the points of a closed orbit, in order.
+    n_known : int
+        The first sets are known attractors, which probes may go to instead.
     """
-    if not sets:
+    if len(sets) == n_known:
         return []
     rng = np.random.default_rng(12345)
     trees = [cKDTree(s) for s in sets]
+    curves = [False] * len(sets) if closed is None else list(closed)
+    distances = [closed_curve(s, c) for s, c in zip(sets, curves, strict=True)]
     floors = [max(hover, 3 * widest_gap(s)) for s in sets]
-    levels: list[Array] = []
-    starts: list[Array] = []
-    for k, points in enumerate(sets):
-        count = n_probes * (MORE_PROBES if len(points) > FEW else 1)
+    gaps = [lattice_gap(s) if k >= n_known else 0.0 for k, s in enumerate(sets)]
+    probes: dict[int, _Probes] = {}
+    large = np.array([len(points) > FEW and not c for points, c in zip(sets, curves, strict=True)])
+    for k in range(n_known, len(sets)):
+        points = sets[k]
+        count = n_probes * (MORE_PROBES if large[k] else 1)
         others = [float(tree.query(points)[0].min()) for i, tree in enumerate(trees) if i != k]
-        level = min([largest, *(d / 4 for d in others)]) / 2.0 ** np.arange(N_LEVELS)
-        direction = rng.standard_normal((N_LEVELS, count, len(scale)))
-        direction /= np.linalg.norm(direction, axis=2, keepdims=True)
-        base = points[rng.integers(0, len(points), (N_LEVELS, count))]
-        x = (base + level[:, None, None] * direction).reshape(-1, len(scale))
-        starts.append(np.ascontiguousarray((x / scale).T))
-        levels.append(np.asarray(level, dtype=np.float64))
+        probes[k] = _Probes(points, min([largest, *(d / 4 for d in others)]), count, scale, rng)
     radii = [0.0] * len(sets)
-    large = np.array([len(points) > FEW for points in sets])
+    new = np.arange(len(sets)) >= n_known
     for group, duration in ((~large, n_steps), (large, max(n_steps, n_steps_large))):
-        waiting, step = np.flatnonzero(group).tolist(), 0
-        state = np.concatenate([starts[k] for k in waiting], axis=1) if len(waiting) else np.empty((0, 0))
+        waiting, step = np.flatnonzero(group & new).tolist(), 0
+        state = np.concatenate([probes[k].start for k in waiting], axis=1) if waiting else np.empty((0, 0))
         for lap in range(LAPS):
             if len(waiting) == 0:
                 break
             state = _follow(motion, state, first_step + step, first_step + (duration << lap))
             step = duration << lap
-            sizes = [starts[k].shape[1] for k in waiting]
+            sizes = [probes[k].start.shape[1] for k in waiting]
             ends = np.split(state, np.cumsum(sizes)[:-1], axis=1)
             kept = []
             for k, end in zip(waiting, ends, strict=True):
-                passed, hopeless = _passed(k, starts[k], end, trees, levels[k], floors[k], scale)
+                with np.errstate(all="ignore"):  # of probes that have left for infinity
+                    passed, hopeless = _passed(
+                        k, probes[k], end, trees, distances, (floors[k], hover, gaps[k]), scale
+                    )
                 run = np.cumprod(passed[::-1])[::-1].astype(bool)  # it and all smaller ones
                 if run.any():
-                    radii[k] = SAFETY * float(levels[k][run][0])
+                    radii[k] = SAFETY * float(probes[k].level[run][0])
                 kept.append(not run.any() and not hopeless)
             waiting = [k for k, keep in zip(waiting, kept, strict=True) if keep]
             state = np.concatenate(
                 [e for e, keep in zip(ends, kept, strict=True) if keep] or [state[:, :0]], axis=1
             )
-    return radii
+    return radii[n_known:]
+
+
+def lattice_gap(states: Array) -> float:
+    """Distance of neighbouring clumps of a sample: the 98 % quantile of the steps of single linkage.
+
+    An orbit that fills a circle slowly is for long a lattice of short arcs, with close points in each.
+    """
+    some = states[:: max(1, len(states) // 1024)]
+    return float(np.quantile(linkage(some, "single")[:, 2], 0.98)) if len(some) > FEW else 0.0
+
+
+class _Probes:
+    """Starts of the probes of one set: single ones at every level, and rays."""
+
+    def __init__(
+        self, points: Array, largest: float, count: int, scale: Array, rng: np.random.Generator
+    ) -> None:
+        self.level = largest / 2.0 ** np.arange(N_LEVELS)
+        size, n_rays = len(scale), min(N_RAYS, count)
+        direction = rng.standard_normal((N_LEVELS, count, size))
+        direction /= np.linalg.norm(direction, axis=2, keepdims=True)
+        base = points[rng.integers(0, len(points), (N_LEVELS, count))]
+        single = (base + self.level[:, None, None] * direction).reshape(-1, size)
+        # along each ray: the point of the set, then from the lowest level to the highest
+        self.along = np.append(
+            0.0, largest / 2.0 ** (np.arange((N_LEVELS - 1) * PER_LEVEL, -1, -1) / PER_LEVEL)
+        )
+        rays = (base[0, :n_rays] + self.along[:, None, None] * direction[0, :n_rays]).reshape(-1, size)
+        self.count, self.n_rays = count, n_rays
+        self.start = np.ascontiguousarray((np.concatenate([single, rays]) / scale).T)
 
 
 def _follow(motion: Motion, state: Array, first: int, last: int) -> Array:
@@ -209,14 +273,47 @@ def _follow(motion: Motion, state: Array, first: int, last: int) -> Array:
 
 
 def _passed(
-    k: int, start: Array, end: Array, trees: Sequence[cKDTree], level: Array, floor: float, scale: Array
+    k: int,
+    probes: _Probes,
+    end: Array,
+    trees: Sequence[cKDTree],
+    distances: Sequence[Callable[[Array], Array]],
+    floors: tuple[float, float, float],
+    scale: Array,
 ) -> tuple[npt.NDArray[np.bool_], bool]:
     """At which levels all probes are on the attractor, and whether some at the lowest went elsewhere."""
+    n, level = N_LEVELS * probes.count, probes.level
     finite = np.asarray(np.isfinite(end).all(axis=0))
     x = np.where(finite[:, None], (end * scale[:, None]).T, 1e300)
-    distance = np.stack([tree.query(x)[0].reshape(len(level), -1) for tree in trees])
-    own = distance[k]
-    here = finite.reshape(own.shape) & (own <= distance.min(axis=0))
-    close = own <= np.maximum(level[:, None], floor)
-    moved = (end != start).any(axis=0).reshape(own.shape)
-    return np.asarray((here & close).all(axis=1) & moved.any(axis=1)), not here[-1].all()
+    own_all = distances[k](x)
+    other = np.full(n, np.inf)
+    for i, tree in enumerate(trees):
+        if i != k:
+            # beyond the own distance it does not matter how far the other ones are
+            other = np.minimum(other, tree.query(x[:n])[0])
+    own = own_all[:n].reshape(N_LEVELS, -1)
+    here = finite[:n].reshape(own.shape) & (own <= other.reshape(own.shape))
+    # points of the set itself end on it, between the points of the sample: as far away probes may end too
+    drift = min(float(own_all[n : n + probes.n_rays].max()), floors[2])
+    close = own <= np.maximum(level[:, None], floors[0]) + drift
+    moved = (end != probes.start).any(axis=0)[:n].reshape(own.shape)
+    whole = _whole(probes, x[n:], own_all[n:], finite[n:], floors)
+    passed = (here & close).all(axis=1) & moved.any(axis=1) & (level <= whole * (1 + 1e-12))
+    return np.asarray(passed), not here[-1].all()
+
+
+def _whole(
+    probes: _Probes, x: Array, own: Array, finite: npt.NDArray[np.bool_], floors: tuple[float, float, float]
+) -> float:
+    """Distance up to which no ray crosses a boundary to another attractor."""
+    shape = (len(probes.along), probes.n_rays)
+    y, own, fine = x.reshape(*shape, -1), own.reshape(shape), finite.reshape(shape)
+    gap = np.diff(probes.along)[:, None]
+    apart = np.linalg.norm(np.diff(y, axis=0), axis=2)
+    torn = apart > TORN * gap
+    sensitive = torn[0].mean() > 0.1  # even the nearest points of the set part: a sample has gaps then
+    # an end that hovers about a jump of the field is on the attractor
+    reach = np.maximum(0.1 * apart, floors[0] if sensitive else floors[1])
+    crossed = torn & (np.maximum(own[1:], own[:-1]) > reach) | ~fine[1:] | ~fine[:-1]
+    first = crossed.any(axis=1)
+    return float(probes.along[int(np.argmax(first))]) if first.any() else float(probes.along[-1])

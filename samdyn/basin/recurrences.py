@@ -16,9 +16,8 @@ Algorithm
 
    Those that have not go on into a window twice as long, until `max_steps`.
 3. Settled orbits are followed for another `TAIL` steps (a third as many strides of a flow), the sample of
-   their attractor. Two samples belong
-   together if they come as close to each other as each comes to itself (three times the grain of the
-   coarser one, or 1e-6 of the box).
+   their attractor; of a flow at uneven times. What cycle a sample goes to, and which samples are of one set,
+   is found in `samdyn.basin.merging`.
 4. A candidate is accepted if it captures a neighbourhood (`proximity.capture_radii`). This turns away slow
    spots beside saddles and orbits that were on their way; they go on.
 
@@ -33,15 +32,18 @@ Datseris & Wagemakers, Chaos 32 (2022) 023104, for recurrences on a grid.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 from scipy.spatial import cKDTree
 
+from samdyn.basin.candidate import Candidate
+from samdyn.basin.closed_orbit import uneven_times
 from samdyn.basin.course import Course
+from samdyn.basin.merging import distinct_sets, is_known
 from samdyn.basin.motion import Motion
-from samdyn.basin.proximity import Proximity, Target, capture_radii, grain, thinned
+from samdyn.basin.proximity import SAFETY, Proximity, Target, capture_radii, thinned
 from samdyn.compute.checks import Array
 
 FIRST_WINDOW = 256
@@ -51,24 +53,7 @@ WINDOW_BYTES = 1 << 28
 TAIL = 2048
 MOST_AT_ONCE = 32
 N_CELLS, MOST_ALONG = 4096, 128  # of the grid on which visits are counted, and along a side
-MOST_COMPARED = 512  # points of a sample, when two are compared
 POINT = 1e-7  # of the box: what is smaller counts as standing still
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A set that orbits settled on.
-
-    Attributes
-    ----------
-    states : ndarray, shape (n, state_dim)
-        Its sample, in order of time (unscaled).
-    radius : float
-        Within which it captures.
-    """
-
-    states: Array
-    radius: float
 
 
 @dataclass(frozen=True)
@@ -141,9 +126,11 @@ def search(
             done[np.flatnonzero(done)[MOST_AT_ONCE:]] = False
             tails, after = _tail(motion, state[:, done], first_step + step)
             ok = np.isfinite(tails).all(axis=(0, 1)) & ~course.lost(after)
-            of_known = np.array([_is_known(tails[:, :, i], found, course) for i in range(tails.shape[2])])
+            of_known = np.array(
+                [is_known(motion, course, tails[:, :, i], found) for i in range(tails.shape[2])]
+            )
             after, tails, ok = after[:, ~of_known], tails[:, :, ~of_known], ok[~of_known]
-            groups = _group([tails[:, :, i] for i in np.flatnonzero(ok)], course)
+            groups = distinct_sets(motion, course, [tails[:, :, i] for i in np.flatnonzero(ok)], found)
             accepted = admit(motion, course, found, groups, rules, first_step + step)
             length = length if len(accepted) > len(found) else 2 * length
             # what was turned away goes on from where it stands
@@ -177,34 +164,53 @@ def admit(
     motion: Motion,
     course: Course,
     known: Sequence[Candidate],
-    states: Sequence[Array],
+    new: Sequence[Candidate],
     rules: Rules,
     first_step: int = 0,
 ) -> list[Candidate]:
-    """The known ones, and those of the given sets (n, state_dim) that capture a neighbourhood.
+    """The known ones, and those of the new ones (of any radius) that capture a neighbourhood.
 
-    The radii of all are measured anew, since none may reach into another.
+    The radii of the new ones are measured; those of the known ones shrink where a new one lies near, since
+    none may reach into another.
     """
-    sets = [*(c.states for c in known), *states]
-    if not states:
+    if not new:
         return list(known)
-    scaled = [thinned(s * course.scale) for s in sets]
     largest = 0.25 * float(np.linalg.norm(course.box[:, 1] - course.box[:, 0]))
-    options = {"largest": largest, "n_probes": rules.n_probes, "first_step": first_step}
-    options["n_steps_large"] = tail_length(motion)
-    options["hover"] = motion.hover * 4 * largest
-    n_steps = rules.probe_steps
-    radii = capture_radii(motion, scaled, course.scale, n_steps=n_steps, **options)  # type: ignore[arg-type]
-    good = [i for i, r in enumerate(radii) if r > 0 or i < len(known)]
-    if len(good) < len(sets):  # without those turned away the others may reach further
-        scaled = [scaled[i] for i in good]
-        again = capture_radii(motion, scaled, course.scale, n_steps=n_steps, **options)  # type: ignore[arg-type]
-    else:
-        again = radii
-    return [
-        Candidate(sets[i], r if r > 0 else (known[i].radius if i < len(known) else radii[i]))
-        for i, r in zip(good, again, strict=True)
-    ]
+
+    def radii_of(some: Sequence[Candidate]) -> list[float]:
+        sets = [*known, *some]
+        return capture_radii(
+            motion,
+            [thinned(s.states * course.scale) for s in sets],
+            course.scale,
+            largest=largest,
+            n_probes=rules.n_probes,
+            n_steps=rules.probe_steps,
+            n_steps_large=tail_length(motion),
+            hover=motion.hover * 4 * largest,
+            first_step=first_step,
+            closed=[s.closed for s in sets],
+            n_known=len(known),
+        )
+
+    radii = radii_of(new)
+    good = [c for c, r in zip(new, radii, strict=True) if r > 0]
+    kept = [r for r in radii if r > 0]
+    if good and len(good) < len(new):  # without those turned away the others may reach further
+        kept = [max(r, again) for r, again in zip(kept, radii_of(good), strict=True)]
+    accepted = [replace(c, radius=r) for c, r in zip(good, kept, strict=True)]
+    return [*_shrunk(known, accepted, course), *accepted]
+
+
+def _shrunk(known: Sequence[Candidate], new: Sequence[Candidate], course: Course) -> list[Candidate]:
+    """Known attractors with radii that do not reach farther than an eighth of the way to a new one."""
+    result = list(known)
+    for c in new:
+        tree = cKDTree(thinned(c.states * course.scale))
+        for i, k in enumerate(result):
+            apart = float(tree.query(thinned(k.states * course.scale))[0].min())
+            result[i] = replace(k, radius=min(k.radius, SAFETY * apart / 4))
+    return result
 
 
 def _window(motion: Motion, state: Array, first: int, n_steps: int) -> tuple[Array, Array]:
@@ -229,6 +235,11 @@ def _tail(motion: Motion, state: Array, first: int) -> tuple[Array, Array]:
     numbers = np.arange(state.shape[1])
     n = tail_length(motion)
     tail = np.empty((n, *state.shape))
+    if motion.every == 1:  # a flow
+        for j, duration in enumerate(uneven_times(n, motion.unit)):
+            state = motion.advance(np.ascontiguousarray(state.T), duration).T  # type: ignore[attr-defined]
+            tail[j] = state
+        return tail, np.ascontiguousarray(state)
     for j in range(n):
         tail[j] = state = motion(state, numbers, first + j, 1)
     return tail, state
@@ -237,17 +248,24 @@ def _tail(motion: Motion, state: Array, first: int) -> tuple[Array, Array]:
 def settled(kept: Array, course: Course, rules: Rules) -> npt.NDArray[np.bool_]:
     """Which orbits have settled, from the states kept of a window (n_stored, state_dim, n)."""
     half = len(kept) // 2
-    x = kept[len(kept) - 2 * half :] * course.scale[:, None]
+    with np.errstate(all="ignore"):
+        return _settled(kept[len(kept) - 2 * half :] * course.scale[:, None], course, rules)
+
+
+def _settled(x: Array, course: Course, rules: Rules) -> npt.NDArray[np.bool_]:
+    half = len(x) // 2
     first, second = x[:half], x[half:]
-    dim = x.shape[1]
     diagonal = float(np.linalg.norm(course.box[:, 1] - course.box[:, 0]))
     still = POINT * diagonal
     mean1, mean2 = first.mean(axis=0), second.mean(axis=0)
     r1, r2 = first - mean1, second - mean2
     covariance = (np.einsum("tin,tjn->nij", r1, r1) + np.einsum("tin,tjn->nij", r2, r2)) / (2 * half)
     d = (mean2 - mean1).T
-    solved = np.linalg.solve(covariance + still**2 * np.eye(dim), d[:, :, None])[:, :, 0]
-    steady = np.einsum("ni,ni->n", d, solved) <= rules.drift**2
+    # of orbits that have been far away the sums overflow: those have not settled
+    finite = np.isfinite(covariance).all(axis=(1, 2)) & np.isfinite(d).all(axis=1)
+    values, vectors = np.linalg.eigh(np.where(finite[:, None, None], covariance, 0.0))
+    along = np.einsum("nij,ni->nj", vectors, np.where(finite[:, None], d, 0.0))
+    steady = finite & ((along**2 / (np.maximum(values, 0.0) + still**2)).sum(axis=1) <= rules.drift**2)
     spread1, spread2 = np.sqrt((r1**2).mean(axis=0).sum(axis=0)), np.sqrt((r2**2).mean(axis=0).sum(axis=0))
     kept_up = (spread2 >= 0.8 * spread1) | (spread1 <= still)
     result = np.asarray(steady & kept_up)
@@ -266,44 +284,3 @@ def _recurrence(first: Array, second: Array, course: Course) -> float:
     a, b = (np.floor((half[:, :dim] - origin) / width).astype(np.int64) for half in (first, second))
     seen = {tuple(cell) for cell in a}
     return float(np.mean([tuple(cell) in seen for cell in b]))
-
-
-def _is_known(tail: Array, known: Sequence[Candidate], course: Course) -> bool:
-    """Whether a sample is one of a known attractor, though none of its points came within the radius."""
-    if not np.isfinite(tail).all():
-        return False
-    mine = thinned(tail * course.scale)
-    diagonal = float(np.linalg.norm(course.box[:, 1] - course.box[:, 0]))
-    for candidate in known:
-        theirs = thinned(candidate.states * course.scale)
-        reach = max(3 * grain(mine), 3 * grain(theirs), 1e-6 * diagonal)
-        distance = cKDTree(theirs).query(mine, distance_upper_bound=reach)[0]
-        if np.mean(distance <= reach) > 0.5:
-            return True
-    return False
-
-
-def _group(tails: Sequence[Array], course: Course) -> list[Array]:
-    """Samples put together where they are samples of one set.
-
-    Each is compared with the first of every group so far, and joins all groups that it comes close to.
-    """
-    diagonal = float(np.linalg.norm(course.box[:, 1] - course.box[:, 0]))
-    groups: list[list[int]] = []
-    scaled = [thinned(tail * course.scale) for tail in tails]
-    grains = [grain(states) for states in scaled]
-    trees: dict[int, cKDTree] = {}
-    for i, states in enumerate(scaled):
-        some = states[:: max(1, len(states) // MOST_COMPARED)]
-        near = []
-        for group in groups:
-            first = group[0]
-            reach = max(3 * grains[i], 3 * grains[first], 1e-6 * diagonal)
-            if trees[first].query(some, distance_upper_bound=reach)[0].min() <= reach:
-                near.append(group)
-        groups = [g for g in groups if g not in near]
-        groups.append([*(member for g in near for member in g), i])
-        if not near:
-            trees[i] = cKDTree(states)
-    # for a set larger than a cycle a few samples cover it better than one
-    return [np.concatenate([tails[i] for i in g[: 1 if grains[g[0]] == 0 else 4]]) for g in groups]

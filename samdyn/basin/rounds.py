@@ -8,12 +8,13 @@ Algorithm
    diverge, or run out of steps.
 3. After each round from the second on, up to `n_starts` of the paths still under way are searched for
    attractors that are not known yet; what is found takes part from then on.
-4. Attractors get their names (`attractors`). A path that ends at an attractor outside the box, or outside the
-   box after the last step, has left the box.
+4. Attractors get their names (`attractors`); those outside the box have ids and names of their own, after
+   those in it. A path that is outside the box after the last step, at no attractor, has left the box.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
@@ -28,15 +29,19 @@ from samdyn.basin.attractors import (
     find_attractors,
     known_points,
     merge_owners,
+    points_outside,
 )
 from samdyn.basin.basin_arguments import Options
 from samdyn.basin.basin_checkpoint import restore, save
+from samdyn.basin.candidate import Candidate
 from samdyn.basin.course import Course, Starts, motion_of, quiet_motion
 from samdyn.basin.followed import Followed, advance_leg, close, legs, limits
 from samdyn.basin.motion import Motion
 from samdyn.basin.proximity import SAFETY, Target, thinned
-from samdyn.basin.recurrences import Candidate, admit, most_orbits, search
-from samdyn.basin.settle import LEFT, Labels
+from samdyn.basin.recurrences import FIRST_WINDOW, N_LOOKS, admit, most_orbits, search, tail_length
+from samdyn.basin.settle import Labels
+from samdyn.compute.checks import Array
+from samdyn.compute.cost import LONG_SECONDS, announce
 from samdyn.ensemble.checkpoint import Checkpoint
 from samdyn.ensemble.lasting_pool import LastingPool
 from samdyn.local.fixed_points import FixedPoint
@@ -63,7 +68,7 @@ class Ends:
     interrupted: bool = False
 
     def named(self, course: Course) -> dict[int, Attractor]:
-        """The attractors in the box by id; labels become ids."""
+        """The attractors by id; labels become ids."""
         found, ids = final_attractors(course, self.candidates, self.points)
         positive = self.followed.labels > 0
         self.followed.labels[positive] = ids[self.followed.labels[positive]]
@@ -80,6 +85,7 @@ def map_starts(
     executor: Executor | None = None,
     saved: Checkpoint | None = None,
     report: Callable[[int], None] | None = None,
+    verb: str = "basins",
 ) -> Ends:
     """Find attractors and follow all starts to them.
 
@@ -94,6 +100,8 @@ def map_starts(
         Written when it is due, after Ctrl-C and at the end; gone on from where it holds a state.
     report : callable, optional
         Called with numbers of paths that ended.
+    verb : str
+        Who announces the cost.
     """
     rules, quiet, calm = options.rules, quiet_motion(course), course.without_noise()
     points = known_points(course)
@@ -107,7 +115,7 @@ def map_starts(
         followed = Followed.of(len(starts))
         candidates = _given(quiet, calm, options, attractors or {}, late)
         if not candidates:
-            candidates = _first_search(quiet, calm, options, points, late)
+            candidates = _first_search(quiet, calm, options, points, late, verb)
     ends = Ends(followed, candidates, points)
 
     def keep(ended: int, standing: Callable[[], Followed]) -> None:
@@ -116,6 +124,7 @@ def map_starts(
         if report is not None:
             report(ended)
 
+    announced, rate = False, 0.0
     with LastingPool(n_workers) as pool:
         try:
             for limit in limits(motion_of(course).every, rules.max_steps)[followed.rounds :]:
@@ -124,8 +133,15 @@ def map_starts(
                 check_radius(options.radius, course, ends.candidates, points)
                 targets = targets_for(ends.candidates, course, options.radius)
                 where = executor if executor is not None or n_workers == 1 else pool
+                if not announced and followed.rounds and rate:
+                    # at most: paths that arrive in this round leave it earlier
+                    seconds = rate * followed.n_under_way * (limit - followed.step)
+                    announced = seconds > LONG_SECONDS
+                    announce(verb, seconds, "pass fewer starts, max_steps or workers=", stacklevel=4)
+                began, ahead = time.perf_counter(), followed.n_under_way * (limit - followed.step)
                 if not _round(followed, course, targets, starts, limit, where, keep):
                     raise KeyboardInterrupt
+                rate = (time.perf_counter() - began) / max(ahead, 1)
                 if not course.noisy and followed.rounds >= 1 and followed.n_under_way and not late:
                     ends.candidates = _search_on(quiet, calm, options, followed, ends.candidates, limit)
                 followed.rounds += 1
@@ -161,7 +177,7 @@ def _given(
 ) -> list[Candidate]:
     """The attractors given, if they are attractors of this system."""
     candidates = as_candidates(attractors)
-    captured = admit(motion, course, [], [c.states for c in candidates], options.rules, late)
+    captured = admit(motion, course, [], candidates, options.rules, late)
     if len(captured) < len(candidates):
         kept = [c.states for c in captured]
         odd = [a.name for a in attractors.values() if not any(a.states is s for s in kept)]
@@ -170,7 +186,7 @@ def _given(
 
 
 def _first_search(
-    motion: Motion, course: Course, options: Options, points: Sequence[FixedPoint], late: int
+    motion: Motion, course: Course, options: Options, points: Sequence[FixedPoint], late: int, verb: str
 ) -> list[Candidate]:
     """Attractors at fixed points, and those that random starts in the box settle on."""
     rng, n, most = np.random.default_rng(course.seed), options.n_starts, most_orbits(len(course.scale))
@@ -179,10 +195,19 @@ def _first_search(
         x = rng.uniform(course.box[:, 0], course.box[:, 1], (min(most, n - first), len(course.box)))
         state = Starts(x, 1, len(course.scale)).states(np.arange(len(x)))
         if first == 0:
+            announce(verb, _search_seconds(motion, state, n, late), "pass a smaller n_starts", stacklevel=5)
             found = find_attractors(motion, course, state, points, options.rules, first_step=late)
         else:
             found = search(motion, course, state, found, options.rules, late)
     return found
+
+
+def _search_seconds(motion: Motion, state: Array, n_starts: int, step: int) -> float:
+    """Time of the looks, a window, a sample and the probes of one attractor, from one look at all starts."""
+    began = time.perf_counter()
+    motion(state, np.arange(state.shape[1]), step, 1)
+    one = (time.perf_counter() - began) * n_starts / state.shape[1]
+    return one * (N_LOOKS * motion.every + FIRST_WINDOW + 3 * tail_length(motion))
 
 
 def _search_on(
@@ -264,18 +289,22 @@ def follow(
 def final_attractors(
     course: Course, candidates: Sequence[Candidate], points: Sequence[FixedPoint]
 ) -> tuple[dict[int, Attractor], Labels]:
-    """Named attractors in the box by id, and the id of each candidate (at its number + 1) or LEFT."""
+    """Named attractors by id, those in the box first, and the id of each candidate (at its number + 1)."""
     quiet = quiet_motion(course)
+    points = [*points, *points_outside(course, candidates)]
     named = describe(quiet, course, candidates, points)
     groups = merge_owners(course, candidates, points)
     ids = np.zeros(len(candidates) + 1, dtype=np.int16)
     result: dict[int, Attractor] = {}
-    order = sorted(range(len(named)), key=lambda i: tuple(np.round(named[i].position, 9)))
+    inside = [
+        bool(course.inside(a.points.T).any() or course.inside(a.position[:, None]).any()) for a in named
+    ]
+    # by place, so that ids do not depend on the order in which attractors were found
+    order = sorted(range(len(named)), key=lambda i: (not inside[i], tuple(np.round(named[i].position, 9))))
     for i in order:
-        inside = course.inside(named[i].points.T).any() or course.inside(named[i].position[:, None]).any()
-        label = len(result) + 1 if inside else LEFT
-        if inside:
-            result[label] = named[i]
+        label = len(result) + 1
+        a = named[i]
+        result[label] = a if inside[i] else replace(a, inside=False, name=f"{a.name}, outside the box")
         for member in groups[i]:
             ids[member + 1] = label
     return result, ids

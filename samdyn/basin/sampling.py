@@ -22,10 +22,11 @@ Hoffmann, Nonlinear Dynamics 107 (2022) 1451-1469, for features.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -43,10 +44,13 @@ from samdyn.basin.basin_arguments import (
 from samdyn.basin.course import Course, Starts, course_of, motion_of
 from samdyn.basin.fractions import Fraction, shares
 from samdyn.basin.grid import available_memory
+from samdyn.basin.matching import matched
 from samdyn.basin.rounds import map_starts
 from samdyn.basin.settle import DIVERGED, name_of, why_lost
 from samdyn.compute import checks
 from samdyn.compute.checks import Array
+from samdyn.compute.cost import announce
+from samdyn.compute.progress import PartsBar
 from samdyn.ensemble.workers import count_workers
 from samdyn.systems.system import System
 
@@ -89,6 +93,15 @@ class BasinFractions:
         """What a label stands for."""
         return name_of(label, self.attractors)
 
+    def matched_to(self, other: BasinFractions, **options: Any) -> BasinFractions:
+        """The same result with ids, and so colours in pictures, those of another result.
+
+        An attractor that has a partner in `other` gets that one's id, the others ids that are not used there
+        (`samdyn.match_attractors` with `near`, whose other options are accepted). Without it ids count the
+        attractors by their place, coordinate by coordinate: one more attractor moves all after it.
+        """
+        return cast("BasinFractions", matched(self, other, **options))
+
     def __repr__(self) -> str:
         note = ", interrupted" if self.interrupted else ""
         lines = [f"BasinFractions of {self.system!r}: {len(self.labels)} starts{note}"]
@@ -121,6 +134,7 @@ def basin_fractions(
     device: str | None = None,
     workers: int = 1,
     executor: Executor | None = None,
+    progress: bool = False,
 ) -> BasinFractions:
     """Shares of a box from which each attractor is reached, by sampling.
 
@@ -142,6 +156,8 @@ def basin_fractions(
     n_starts, max_steps, far, radius, dt, seed, device, workers, executor
         As in `basins`. With "features" every start is followed for `max_steps`, 10 000 by default (1000
         strides of a flow).
+    progress : bool
+        Show a progress bar over starts.
 
     Returns
     -------
@@ -187,8 +203,12 @@ def basin_fractions(
     starts = Starts(x, 1, system.state_dim)
     if method == "features":
         every = motion_of(course).every
-        return _by_features(course, starts, x, features, given or 1250 * every, tail, tolerance)
-    ends = map_starts(course, starts, options, None, workers, executor)
+        with PartsBar(progress, "basin_fractions", None, "step") as bar:
+            return _by_features(course, starts, x, features, given or 1250 * every, tail, tolerance, bar)
+    with PartsBar(progress, "basin_fractions", n, "path") as bar:
+        ends = map_starts(
+            course, starts, options, None, workers, executor, report=bar.update, verb="basin_fractions"
+        )
     found = ends.named(course)
     return BasinFractions(ends.followed.labels, x, found, region, system, interrupted=ends.interrupted)
 
@@ -206,6 +226,7 @@ def _by_features(
     max_steps: int,
     tail: int,
     tolerance: float,
+    bar: PartsBar,
 ) -> BasinFractions:
     motion, dim = motion_of(course), len(course.box)
     numbers = np.arange(len(starts))
@@ -219,6 +240,12 @@ def _by_features(
             labels[numbers[lost]] = why_lost(course, motion, state[:, lost], numbers[lost], step, n_steps)
             following, numbers = following[:, ~lost], numbers[~lost]
         state = following
+        bar.update(n_steps)
+        if step == motion.every:
+            began = time.perf_counter()
+            motion(state, numbers, step, 1)
+            seconds = (time.perf_counter() - began) * (max_steps + tail)
+            announce("basin_fractions", seconds, "pass a smaller n or max_steps", stacklevel=4)
     kept = np.full((len(x), tail, dim), np.nan)
     for j in range(tail):
         state = motion(state, numbers, max_steps + j, 1)

@@ -12,6 +12,7 @@ Halekotte & Feudel, Scientific Reports 10 (2020) 11783.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -24,8 +25,10 @@ from samdyn.basin.basins import Basins
 from samdyn.basin.edges import check_known
 from samdyn.compute import checks
 from samdyn.compute.checks import Array
+from samdyn.compute.cost import announce
+from samdyn.compute.progress import PartsBar
 
-N_PARTS = 16
+N_PARTS, N_DIVISIONS = 16, 5
 N_ROUNDS, N_DIRECTIONS = 8, 64
 
 
@@ -60,7 +63,9 @@ class Kick:
         )
 
 
-def smallest_kick(basins: Basins, attractor: int, target: int | None = None, *, seed: int = 0) -> Kick:
+def smallest_kick(
+    basins: Basins, attractor: int, target: int | None = None, *, seed: int = 0, progress: bool = False
+) -> Kick:
     """The shortest displacement found from an attractor into another basin.
 
     Parameters
@@ -72,6 +77,8 @@ def smallest_kick(basins: Basins, attractor: int, target: int | None = None, *, 
         The basin that it must reach (a reason below zero counts); any other by default.
     seed : int
         Of the random directions.
+    progress : bool
+        Show a progress bar over rounds of directions.
 
     Returns
     -------
@@ -82,6 +89,11 @@ def smallest_kick(basins: Basins, attractor: int, target: int | None = None, *, 
     ValueError
         No such attractor, or no cell of another basin.
 
+    Notes
+    -----
+    Some 10 000 points are followed to their ends. If that takes longer than ten seconds by the time of the
+    first of them, `samdyn.CostWarning` says so at the start.
+
     Examples
     --------
     >>> import samdyn as sd
@@ -90,7 +102,7 @@ def smallest_kick(basins: Basins, attractor: int, target: int | None = None, *, 
     1.0
     """
     check_known(basins, attractor)
-    seed = checks.integer("seed", seed, at_least=0)
+    seed = checks.seed("seed", seed)
     own = basins.attractors[attractor].points
     other = basins.labels != attractor if target is None else basins.labels == target
     cells = np.flatnonzero(other.ravel())
@@ -111,8 +123,29 @@ def smallest_kick(basins: Basins, attractor: int, target: int | None = None, *, 
         labels = basins.label_at(x)
         return np.asarray(labels != attractor if target is None else labels == target)
 
-    rng = np.random.default_rng(checks.seed("seed", seed))
+    began = time.perf_counter()
+    leads(ends)  # a round follows up to 16 times as many points
+    seconds = (time.perf_counter() - began) * N_PARTS
+    announce(
+        "smallest_kick", seconds * (N_DIVISIONS + 1.25 * N_ROUNDS), "pass a basin result with fewer max_steps"
+    )
+    with PartsBar(progress, "smallest_kick", 1 + N_ROUNDS, "round") as bar:
+        return _search(attractor, starts, ends, leads, basins, seed, target, bar)
+
+
+def _search(
+    attractor: int,
+    starts: Array,
+    ends: Array,
+    leads: Callable[[Array], npt.NDArray[np.bool_]],
+    basins: Basins,
+    seed: int,
+    target: int | None,
+    bar: PartsBar,
+) -> Kick:
+    rng = np.random.default_rng(seed)
     length, width = _first_exits(starts, ends, leads)
+    bar.update()
     best = int(np.argmin(length))
     if not np.isfinite(length[best]):
         raise ValueError(f"target must be a basin that paths without noise reach, got {target!r}")
@@ -126,7 +159,8 @@ def smallest_kick(basins: Basins, attractor: int, target: int | None = None, *, 
         reach = length[best] + width[best]
         new_starts = np.repeat(start[None], N_DIRECTIONS, axis=0)
         new_ends = new_starts + reach * directions
-        new_length, new_width = _first_exits(new_starts, new_ends, leads)
+        new_length, new_width = _first_exits(new_starts, new_ends, leads, float(length[best]))
+        bar.update()
         starts, ends, length, width = new_starts, new_ends, new_length, new_width
         best = int(np.argmin(length))
         spread *= 0.5
@@ -137,23 +171,33 @@ def smallest_kick(basins: Basins, attractor: int, target: int | None = None, *, 
 
 
 def _first_exits(
-    starts: Array, ends: Array, leads: Callable[[Array], npt.NDArray[np.bool_]]
+    starts: Array,
+    ends: Array,
+    leads: Callable[[Array], npt.NDArray[np.bool_]],
+    below: float = np.inf,
 ) -> tuple[Array, Array]:
     """Distance from each start towards its end of the first point found that leads elsewhere (inf if none),
     and the width that it is known to.
+
+    After the first division only those directions are divided on that can come below a distance.
     """
     way = ends - starts
     size = np.linalg.norm(way, axis=1)
     low, high = np.zeros(len(starts)), np.full(len(starts), np.nan)
     top = np.ones(len(starts))
-    for _ in range(5):
-        share = low[:, None] + (top - low)[:, None] * (np.arange(1, N_PARTS + 1) / N_PARTS)
-        x = starts[:, None] + share[:, :, None] * way[:, None]
+    rows = np.arange(len(starts))
+    for _ in range(N_DIVISIONS):
+        if len(rows) == 0:
+            break
+        part = np.arange(1, N_PARTS + 1) / N_PARTS
+        share = low[rows, None] + (top - low)[rows, None] * part
+        x = starts[rows, None] + share[:, :, None] * way[rows, None]
         out = leads(x)
-        found = out.any(axis=1)
-        first = out.argmax(axis=1)
-        rows = np.arange(len(starts))
-        high = np.where(found, share[rows, first], np.nan)
-        low = np.where(found, np.where(first > 0, share[rows, np.maximum(first - 1, 0)], low), low)
-        top = np.where(found, high, top)
+        found, first = out.any(axis=1), out.argmax(axis=1)
+        at = np.arange(len(rows))
+        before = np.where(first > 0, share[at, np.maximum(first - 1, 0)], low[rows])
+        high[rows] = np.where(found, share[at, first], np.nan)
+        low[rows] = np.where(found, before, low[rows])
+        top[rows] = np.where(found, high[rows], top[rows])
+        rows = rows[found & ((low * size)[rows] < below)]
     return np.where(np.isnan(high), np.inf, high * size), (top - low) * size

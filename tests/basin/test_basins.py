@@ -359,7 +359,9 @@ def test_all_diverges() -> None:
 def test_attractor_outside_the_box() -> None:
     gd = sd.Map(sd.landscapes.double_well(), sd.GD(), lr=0.1)
     found = sd.basins(gd, [(0.1, 0.6)], 10)
-    assert (found.labels == LEFT).all()
+    assert (found.labels == 1).all()
+    assert found.name_of(1) == "minimum (1), outside the box"
+    assert not found.attractors[1].inside
     assert found.name_of(LEFT) == "left the box"
 
 
@@ -403,7 +405,7 @@ def test_map_that_returns_nan() -> None:
         ({"attractors": {1: 3}}, TypeError, "attractors must be a dict"),
         ({"resolution": ()}, ValueError, "one integer or 1"),
         ({"resolution": None}, TypeError, "resolution"),
-        ({"box": [(-1e308, 1e308)]}, ValueError, "box must be of finite width"),
+        ({"box": [(-1e308, 1e308)]}, ValueError, "finite width"),
         ({"box": [(np.nan, 1)]}, ValueError, "box must be finite"),
         ({"far": 0.5}, ValueError, "far must be > 0.5, since the box reaches 0.5 widths"),
         ({"far": np.inf}, ValueError, "far"),
