@@ -221,7 +221,8 @@ def array(
     name : str
         The argument's name, for the message.
     value : array_like
-        Numbers in Python, numpy or torch; tensors with a gradient or on a device are copied.
+        Numbers in Python, numpy or torch; tensors with a gradient or on a device are copied. A FixedPoint, or
+        another result at one point, stands for its `x`.
     finite : bool
         Refuse nan and infinities.
     above, at_least : float, optional
@@ -241,6 +242,8 @@ def array(
     >>> array("t", [1, 2])
     array([1., 2.])
     """
+    if dataclasses.is_dataclass(value) and isinstance(getattr(value, "x", None), np.ndarray):
+        value = value.x  # type: ignore[union-attr]
     plain = _without_tensor(value)
     if isinstance(plain, np.ma.MaskedArray) or plain is np.ma.masked:
         if np.ma.is_masked(plain):
@@ -275,8 +278,7 @@ def points(name: str, value: Any, dim: int, *, finite: bool = True) -> Array:
     name : str
         The argument's name, for the message.
     value : array_like
-        Points; the last axis is the coordinate axis. A FixedPoint, or another result at
-        one point, stands for its `x`.
+        Points; the last axis is the coordinate axis.
     dim : int
         The number of coordinates wanted.
     finite : bool
@@ -292,8 +294,6 @@ def points(name: str, value: Any, dim: int, *, finite: bool = True) -> Array:
     >>> points("x", [1, 2], 2)
     array([1., 2.])
     """
-    if dataclasses.is_dataclass(value) and isinstance(getattr(value, "x", None), np.ndarray):
-        value = value.x  # type: ignore[union-attr]
     result = array(name, value, finite=False, wanted=f"an array of points of shape (..., {dim})")
     if result.ndim == 0 or result.shape[-1] != dim:
         raise ValueError(f"{name} must have shape (..., {dim}), got shape {result.shape}")

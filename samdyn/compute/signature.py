@@ -17,7 +17,9 @@ annotation             what comes
 ``bool``               `checks.flag`
 ``str``                `checks.text`
 ``npt.ArrayLike``      `checks.array`, where nan and infinities pass
+``Sequence[float]``    numbers in a sequence, handed on as they came; so is a box of pairs
 ``Callable[...]``      `checks.function`
+``Map``, ``Basins``    an object of that class; where a system is wanted, any system
 ``... | None``         None passes as it is
 =====================  ==================================================================================
 
@@ -58,6 +60,35 @@ def _array(name: str, value: Any) -> Any:
     return checks.array(name, value, finite=False)
 
 
+def _rows(name: str, value: Any) -> Any:
+    """Numbers in a sequence, handed on as they came: the body may ask whether there are any."""
+    checks.array(name, value, finite=False)
+    return value
+
+
+def _instance(kinds: list[str], wanted: str) -> Callable[[str, Any], Any]:
+    """A check that the value is of a class of samdyn, found by name so that nothing need be imported.
+
+    Any system passes where one kind of system is wanted: the body knows why another kind will not do.
+    """
+    words = ["Map", "Flow", "Diffusion"] if kinds == ["System"] else kinds
+    articles = ["an" if word[0] in "AEIOU" else "a" for word in words]
+    parts = [f"{article} {word}" for article, word in zip(articles, words, strict=True)]
+    text = " or ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
+
+    def check(name: str, value: Any) -> Any:
+        if not any(base.__name__ == wanted for base in type(value).__mro__):
+            raise TypeError(
+                f"{name} must be {text}, got {checks.shown(value)} of type {type(value).__name__}"
+            )
+        return value
+
+    return check
+
+
+_SYSTEMS = {"System", "Map", "Flow", "Diffusion"}
+_CLASSES = {"Landscape", "FiniteSum", "Rule", "ExitTimes", "Basins", "Branch", "Bifurcation", "OpenSet"}
+_NUMBERS_IN_ROWS = {"npt.ArrayLike", "Sequence[float]", "Sequence[Sequence[float]]", "Array"}
 _BY_ANNOTATION: dict[str, Callable[[str, Any], Any]] = {
     "float": _number,
     "int": _integer,
@@ -72,14 +103,22 @@ def check_of(name: str, annotation: str) -> tuple[Callable[[str, Any], Any] | No
 
     Examples
     --------
-    >>> check_of("t", "float | None")[1], check_of("x", "System")
+    >>> check_of("t", "float | None")[1], check_of("x", "float | str")
     (True, (None, False))
     """
     kinds = [kind.strip() for kind in annotation.split(" | ")]
     optional = "None" in kinds
     kinds = [kind for kind in kinds if kind != "None"]
+    if kinds and set(kinds) <= _SYSTEMS:
+        return _instance(kinds, "System"), optional
+    if len(kinds) > 1 and set(kinds) <= _NUMBERS_IN_ROWS:
+        return _rows, optional
     if len(kinds) != 1:
         return None, optional
+    if kinds[0] in _CLASSES:
+        return _instance(kinds, kinds[0]), optional
+    if kinds[0] in _NUMBERS_IN_ROWS - set(_BY_ANNOTATION):
+        return _rows, optional
     if kinds[0].startswith("Callable["):
         return checks.function, optional
     if name == "seed" and kinds[0] == "int":

@@ -48,6 +48,7 @@ from scipy.sparse.linalg import splu
 
 from samdyn.compute import checks
 from samdyn.compute.checks import Array
+from samdyn.compute.signature import checked
 from samdyn.escape.kolmogorov_1d import WEIGHTS, jumps, panel_nodes
 
 Function = Callable[[Array], Array]
@@ -84,6 +85,7 @@ class ChainExitTime:
         return np.sqrt(np.maximum(self.second_moment - self.mean**2, 0.0))
 
 
+@checked
 def chain_mean_exit_time(
     drift: Function,
     standard_deviation_per_step: Function | float,

@@ -13,11 +13,13 @@ import numpy.typing as npt
 
 from samdyn.compute import checks
 from samdyn.compute.checks import Array
+from samdyn.compute.signature import checked
 from samdyn.escape.chain import ChainEquation, ChainExitTime, chain_equation, check_ways
 from samdyn.escape.domain import interval
 from samdyn.escape.regions import OpenSet
 
 
+@checked
 def chain_exit_time(
     system: Any,
     region: Any,

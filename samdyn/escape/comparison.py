@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 from scipy import stats
 
+from samdyn.compute.signature import checked
 from samdyn.escape.exact_logrank import conditional_test
 from samdyn.escape.mean_interval import FEW, student
 from samdyn.escape.statistics import ExitTimes
@@ -89,6 +90,7 @@ class Comparison:
         return "\n".join([*lines, *([f"  note: {self.note}"] if self.note else [])])
 
 
+@checked
 def ratio_of_means(a: ExitTimes, b: ExitTimes, level: float = 0.95) -> tuple[float, float, float]:
     """Ratio of two mean exit times with its confidence interval.
 
@@ -163,6 +165,7 @@ def _check_pair(a: ExitTimes, b: ExitTimes) -> None:
         raise ValueError(f"a and b must be in the same unit, got {a.unit} and {b.unit}")
 
 
+@checked
 def logrank(a: ExitTimes, b: ExitTimes) -> LogRank:
     """Log-rank test that two results have the same law of exit times.
 
@@ -206,6 +209,7 @@ def logrank(a: ExitTimes, b: ExitTimes) -> LogRank:
     return LogRank(float(found.statistic), float(found.pvalue))
 
 
+@checked
 def compare(a: ExitTimes, b: ExitTimes, level: float = 0.95) -> Comparison:
     """Two results: ratio of the means with its interval, and the log-rank test.
 

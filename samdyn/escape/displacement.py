@@ -25,6 +25,7 @@ from samdyn.compute.checks import Array
 from samdyn.compute.cost import announce
 from samdyn.compute.progress import PartsBar
 from samdyn.compute.random import split_seed, standard_normal
+from samdyn.compute.signature import checked
 from samdyn.compute.vector import Coordinates
 from samdyn.ensemble.step import Stepper, build_stepper, combine
 from samdyn.ensemble.step_length import default_dt
@@ -39,6 +40,7 @@ NOISE_CHUNK = 1 << 20  # normals drawn at a time
 TIMED = 10  # steps whose time gives the estimate of the cost
 
 
+@checked
 def mean_squared_displacement(
     system: Diffusion | Map,
     x0: npt.ArrayLike,

@@ -22,6 +22,7 @@ import numpy.typing as npt
 
 from samdyn.compute import checks
 from samdyn.compute.checks import Array
+from samdyn.compute.signature import checked
 from samdyn.escape.exit_arguments import check_system, check_workers, make_job
 from samdyn.escape.exit_run import run
 from samdyn.escape.regions import OpenSet
@@ -145,6 +146,7 @@ class ExitTimeSweep:
         return "<table>" + "".join(f"<tr>{line}</tr>" for line in lines) + "</table>"
 
 
+@checked
 def exit_time_sweep(
     system: Diffusion | Map,
     x0: npt.ArrayLike,

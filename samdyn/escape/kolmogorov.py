@@ -28,6 +28,7 @@ from scipy.optimize import brentq
 
 from samdyn.compute import checks
 from samdyn.compute.checks import Array
+from samdyn.compute.signature import checked
 from samdyn.escape import kolmogorov_1d as line
 from samdyn.escape import kolmogorov_2d
 from samdyn.escape.domain import (
@@ -64,6 +65,7 @@ class ExitRate:
         return self.value
 
 
+@checked
 def mean_exit_time(
     diffusion: Any,
     region: Any,
@@ -137,6 +139,7 @@ def mean_exit_time(
     return _on_intervals(diffusion, exits, box, solve, name, unit)
 
 
+@checked
 def committor(
     diffusion: Any,
     region_a: Any,
@@ -194,6 +197,7 @@ def committor(
     return _on_intervals(diffusion, exits, box, solve, "committor", "")
 
 
+@checked
 def exit_rate(
     diffusion: Any,
     region: Any,

@@ -39,6 +39,7 @@ from samdyn.compute import checks
 from samdyn.compute.checks import Array
 from samdyn.compute.cost import announce, seconds_of
 from samdyn.compute.progress import PartsBar
+from samdyn.compute.signature import checked
 from samdyn.escape.action_polygon import action, actions, path_length, respaced, softest_bend, unevenness
 from samdyn.escape.action_starts import first_paths
 from samdyn.systems.diffusion import Diffusion
@@ -83,6 +84,7 @@ class ActionPath:
         return f"ActionPath of {len(self.x)} points: action {self.action:.6g} +- {self.error:.1g}{state}"
 
 
+@checked
 def minimum_action(
     system: Diffusion | Flow,
     start: npt.ArrayLike,

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from samdyn.compute import checks
+from samdyn.compute.signature import checked
 from samdyn.landscapes.landscape import CriticalPoint, Landscape
 from samdyn.landscapes.wells import LARGEST_TILT, cubic_roots
 
@@ -37,6 +38,7 @@ def _two_gaussian_well(w: Tensor) -> Tensor:
     return 0.02 * w[0] ** 2 - narrow - wide
 
 
+@checked
 def sine_trap(beta: float = 1.0, rho: float = 1.0) -> Landscape:
     """The sine f(x) = 9 beta rho^2 / (25 pi^2) sin(5 pi x / (3 rho)) in one dimension, of period 6 rho / 5.
 
@@ -92,6 +94,7 @@ def sine_trap(beta: float = 1.0, rho: float = 1.0) -> Landscape:
     )
 
 
+@checked
 def two_gaussian_well() -> Landscape:
     """A narrow and a wide well: f(x) = 0.02 x^2 - exp(-8 (x + 2)^2) - exp(-(x - 2)^2 / 2) in one dimension.
 
@@ -131,6 +134,7 @@ def two_gaussian_well() -> Landscape:
     )
 
 
+@checked
 def ring(dim: int = 2) -> Landscape:
     """The hat ``f(w) = (|w|^2 - 1)^2 / 4``, minimal on the unit sphere.
 
@@ -176,6 +180,7 @@ def ring(dim: int = 2) -> Landscape:
     )
 
 
+@checked
 def tilted_hat(dim: int = 2, tilt: float = 0.1) -> Landscape:
     """The tilted hat ``f(w) = (|w|^2 - 1)^2 / 4 - tilt w_1``: a ring with one minimum and one saddle.
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from samdyn.compute.signature import checked
 from samdyn.landscapes.landscape import CriticalPoint, Landscape
 
 # strength, curvatures xx, xy, yy and centre of the four Gaussians of Mueller and Brown
@@ -37,6 +38,7 @@ def _mueller_brown(w: Tensor) -> Tensor:
     return total
 
 
+@checked
 def three_well() -> Landscape:
     """The three-hole potential: two deep wells at the bottom, a shallow one above, a hill in the middle.
 
@@ -82,6 +84,7 @@ def three_well() -> Landscape:
     )
 
 
+@checked
 def mueller_brown() -> Landscape:
     """The Mueller-Brown potential, a sum of four exponentials of quadratics.
 

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from samdyn.compute import checks
 from samdyn.compute.checks import Array
+from samdyn.compute.signature import checked
 from samdyn.landscapes.landscape import CriticalPoint, Landscape
 
 
@@ -49,6 +50,7 @@ def _symmetric_matrix(name: str, value: Any) -> Array:
     return np.asarray((matrix + matrix.T) / 2)
 
 
+@checked
 def quadratic(H: npt.ArrayLike) -> Landscape:
     """The quadratic form f(w) = w^T H w / 2, whose Hessian is H everywhere.
 
@@ -99,6 +101,7 @@ def quadratic(H: npt.ArrayLike) -> Landscape:
     )
 
 
+@checked
 def saddle(a: float = 1.0, b: float = 1.0) -> Landscape:
     """The quadratic saddle f(x, y) = a x^2 / 2 - b y^2 / 2, with eigenvalues a and -b.
 
@@ -141,6 +144,7 @@ def saddle(a: float = 1.0, b: float = 1.0) -> Landscape:
     )
 
 
+@checked
 def monkey_saddle() -> Landscape:
     """The monkey saddle f(x, y) = x^3 - 3 x y^2 (three valleys, for two legs and a tail).
 

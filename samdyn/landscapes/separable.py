@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from samdyn.compute import checks
+from samdyn.compute.signature import checked
 from samdyn.landscapes.landscape import CriticalPoint, Landscape
 
 #: lists of critical points longer than this are left out
@@ -63,6 +64,7 @@ def _separable(on_the_line: Sequence[tuple[float, str]], dim: int) -> list[Criti
     return points
 
 
+@checked
 def styblinski_tang(dim: int = 2) -> Landscape:
     """The Styblinski-Tang function, the sum over coordinates of (w_i^4 - 16 w_i^2 + 5 w_i) / 2.
 
@@ -103,6 +105,7 @@ def styblinski_tang(dim: int = 2) -> Landscape:
     )
 
 
+@checked
 def rastrigin(dim: int = 2) -> Landscape:
     """The Rastrigin function, the sum over coordinates of w_i^2 + 10 - 10 cos(2 pi w_i).
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from samdyn.compute import checks
+from samdyn.compute.signature import checked
 from samdyn.landscapes.landscape import CriticalPoint, Landscape
 
 
@@ -30,6 +31,7 @@ def _six_hump_camel(w: Tensor) -> Tensor:
     return (4 - 2.1 * x**2 + x**4 / 3) * x**2 + x * y + (4 * y**2 - 4) * y**2
 
 
+@checked
 def beale() -> Landscape:
     """The Beale function (3/2 - x + x y)^2 + (9/4 - x + x y^2)^2 + (21/8 - x + x y^3)^2.
 
@@ -70,6 +72,7 @@ def beale() -> Landscape:
     )
 
 
+@checked
 def himmelblau() -> Landscape:
     """Himmelblau's function (x^2 + y - 11)^2 + (x + y^2 - 7)^2.
 
@@ -107,6 +110,7 @@ def himmelblau() -> Landscape:
     )
 
 
+@checked
 def rosenbrock(b: float = 100.0) -> Landscape:
     """The Rosenbrock function (1 - x)^2 + b (y - x^2)^2.
 
@@ -146,6 +150,7 @@ def rosenbrock(b: float = 100.0) -> Landscape:
     )
 
 
+@checked
 def six_hump_camel() -> Landscape:
     """The six-hump camel-back function (4 - 2.1 x^2 + x^4 / 3) x^2 + x y + (4 y^2 - 4) y^2.
 

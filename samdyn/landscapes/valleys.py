@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from samdyn.compute import checks
+from samdyn.compute.signature import checked
 from samdyn.landscapes.landscape import CriticalPoint, Landscape
 
 
@@ -30,6 +31,7 @@ def _serpentine(w: Tensor, amplitude: float) -> Tensor:
     return (w[1] - amplitude * torch.sin(w[0])) ** 2 / 2
 
 
+@checked
 def product() -> Landscape:
     """The squared product f(x, y) = (x y - 1)^2, minimal on the hyperbola x y = 1.
 
@@ -63,6 +65,7 @@ def product() -> Landscape:
     )
 
 
+@checked
 def uv(weight_decay: float = 0.0) -> Landscape:
     """The two-layer scalar linear network f(u, v) = (1 - u v)^2 / 2 + weight_decay (u^2 + v^2) / 2.
 
@@ -117,6 +120,7 @@ def uv(weight_decay: float = 0.0) -> Landscape:
     )
 
 
+@checked
 def widening_valley(slope: float = 0.5) -> Landscape:
     """The straight valley f(x, y) = (1 + slope y) x^2 / 2, of sharpness 1 + slope y along its floor.
 
@@ -161,6 +165,7 @@ def widening_valley(slope: float = 0.5) -> Landscape:
     )
 
 
+@checked
 def serpentine(amplitude: float = 3.0) -> Landscape:
     """The serpentine valley f(x, y) = (y - amplitude sin x)^2 / 2, minimal on the curve y = amplitude sin x.
 

@@ -10,6 +10,7 @@ import math
 from torch import Tensor
 
 from samdyn.compute import checks
+from samdyn.compute.signature import checked
 from samdyn.landscapes.landscape import CriticalPoint, Landscape
 
 #: t^3 - t + c has three real roots where |c| is below this
@@ -53,6 +54,7 @@ def cubic_roots(c: float) -> tuple[float, float, float]:
     return roots[0], roots[1], roots[2]
 
 
+@checked
 def double_well(dim: int = 1, stiffness: float = 1.0) -> Landscape:
     """The double well f(w) = (w_1^2 - 1)^2 / 4 + stiffness (w_2^2 + ... + w_dim^2) / 2.
 
@@ -109,6 +111,7 @@ def double_well(dim: int = 1, stiffness: float = 1.0) -> Landscape:
     )
 
 
+@checked
 def tilted_double_well(tilt: float = 0.2) -> Landscape:
     """The tilted double well f(x) = (x^2 - 1)^2 / 4 + tilt x in one dimension.
 
@@ -157,6 +160,7 @@ def tilted_double_well(tilt: float = 0.2) -> Landscape:
     )
 
 
+@checked
 def coupled_double_well() -> Landscape:
     """The double well with a coupled second coordinate: f(x, y) = (x^2 - 1)^2 / 4 + (1 + x^2) y^2 / 2.
 
@@ -195,6 +199,7 @@ def coupled_double_well() -> Landscape:
     )
 
 
+@checked
 def embedded_saddle() -> Landscape:
     """A saddle confined by quartic walls: f(x, y) = (x^2 - y^2) / 2 + (x^4 + y^4) / 4.
 

@@ -34,6 +34,7 @@ import numpy.typing as npt
 
 from samdyn.compute import checks
 from samdyn.compute.checks import Array
+from samdyn.compute.signature import checked
 from samdyn.landscapes.landscape import Landscape
 from samdyn.local.line import critical_points_1d, nodes, sign_changes
 from samdyn.local.virtual_loss import ingredients, virtual_loss
@@ -132,6 +133,7 @@ class Attractors1D:
         return draw(self.system, self.box, ax, attractors=self)
 
 
+@checked
 def attractors_1d(
     system: System,
     box: Sequence[Sequence[float]] | npt.ArrayLike | None = None,

@@ -27,6 +27,7 @@ import numpy.typing as npt
 
 from samdyn.compute import checks
 from samdyn.compute.checks import Array
+from samdyn.compute.signature import checked
 from samdyn.ensemble.trajectory import trajectory
 from samdyn.local.lyapunov import lyapunov_exponents
 from samdyn.local.trapping import check_size, jump_stability, kind_of
@@ -109,6 +110,7 @@ class CaptureSet:
         return "<table>" + "".join(f"<tr><th>{n}</th><td>{t}</td></tr>" for n, t in self._rows()) + "</table>"
 
 
+@checked
 def capture_set(system: System, x: Any) -> CaptureSet:
     """How the critical point `x` captures a flow, or holds a map, of a rule that jumps there.
 

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from samdyn.compute import checks
 from samdyn.compute.checks import Array
+from samdyn.compute.signature import checked
 from samdyn.compute.tracing import NotTraceable
 from samdyn.local.certify import Certificate, certificates
 from samdyn.local.enclosure import Field, critical_field, zero_field
@@ -24,6 +25,7 @@ from samdyn.systems.system import System
 NEAR = 1e-6
 
 
+@checked
 def certificate(system: System, x: npt.ArrayLike) -> Certificate | None:
     """Prove that a fixed point lies near x, and that it is the only one around.
 

@@ -45,6 +45,7 @@ from samdyn.compute import checks
 from samdyn.compute.checks import Array
 from samdyn.compute.cost import announce, seconds_of
 from samdyn.compute.progress import PartsBar
+from samdyn.compute.signature import checked
 from samdyn.local.fixed_points import FixedPoint, FixedPoints, fixed_points
 from samdyn.local.linearization import stability_of
 from samdyn.local.newton import newton_zeros, sobol_starts
@@ -62,6 +63,7 @@ TILE = 1 << 16
 CORRECTION = 1e-9  # of the box's diagonal: how well every point of a cycle must be known
 
 
+@checked
 def cycles(
     system: Map,
     period: int,

@@ -28,10 +28,12 @@ import torch
 
 from samdyn.compute import batch, checks
 from samdyn.compute.checks import Array
+from samdyn.compute.signature import checked
 from samdyn.rules.rule import Rule
 from samdyn.systems.map import Map
 
 
+@checked
 def sam_edge(
     lr: float,
     rho: float,
@@ -132,6 +134,7 @@ class EdgeOfStability:
         return draw(self, ax)
 
 
+@checked
 def edge_of_stability(system: Map, trajectory: npt.ArrayLike) -> EdgeOfStability:
     """Compare the sharpness along a path with the edge of stability of the map.
 

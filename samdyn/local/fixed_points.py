@@ -36,6 +36,7 @@ from torch import Tensor
 
 from samdyn.compute import checks
 from samdyn.compute.checks import Array
+from samdyn.compute.signature import checked
 from samdyn.compute.tracing import NotTraceable
 from samdyn.landscapes.landscape import Landscape
 from samdyn.local.certify import Certificate, Proof, certificates, exhaust
@@ -66,6 +67,7 @@ MOST_DIMENSIONS = 6
 PROOF_ROUNDS = 3
 
 
+@checked
 def fixed_points(
     system: System,
     box: Sequence[Sequence[float]] | npt.ArrayLike | None = None,

@@ -38,6 +38,7 @@ from torch import Tensor
 from samdyn.compute import checks
 from samdyn.compute.checks import Array
 from samdyn.compute.cost import announce, seconds_of
+from samdyn.compute.signature import checked
 from samdyn.ensemble.jumping_flow import _rosenbrock as rosenbrock
 from samdyn.ensemble.jumping_flow import _stacked as stacked
 from samdyn.landscapes.landscape import Landscape, hessian_of
@@ -117,6 +118,7 @@ class PerturbationGeometry:
         return draw(self, ax)
 
 
+@checked
 def perturbation_geometry(
     system: System, trajectory: npt.ArrayLike, *, basins: bool = True
 ) -> PerturbationGeometry:

@@ -40,6 +40,7 @@ import numpy.typing as npt
 
 from samdyn.compute import checks
 from samdyn.compute.checks import Array
+from samdyn.compute.signature import checked
 from samdyn.landscapes.landscape import Landscape
 from samdyn.local.branch_refinement import bound_along, eigenvalues_along, n_stable, refined
 from samdyn.local.branch_starts import N_ENDPOINTS, Starts, nullity, smallest_curvature, spread
@@ -189,6 +190,7 @@ class HallucinatedBranches(Sequence[HallucinatedBranch]):
         return branches(self, coordinate, ax)
 
 
+@checked
 def hallucinated_branches(
     loss: Landscape,
     box: Sequence[Sequence[float]] | npt.ArrayLike | None = None,

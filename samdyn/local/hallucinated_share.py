@@ -37,6 +37,7 @@ from torch import Tensor
 from samdyn.compute import batch, checks
 from samdyn.compute.checks import Array
 from samdyn.compute.random import STREAM_START, split_seed, uniform_block
+from samdyn.compute.signature import checked
 from samdyn.ensemble.trajectory import trajectory
 from samdyn.landscapes.landscape import Landscape
 from samdyn.systems.map import Map
@@ -134,6 +135,7 @@ class HallucinatedShare:
 HEAD = ("outcome", "starts", "share", "95 % interval", "mean loss")
 
 
+@checked
 def hallucinated_share(
     system: Map,
     box: Sequence[Sequence[float]] | npt.ArrayLike | None = None,

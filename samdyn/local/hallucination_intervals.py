@@ -30,6 +30,7 @@ import numpy.typing as npt
 
 from samdyn.compute import checks
 from samdyn.compute.checks import Array
+from samdyn.compute.signature import checked
 from samdyn.landscapes.landscape import Landscape
 from samdyn.local.linearization import stability_of
 from samdyn.local.newton import newton_zeros
@@ -166,6 +167,7 @@ class HallucinationIntervals(Sequence[HallucinationInterval]):
         return intervals(self, ax)
 
 
+@checked
 def hallucination_intervals(
     loss: Landscape, box: Sequence[Sequence[float]] | npt.ArrayLike | None = None
 ) -> HallucinationIntervals:

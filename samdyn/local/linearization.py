@@ -24,6 +24,7 @@ from scipy.linalg import schur
 from samdyn.compute import checks
 from samdyn.compute.checks import Array
 from samdyn.compute.cost import announce, seconds_of
+from samdyn.compute.signature import checked
 from samdyn.landscapes.landscape import Landscape
 from samdyn.local.transient_growth import TransientGrowth, transient_growth
 from samdyn.local.trapping import jump_stability
@@ -218,6 +219,7 @@ def _sides(eigenvalues: npt.ArrayLike, discrete: bool, scale: float = 0.0) -> np
     return np.asarray(np.where(np.abs(growth) <= margin, 0, np.sign(growth)), dtype=int)
 
 
+@checked
 def linearize(system: System, x: npt.ArrayLike) -> Linearization:
     """Linearise a system at a point.
 
@@ -321,6 +323,7 @@ def residual_of(system: System, x: Array) -> float:
     return float(np.linalg.norm(system(x) - x if isinstance(system, Map) else system.evaluate(x)))
 
 
+@checked
 def critical_rho(loss: Landscape, x: npt.ArrayLike, rule: Callable[..., Rule] | Rule = USAM) -> float:
     """The perturbation radius at which the saddle or maximum `x` becomes an attractor of the flow.
 

@@ -35,6 +35,7 @@ from torch import Tensor
 
 from samdyn.compute import batch, checks
 from samdyn.compute.checks import Array
+from samdyn.compute.signature import checked
 from samdyn.local.trapping import FLAT, kind_of
 from samdyn.local.wording import listed
 from samdyn.systems.map import Map
@@ -155,6 +156,7 @@ def lr_bound(eigenvalues: npt.ArrayLike, momentum: float = 0.0) -> Array:
     return np.asarray(np.where(np.isnan(a).any(axis=-1), 0.0, each.min(axis=-1, initial=np.inf)))
 
 
+@checked
 def local_attraction(system: System, x: npt.ArrayLike) -> LocalAttraction:
     """The linear test of a hallucinated point: does it attract, and up to which learning rate?
 

@@ -36,6 +36,7 @@ from samdyn.compute import checks
 from samdyn.compute.checks import Array
 from samdyn.compute.cost import announce, seconds_of
 from samdyn.compute.progress import PartsBar
+from samdyn.compute.signature import checked
 from samdyn.local.lyapunov_error import N_FINE, AverageError, average_error
 from samdyn.local.lyapunov_frames import FEW_COORDINATES, Frames
 from samdyn.systems.flow import Flow
@@ -136,6 +137,7 @@ class LyapunovSpectrum:
         return f"<p>Lyapunov exponents of <code>{self.system}</code></p><table>{rows}</table>"
 
 
+@checked
 def lyapunov_exponents(
     system: System,
     x0: npt.ArrayLike,

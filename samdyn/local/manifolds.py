@@ -25,6 +25,7 @@ from torch import Tensor
 
 from samdyn.compute import checks
 from samdyn.compute.checks import Array
+from samdyn.compute.signature import checked
 from samdyn.local.curve_spacing import Limits, lengths, needed
 from samdyn.local.linearization import MARGIN
 from samdyn.local.manifold_of_flow import flow_arm
@@ -106,6 +107,7 @@ def _format(point: Array) -> str:
     return ", ".join(f"{v:.6g}" for v in point)
 
 
+@checked
 def manifold(
     system: System,
     fixed_point: Any,

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from samdyn.compute import checks
 from samdyn.compute.checks import Array
+from samdyn.compute.signature import checked
 from samdyn.local.branch_start import check_parameter
 from samdyn.local.newton import sobol_starts
 from samdyn.local.parametric import stepper
@@ -65,6 +66,7 @@ class OrbitDiagram:
         )
 
 
+@checked
 def orbit_diagram(
     system: Map,
     parameter: str,

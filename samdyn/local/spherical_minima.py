@@ -24,6 +24,7 @@ import numpy.typing as npt
 
 from samdyn.compute import checks
 from samdyn.compute.checks import Array
+from samdyn.compute.signature import checked
 from samdyn.compute.sphere import directions
 from samdyn.landscapes.landscape import Landscape
 from samdyn.local.local_attraction import shift_jacobian
@@ -79,6 +80,7 @@ class SphericalMinima:
         return spherical(self, ax)
 
 
+@checked
 def spherical_minima(
     loss: Landscape, centre: npt.ArrayLike, radii: Sequence[float] | Array
 ) -> SphericalMinima:

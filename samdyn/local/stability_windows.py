@@ -24,6 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from samdyn.compute import checks
+from samdyn.compute.signature import checked
 from samdyn.local.linearization import MARGIN
 from samdyn.systems.diffusion import Diffusion
 from samdyn.systems.flow import Flow
@@ -66,6 +67,7 @@ class StabilityWindow:
         return f"StabilityWindow: {self.lower:.9g} < {self.parameter} < {self.upper:.9g}{ends}"
 
 
+@checked
 def lr_window(system: System, x: npt.ArrayLike) -> StabilityWindow:
     """The learning rates at which a fixed point attracts the map.
 
@@ -106,6 +108,7 @@ def lr_window(system: System, x: npt.ArrayLike) -> StabilityWindow:
     return StabilityWindow("lr", 0.0, float(largest[first]), border)
 
 
+@checked
 def momentum_windows(system: Map, x: npt.ArrayLike) -> tuple[StabilityWindow, ...]:
     """The heavy-ball coefficients in [0, 1) at which a fixed point attracts, at the map's learning rate.
 

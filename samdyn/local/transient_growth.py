@@ -35,6 +35,7 @@ from samdyn.compute import checks
 from samdyn.compute.checks import Array
 from samdyn.compute.cost import announce, seconds_of
 from samdyn.compute.progress import PartsBar
+from samdyn.compute.signature import checked
 
 HORIZON = 40.0
 N_TIMES = 400
@@ -93,6 +94,7 @@ class TransientGrowth:
         )
 
 
+@checked
 def transient_growth(
     matrix: Any,
     discrete: bool | None = None,

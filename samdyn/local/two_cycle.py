@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from samdyn.compute import checks
+from samdyn.compute.signature import checked
 from samdyn.local.stability_windows import StabilityWindow
 from samdyn.local.wording import listed
 
@@ -61,6 +62,7 @@ class TwoCycle:
         return f"TwoCycle of amplitude {self.amplitude:.9g}, {state}\n  multipliers: {values}"
 
 
+@checked
 def trapped_mode_window(lr: float, top: float) -> StabilityWindow:
     """Which negative curvatures are trapped by the 2-cycle of normalised SAM on the mode `top`.
 
@@ -97,6 +99,7 @@ def trapped_mode_window(lr: float, top: float) -> StabilityWindow:
     return StabilityWindow("curvature", lower, upper, "flip")
 
 
+@checked
 def two_cycle(
     eigenvalues: npt.ArrayLike,
     lr: float,

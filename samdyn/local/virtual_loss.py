@@ -39,6 +39,7 @@ import torch
 
 from samdyn.compute import batch, checks
 from samdyn.compute.checks import Array
+from samdyn.compute.signature import checked
 from samdyn.landscapes.landscape import Landscape
 from samdyn.local.line import critical_points_1d
 from samdyn.rules.family import GD, SAM, USAM, UnifiedSAM
@@ -82,6 +83,7 @@ class VirtualLoss:
         return f"VirtualLoss({self.loss.name}, {self.rule}): it exists: {self.why}"
 
 
+@checked
 def virtual_gradient(system: System, x: npt.ArrayLike) -> Array:
     """The virtual gradient map G(x) = grad f(x + e(x)), along which the rule descends.
 
@@ -109,6 +111,7 @@ def virtual_gradient(system: System, x: npt.ArrayLike) -> Array:
     return 0.0 - Flow(loss, rule)(x)
 
 
+@checked
 def perturbed_loss(system: System, x: npt.ArrayLike) -> Array:
     """The loss at the perturbed point, f^SAM(x) = f(x + e(x)), which SAM does not descend.
 
@@ -140,6 +143,7 @@ def perturbed_loss(system: System, x: npt.ArrayLike) -> Array:
     )
 
 
+@checked
 def virtual_asymmetry(system: System, x: npt.ArrayLike) -> Array:
     """The antisymmetric part of the derivative of the virtual gradient, DG - DG^T.
 
@@ -171,6 +175,7 @@ def virtual_asymmetry(system: System, x: npt.ArrayLike) -> Array:
     return np.asarray(jacobian - np.swapaxes(jacobian, -1, -2))
 
 
+@checked
 def virtual_loss(system: System, reference: npt.ArrayLike | None = None) -> VirtualLoss:
     """The virtual loss J with grad J(x) = grad f(x + e(x)), where one exists.
 

@@ -24,6 +24,7 @@ import numpy.typing as npt
 
 from samdyn.compute import checks
 from samdyn.compute.checks import Array
+from samdyn.compute.signature import checked
 from samdyn.local.hallucinated_share import OUTCOMES, HallucinatedShare, hallucinated_share
 from samdyn.rules.rule import WarmStart
 from samdyn.rules.schedules import Schedule, check_coefficient
@@ -96,6 +97,7 @@ class WarmStartStudy:
 HEAD = ("GD steps first", "hallucinated", "95 % interval", *OUTCOMES[1:])
 
 
+@checked
 def warm_start_study(
     system: Map,
     steps: Sequence[int] = STEPS,

@@ -28,6 +28,7 @@ from scipy.sparse.linalg import LinearOperator, eigs
 
 from samdyn.compute.checks import Array
 from samdyn.compute.cost import announce, seconds_of
+from samdyn.compute.signature import checked
 from samdyn.rates.forces import Forces, moving_forces, sampling_error
 from samdyn.rates.moments import Moments
 from samdyn.rates.random_steps import forces_near, ingredients
@@ -71,6 +72,7 @@ class CriticalRate(float):
         return f"{float(self):.6g} ± {self.standard_error:.1g} (from sampled batches)"
 
 
+@checked
 def critical_learning_rate(
     system: Map, x: npt.ArrayLike | None = None, *, criterion: str = "mean square"
 ) -> CriticalRate:

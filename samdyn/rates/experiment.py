@@ -22,6 +22,7 @@ import numpy.typing as npt
 from samdyn.compute import checks
 from samdyn.compute.checks import Array
 from samdyn.compute.random import split_seed
+from samdyn.compute.signature import checked
 from samdyn.ensemble.replicas import run_replicas
 from samdyn.landscapes.finite_sum import FiniteSum, Minimum
 from samdyn.rates.curves import KINDS, QUANTITIES, Convergence
@@ -33,6 +34,7 @@ from samdyn.systems.diffusion import Diffusion
 from samdyn.systems.map import Map
 
 
+@checked
 def convergence(
     system: Map | Diffusion,
     x0: npt.ArrayLike,

@@ -23,6 +23,7 @@ import numpy.typing as npt
 
 from samdyn.compute.checks import Array
 from samdyn.compute.cost import announce, seconds_of
+from samdyn.compute.signature import checked
 from samdyn.rates.forces import Forces, moving_forces, sampling_error
 from samdyn.rates.moments import SMALL, Moments
 from samdyn.rates.random_steps import forces_near, ingredients
@@ -80,6 +81,7 @@ class MeanSquareStability:
         )
 
 
+@checked
 def mean_square_stability(system: Map, x: npt.ArrayLike | None = None) -> MeanSquareStability:
     """Whether the second moments of a sampled optimiser die out at an interpolating minimum.
 

@@ -32,6 +32,7 @@ from samdyn.compute.checks import Array
 from samdyn.compute.cost import announce
 from samdyn.compute.progress import PartsBar
 from samdyn.compute.random_arrays import minibatch_words
+from samdyn.compute.signature import checked
 from samdyn.rates.fits import Estimate, widened
 from samdyn.rates.random_steps import components_near, forces_near, ingredients, moment_radius, whole_near
 from samdyn.systems.map import Map
@@ -62,6 +63,7 @@ class LyapunovEstimate(Estimate):
     bias: float = 0.0
 
 
+@checked
 def sampling_lyapunov_exponent(
     system: Map,
     x: npt.ArrayLike | None = None,

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from samdyn.compute.checks import Array
+from samdyn.compute.signature import checked
 from samdyn.rates.forces import Forces, sampling_error
 from samdyn.rates.mean_square import announce_moments
 from samdyn.rates.moments import Moments
@@ -65,6 +66,7 @@ class StationaryLaw:
         )
 
 
+@checked
 def stationary_law(system: Map) -> StationaryLaw:
     """Stationary mean and covariance of SGD, USAM or extragradient on quadratic components.
 

@@ -15,9 +15,11 @@ import math
 from dataclasses import dataclass
 
 from samdyn.compute import checks
+from samdyn.compute.signature import checked
 from samdyn.rules.schedules import keep
 
 
+@checked
 def horizon_strongly_convex(
     n_steps: int, *, mu: float, beta: float, rho: float, initial_gap: float, sigma: float | None = None
 ) -> float:
@@ -65,6 +67,7 @@ def horizon_strongly_convex(
     return min(max(1.0, math.log(mu**2 * gap * n_steps / (beta * excess))) / (mu * n_steps), largest)
 
 
+@checked
 def horizon_convex(
     n_steps: int, *, beta: float, rho: float, initial_gap: float, sigma: float | None = None
 ) -> float:
@@ -114,6 +117,7 @@ def _checked(
     return n_steps, mu, beta, checks.number("rho", rho, at_least=0), gap
 
 
+@checked
 def constant_steps(
     *, mu: float, smoothness: float, A: float, B: float, lam: float, share: float = 0.5
 ) -> tuple[float, float]:

@@ -28,6 +28,7 @@ import numpy.typing as npt
 from torch import Tensor
 
 from samdyn.compute import checks
+from samdyn.compute.signature import checked
 from samdyn.rules.family import GD, USAM
 from samdyn.rules.rule import Rule
 from samdyn.rules.schedules import Coefficient, value_at
@@ -100,6 +101,7 @@ class PastExtragradient(Rule):
         return result
 
 
+@checked
 def multipliers(rule: Rule, curvature: npt.ArrayLike, lr: float) -> npt.NDArray[np.complex128]:
     """Multipliers of one step on quadratic modes.
 

@@ -29,6 +29,7 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor
 
+from samdyn.compute.signature import checked
 from samdyn.rules.schedules import Delayed, check_coefficient, keep, value_at
 
 GradientFunction = Callable[[Tensor], Tensor]
@@ -167,6 +168,7 @@ def _layer(rule: Rule) -> float | None:
     return float(10.0**high)
 
 
+@checked
 def WarmStart(rule: Rule, steps: int) -> Rule:
     """The rule with its radius held at 0 for the first `steps` steps: gradient descent first, then SAM.
 
