@@ -106,7 +106,9 @@ def boundary_cells(basins: Any, distance: int = 1) -> npt.NDArray[np.bool_]:
 
     Examples
     --------
-    >>> boundary_cells(np.array([1, 1, 1, 2, 2])).astype(int)
+    >>> import numpy as np
+    >>> import samdyn as sd
+    >>> sd.boundary_cells(np.array([1, 1, 1, 2, 2])).astype(int)
     array([0, 0, 1, 1, 0])
     """
     labels = integer_labels(basins)
@@ -141,8 +143,10 @@ def uncertainty_exponent(basins: Any, distances: Sequence[int] | None = None) ->
 
     Examples
     --------
+    >>> import numpy as np
+    >>> import samdyn as sd
     >>> half = np.repeat([[1] * 64 + [2] * 64], 128, axis=0)
-    >>> round(float(uncertainty_exponent(half)), 6)
+    >>> round(float(sd.uncertainty_exponent(half)), 6)
     1.0
     """
     labels = integer_labels(basins)
@@ -169,8 +173,10 @@ def box_dimension(basins: Any, sizes: Sequence[int] | None = None) -> Exponent:
 
     Examples
     --------
+    >>> import numpy as np
+    >>> import samdyn as sd
     >>> half = np.repeat([[1] * 65 + [2] * 64], 129, axis=0)
-    >>> round(float(box_dimension(half)), 6)
+    >>> round(float(sd.box_dimension(half)), 6)
     1.0
     """
     labels = integer_labels(basins)
@@ -197,8 +203,10 @@ def basin_entropy(basins: Any, size: int = 5) -> BasinEntropy:
 
     Examples
     --------
+    >>> import numpy as np
+    >>> import samdyn as sd
     >>> half = np.repeat([[1] * 5 + [2] * 5], 10, axis=0)
-    >>> round(basin_entropy(half, 10).entropy, 4)  # log 2
+    >>> round(sd.basin_entropy(half, 10).entropy, 4)  # log 2
     0.6931
     """
     boxes = _boxes(integer_labels(basins), checks.integer("size", size, at_least=1))
@@ -218,7 +226,8 @@ def smooth_boundary_entropy(dim: int) -> float:
 
     Examples
     --------
-    >>> [round(smooth_boundary_entropy(d), 4) for d in (1, 2, 3)]
+    >>> import samdyn as sd
+    >>> [round(sd.smooth_boundary_entropy(d), 4) for d in (1, 2, 3)]
     [0.5, 0.4395, 0.3961]
     """
     dim = checks.integer("dim", dim, at_least=1)

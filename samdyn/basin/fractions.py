@@ -33,7 +33,8 @@ class Fraction(float):
 
     Examples
     --------
-    >>> share = Fraction(9, 10)
+    >>> import samdyn as sd
+    >>> share = sd.Fraction(9, 10)
     >>> float(share), round(share.lower, 3), round(share.upper, 3)
     (0.9, 0.596, 0.982)
     """
@@ -86,7 +87,8 @@ def wilson_interval(count: float, n: float, level: float = 0.95) -> tuple[float,
 
     Examples
     --------
-    >>> [round(end, 4) for end in wilson_interval(0, 100)]
+    >>> import samdyn as sd
+    >>> [round(end, 4) for end in sd.wilson_interval(0, 100)]
     [0.0, 0.037]
     """
     given = count, n, level

@@ -128,8 +128,10 @@ def chain_mean_exit_time(
     --------
     With the bridge, Brownian motion with constant drift has no time-step bias at all:
 
+    >>> import numpy as np
+    >>> import samdyn as sd
     >>> s, line = 1.3 * 0.5**0.5, (-np.inf, 1.0)
-    >>> result = chain_mean_exit_time(lambda x: 0.7 + 0 * x, s, line, dt=0.5, x0=0.0, correction="bridge")
+    >>> result = sd.chain_mean_exit_time(lambda x: 0.7 + 0 * x, s, line, dt=0.5, x0=0.0, correction="bridge")
     >>> result.mean.round(8), round(1 / 0.7, 8)
     (np.float64(1.42857143), 1.42857143)
     """

@@ -194,7 +194,7 @@ def logrank(a: ExitTimes, b: ExitTimes) -> LogRank:
     ...     sde = sd.Diffusion(sd.landscapes.saddle(1, 1), rule, lr=0.01, noise=sd.GaussianNoise(std=1.0))
     ...     return sd.exit_times(sde, [0.0, 0.0], sd.Ball([0.0, 0.0], 0.5), n_paths=1000, t_max=100.0,
     ...     seed=seed)
-    >>> logrank(exits(sd.USAM(0.5), 1), exits(sd.GD(), 2)).p_value < 1e-6
+    >>> sd.logrank(exits(sd.USAM(0.5), 1), exits(sd.GD(), 2)).p_value < 1e-6
     True
     """
     _check_pair(a, b)
@@ -236,7 +236,7 @@ def compare(a: ExitTimes, b: ExitTimes, level: float = 0.95) -> Comparison:
     ...     sde = sd.Diffusion(sd.landscapes.saddle(1, 1), rule, lr=0.01, noise=sd.GaussianNoise(std=1.0))
     ...     return sd.exit_times(sde, [0.0, 0.0], sd.Ball([0.0, 0.0], 0.5), n_paths=1000, t_max=100.0,
     ...     seed=seed)
-    >>> both = compare(exits(sd.USAM(0.5), 1), exits(sd.GD(), 2))
+    >>> both = sd.compare(exits(sd.USAM(0.5), 1), exits(sd.GD(), 2))
     >>> both.lower > 1, both.note
     (True, '')
     """

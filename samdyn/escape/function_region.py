@@ -45,7 +45,8 @@ class Region(OpenSet):
 
     Examples
     --------
-    >>> disc = Region(lambda w: w @ w - 1, dim=2)
+    >>> import samdyn as sd
+    >>> disc = sd.Region(lambda w: w @ w - 1, dim=2)
     >>> disc.contains([[0.0, 0.5], [1.0, 1.0]])
     array([ True, False])
     """

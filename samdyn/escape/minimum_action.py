@@ -128,7 +128,7 @@ def minimum_action(
     --------
     >>> import samdyn as sd
     >>> flow = sd.Flow(sd.landscapes.double_well(), sd.GD())
-    >>> path = minimum_action(flow, [-1.0], [0.0])
+    >>> path = sd.minimum_action(flow, [-1.0], [0.0])
     >>> round(path.action, 3)  # twice the barrier of 1/4
     0.5
     """

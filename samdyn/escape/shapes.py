@@ -55,7 +55,8 @@ class Ball(OpenSet):
 
     Examples
     --------
-    >>> Ball([0, 0], 2).signed_distance([0.0, 0.5])
+    >>> import samdyn as sd
+    >>> sd.Ball([0, 0], 2).signed_distance([0.0, 0.5])
     np.float64(-1.5)
     """
 
@@ -93,7 +94,8 @@ class Box(OpenSet):
 
     Examples
     --------
-    >>> [face.name for face in Box([-1.5, 0], [1.5, float("inf")]).faces]
+    >>> import samdyn as sd
+    >>> [face.name for face in sd.Box([-1.5, 0], [1.5, float("inf")]).faces]
     ['x_0 = -1.5', 'x_0 = 1.5', 'x_1 = 0']
     """
 
@@ -143,7 +145,8 @@ class HalfSpace(OpenSet):
 
     Examples
     --------
-    >>> HalfSpace([3, 4], 10)
+    >>> import samdyn as sd
+    >>> sd.HalfSpace([3, 4], 10)
     HalfSpace(normal=(0.6, 0.8), offset=2.0)
     """
 

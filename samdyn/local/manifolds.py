@@ -165,6 +165,7 @@ def manifold(
     --------
     The stable manifold of the saddle is the border between the two wells:
 
+    >>> import numpy as np
     >>> import samdyn as sd
     >>> flow = sd.Flow(sd.landscapes.coupled_double_well(), sd.GD())
     >>> unstable = sd.manifold(flow, [0.0, 0.0])

@@ -144,7 +144,8 @@ def transient_growth(
 
     Examples
     --------
-    >>> transient_growth([[0.5, 10.0], [0.0, 0.5]], discrete=True)
+    >>> import samdyn as sd
+    >>> sd.transient_growth([[0.5, 10.0], [0.0, 0.5]], discrete=True)
     TransientGrowth: at most 10.0249 times, at step 1
       norm of one step 10.0249, Kreiss constant >= 5.04122
     """

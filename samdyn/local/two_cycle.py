@@ -85,7 +85,8 @@ def trapped_mode_window(lr: float, top: float) -> StabilityWindow:
 
     Examples
     --------
-    >>> window = trapped_mode_window(lr=0.1, top=3.0)
+    >>> import samdyn as sd
+    >>> window = sd.trapped_mode_window(lr=0.1, top=3.0)
     >>> round(window.lower, 6), round(window.upper, 6)
     (0.529412, 3.529412)
     """
@@ -146,7 +147,8 @@ def two_cycle(
 
     Examples
     --------
-    >>> cycle = two_cycle([3.0, 1.0, 0.2], lr=0.1, rho=0.05)
+    >>> import samdyn as sd
+    >>> cycle = sd.two_cycle([3.0, 1.0, 0.2], lr=0.1, rho=0.05)
     >>> round(cycle.amplitude, 8), cycle.multipliers.round(6).tolist(), cycle.stable
     (0.00882353, [0.7, 0.711111, 0.972444], True)
     """

@@ -58,7 +58,7 @@ def exit_density(
     >>> import samdyn as sd
     >>> sgd = sd.Diffusion(sd.landscapes.saddle(1, 1), sd.GD(), lr=0.01, noise=sd.GaussianNoise(std=1.0))
     >>> exits = sd.exit_times(sgd, [0.0, 0.0], sd.Ball([0.0, 0.0], 0.5), n_paths=500, t_max=50.0)
-    >>> exit_density(exits).get_ylabel()
+    >>> sd.plot.exit_density(exits).get_ylabel()
     'probability density (1 / time)'
     """
     _check(result)
@@ -161,7 +161,7 @@ def exit_quantiles(
     >>> import samdyn as sd
     >>> sgd = sd.Diffusion(sd.landscapes.saddle(1, 1), sd.GD(), lr=0.01, noise=sd.GaussianNoise(std=1.0))
     >>> exits = sd.exit_times(sgd, [0.0, 0.0], sd.Ball([0.0, 0.0], 0.5), n_paths=500, t_max=50.0)
-    >>> exit_quantiles(exits).lines[0].get_label()
+    >>> sd.plot.exit_quantiles(exits).lines[0].get_label()
     'quantiles, 95 % intervals'
     """
     _check(result)

@@ -50,7 +50,7 @@ def exit_locations(
     >>> import samdyn as sd
     >>> sgd = sd.Diffusion(sd.landscapes.saddle(1, 1), sd.GD(), lr=0.01, noise=sd.GaussianNoise(std=1.0))
     >>> exits = sd.exit_times(sgd, [0.0, 0.0], sd.Box([-1, -1], [1, 1]), n_paths=500, t_max=50.0)
-    >>> exit_locations(exits).get_ylabel()
+    >>> sd.plot.exit_locations(exits).get_ylabel()
     'share of exits'
     """
     place = result.exit_location() if isinstance(result, ExitTimes) else result

@@ -50,7 +50,8 @@ class Estimate:
 
     Examples
     --------
-    >>> low, high = Estimate(1.0, 0.1).interval()
+    >>> import samdyn as sd
+    >>> low, high = sd.Estimate(1.0, 0.1).interval()
     >>> round(low, 3), round(high, 3)
     (0.804, 1.196)
     """

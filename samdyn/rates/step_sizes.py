@@ -51,7 +51,8 @@ def horizon_strongly_convex(
 
     Examples
     --------
-    >>> round(horizon_strongly_convex(400, mu=0.2, beta=1.0, rho=0.1, initial_gap=0.6), 5)
+    >>> import samdyn as sd
+    >>> round(sd.rates.horizon_strongly_convex(400, mu=0.2, beta=1.0, rho=0.1, initial_gap=0.6), 5)
     0.09374
     """
     n_steps, mu, beta, rho, gap = _checked(n_steps, mu, beta, rho, initial_gap)
@@ -91,7 +92,8 @@ def horizon_convex(
 
     Examples
     --------
-    >>> horizon_convex(200, beta=1.0, rho=1.0, initial_gap=1.0)
+    >>> import samdyn as sd
+    >>> sd.rates.horizon_convex(200, beta=1.0, rho=1.0, initial_gap=1.0)
     0.1
     """
     beta = checks.number("beta", beta, above=0)
@@ -148,7 +150,8 @@ def constant_steps(
 
     Examples
     --------
-    >>> rho, lr = constant_steps(mu=0.1, smoothness=10.0, A=0.0, B=1.0, lam=0.0)
+    >>> import samdyn as sd
+    >>> rho, lr = sd.rates.constant_steps(mu=0.1, smoothness=10.0, A=0.0, B=1.0, lam=0.0)
     >>> round(rho, 7), round(lr, 10)
     (0.0166667, 0.0236842105)
     """
@@ -180,7 +183,8 @@ class DecreasingRadius:
 
     Examples
     --------
-    >>> [DecreasingRadius(0.1)(t) for t in (0, 12)]
+    >>> import samdyn as sd
+    >>> [sd.rates.DecreasingRadius(0.1)(t) for t in (0, 12)]
     [0.1, 0.04]
     """
 
@@ -204,7 +208,8 @@ class DecreasingRate:
 
     Examples
     --------
-    >>> [DecreasingRate(0.1, mu=2.0)(t) for t in (0, 99)]
+    >>> import samdyn as sd
+    >>> [sd.rates.DecreasingRate(0.1, mu=2.0)(t) for t in (0, 99)]
     [0.1, 0.00995]
     """
 

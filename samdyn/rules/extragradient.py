@@ -125,7 +125,8 @@ def multipliers(rule: Rule, curvature: npt.ArrayLike, lr: float) -> npt.NDArray[
     Examples
     --------
     >>> import samdyn as sd
-    >>> multipliers(sd.USAM(0.05), 10.0, lr=0.1).real, multipliers(sd.Extragradient(0.05), 10.0, lr=0.1).real
+    >>> rules = sd.USAM(0.05), sd.Extragradient(0.05)
+    >>> tuple(sd.rules.multipliers(rule, 10.0, lr=0.1).real for rule in rules)
     (array([-0.5]), array([0.5]))
     """
     h = np.asarray(curvature, dtype=np.float64)

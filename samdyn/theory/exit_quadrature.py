@@ -102,7 +102,8 @@ def exit_time_moments(
 
     Examples
     --------
-    >>> exit_time_moments(lambda x: 0 * x, 0.5, 0.0, (-1.0, 1.0)).mean.round(12)
+    >>> import samdyn as sd
+    >>> sd.theory.first_passage.exit_time_moments(lambda x: 0 * x, 0.5, 0.0, (-1.0, 1.0)).mean.round(12)
     np.float64(1.0)
     """
     d = number("diffusion_coefficient", diffusion_coefficient, above=0)

@@ -51,7 +51,9 @@ def effective_curvature(eigenvalues: npt.ArrayLike, rho: float, mode: str = "ful
 
     Examples
     --------
-    >>> effective_curvature([-1.0, 2.0], 0.5), effective_curvature(-1.0, 0.5, "paper")
+    >>> import samdyn as sd
+    >>> kim = sd.theory.kim
+    >>> kim.effective_curvature([-1.0, 2.0], 0.5), kim.effective_curvature(-1.0, 0.5, "paper")
     (array([-0.5,  4. ]), np.float64(-0.25))
     """
     lam, factor = array("eigenvalues", eigenvalues), 2 if check_mode(mode) == "paper" else 1
@@ -69,7 +71,8 @@ def usam_rates(eigenvalues: npt.ArrayLike, rho: float) -> Any:
 
     Examples
     --------
-    >>> usam_rates([2.0, -2.0], 0.6).round(12)
+    >>> import samdyn as sd
+    >>> sd.theory.kim.usam_rates([2.0, -2.0], 0.6).round(12)
     array([-4.4, -0.4])
     """
     return -effective_curvature(eigenvalues, rho)
@@ -96,7 +99,8 @@ def critical_radius(eigenvalues: npt.ArrayLike) -> float:
 
     Examples
     --------
-    >>> critical_radius([2.0, -2.0]), critical_radius([-1.0, -4.0])
+    >>> import samdyn as sd
+    >>> sd.theory.kim.critical_radius([2.0, -2.0]), sd.theory.kim.critical_radius([-1.0, -4.0])
     (0.5, 1.0)
     """
     lam = np.atleast_1d(nonzero("eigenvalues", eigenvalues))
@@ -123,7 +127,8 @@ def attracting_radii(eigenvalues: npt.ArrayLike, lr: float, momentum: float = 0.
 
     Examples
     --------
-    >>> attracting_radii([-2.0], lr=0.01)
+    >>> import samdyn as sd
+    >>> sd.theory.kim.attracting_radii([-2.0], lr=0.01)
     RadiusWindow(lower=0.5, upper=50.5)
     """
     lam = np.atleast_1d(nonzero("eigenvalues", eigenvalues))
@@ -147,9 +152,10 @@ def usam_multipliers(eigenvalues: npt.ArrayLike, rho: float, lr: float, momentum
 
     Examples
     --------
-    >>> usam_multipliers(-2.0, 0.4, lr=0.01).round(12)
+    >>> import samdyn as sd
+    >>> sd.theory.kim.usam_multipliers(-2.0, 0.4, lr=0.01).round(12)
     np.float64(1.004)
-    >>> abs(usam_multipliers(-0.1, 0.0, lr=0.01, momentum=0.9)).round(5)
+    >>> abs(sd.theory.kim.usam_multipliers(-0.1, 0.0, lr=0.01, momentum=0.9)).round(5)
     array([1.00924, 0.89176])
     """
     step = number("lr", lr, above=0) * np.asarray(effective_curvature(eigenvalues, rho))

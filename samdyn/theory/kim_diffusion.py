@@ -33,8 +33,9 @@ def noise_variance(eigenvalues: npt.ArrayLike, rho: float, batch_size: float, mo
 
     Examples
     --------
+    >>> import samdyn as sd
     >>> from samdyn.theory.kim import MODES
-    >>> [float(noise_variance(-1.0, 0.5, 1, mode)) for mode in MODES]
+    >>> [float(sd.theory.kim.noise_variance(-1.0, 0.5, 1, mode)) for mode in MODES]
     [1.0, 0.25, 1.25, 1.0]
     """
     lam = array("eigenvalues", eigenvalues)
@@ -77,9 +78,10 @@ def diffusion_variance(
 
     Examples
     --------
+    >>> import samdyn as sd
     >>> from samdyn.theory.kim import MODES
     >>> args = dict(rho=0.5, lr=0.01)
-    >>> [diffusion_variance(-1.0, 1.0, mode=mode, **args).round(8).item() for mode in MODES]
+    >>> [sd.theory.kim.diffusion_variance(-1.0, 1.0, mode=mode, **args).round(8).item() for mode in MODES]
     [0.01718282, 0.0042957, 0.02147852, 0.01297443]
     """
     kappa = np.asarray(effective_curvature(eigenvalues, rho, mode))
@@ -106,7 +108,8 @@ def variance_gap(
 
     Examples
     --------
-    >>> variance_gap(-1.0, 0.1, rho=0.1, lr=0.01, mode="paper").round(10)
+    >>> import samdyn as sd
+    >>> sd.theory.kim.variance_gap(-1.0, 0.1, rho=0.1, lr=0.01, mode="paper").round(10)
     np.float64(2.14567e-05)
     """
     sgd = diffusion_variance(eigenvalues, t, rho=0.0, lr=lr, batch_size=batch_size)
@@ -138,7 +141,8 @@ def variance_gap_leading(
 
     Examples
     --------
-    >>> variance_gap_leading(-1.0, 0.1, rho=0.5, lr=0.01, mode="paper").round(12)
+    >>> import samdyn as sd
+    >>> sd.theory.kim.variance_gap_leading(-1.0, 0.1, rho=0.5, lr=0.01, mode="paper").round(12)
     np.float64(7.5e-05)
     """
     lam, time = array("eigenvalues", eigenvalues), array("t", t, at_least=0)
@@ -166,7 +170,8 @@ def corollary_gap(
 
     Examples
     --------
-    >>> corollary_gap(-1.0, 0.1, rho=0.5, lr=0.01).round(12)
+    >>> import samdyn as sd
+    >>> sd.theory.kim.corollary_gap(-1.0, 0.1, rho=0.5, lr=0.01).round(12)
     np.float64(0.0001)
     """
     lam, time = array("eigenvalues", eigenvalues), array("t", t, at_least=0)
@@ -193,7 +198,8 @@ def stationary_variance(
 
     Examples
     --------
-    >>> stationary_variance(1.0, rho=0.5, lr=0.01, mode="same")
+    >>> import samdyn as sd
+    >>> sd.theory.kim.stationary_variance(1.0, rho=0.5, lr=0.01, mode="same")
     np.float64(0.0075)
     """
     kappa = np.asarray(effective_curvature(eigenvalues, rho, mode))
@@ -231,7 +237,8 @@ def mean_escape_time(
 
     Examples
     --------
-    >>> mean_escape_time(-1.0, 1.0, rho=0.5, lr=0.01).round(6)
+    >>> import samdyn as sd
+    >>> sd.theory.kim.mean_escape_time(-1.0, 1.0, rho=0.5, lr=0.01).round(6)
     np.float64(5.865378)
     """
     nonzero("eigenvalue", number("eigenvalue", eigenvalue))

@@ -31,7 +31,8 @@ def mean_direction(dim: int) -> float:
 
     Examples
     --------
-    >>> round(mean_direction(1), 6), round(mean_direction(20), 6)
+    >>> import samdyn as sd
+    >>> round(sd.theory.kim.mean_direction(1), 6), round(sd.theory.kim.mean_direction(20), 6)
     (0.797885, 0.22083)
     """
     dim = integer("dim", dim, at_least=1)
@@ -63,7 +64,8 @@ def effective_radius(rho: float, noise_std: float, dim: int) -> float:
 
     Examples
     --------
-    >>> round(effective_radius(1.595769, 1.0, 2), 6)
+    >>> import samdyn as sd
+    >>> round(sd.theory.kim.effective_radius(1.595769, 1.0, 2), 6)
     1.0
     """
     std = number("noise_std", noise_std, above=0)
@@ -95,7 +97,8 @@ def effective_covariance(
 
     Examples
     --------
-    >>> effective_covariance([[1.0, 0.0], [0.0, -1.0]], 0.8, 1.0).round(4)
+    >>> import samdyn as sd
+    >>> sd.theory.kim.effective_covariance([[1.0, 0.0], [0.0, -1.0]], 0.8, 1.0).round(4)
     array([[2.3227, 0.    ],
            [0.    , 0.3173]])
     """

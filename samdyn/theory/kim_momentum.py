@@ -60,7 +60,8 @@ def momentum_variance(
 
     Examples
     --------
-    >>> momentum_variance(-1.0, 1.0, rho=0.3, lr=0.01, momentum=0.5).round(9)
+    >>> import samdyn as sd
+    >>> sd.theory.kim.momentum_variance(-1.0, 1.0, rho=0.3, lr=0.01, momentum=0.5).round(9)
     np.float64(0.124876063)
     """
     lam, time = nonzero("eigenvalues", eigenvalues), array("t", t)
@@ -96,7 +97,8 @@ def linear_covariance(
 
     Examples
     --------
-    >>> linear_covariance([[0.5]], [[1.0]], 3)
+    >>> import samdyn as sd
+    >>> sd.theory.kim.linear_covariance([[0.5]], [[1.0]], 3)
     array([[1.3125]])
     """
     power, total = array("matrix", matrix), array("noise", noise)
@@ -152,7 +154,9 @@ def momentum_covariance(
 
     Examples
     --------
-    >>> momentum_covariance(-0.49, 1.0, 20, lr=0.01, momentum=0.5, stationary_velocity=True)[0, 0].round(12)
+    >>> import samdyn as sd
+    >>> how = {"lr": 0.01, "momentum": 0.5, "stationary_velocity": True}
+    >>> sd.theory.kim.momentum_covariance(-0.49, 1.0, 20, **how)[0, 0].round(12)
     np.float64(0.00886421183)
     """
     kappa, lr, gamma = number("kappa", kappa), number("lr", lr, above=0), momentum_factor(momentum)

@@ -93,7 +93,9 @@ def linear_two_sided(rate: float, diffusion_coefficient: float, a: npt.ArrayLike
 
     Examples
     --------
-    >>> linear_two_sided(1.0, 0.01, 1.0).round(8), linear_two_sided(-1.0, 1.0, 3.0).round(7)
+    >>> import samdyn as sd
+    >>> from samdyn.theory import first_passage as fp
+    >>> fp.linear_two_sided(1.0, 0.01, 1.0).round(8), fp.linear_two_sided(-1.0, 1.0, 3.0).round(7)
     (np.float64(2.93268887), np.float64(42.5746335))
     """
     d, size = number("diffusion_coefficient", diffusion_coefficient, above=0), array("a", a, above=0)
@@ -116,7 +118,8 @@ def linear_one_sided(theta: float, diffusion_coefficient: float, a: npt.ArrayLik
 
     Examples
     --------
-    >>> linear_one_sided(1.0, 1.0, [1.0, 4.0]).round(5)
+    >>> import samdyn as sd
+    >>> sd.theory.first_passage.linear_one_sided(1.0, 1.0, [1.0, 4.0]).round(5)
     array([   2.09341, 2018.39238])
     """
     theta, d = (
@@ -135,7 +138,9 @@ def linear_one_sided_asymptotic(theta: float, diffusion_coefficient: float, a: n
 
     Examples
     --------
-    >>> float(linear_one_sided_asymptotic(1.0, 1.0, 8.0) / linear_one_sided(1.0, 1.0, 8.0)).__round__(2)
+    >>> import samdyn as sd
+    >>> from samdyn.theory import first_passage as fp
+    >>> round(float(fp.linear_one_sided_asymptotic(1, 1, 8) / fp.linear_one_sided(1, 1, 8)), 2)
     0.98
     """
     theta, d = (
@@ -152,7 +157,8 @@ def saddle_logarithmic(rate: float, diffusion_coefficient: float, a: npt.ArrayLi
 
     Examples
     --------
-    >>> saddle_logarithmic(1.0, 0.01, 1.0).round(6)
+    >>> import samdyn as sd
+    >>> sd.theory.first_passage.saddle_logarithmic(1.0, 0.01, 1.0).round(6)
     np.float64(2.932767)
     """
     rate, d = number("rate", rate, above=0), number("diffusion_coefficient", diffusion_coefficient, above=0)
@@ -171,7 +177,9 @@ def disc(rate: float, diffusion_coefficient: float, radius: npt.ArrayLike) -> An
 
     Examples
     --------
-    >>> disc(1.0, 0.1, 1.0).round(8), disc(-1.0, 0.1, 1.0).round(7)
+    >>> import samdyn as sd
+    >>> from samdyn.theory import first_passage as fp
+    >>> fp.disc(1.0, 0.1, 1.0).round(8), fp.disc(-1.0, 0.1, 1.0).round(7)
     (np.float64(1.09390094), np.float64(18.9993109))
     """
     d, a = (
@@ -202,7 +210,8 @@ def constant_drift(drift: float, standard_deviation: float, distance: float) -> 
 
     Examples
     --------
-    >>> float(constant_drift(0.7, 1.3, 1.0).mean()).__round__(5)
+    >>> import samdyn as sd
+    >>> float(sd.theory.first_passage.constant_drift(0.7, 1.3, 1.0).mean()).__round__(5)
     1.42857
     """
     mean = number("distance", distance, above=0) / number("drift", drift, above=0)

@@ -54,7 +54,8 @@ def eyring_kramers(
 
     Examples
     --------
-    >>> eyring_kramers(2.0, -1.0, 0.25, 0.05).round(3)
+    >>> import samdyn as sd
+    >>> sd.theory.first_passage.eyring_kramers(2.0, -1.0, 0.25, 0.05).round(3)
     np.float64(659.382)
     """
     if to not in ("far well", "separatrix"):
@@ -87,7 +88,8 @@ def double_well_expansion(diffusion_coefficient: npt.ArrayLike) -> Any:
 
     Examples
     --------
-    >>> double_well_expansion(0.02).round(-3)
+    >>> import samdyn as sd
+    >>> sd.theory.first_passage.double_well_expansion(0.02).round(-3)
     np.float64(1228000.0)
     """
     d = array("diffusion_coefficient", diffusion_coefficient, above=0)
@@ -106,7 +108,9 @@ def sam_double_well_expansion(rho: float, diffusion_coefficient: npt.ArrayLike, 
 
     Examples
     --------
-    >>> sam_double_well_expansion(0.3, 0.005, to="far well") / sam_double_well_expansion(0.3, 0.005)
+    >>> import samdyn as sd
+    >>> from samdyn.theory import first_passage as fp
+    >>> fp.sam_double_well_expansion(0.3, 0.005, to="far well") / fp.sam_double_well_expansion(0.3, 0.005)
     np.float64(2.0)
     """
     if to not in ("trap", "far well"):
@@ -134,7 +138,9 @@ def usam_double_well_potential(x: npt.ArrayLike, rho: float) -> Any:
 
     Examples
     --------
-    >>> usam_double_well_potential([0.0, -2.0], 0.2).round(6), round(usam_double_well_barrier(0.2), 12)
+    >>> import samdyn as sd
+    >>> from samdyn.theory import first_passage as fp
+    >>> fp.usam_double_well_potential([0.0, -2.0], 0.2).round(6), round(fp.usam_double_well_barrier(0.2), 12)
     (array([0.2452, 7.8804]), 0.2452)
     """
     s, rho = array("x", x) ** 2, number("rho", rho, at_least=0)
@@ -149,7 +155,8 @@ def usam_double_well_barrier(rho: float) -> float:
 
     Examples
     --------
-    >>> usam_double_well_barrier(0.0)
+    >>> import samdyn as sd
+    >>> sd.theory.first_passage.usam_double_well_barrier(0.0)
     0.25
     """
     rho = number("rho", rho, at_least=0)
@@ -167,7 +174,8 @@ def sam_double_well_potential(x: npt.ArrayLike, rho: float) -> Any:
 
     Examples
     --------
-    >>> sam_double_well_potential([0.2, 0.0, 1.0], 0.2).round(12)
+    >>> import samdyn as sd
+    >>> sd.theory.first_passage.sam_double_well_potential([0.2, 0.0, 1.0], 0.2).round(12)
     array([0.2176, 0.198 , 0.    ])
     """
     rho, size = number("rho", rho, at_least=0, below=1), np.abs(array("x", x))
@@ -192,7 +200,8 @@ def sam_double_well_barrier(rho: float) -> SamBarriers:
 
     Examples
     --------
-    >>> sam_double_well_barrier(0.0)
+    >>> import samdyn as sd
+    >>> sd.theory.first_passage.sam_double_well_barrier(0.0)
     SamBarriers(barrier=0.25, trap_depth=0.0)
     """
     rho = number("rho", rho, at_least=0, below=1)
