@@ -160,9 +160,7 @@ def _add_actions(graph: nx.Graph, mover: Diffusion | Flow | None, progress: bool
                 ahead = (len(wanted) - 1) * (time.perf_counter() - start)
                 with warnings.catch_warnings():
                     warnings.simplefilter("default", CostWarning)
-                    announce(
-                        "basin_graph", ahead, "pass action=False for the graph without actions", stacklevel=4
-                    )
+                    announce("basin_graph", ahead, "pass action=False for the graph without actions")
 
 
 def _loss(system: Any, x: npt.ArrayLike) -> float:

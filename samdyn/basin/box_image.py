@@ -26,6 +26,7 @@ import numpy as np
 from samdyn.basin.recurrent_boxes import BoxImage
 from samdyn.compute import checks
 from samdyn.compute.checks import Array
+from samdyn.compute.cost import outside
 from samdyn.compute.interval import Flags, Interval, magnitude, midpoint, point, scale, sub
 from samdyn.compute.tracing import NotTraceable
 from samdyn.ensemble.trajectory import trajectory
@@ -77,7 +78,7 @@ def box_image(system: Map | TimeMap, kind: str) -> tuple[BoxImage, str]:
             warnings.warn(
                 f"the map cannot be evaluated on intervals ({reason}): its images are padded instead, "
                 "and the graph is no proof",
-                stacklevel=3,
+                stacklevel=outside(),
             )
             kind = "padded"
         else:

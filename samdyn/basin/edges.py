@@ -80,6 +80,9 @@ def boundary_pairs(basins: Basins, a: int, b: int) -> tuple[Array, Array]:
     two ndarrays, shape (n, dim)
         On the side of `a` and on the side of `b`; n = 0 where the basins do not touch.
     """
+    for name, label in (("a", a), ("b", b)):
+        if checks.integer(name, label) not in (*basins.attractors, *range(-9, 0)):
+            raise ValueError(f"{name} must be one of {list(basins.attractors)}, got {label!r}")
     labels, cells = basins.labels, np.arange(basins.labels.size).reshape(basins.labels.shape)
     sides: list[list[Array]] = [[], []]
     for axis in range(labels.ndim):

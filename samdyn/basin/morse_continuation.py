@@ -80,7 +80,7 @@ def match_sets(graphs: Sequence[MorseGraph], threshold: float = 0.0) -> tuple[di
         Not graphs, graphs on different boxes, or a threshold beyond 1.
     """
     _check_threshold(threshold)
-    given = list(graphs)
+    given = list(graphs) if isinstance(graphs, Sequence) else [None]
     if not all(isinstance(graph, MorseGraph) for graph in given):
         raise TypeError(f"graphs must be a sequence of MorseGraph, got {graphs!r}")
     for graph in given[1:]:

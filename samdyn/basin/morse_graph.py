@@ -40,7 +40,7 @@ from samdyn.basin.recurrent_boxes import BoxGraph, BoxImage
 from samdyn.basin.subdivision import UNIFORM, lasting, subdivided
 from samdyn.compute import checks
 from samdyn.compute.checks import Array
-from samdyn.compute.cost import announce
+from samdyn.compute.cost import announce, outside
 from samdyn.local.newton import sobol_starts
 from samdyn.systems.flow import Flow
 from samdyn.systems.map import Map
@@ -129,7 +129,8 @@ class MorseGraph:
 
     def _attracting(self, node: int) -> npt.NDArray[np.bool_]:
         attracting = [k for k, kind in self.kind.items() if kind == "attracting"]
-        if isinstance(node, bool) or node not in attracting:
+        node = checks.integer("node", node)
+        if node not in attracting:
             raise ValueError(f"node must be an attracting set, one of {attracting}, got {node!r}")
         return np.asarray(self.order.destination == node)
 
@@ -303,7 +304,6 @@ def _check_images(bound: BoxImage, level: Level, iterates: int) -> None:
         "morse_graph",
         n * (seconds + SECONDS_PER_EDGE * float(met.mean())),
         "pass a smaller resolution, or fewer iterates",
-        stacklevel=4,
     )
     share = float(np.median(met[met > 0])) / level.n_boxes if (met > 0).any() else 0.0
     if share > COVERING:
@@ -315,7 +315,7 @@ def _check_images(bound: BoxImage, level: Level, iterates: int) -> None:
         warnings.warn(
             f"morse_graph: the image of an ordinary box covers {100 * share:.0f} % of the whole box, so that "
             f"sets cannot be told apart; {cause}, with a higher resolution",
-            stacklevel=3,
+            stacklevel=outside(),
         )
 
 

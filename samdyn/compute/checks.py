@@ -15,7 +15,7 @@ import dataclasses
 import math
 import numbers
 import reprlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -188,7 +188,7 @@ def text(name: str, value: Any) -> str:
     'double well'
     """
     if not isinstance(value, str):
-        raise TypeError(f"{name} must be a text, got {shown(value)} of type {type(value).__name__}")
+        raise TypeError(f"{name} must be a string, got {type(value).__name__}")
     return str(value)
 
 
@@ -200,8 +200,21 @@ def function(name: str, value: Any) -> Callable[..., Any]:
     >>> function("step", abs)
     <built-in function abs>
     """
-    if not callable(value):
-        raise TypeError(f"{name} must be a function, got {shown(value)} of type {type(value).__name__}")
+    if not callable(value) or any(base.__name__ == "Landscape" for base in type(value).__mro__):
+        raise TypeError(f"{name} must be callable, got {type(value).__name__}")
+    return value
+
+
+def mapping(name: str, value: Any) -> Mapping[str, Any]:
+    """A dict, or another mapping, whose keys are texts or numbers of attractors.
+
+    Examples
+    --------
+    >>> mapping("parameters", {"a": 1.4})
+    {'a': 1.4}
+    """
+    if not isinstance(value, Mapping) or not all(isinstance(key, str | int | np.integer) for key in value):
+        raise TypeError(f"{name} must be a dict of names, got {shown(value)} of type {type(value).__name__}")
     return value
 
 

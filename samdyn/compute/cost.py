@@ -7,6 +7,7 @@ warning with ``warnings.simplefilter("ignore", sd.CostWarning)``.
 
 from __future__ import annotations
 
+import sys
 import time
 import warnings
 from collections.abc import Callable
@@ -19,7 +20,7 @@ class CostWarning(UserWarning):
     """A verb is about to take longer than ten seconds by its own estimate."""
 
 
-def announce(verb: str, seconds: float, cheaper: str, *, stacklevel: int = 3) -> None:
+def announce(verb: str, seconds: float, cheaper: str) -> None:
     """Warn that `verb` will take about `seconds`, if that is longer than ten seconds.
 
     Parameters
@@ -30,17 +31,30 @@ def announce(verb: str, seconds: float, cheaper: str, *, stacklevel: int = 3) ->
         The estimate; where its error is more than a factor of two or so, the caller says so in its docstring.
     cheaper : str
         What the user can change to make it cheaper, as a clause: "pass resolution=64 for a first look".
-    stacklevel : int
-        As in `warnings.warn`; 3 points at the caller of the function that announces.
 
     Examples
     --------
     >>> announce("basins", 2.0, "pass a smaller resolution")
     """
     if seconds > LONG_SECONDS:
-        warnings.warn(
-            f"{verb} will take about {duration(seconds)}; {cheaper}", CostWarning, stacklevel=stacklevel
-        )
+        text = f"{verb} will take about {duration(seconds)}; {cheaper}"
+        warnings.warn(text, CostWarning, stacklevel=outside())
+
+
+def outside() -> int:
+    """The `stacklevel` with which a warning points at the line of the user that led to it.
+
+    Counted from the function that calls this one, past every frame of samdyn.
+
+    Examples
+    --------
+    >>> outside()
+    1
+    """
+    frame, level = sys._getframe(1), 1
+    while frame.f_back is not None and str(frame.f_globals.get("__name__", "")).startswith("samdyn."):
+        frame, level = frame.f_back, level + 1
+    return level
 
 
 def duration(seconds: float) -> str:

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from samdyn.compute.batch import OnePoint, tensor_of
 from samdyn.compute.checks import Array
+from samdyn.compute.cost import outside
 from samdyn.compute.surroundings import own_surroundings
 
 __all__ = ["advice_on", "check_scalar_loss", "check_values", "unread_coordinates"]
@@ -229,7 +230,7 @@ def unread_coordinates(function: OnePoint, dim: int, at: Array) -> list[int]:
     return unread
 
 
-def warn_of_unread(function: OnePoint, dim: int, at: Array, *, stacklevel: int = 3) -> None:
+def warn_of_unread(function: OnePoint, dim: int, at: Array) -> None:
     """Warn of a dim that is larger than the number of coordinates which the loss reads."""
     unread = unread_coordinates(function, dim, at)
     if unread:
@@ -238,5 +239,5 @@ def warn_of_unread(function: OnePoint, dim: int, at: Array, *, stacklevel: int =
             f"function does not seem to read {names} of dim = {dim} coordinates: the loss is flat along "
             "that; pass dim as the number of coordinates that it reads",
             UserWarning,
-            stacklevel=stacklevel,
+            stacklevel=outside(),
         )

@@ -18,21 +18,24 @@ annotation             what comes
 ``str``                `checks.text`
 ``npt.ArrayLike``      `checks.array`, where nan and infinities pass
 ``Sequence[float]``    numbers in a sequence, handed on as they came; so is a box of pairs
+``tuple[..., ...]``    two numbers
 ``Callable[...]``      `checks.function`
+``Mapping[...]``       `checks.mapping`
 ``Map``, ``Basins``    an object of that class; where a system is wanted, any system
 ``... | None``         None passes as it is
 =====================  ==================================================================================
 
 Any other annotation, and a union of several kinds, is left to the body.
 
-Where a number beyond float64's range stops the arithmetic of the body, the error names the arguments that are
-extreme. numpy's floating-point warnings are off in the body: what overflows is inf in the result.
+Where a number beyond float64's range stops the body with an error that names no argument, the error becomes
+one that names the extreme ones. numpy's floating-point warnings are off in the body: what overflows is inf.
 """
 
 from __future__ import annotations
 
 import functools
 import inspect
+import re
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
@@ -66,6 +69,29 @@ def _rows(name: str, value: Any) -> Any:
     return value
 
 
+def _row(name: str, value: Any) -> Any:
+    """Numbers along one axis, handed on as they came."""
+    if checks.array(name, value, finite=False).ndim != 1:
+        raise ValueError(f"{name} must be a sequence of numbers, got {checks.shown(value)}")
+    return value
+
+
+def _pair(name: str, value: Any) -> tuple[float, float]:
+    """Two numbers."""
+    pair = checks.array(name, value, finite=False, wanted="a pair of numbers")
+    if pair.shape != (2,):
+        raise ValueError(f"{name} must be a pair of numbers, got {checks.shown(value)}")
+    return float(pair[0]), float(pair[1])
+
+
+def _integers(name: str, value: Any) -> Any:
+    """Whole numbers in a sequence, handed on as they came."""
+    rows = checks.array(name, value, finite=False, wanted="a sequence of integers")
+    if rows.ndim != 1 or not (rows == np.round(rows)).all():
+        raise ValueError(f"{name} must be a sequence of integers, got {checks.shown(value)}")
+    return value
+
+
 def _instance(kinds: list[str], wanted: str) -> Callable[[str, Any], Any]:
     """A check that the value is of a class of samdyn, found by name so that nothing need be imported.
 
@@ -86,9 +112,15 @@ def _instance(kinds: list[str], wanted: str) -> Callable[[str, Any], Any]:
     return check
 
 
+_BY_SEQUENCE = {"Sequence[int]": _integers, "Sequence[float]": _row, "tuple[float, float]": _pair}
 _SYSTEMS = {"System", "Map", "Flow", "Diffusion"}
-_CLASSES = {"Landscape", "FiniteSum", "Rule", "ExitTimes", "Basins", "Branch", "Bifurcation", "OpenSet"}
-_NUMBERS_IN_ROWS = {"npt.ArrayLike", "Sequence[float]", "Sequence[Sequence[float]]", "Array"}
+_CLASSES = {"Basins", "Branch", "Bifurcation"}
+_NUMBERS_IN_ROWS = {
+    "npt.ArrayLike",
+    "Sequence[float]",
+    "Sequence[Sequence[float]]",
+    "Array",
+}
 _BY_ANNOTATION: dict[str, Callable[[str, Any], Any]] = {
     "float": _number,
     "int": _integer,
@@ -117,6 +149,10 @@ def check_of(name: str, annotation: str) -> tuple[Callable[[str, Any], Any] | No
         return None, optional
     if kinds[0] in _CLASSES:
         return _instance(kinds, kinds[0]), optional
+    if kinds[0] in _BY_SEQUENCE:
+        return _BY_SEQUENCE[kinds[0]], optional
+    if kinds[0].startswith("Mapping["):
+        return checks.mapping, optional
     if kinds[0] in _NUMBERS_IN_ROWS - set(_BY_ANNOTATION):
         return _rows, optional
     if kinds[0].startswith("Callable["):
@@ -173,9 +209,9 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
         try:
             with np.errstate(all="ignore"):  # a user's np.seterr(all="raise") must not stop an underflow
                 return function(*bound.args, **bound.kwargs)
-        except ArithmeticError as error:
+        except (ArithmeticError, ValueError, TypeError) as error:
             extreme = [name for name, value in bound.arguments.items() if _is_extreme(value)]
-            if not extreme:
+            if not extreme or (not isinstance(error, ArithmeticError) and _names_one(error, signature)):
                 raise
             raise ValueError(
                 f"{' and '.join(extreme)} must be of a size that float64 computes with, got "
@@ -185,10 +221,18 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
     return call
 
 
+def _names_one(error: Exception, signature: inspect.Signature) -> bool:
+    """Whether an error speaks of an argument of the call."""
+    return any(re.search(rf"\b{name}\b", str(error)) for name in signature.parameters)
+
+
 def _is_extreme(value: Any) -> bool:
     """Whether a product of a few such numbers leaves the range of float64."""
     if isinstance(value, bool) or not isinstance(value, int | float | np.ndarray):
         return False
-    with np.errstate(all="ignore"):
-        size = np.abs(np.asarray(value, dtype=np.float64))
+    try:
+        with np.errstate(all="ignore"):
+            size = np.abs(np.asarray(value, dtype=np.float64))
+    except OverflowError:  # an integer beyond the largest float
+        return True
     return bool(((size > 1e75) | ((size < 1e-75) & (size > 0))).any())

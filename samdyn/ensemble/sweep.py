@@ -6,6 +6,7 @@ import warnings
 
 import torch
 
+from samdyn.compute.cost import outside
 from samdyn.compute.native import CompilationError, compiler
 from samdyn.compute.tracing import NotTraceable
 from samdyn.ensemble.coefficients import Coefficients
@@ -46,5 +47,5 @@ def choose_sweep(
     except NotTraceable:  # of the region: it is mapped over points
         pass
     except CompilationError as error:
-        warnings.warn(f"the step runs without being compiled: {error}", RuntimeWarning, stacklevel=2)
+        warnings.warn(f"the step runs without being compiled: {error}", RuntimeWarning, stacklevel=outside())
     return torch_sweep(stepper, test, coefficients, device, dtype, key, False)

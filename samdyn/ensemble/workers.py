@@ -48,6 +48,7 @@ from typing import Any, TypeVar
 import torch
 
 from samdyn.compute import checks
+from samdyn.compute.cost import outside
 
 P = TypeVar("P")
 T = TypeVar("T")
@@ -197,7 +198,7 @@ def run_pieces(
                 f"{len(pieces)} pieces run in this process. A script that starts workers must do so below "
                 "`if __name__ == '__main__':`",
                 RuntimeWarning,
-                stacklevel=3,
+                stacklevel=outside(),
             )
         for i in list(missing):
             value = task(missing[i])

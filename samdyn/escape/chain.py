@@ -137,10 +137,12 @@ def chain_mean_exit_time(
     """
     dt = checks.number("dt", dt, above=0)
     check_ways(correction, crossing)
-    if not callable(drift):
-        raise TypeError(f"drift must be a function of an array of points, got {drift!r}")
+    checks.function("drift", drift)
     if not callable(standard_deviation_per_step):
-        checks.number("standard_deviation_per_step", standard_deviation_per_step, above=0)
+        standard_deviation_per_step = checks.number(
+            "standard_deviation_per_step", standard_deviation_per_step, above=0
+        )
+    checks.array("interval", interval, finite=False, wanted="a pair (lower, upper)")
     try:
         lower, upper = (float(end) for end in interval)
     except (TypeError, ValueError) as error:

@@ -246,7 +246,7 @@ def run_repeats(
                 step = _seconds_of_a_step(chain, states[:, 0, :1], n)
                 # iterations take a while however few paths run, and longer with the slowest of many repeats
                 estimate = 2 * alone * math.ceil(n_repeats / size) + 2 * step * work() * n_repeats
-                announce(verb, estimate, "pass fewer n_repeats or n_clones, or a larger dt", stacklevel=4)
+                announce(verb, estimate, "pass fewer n_repeats or n_clones, or a larger dt")
     names = ("probability", "iterations", "reactive", "back", "unsplit")
     return Batch(*(torch.cat([getattr(batch, name) for batch in batches]) for name in names))
 

@@ -205,7 +205,7 @@ class _Meter:
         if self.done == 1 + TIMED:
             each = self.drawing + (time.perf_counter() - self.start) / TIMED
             cheaper = "pass fewer n_paths, earlier times or a larger dt"
-            announce("mean_squared_displacement", each * (self.n_steps - self.done), cheaper, stacklevel=5)
+            announce("mean_squared_displacement", each * (self.n_steps - self.done), cheaper)
 
 
 def _tile(

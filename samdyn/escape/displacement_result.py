@@ -11,6 +11,7 @@ import numpy.typing as npt
 from scipy import stats
 
 from samdyn.compute.checks import Array
+from samdyn.compute.signature import checked
 from samdyn.escape.linear_model import chain_covariance, diffusion_covariance, linear_model
 from samdyn.escape.tail import checks_level
 from samdyn.theory import kim
@@ -72,6 +73,7 @@ class Displacement:
         """Unit of the times: "steps" of a map, or "time", the learning rate times steps."""
         return "steps" if self.discrete else "time"
 
+    @checked
     def confidence_interval(self, level: float = 0.95) -> tuple[Array, Array]:
         """Confidence interval of the mean at each time, each by itself.
 
@@ -106,6 +108,7 @@ class Displacement:
         except ValueError:
             return None
 
+    @checked
     def prediction(self, mode: str | None = None, *, continuous: bool = False) -> Array:
         """Mean squared displacement of the linearisation at the start, at `times`.
 

@@ -16,6 +16,7 @@ import torch
 from samdyn.compute import checks
 from samdyn.compute.batch import tensor_of
 from samdyn.compute.checks import Array
+from samdyn.compute.cost import outside
 from samdyn.compute.device import choose_device
 from samdyn.compute.random import split_seed
 from samdyn.compute.tracing import traced_or_batched
@@ -182,7 +183,7 @@ def _step_limit(t_max: float, dt: float, bridge: bool) -> int:
             f"t_max = {t_max:g} is {n_steps:.3g} steps of dt = {dt:g} a path, which takes long where paths "
             "do not leave early: sd.mean_exit_time and sd.rare_exit_time need no such times",
             UserWarning,
-            stacklevel=5,
+            stacklevel=outside(),
         )
     return int(n_steps)
 

@@ -60,4 +60,4 @@ class CostWatch:
         seconds = ahead * elapsed / self.done if self.done else 0.0
         if seconds > LONG_SECONDS:
             self.silent = True
-            announce("exit_times", seconds, CHEAPER, stacklevel=6)
+            announce("exit_times", seconds, CHEAPER)

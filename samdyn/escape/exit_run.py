@@ -15,7 +15,7 @@ from os import PathLike
 import numpy as np
 
 from samdyn.compute.checks import Array
-from samdyn.compute.cost import announce, seconds_of
+from samdyn.compute.cost import announce, outside, seconds_of
 from samdyn.compute.progress import WorkBar
 from samdyn.ensemble.checkpoint import Checkpoint
 from samdyn.ensemble.exits import SWEEP, TILE, first_exits
@@ -67,7 +67,7 @@ def run(
             f"none of {job.n_rows} paths left by t_max = {t_max:g}, so that the mean exit time has "
             f"a lower bound only: raise t_max{noise}",
             UserWarning,
-            stacklevel=3,
+            stacklevel=outside(),
         )
     return results
 
@@ -86,7 +86,7 @@ def announce_pieces(job: Job, starts: Array, workers: int) -> None:
     first_exits(stepper, test, finish, short, states, **options)  # compiles
     seconds = seconds_of(lambda: first_exits(stepper, test, finish, short, states, **options))
     work = job.n_rows * float(job.n_steps) / (few * max(short.n_steps))
-    announce("exit_times", seconds * work / workers, CHEAPER, stacklevel=5)
+    announce("exit_times", seconds * work / workers, CHEAPER)
 
 
 def _run(

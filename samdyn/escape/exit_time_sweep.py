@@ -86,6 +86,7 @@ class ExitTimeSweep:
         """Standard errors of the means, of shape `shape`; nan where no path left."""
         return self._array([r.standard_error if r.n_exited else math.nan for r in self.results])
 
+    @checked
     def confidence_interval(self, level: float = 0.95) -> Array:
         """Intervals of the means, of shape ``(*shape, 2)``, each that of `ExitTimes.confidence_interval`.
 

@@ -37,7 +37,7 @@ import numpy.typing as npt
 from scipy.sparse.linalg import ArpackError, LinearOperator, eigs, splu
 
 from samdyn.compute.checks import Array
-from samdyn.compute.cost import announce
+from samdyn.compute.cost import announce, outside
 from samdyn.compute.progress import PartsBar
 from samdyn.escape.domain import Absorbed, Exit, TooLongError, check_targets, solve_box
 from samdyn.escape.field import CubicInterpolant, Field
@@ -82,7 +82,7 @@ class Problem:
                     # four times the nodes at every level, and LU takes eight times as long
                     ahead = (4 + 16) * (built - start) + (8 + 64) * (time.perf_counter() - built)
                     cheaper = f"pass resolution={max(16, max(nx, ny) // 2)} for about a sixth of that"
-                    announce(self.verb, ahead, cheaper, stacklevel=5)
+                    announce(self.verb, ahead, cheaper)
         return grids, results
 
 
@@ -185,7 +185,7 @@ def _warn(problem: Problem, grid: Grid, name: str, error: float, top: float) -> 
         f"{problem.verb}: the {name} has not converged on grids of up to {n} cells a side ({where}): they "
         f"differ by {error:.2g} of {top:.3g}, and the error says so; {advice}",
         NotConvergedWarning,
-        stacklevel=4,
+        stacklevel=outside(),
     )
 
 

@@ -212,5 +212,5 @@ def _resampled_means(watched: Array, exited: Flags, seed: int) -> Array:
         if i < 3:
             spent += time.perf_counter() - start
             if i == 2:
-                announce("confidence_interval", spent / 3 * N_RESAMPLES, "leave method out", stacklevel=5)
+                announce("confidence_interval", spent / 3 * N_RESAMPLES, "leave method out")
     return means

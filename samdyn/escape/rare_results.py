@@ -26,6 +26,7 @@ import numpy.typing as npt
 from scipy import stats
 
 from samdyn.compute.checks import Array
+from samdyn.compute.signature import checked
 from samdyn.escape.tail import checks_level
 
 METHODS = ("lognormal", "normal")
@@ -81,6 +82,7 @@ class RareProbability:
         """Standard error over mean; inf where no repeat reached B."""
         return self.standard_error / self.mean if self.mean else math.inf
 
+    @checked
     def confidence_interval(self, level: float = 0.95, method: str = "lognormal") -> tuple[float, float]:
         """Confidence interval of the probability.
 
@@ -194,6 +196,7 @@ class RareExitTime:
         """Standard error over mean."""
         return self.standard_error / self.mean if math.isfinite(self.mean) else math.inf
 
+    @checked
     def confidence_interval(self, level: float = 0.95, method: str = "lognormal") -> tuple[float, float]:
         """Confidence interval of the mean exit time.
 

@@ -45,6 +45,7 @@ from torch import Tensor
 
 from samdyn.compute import checks
 from samdyn.compute.checks import Array
+from samdyn.compute.cost import outside
 from samdyn.compute.signature import checked
 from samdyn.escape.clones import Batch, run_repeats
 from samdyn.escape.rare_results import RareProbability
@@ -207,12 +208,12 @@ def probability_of(
     if not estimates.any():
         warnings.warn(
             "no clone reached the target in any repeat, so the estimate is 0: raise n_clones or levels",
-            stacklevel=3,
+            stacklevel=outside(),
         )
     if tally.n_diverged:
         warnings.warn(
             f"{tally.n_diverged} paths diverged and count as not having reached the target: lower dt",
-            stacklevel=3,
+            stacklevel=outside(),
         )
     return RareProbability(
         estimates=estimates,

@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from samdyn.compute import checks
 from samdyn.compute.checks import Array
+from samdyn.compute.signature import checked
 from samdyn.ensemble.step_length import MOST_POINTS, step_bias
 from samdyn.escape.location import ExitLocation, locate
 from samdyn.escape.mean_interval import exposure_mean, mean_error, mean_interval
@@ -154,6 +155,7 @@ class ExitTimes:
         """Exits per unit of time, 1 / mean."""
         return 1 / self.mean if self.mean else math.inf
 
+    @checked
     def confidence_interval(self, level: float = 0.95, method: str | None = None) -> tuple[float, float]:
         """Confidence interval of the mean exit time.
 
@@ -200,6 +202,7 @@ class ExitTimes:
             return float(watched.mean()), math.inf  # certain: without noise nothing can leave earlier
         return (self.mean, self.mean) if self.certain else interval
 
+    @checked
     def survival(self, level: float = 0.95) -> Survival:
         """Kaplan-Meier survival curve with its confidence band.
 
@@ -214,6 +217,7 @@ class ExitTimes:
         """
         return kaplan_meier(*self.observations, checks_level(level), self.unit)
 
+    @checked
     def quantile(self, q: npt.ArrayLike) -> Array:
         """Exit-time quantiles from the survival curve; nan where it does not come down that far.
 
@@ -227,6 +231,7 @@ class ExitTimes:
         """
         return self.survival().quantile(q)
 
+    @checked
     def quantile_interval(self, q: npt.ArrayLike, level: float = 0.95) -> tuple[Array, Array]:
         """Confidence interval of quantiles: where the band of the survival curve crosses 1 - q.
 
@@ -263,6 +268,7 @@ class ExitTimes:
             np.where(np.isnan(upper), np.inf, upper)[()],
         )
 
+    @checked
     def slowest_rate(self, quantile: float = 0.5) -> TailRate:
         """Rate at which the survival probability decays at late times, with a test that it is constant.
 
@@ -313,6 +319,7 @@ class ExitTimes:
         """How many paths left through each face."""
         return {name: int((self.faces == i).sum()) for i, name in enumerate(self.face_names)}
 
+    @checked
     def exit_location(self, level: float = 0.95, region: Any = None) -> ExitLocation:
         """Where the paths left: the share of each face with its interval, and positions along the boundary.
 
@@ -348,6 +355,7 @@ class ExitTimes:
         left_out = int((counted & ~self.exited).sum())
         return locate(self.exit_points[gone], self.faces[gone], self.face_names, region, level, left_out)
 
+    @checked
     def compare_exact(self, *, resolution: Any = 256, box: npt.ArrayLike | None = None) -> ExactComparison:
         """The exact mean exit time of the same problem beside the sampled one.
 
@@ -404,6 +412,7 @@ class ExitTimes:
         result: tuple[float, float] = self.__dict__["_step"]
         return result
 
+    @checked
     def refine(
         self, n_paths: int | None = None, *, seed: int | None = None, **options: Any
     ) -> RefinedExitTimes:

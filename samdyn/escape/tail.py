@@ -29,6 +29,7 @@ from scipy import stats
 
 from samdyn.compute import checks
 from samdyn.compute.checks import Array
+from samdyn.compute.signature import checked
 
 FEWEST_EXITS = 10  # below, the chi-squared law of the test is no approximation
 
@@ -71,6 +72,7 @@ class TailRate:
         """Mean remaining time, 1 / rate."""
         return 1 / self.rate
 
+    @checked
     def confidence_interval(self, level: float = 0.95) -> tuple[float, float]:
         """Confidence interval of the rate, normal in its logarithm.
 

@@ -17,6 +17,7 @@ from scipy.optimize import minimize
 
 from samdyn.compute import checks
 from samdyn.compute.checks import Array
+from samdyn.compute.signature import checked
 from samdyn.landscapes.quadratic_sums import infima_of, minimiser_of
 from samdyn.landscapes.sampled_landscape import SampledLandscape, square
 
@@ -81,6 +82,7 @@ class FiniteSum(SampledLandscape):
     """
 
     @classmethod
+    @checked
     def least_squares(
         cls,
         A: npt.ArrayLike,
@@ -105,9 +107,8 @@ class FiniteSum(SampledLandscape):
         >>> loss.minimum().x, loss.smoothness().values, loss.interpolates([1.0, 1.0])
         (array([1., 1.]), array([1., 4.]), True)
         """
-        rows = np.array(A, dtype=np.float64)
-        targets = np.array(b, dtype=np.float64)
-        if rows.ndim != 2 or targets.shape != rows.shape[:1]:
+        rows, targets = checks.array("A", A), checks.array("b", b)
+        if rows.ndim != 2 or rows.shape[1] == 0 or targets.shape != rows.shape[:1]:
             raise ValueError(
                 f"A must have shape (n, dim) and b shape (n,), got {rows.shape} and {targets.shape}"
             )
@@ -115,6 +116,7 @@ class FiniteSum(SampledLandscape):
         parameters = {"ridge": ridge}
         return cls(square, (rows, targets), rows.shape[1], box, name, parameters=parameters)
 
+    @checked
     def smoothness(
         self, box: npt.ArrayLike | None = None, *, n_points: int = 256, seed: int = 0
     ) -> Smoothness:
@@ -176,6 +178,7 @@ class FiniteSum(SampledLandscape):
             raise ValueError("the infima of components are known for quadratic components only")
         return infima_of(self.quadratics)
 
+    @checked
     def minimum(self, start: npt.ArrayLike | None = None) -> Minimum:
         """A minimiser of the sum.
 
@@ -220,6 +223,7 @@ class FiniteSum(SampledLandscape):
                 x = x - step
         return Minimum(x, float(self.value(x)))
 
+    @checked
     def interpolates(self, x: npt.ArrayLike, tolerance: float = 1e-8) -> bool:
         """Whether every component is stationary at a point.
 
@@ -235,6 +239,7 @@ class FiniteSum(SampledLandscape):
         there = np.linalg.norm(self.sample_gradients(shifted), axis=-1).max()
         return bool(here <= tolerance * max(there, 1e-300))
 
+    @checked
     def importance_probabilities(self, box: npt.ArrayLike | None = None) -> Array:
         """Sampling probabilities proportional to the smoothness constants: L_i / sum_j L_j."""
         values = self.smoothness(box).values
@@ -243,6 +248,7 @@ class FiniteSum(SampledLandscape):
             raise ValueError(f"importance sampling needs every L_i > 0, got L_{i} = {values[i]:g}")
         return np.asarray(values / values.sum())
 
+    @checked
     def gradient_norm_probabilities(self, x: npt.ArrayLike, mixture: float = 0.0) -> Array:
         """Sampling probabilities that make the variance of one reweighted gradient at `x` smallest.
 

@@ -20,6 +20,7 @@ from torch import Tensor
 from samdyn.compute import batch, checks
 from samdyn.compute.checks import Array
 from samdyn.compute.loss_check import check_scalar_loss, check_values, warn_of_unread
+from samdyn.compute.signature import checked
 
 
 def hessian_of(loss: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
@@ -84,6 +85,7 @@ class Landscape:
            [ 0.,  1.]])
     """
 
+    @checked
     def __init__(
         self,
         function: Callable[..., Tensor],
@@ -105,10 +107,12 @@ class Landscape:
         self.dim = checks.integer("dim", dim, at_least=1)
         self.box: Array | None = None if box is None else checks.box("box", box, self.dim)
         self.name = name if name is not None else _name_of(function)
-        self.parameters = dict(parameters or {})
+        self.parameters = {} if parameters is None else dict(checks.mapping("parameters", parameters))
+        if not isinstance(critical_points, Sequence):
+            raise TypeError(f"critical_points must be a sequence of CriticalPoint, got {critical_points!r}")
         self.critical_points = tuple(critical_points)
         self._check()
-        warn_of_unread(self.one_point, self.dim, self._trial_point(), stacklevel=4)
+        warn_of_unread(self.one_point, self.dim, self._trial_point())
 
     def _check(self) -> None:
         """Refuse what is no loss, or has no value in its box."""

@@ -20,6 +20,7 @@ from samdyn.compute import batch, checks
 from samdyn.compute.checks import Array
 from samdyn.compute.fingerprint import fingerprint
 from samdyn.compute.loss_check import check_scalar_loss
+from samdyn.compute.signature import checked
 from samdyn.landscapes.landscape import Landscape
 from samdyn.landscapes.polynomial_degree import polynomial_degree
 from samdyn.landscapes.quadratic_sums import Quadratics, Squares, squares_of
@@ -37,6 +38,7 @@ class SampledLandscape(Landscape):
         As of `samdyn.FiniteSum`.
     """
 
+    @checked
     def __init__(
         self,
         component: Callable[..., Tensor],
@@ -105,10 +107,12 @@ class SampledLandscape(Landscape):
         result = np.concatenate(values)
         return result.reshape(points.shape[:-1] + result.shape[1:])
 
+    @checked
     def sample_values(self, x: npt.ArrayLike) -> Array:
         """The components' values at points (..., dim): shape (..., n)."""
         return self._each(x, lambda f: f, self.dim)
 
+    @checked
     def sample_gradients(self, x: npt.ArrayLike) -> Array:
         """The components' gradients at points (..., dim): shape (..., n, dim)."""
         squares = self._sure_squares
@@ -119,11 +123,13 @@ class SampledLandscape(Landscape):
             return np.asarray(residual[..., None] * rows + ridge[:, None] * points[..., None, :])
         return self._gradients(x)
 
+    @checked
     def sample_hessians(self, x: npt.ArrayLike) -> Array:
         """The components' Hessians at points (..., dim): shape (..., n, dim, dim)."""
         # reverse over reverse: see `hessian_of`
         return self._each(x, lambda f: torch.func.jacrev(torch.func.grad(f)), self.dim**2)
 
+    @checked
     def gradient_covariance(self, x: npt.ArrayLike) -> Array:
         """Covariance of the gradient of one uniformly drawn sample at points (..., dim).
 
@@ -266,15 +272,9 @@ def square(w: Tensor, sample: tuple[Tensor, Tensor], ridge: Any) -> Tensor:
 
 
 def _arrays(data: Any) -> tuple[Array, ...]:
-    try:
-        parts = data if isinstance(data, tuple) else (data,)
-        arrays = tuple(
-            np.array(a.detach().cpu() if hasattr(a, "detach") else a, dtype=np.float64) for a in parts
-        )
-    except (TypeError, ValueError) as error:
-        raise TypeError(
-            f"data must be an array (n, ...) or a tuple of such, got {type(data).__name__}"
-        ) from error
+    parts = data if isinstance(data, tuple) else (data,)
+    wanted = "an array (n, ...) or a tuple of such"
+    arrays = tuple(checks.array("data", part, finite=False, wanted=wanted) for part in parts)
     if not arrays or any(a.ndim == 0 or len(a) == 0 for a in arrays):
         raise ValueError("data must hold at least one sample along the first axis, got none")
     lengths = {len(a) for a in arrays}

@@ -97,6 +97,7 @@ class Attractors1D:
         """Share of the box that the flow carries to each attractor; the rest leaves the box."""
         return np.asarray(np.diff(self.basins, axis=1)[:, 0] / (self.box[0, 1] - self.box[0, 0]))
 
+    @checked
     def select(self, kind: str) -> Array:
         """Positions of the attractors of one kind."""
         return self.x[[k == kind for k in self.kinds]]

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from samdyn.compute import checks
 from samdyn.compute.checks import Array
+from samdyn.compute.signature import checked
 from samdyn.local.bifurcations import Bifurcation, Curve
 from samdyn.systems.system import System
 
@@ -70,6 +71,7 @@ class Branch:
     def __len__(self) -> int:
         return len(self.values)
 
+    @checked
     def at(self, value: float) -> Array:
         """Positions (k, dim) of the branch at a parameter value, interpolated linearly between its points.
 
@@ -91,6 +93,7 @@ class Branch:
             found = np.concatenate([found, self.x[[int(np.argmax(self.values))]]])
         return found
 
+    @checked
     def select(self, kind: str) -> tuple[Bifurcation, ...]:
         """The bifurcations of one kind."""
         return tuple(b for b in self.bifurcations if b.kind == kind)

@@ -43,7 +43,9 @@ def check_parameter(
     """The range of a parameter that the system has and that is a number."""
     known = {k: v for k, v in system.parameters.items() if _is_number(v)}
     if not isinstance(parameter, str) or parameter not in system.parameters:
-        raise ValueError(f"{system!r} has no parameter {parameter!r}; it has: {', '.join(known) or 'none'}")
+        raise ValueError(
+            f"parameter must be one of {', '.join(known) or 'none'}, which {system!r} has, got {parameter!r}"
+        )
     if parameter not in known:
         value = system.parameters[parameter]
         raise ValueError(

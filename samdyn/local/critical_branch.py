@@ -186,7 +186,7 @@ def critical_branch(
         x = np.repeat(z[None], len(values), axis=0)
     once = seconds_of(lambda: jump_labels(system, name, values[:1], x[:1]))
     # one change of the label costs ROUNDS times PER_ROUND labels without their radii
-    announce("continuation", once * (len(values) + ROUNDS * PER_ROUND / 4), NARROWER, stacklevel=4)
+    announce("continuation", once * (len(values) + ROUNDS * PER_ROUND / 4), NARROWER)
     labels, capture, chatter = jump_labels(system, name, values, x)
     borders = jump_borders(system, name, values, x, labels)
     if name in loss.parameters:

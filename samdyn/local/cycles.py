@@ -167,9 +167,7 @@ def _announce(field: Parametric, n: int, first: int, last: int) -> None:
     with np.errstate(all="ignore"):
         one = seconds_of(lambda: field.batch(sample, np.empty(0))) * n / len(sample)
     steps = sum(range(first, last + 1))
-    announce(
-        "cycles", one * (N_STEPS + 12) * steps, "pass a smaller n_starts or a smaller period", stacklevel=4
-    )
+    announce("cycles", one * (N_STEPS + 12) * steps, "pass a smaller n_starts or a smaller period")
 
 
 def _matrices(dim: int) -> Array:

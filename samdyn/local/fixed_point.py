@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from samdyn.compute.checks import Array
+from samdyn.compute.signature import checked
 from samdyn.local.certify import Certificate, Proof
 from samdyn.local.coverage import Coverage
 from samdyn.local.wording import listed
@@ -149,6 +150,7 @@ class FixedPoints(Sequence[FixedPoint]):
     def _subset(self, points: Iterable[FixedPoint]) -> FixedPoints:
         return FixedPoints(tuple(points), self.system, self.box, self.coverage, self.proofs)
 
+    @checked
     def select(self, kind: str | None = None, stability: str | None = None) -> FixedPoints:
         """Those of a kind, of a stability, or both."""
         for name, value, known in (("kind", kind, KINDS), ("stability", stability, STABILITIES)):

@@ -122,7 +122,7 @@ def announce_following(verb: str, curve: Curve, u: Array, max_step: float, max_p
     once = seconds_of(lambda: curve.signature(Point(u, np.ones(len(u)), curve.equations(u)[1], 0)), repeats=2)
     points = min(PATH / max_step, 2.0 * max_points)
     cheaper = "a longer max_step, narrower bounds or fewer max_points make it cheaper"
-    announce(verb, EVALUATIONS * once * points, cheaper, stacklevel=4)
+    announce(verb, EVALUATIONS * once * points, cheaper)
 
 
 def _place(met: list[tuple[float, Bifurcation]], at: float) -> tuple[Array, Array]:

@@ -198,7 +198,7 @@ def _announce(loss: Landscape, x: Array) -> None:
             f"Hessians take {needed / 2**30:.1f} GiB; {cheaper}"
         )
     one = dim * 3 * seconds_of(lambda: loss.gradient(x[:1])) + 3 * dim**3 / OPERATIONS
-    announce("perturbation_geometry", n * one * TYPICAL_STEPS, cheaper, stacklevel=4)
+    announce("perturbation_geometry", n * one * TYPICAL_STEPS, cheaper)
 
 
 def descend(loss: Landscape, x: Array) -> tuple[npt.NDArray[np.int_], Array]:

@@ -145,6 +145,7 @@ class HallucinatedBranches(Sequence[HallucinatedBranch]):
     def __iter__(self) -> Iterator[HallucinatedBranch]:
         return iter(self.branches)
 
+    @checked
     def at(self, rho: float, lr: float | None = None) -> FixedPoints:
         """The hallucinated points at one radius, refined by Newton, as fixed points of the flow, or of the
         map if `lr` is given.

@@ -76,16 +76,19 @@ class HallucinatedShare:
     n_steps: int
     system: Map
 
+    @checked
     def share(self, outcome: str = "hallucinated") -> float:
         """Share of the starts with an outcome."""
         return self.count(outcome) / len(self.outcomes)
 
+    @checked
     def count(self, outcome: str = "hallucinated") -> int:
         """Number of starts with an outcome."""
         if outcome not in OUTCOMES:
             raise ValueError(f"outcome must be one of {', '.join(map(repr, OUTCOMES))}, got {outcome!r}")
         return int((self.outcomes == outcome).sum())
 
+    @checked
     def confidence_interval(self, level: float = 0.95, outcome: str = "hallucinated") -> tuple[float, float]:
         """Wilson interval of a share."""
         level = checks.number("level", level, above=0)

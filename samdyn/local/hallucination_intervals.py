@@ -125,6 +125,7 @@ class HallucinationIntervals(Sequence[HallucinationInterval]):
     def __iter__(self) -> Iterator[HallucinationInterval]:
         return iter(self.intervals)
 
+    @checked
     def select(
         self, endpoint_kind: str | None = None, stability: str | None = None
     ) -> HallucinationIntervals:

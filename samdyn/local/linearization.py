@@ -126,6 +126,7 @@ class Linearization:
         _, basis, k = schur(self.jacobian, output="real", sort=wanted)
         return np.asarray(basis[:, :k])
 
+    @checked
     def transient_growth(self, horizon: float | None = None) -> TransientGrowth:
         """How far a small displacement can grow before it decays: largest 2-norm of J^k, or of exp(tJ).
 
@@ -308,7 +309,6 @@ def _announce(system: System, point: Array) -> None:
         3 * n * one + 25 * n**3 / OPERATIONS,
         f"the Jacobian has {n} x {n} entries ({8 * n * n / 2**20:.0f} MiB): for the leading eigenvalues give "
         "products with it (torch.func.jvp of system.point_function()) to scipy.sparse.linalg.eigs",
-        stacklevel=4,
     )
 
 
@@ -399,9 +399,12 @@ def _with_unit_radius(rule: Callable[..., Rule]) -> Rule:
     if rule is UnifiedSAM:
         raise ValueError("rule must be a UnifiedSAM(rho, lam) with the lam wanted, got the class UnifiedSAM")
     try:
-        example = rule(1.0)
+        example: Any = rule(1.0)
     except TypeError:
-        example = rule() if callable(rule) else None
+        try:
+            example = rule()
+        except TypeError:
+            example = None
     if not isinstance(example, Rule):
         raise TypeError(f"rule must be a rule or a class of rules such as sd.USAM, got {rule!r}")
     return example

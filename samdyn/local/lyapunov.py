@@ -103,6 +103,7 @@ class LyapunovSpectrum:
         flat = self.exponents.reshape(-1, self.exponents.shape[-1])
         return np.array([_kaplan_yorke(row) for row in flat]).reshape(self.exponents.shape[:-1])
 
+    @checked
     def interval(self, level: float = 0.95) -> Array:
         """Intervals of this confidence, shape (..., k, 2): of the time average by Student's law over batches,
         widened by the error of the step. Where `correlated` they are as wide as the quarters of the orbit
@@ -301,7 +302,7 @@ def _follow(frames: Frames, starts: Array, n_steps: int, transient: int, bar: Pa
     trial = min(max(transient, 1), 20)
     once = seconds_of(lambda: frames.run(state, trial, trial)) / trial
     cheaper = "fewer n_steps or n_exponents make it cheaper"
-    announce("lyapunov_exponents", once * (transient + n_steps), cheaper, stacklevel=4)
+    announce("lyapunov_exponents", once * (transient + n_steps), cheaper)
     if transient:
         state = frames.run(state, transient, transient)[-1]
     state[:, -frames.k :] = 0

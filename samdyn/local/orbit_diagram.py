@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from samdyn.compute import checks
 from samdyn.compute.checks import Array
+from samdyn.compute.cost import announce, seconds_of
 from samdyn.compute.signature import checked
 from samdyn.local.branch_start import check_parameter
 from samdyn.local.newton import sobol_starts
@@ -142,6 +143,8 @@ def orbit_diagram(
     parameters = np.repeat(swept, k)[None]
     kept = np.empty((n_keep, dim, m * k))
     with np.errstate(all="ignore"):
+        each = seconds_of(lambda: step(state, parameters), repeats=2)
+        announce("orbit_diagram", each * (n_transient + n_keep), "pass fewer values, n_starts or n_transient")
         for _ in range(n_transient):
             state = step(state, parameters)
         for i in range(n_keep):

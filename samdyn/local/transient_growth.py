@@ -223,7 +223,6 @@ def _announce(a: Array, discrete: bool, end: float, kreiss: bool) -> None:
         "transient_growth",
         seconds,
         "pass kreiss=False and a shorter horizon, or a matrix restricted to the leading eigenvectors",
-        stacklevel=4,
     )
 
 

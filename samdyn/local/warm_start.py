@@ -59,6 +59,7 @@ class WarmStartStudy:
         """Share of hallucinated runs for each warm start, shape (n,)."""
         return np.array([result.share() for result in self.results])
 
+    @checked
     def confidence_intervals(self, level: float = 0.95) -> Array:
         """Wilson intervals of `shares`, shape (n, 2)."""
         return np.array([result.confidence_interval(level) for result in self.results])

@@ -15,6 +15,7 @@ from scipy.spatial import KDTree
 
 from samdyn.compute import checks
 from samdyn.compute.checks import Array
+from samdyn.compute.signature import checked
 from samdyn.escape.result_file import read, write
 from samdyn.rates.fits import Estimate, exponential_rate, power_rate, scaling_exponent
 from samdyn.rates.settling import Plateau, at_rest, judge
@@ -116,6 +117,7 @@ class Convergence:
         """Replicas of each setting."""
         return self.final.shape[1]
 
+    @checked
     def curves(self, quantity: str = "gap", setting: int = 0) -> Array:
         """The recorded curves of one quantity and setting: shape (n_times, n_replicas)."""
         if quantity not in QUANTITIES:
@@ -128,10 +130,12 @@ class Convergence:
             raise ValueError(f"setting must be one of the {len(self.settings)} settings, got {setting!r}")
         return values[setting]
 
+    @checked
     def mean(self, quantity: str = "gap", setting: int = 0) -> Array:
         """Mean over the replicas: shape (n_times,)."""
         return np.asarray(self.curves(quantity, setting).mean(axis=1))
 
+    @checked
     def standard_error(self, quantity: str = "gap", setting: int = 0) -> Array:
         """Standard error of `mean`; nan with one replica."""
         curves = self.curves(quantity, setting)
@@ -139,6 +143,7 @@ class Convergence:
             return np.full(len(curves), np.nan)
         return np.asarray(curves.std(axis=1, ddof=1) / math.sqrt(curves.shape[1]))
 
+    @checked
     def band(self, quantity: str = "gap", setting: int = 0, level: float = 0.9) -> tuple[Array, Array]:
         """Quantiles over the replicas that hold a share `level` of them: two arrays (n_times,)."""
         if not 0 < checks.number("level", level) < 1:
@@ -146,6 +151,7 @@ class Convergence:
         low, high = np.quantile(self.curves(quantity, setting), [(1 - level) / 2, (1 + level) / 2], axis=1)
         return low, high
 
+    @checked
     def plateau(self, quantity: str = "gap", setting: int = 0, tail: float = 0.5) -> Plateau:
         """Mean over the replicas and over the last share `tail` of the steps, if that is a plateau.
 
@@ -172,6 +178,7 @@ class Convergence:
         times = (float(known[0]), float(known[1]), float(known[2]))
         return judge(self.steps, curves, tail, times, squared=quantity == "gap")
 
+    @checked
     def rate(
         self,
         quantity: str = "gap",
@@ -211,6 +218,7 @@ class Convergence:
             return power_rate(self.steps[used], curves[used])
         return exponential_rate(self.steps[used], curves[used])
 
+    @checked
     def scaling(self, parameter: str, quantity: str = "gap", tail: float = 0.5) -> Estimate:
         """Exponent s of plateau ~ parameter^s over the settings of a sweep.
 
@@ -234,6 +242,7 @@ class Convergence:
             return Estimate(found.value, math.nan)
         return found
 
+    @checked
     def limit_sets(self, setting: int = 0, within: float = 1e-3) -> list[LimitSet]:
         """The limit sets of a setting's replicas, the most frequent first.
 

@@ -24,6 +24,7 @@ from scipy.stats import t as student
 
 from samdyn.compute import checks
 from samdyn.compute.checks import Array
+from samdyn.compute.signature import checked
 
 GROUPS = 20
 BLOCKS = 8
@@ -60,6 +61,7 @@ class Estimate:
     standard_error: float
     degrees: float = math.inf
 
+    @checked
     def interval(self, level: float = 0.95) -> tuple[float, float]:
         """The interval that covers the true value in a share `level` of experiments; nan where unknown."""
         if not 0 < checks.number("level", level) < 1:

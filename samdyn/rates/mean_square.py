@@ -140,7 +140,6 @@ def announce_moments(verb: str, forces: Forces, momentum: float) -> None:
         verb,
         once * APPLICATIONS * (2 if momentum else 1) * (1 if forces.exact else 2),
         "fewer dimensions, or batch_size=1 with probe='same', are cheaper",
-        stacklevel=4,
     )
 
 

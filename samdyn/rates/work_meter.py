@@ -38,7 +38,7 @@ class WorkMeter:
         elif not self.said and now - self.began > SAMPLE_SECONDS:
             self.said = True
             rest = (now - self.began) / (self.done - self.before) * (self.total - self.done)
-            announce(self.verb, rest, "pass fewer n_steps or n_replicas", stacklevel=6)
+            announce(self.verb, rest, "pass fewer n_steps or n_replicas")
 
     def close(self) -> None:
         """The job is done."""

@@ -7,9 +7,11 @@ them can be compared, printed and sent to other processes. A plain number is the
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
+
+import numpy as np
 
 from samdyn.compute import checks
 
@@ -115,7 +117,7 @@ class StepDecay:
     def __post_init__(self) -> None:
         keep(self, initial=checks.number("initial", self.initial, at_least=0))
         keep(self, factor=checks.number("factor", self.factor, above=0))
-        if isinstance(self.milestones, str) or not isinstance(self.milestones, Iterable):
+        if isinstance(self.milestones, str) or np.ndim(self.milestones) != 1:
             raise TypeError(f"milestones must be steps >= 0, got {self.milestones!r}")
         steps = tuple(checks.integer("milestones", m, at_least=0) for m in self.milestones)
         keep(self, milestones=steps)
@@ -191,7 +193,10 @@ def check_coefficient(
 ) -> Coefficient:
     """The coefficient as a float or a schedule; what is neither, or a number out of range, is refused."""
     if callable(coefficient):
-        value_at(coefficient, 0)
+        try:
+            value_at(coefficient, 0)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"{name}: {error}") from error
         return coefficient
     try:
         return checks.number(name, coefficient, at_least=at_least, above=above)

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from samdyn.compute import batch, checks
 from samdyn.compute.checks import Array
+from samdyn.compute.signature import checked
 from samdyn.landscapes.finite_sum import FiniteSum
 from samdyn.landscapes.landscape import Landscape, hessian_of
 from samdyn.rules.rule import Rule
@@ -65,6 +66,7 @@ class Diffusion(System):
            [0.273]]), array([[0.04]]))
     """
 
+    @checked
     def __init__(self, loss: Landscape, rule: Rule, lr: Coefficient, noise: Noise) -> None:
         check_ingredients(loss, rule)
         lr = check_coefficient("lr", lr, above=0)
@@ -90,6 +92,7 @@ class Diffusion(System):
         self._root: NoiseRoot | None = None
 
     @classmethod
+    @checked
     def from_function(
         cls,
         drift: Callable[..., Tensor],

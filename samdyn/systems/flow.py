@@ -12,6 +12,7 @@ from torch import Tensor
 
 from samdyn.compute import checks
 from samdyn.compute.checks import Array
+from samdyn.compute.signature import checked
 from samdyn.landscapes.landscape import Landscape
 from samdyn.rules.rule import Rule
 from samdyn.systems.system import FromFunction, System, check_ingredients, split_parameters
@@ -73,10 +74,10 @@ class Flow(System):
     array([ 0. , -0.1])
     """
 
+    @checked
     def __init__(self, loss: Landscape, rule: Rule, form: str = "perturbed") -> None:
         check_ingredients(loss, rule)
-        if form not in FORMS:
-            raise ValueError(f"form must be one of {', '.join(map(repr, FORMS))}, got {form!r}")
+        checks.choice("form", form, FORMS)
         if rule.scheduled:
             raise ValueError(
                 f"rule must have constant coefficients in a Flow, which has no steps, got {rule!r}"
@@ -89,6 +90,7 @@ class Flow(System):
         self._function: FromFunction | None = None
 
     @classmethod
+    @checked
     def from_function(
         cls,
         field: Callable[..., Tensor],

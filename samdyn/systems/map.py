@@ -15,6 +15,7 @@ from torch import Tensor
 
 from samdyn.compute import checks
 from samdyn.compute.checks import Array
+from samdyn.compute.signature import checked
 from samdyn.landscapes.landscape import Landscape, hessian_of
 from samdyn.rules.rule import Rule
 from samdyn.rules.schedules import Coefficient, check_coefficient, value_at
@@ -58,6 +59,7 @@ class Map(System):
     array([-2.93,  0.  ])
     """
 
+    @checked
     def __init__(
         self,
         loss: Landscape,
@@ -90,6 +92,7 @@ class Map(System):
         self._function: FromFunction | None = None
 
     @classmethod
+    @checked
     def from_function(
         cls,
         step: Callable[..., Tensor],

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from samdyn.compute import checks
+from samdyn.compute.signature import checked
 from samdyn.landscapes.finite_sum import FiniteSum
 from samdyn.rules.rule import Rule
 from samdyn.systems.noise import Noise
@@ -86,8 +87,7 @@ class Minibatch(Noise):
             object.__setattr__(self, "sampling", _probabilities(self.sampling, self.reweight))
         if not isinstance(self.reweight, bool | np.bool_):
             raise TypeError(f"reweight must be True or False, got {self.reweight!r}")
-        if self.model not in MODELS:
-            raise ValueError(f"model must be one of {', '.join(map(repr, MODELS))}, got {self.model!r}")
+        checks.choice("model", self.model, MODELS)
         if self.micro_batch is not None:
             micro = checks.integer("micro_batch", self.micro_batch, at_least=1)
             if self.batch_size % micro:
@@ -120,10 +120,12 @@ class Minibatch(Noise):
         """Standard normals that one step of the Gaussian model uses."""
         return dim
 
+    @checked
     def root(self, hessian: Callable[[Tensor], Tensor], x: Tensor, z: Tensor) -> Tensor:
         """Refused: the covariance comes from the samples, not from the Hessian of the sum."""
         raise TypeError("Minibatch noise has no root made from a Hessian")
 
+    @checked
     def sampler(self, loss: FiniteSum) -> Sampler:
         """What draws the batches of a loss."""
         n = loss.n_samples
@@ -141,10 +143,7 @@ class Minibatch(Noise):
 
 
 def _probabilities(values: Any, reweight: bool) -> tuple[float, ...]:
-    try:
-        p = np.array(values, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise TypeError(f"sampling must be a name or a sequence of probabilities, got {values!r}") from error
+    p = checks.array("sampling", values, finite=False, wanted="a name or a sequence of probabilities")
     if p.ndim != 1 or not len(p) or not np.isfinite(p).all():
         raise ValueError(f"sampling must hold one finite probability for each sample, got {values!r}")
     if (p < 0).any():

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from samdyn.compute import checks
+from samdyn.compute.signature import checked
 from samdyn.systems.matrix_root import absolute_root, covariance_root
 
 PROBES = ("full", "same", "independent")
@@ -32,9 +33,7 @@ class Noise(ABC):
     """Base of the noise models."""
 
     def __post_init__(self) -> None:
-        probe = self.probe  # type: ignore[attr-defined]
-        if probe not in PROBES:
-            raise ValueError(f"probe must be one of {', '.join(map(repr, PROBES))}, got {probe!r}")
+        checks.choice("probe", self.probe, PROBES)  # type: ignore[attr-defined]
 
     @abstractmethod
     def root(self, hessian: Callable[[Tensor], Tensor], x: Tensor, z: Tensor) -> Tensor:
@@ -115,7 +114,7 @@ class GaussianNoise(Noise):
     def __post_init__(self) -> None:
         super().__post_init__()
         std: Any = self.std
-        if not isinstance(std, str | dict) and np.ndim(std) == 1:
+        if isinstance(std, list | tuple) or getattr(std, "ndim", 0) == 1:
             if len(std) == 0:
                 raise ValueError(f"std must be a number or one for each coordinate, got {std!r}")
             values = tuple(checks.number(f"std[{i}]", s, at_least=0) for i, s in enumerate(std))
@@ -153,6 +152,7 @@ class GaussianNoise(Noise):
         elif isinstance(self.std, tuple) and len(self.std) != dim:
             raise ValueError(f"std must be a number or {dim} numbers, got {len(self.std)}")
 
+    @checked
     def root(self, hessian: Callable[[Tensor], Tensor], x: Tensor, z: Tensor) -> Tensor:
         """Std z, or the root of cov times z."""
         if self.cov is not None:
@@ -209,6 +209,7 @@ class CurvatureNoise(Noise):
         super().__post_init__()
         object.__setattr__(self, "batch_size", checks.number("batch_size", self.batch_size, above=0))
 
+    @checked
     def root(self, hessian: Callable[[Tensor], Tensor], x: Tensor, z: Tensor) -> Tensor:
         """(|H(x)| / B)^(1/2) z."""
         return absolute_root(hessian(x), z) / self.batch_size**0.5

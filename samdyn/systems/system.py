@@ -108,10 +108,9 @@ class FromFunction:
     def __init__(
         self, function: Callable[..., Tensor], dim: int, parameters: Mapping[str, Any] | None
     ) -> None:
-        if not callable(function):
-            raise TypeError(f"the function must be callable, got {type(function).__name__}")
+        checks.function("the function", function)
         self.function = function
-        self.parameters = dict(parameters or {})
+        self.parameters = {} if parameters is None else dict(checks.mapping("parameters", parameters))
         trial = batch.tensor_of(np.linspace(0.1, 0.7, dim))
         try:
             with own_surroundings():

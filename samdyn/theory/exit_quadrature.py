@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.polynomial import legendre
 
-from samdyn.compute.checks import Array, number
+from samdyn.compute.checks import Array, array, integer, number
 from samdyn.compute.signature import checked
 
 
@@ -107,20 +107,24 @@ def exit_time_moments(
     np.float64(1.0)
     """
     d = number("diffusion_coefficient", diffusion_coefficient, above=0)
-    lower, upper = map(float, interval)
+    lower, upper = interval
     if not (math.isfinite(lower) and math.isfinite(upper) and lower < x0 < upper):
         raise ValueError(f"x0 must lie inside a finite interval, got x0={x0!r} and interval={interval!r}")
     if left not in ("absorbing", "reflecting"):
         raise ValueError(f"left must be 'absorbing' or 'reflecting', got {left!r}")
     width = number("panel_width", panel_width, above=0)
-    nodes, weights, matrix = _integration(n_nodes)
+    nodes, weights, matrix = _integration(integer("n_nodes", n_nodes, at_least=2, below=1000))
     ends = np.unique([lower, *(p for p in breakpoints if lower < p < upper), x0, upper])
     counts = np.maximum(1, np.ceil(np.diff(ends) / width).astype(int))
     panels = zip(ends[:-1], ends[1:], counts, strict=True)
     edges = np.concatenate([*(np.linspace(a, b, n, endpoint=False) for a, b, n in panels), [upper]])
     half = np.diff(edges) / 2
     x = edges[:-1, None] + half[:, None] * (nodes + 1)
-    slope = np.asarray(drift(x), dtype=np.float64) / d
+    slope = array("drift", drift(x), finite=False, wanted="a function whose values are numbers") / d
+    if slope.shape != x.shape:
+        raise ValueError(
+            f"drift must return an array of the shape of its points {x.shape}, got {slope.shape}"
+        )
     at_ends = np.concatenate([[0.0], np.cumsum(half * (slope @ weights))])
     log_s = -(at_ends[:-1, None] + half[:, None] * (slope @ matrix.T))  # V / D
     log_m = -log_s - math.log(d)

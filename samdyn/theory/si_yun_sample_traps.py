@@ -57,6 +57,7 @@ class Trap:
     squared_gradient: float
     noise_std: float
 
+    @checked
     def component(self, x: npt.ArrayLike, sign: npt.ArrayLike) -> Array:
         """Derivative of the component f' + sign K at points x, for sign +1 or -1."""
         return self.slope(x) + np.asarray(sign) * self.split(x)
