@@ -37,6 +37,7 @@ from samdyn.basin.settle import OUT_OF_STEPS
 from samdyn.compute.checks import Array
 from samdyn.compute.cost import CostWarning, announce
 from samdyn.compute.progress import PartsBar
+from samdyn.compute.signature import checked
 from samdyn.escape.minimum_action import minimum_action
 from samdyn.local.fixed_points import FixedPoint, fixed_points
 from samdyn.systems.diffusion import Diffusion
@@ -48,6 +49,7 @@ BESIDE = 0.01  # of the box's diagonal: nearer than that an arm is beside an att
 MOST_ROUNDS, STEPS = 200, 64  # for which an arm is followed on; if it is still on its way, its label holds
 
 
+@checked
 def basin_graph(basins: Basins, *, action: bool = False, progress: bool = False) -> nx.Graph:
     """Graph of the attractors of a system, joined through the saddles between their basins.
 

@@ -37,6 +37,7 @@ from samdyn.basin.rounds import Ends, map_starts
 from samdyn.basin.settle import REASONS
 from samdyn.compute import checks
 from samdyn.compute.progress import PartsBar
+from samdyn.compute.signature import checked
 from samdyn.ensemble.checkpoint import Checkpoint
 from samdyn.ensemble.workers import count_workers
 from samdyn.systems.system import System
@@ -44,6 +45,7 @@ from samdyn.systems.system import System
 __all__ = ["Basins", "basins"]
 
 
+@checked
 def basins(
     system: System,
     box: Sequence[Sequence[float]] | npt.ArrayLike | None = None,

@@ -20,6 +20,7 @@ from samdyn.basin.rounds import follow
 from samdyn.basin.settle import REASONS, name_of
 from samdyn.compute import checks
 from samdyn.compute.checks import Array
+from samdyn.compute.signature import checked
 from samdyn.systems.system import System
 
 
@@ -87,10 +88,12 @@ class Basins:
         result = {k: Fraction(m * n, n) for k, m in zip(self.attractors, mean, strict=True)}
         return result | {k: Fraction(p * n, n) for k, p in self.unresolved.items()}
 
+    @checked
     def name_of(self, label: int) -> str:
         """What a label stands for."""
         return name_of(label, self.attractors)
 
+    @checked
     def label_at(self, x: npt.ArrayLike) -> npt.NDArray[np.int16]:
         """Labels of any points (..., dim), by following each to its end; without noise."""
         if self.course is None:
@@ -131,6 +134,7 @@ class Basins:
 
         return draw(self, ax=ax, **options)
 
+    @checked
     def matched_to(self, other: Basins, **options: Any) -> Basins:
         """The same result with ids, and so colours in pictures, those of another result.
 

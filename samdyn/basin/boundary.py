@@ -36,6 +36,7 @@ from scipy import integrate, ndimage, special, stats
 
 from samdyn.compute import checks
 from samdyn.compute.checks import Array
+from samdyn.compute.signature import checked
 
 AnyLabels = npt.NDArray[Any]
 
@@ -60,6 +61,7 @@ class Exponent:
     def __float__(self) -> float:
         return self.value
 
+    @checked
     def interval(self, level: float = 0.95) -> tuple[float, float]:
         """An interval for the exponent: so many errors to both sides, by the normal law."""
         if not 0 < checks.number("level", level) < 1:
@@ -93,14 +95,13 @@ class BasinEntropy:
 
 def integer_labels(basins: Any) -> AnyLabels:
     """The labels of a `Basins`, or an array of integers as it is."""
-    labels = np.asarray(getattr(basins, "labels", basins))
-    if labels.dtype.kind not in "iu" or labels.ndim == 0 or labels.size == 0:
-        raise ValueError(
-            f"basins must be a Basins or an array of integer labels, got {type(basins).__name__}"
-        )
+    labels = checks.labels("basins", getattr(basins, "labels", basins))
+    if labels.ndim == 0:
+        raise ValueError(f"basins must be a Basins or an array of integer labels, got {labels!r}")
     return labels
 
 
+@checked
 def boundary_cells(basins: Any, distance: int = 1) -> npt.NDArray[np.bool_]:
     """Cells with a differently labelled cell within `distance` cells in each coordinate.
 
@@ -118,6 +119,7 @@ def boundary_cells(basins: Any, distance: int = 1) -> npt.NDArray[np.bool_]:
     return np.asarray(high != low)
 
 
+@checked
 def uncertainty_exponent(basins: Any, distances: Sequence[int] | None = None) -> Exponent:
     """Exponent of the share of cells that are uncertain at a distance.
 
@@ -158,6 +160,7 @@ def uncertainty_exponent(basins: Any, distances: Sequence[int] | None = None) ->
     return _fit(sizes, share, "uncertain cells", float(_cut_boxes(labels, widest)))
 
 
+@checked
 def box_dimension(basins: Any, sizes: Sequence[int] | None = None) -> Exponent:
     """Box-counting dimension of the basin boundary.
 
@@ -188,6 +191,7 @@ def box_dimension(basins: Any, sizes: Sequence[int] | None = None) -> Exponent:
     return Exponent(-fitted.value, fitted.standard_error, fitted.sizes, fitted.values)
 
 
+@checked
 def basin_entropy(basins: Any, size: int = 5) -> BasinEntropy:
     """Basin entropy and boundary basin entropy for boxes of size^d cells.
 
@@ -221,6 +225,7 @@ def basin_entropy(basins: Any, size: int = 5) -> BasinEntropy:
     return BasinEntropy(float(entropy.mean()), on_boundary, len(boxes), int(mixed.sum()))
 
 
+@checked
 def smooth_boundary_entropy(dim: int) -> float:
     """Mean entropy of a ball cut in two by a plane at a uniform offset: what a smooth boundary gives.
 

@@ -25,6 +25,7 @@ from samdyn.compute import checks
 from samdyn.compute.checks import Array
 from samdyn.compute.cost import announce
 from samdyn.compute.progress import PartsBar
+from samdyn.compute.signature import checked
 from samdyn.systems.system import System
 
 
@@ -55,10 +56,12 @@ class BasinContinuation:
     attractors: list[dict[int, Attractor]] = field(repr=False)
     results: list[BasinFractions] = field(repr=False)
 
+    @checked
     def match(self, *, distance: str | Distance = "middles", threshold: float = np.inf) -> BasinContinuation:
         """The same results with attractors matched anew (options as in `match_attractors`)."""
         return _matched(self.parameter, self.values, self.results, distance, threshold)
 
+    @checked
     def name_of(self, label: int) -> str:
         """What an id stands for: its name, or if that changes its kinds and the id."""
         if label in REASONS:
@@ -101,6 +104,7 @@ class BasinContinuation:
         return fraction_bands(self, ax=ax, **options)
 
 
+@checked
 def basin_continuation(
     system: System,
     parameter: str,

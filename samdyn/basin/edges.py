@@ -28,6 +28,7 @@ from samdyn.basin.course import motion_of, quiet_motion
 from samdyn.basin.motion import Motion
 from samdyn.compute import checks
 from samdyn.compute.checks import Array
+from samdyn.compute.signature import checked
 from samdyn.systems.diffusion import Diffusion
 
 N_PARTS = 128  # a call for many points costs little more than one for a few
@@ -72,6 +73,7 @@ def check_known(basins: Basins, *ids: int) -> None:
             raise ValueError(f"attractor must be one of {list(basins.attractors)}, got {i!r}")
 
 
+@checked
 def boundary_pairs(basins: Basins, a: int, b: int) -> tuple[Array, Array]:
     """Points of neighbouring cells of which one goes to `a` and the other to `b`.
 
@@ -95,6 +97,7 @@ def boundary_pairs(basins: Basins, a: int, b: int) -> tuple[Array, Array]:
     return basins.grid.points(np.concatenate(sides[0])), basins.grid.points(np.concatenate(sides[1]))
 
 
+@checked
 def edge_state(
     basins: Basins,
     a: int,

@@ -19,6 +19,7 @@ import numpy.typing as npt
 from scipy import stats
 
 from samdyn.compute import checks
+from samdyn.compute.signature import checked
 
 
 class Fraction(float):
@@ -54,6 +55,7 @@ class Fraction(float):
         self.lower, self.upper = lower, upper
         return self
 
+    @checked
     def interval(self, level: float = 0.95) -> tuple[float, float]:
         """The Wilson interval of another coverage."""
         return wilson_interval(self.count, self.n, level)
@@ -66,6 +68,7 @@ class Fraction(float):
         return f"{float(self):.4f} [{self.lower:.4f}, {self.upper:.4f}]"
 
 
+@checked
 def wilson_interval(count: float, n: float, level: float = 0.95) -> tuple[float, float]:
     """Wilson's score interval for a share.
 

@@ -27,8 +27,18 @@ from scipy.spatial import cKDTree
 from samdyn.basin.attractors import Attractor
 from samdyn.compute import checks
 from samdyn.compute.checks import Array
+from samdyn.compute.signature import checked
 
 Distance = Callable[[Attractor, Attractor], float]
+
+
+def _measured(measure: Distance, a: Attractor, b: Attractor) -> float:
+    """A distance by the user's own function, or an error that says whose value it is."""
+    try:
+        value = measure(a, b)
+    except TypeError as error:
+        raise TypeError(f"distance must be a function of two attractors: {error}") from error
+    return checks.number("distance", value, finite=False)
 
 
 def distance_of_middles(a: Attractor, b: Attractor) -> float:
@@ -47,6 +57,7 @@ CRITICAL = ("minimum", "saddle", "maximum", "degenerate")
 DISTANCES: dict[str, Distance] = {"middles": distance_of_middles, "points": distance_of_points}
 
 
+@checked
 def match_attractors(
     before: Mapping[int, Attractor],
     after: Mapping[int, Attractor],
@@ -89,11 +100,12 @@ def match_attractors(
         raise ValueError(f"distance must be one of {', '.join(map(repr, DISTANCES))}, got {distance!r}")
     if not isinstance(distance, str) and not callable(distance):
         raise TypeError(f"distance must be a name or a function of two attractors, got {distance!r}")
-    if not isinstance(before, Mapping) or not isinstance(after, Mapping):
-        raise TypeError(f"before and after must be dicts of attractors, got {before!r} and {after!r}")
+    for given in (before, after):
+        if not isinstance(given, Mapping) or not all(isinstance(a, Attractor) for a in given.values()):
+            raise TypeError(f"before and after must be dicts of attractors, got {before!r} and {after!r}")
     measure = DISTANCES[distance] if isinstance(distance, str) else distance
     threshold = checks.number("threshold", threshold, at_least=0, finite=False)
-    pairs = sorted((measure(a, b), i, j) for i, a in before.items() for j, b in after.items())
+    pairs = sorted((_measured(measure, a, b), i, j) for i, a in before.items() for j, b in after.items())
     if near:
         pairs = [
             (d, i, j)
@@ -119,6 +131,7 @@ def _differ(a: Attractor, b: Attractor) -> bool:
     return "hallucinated" in kinds and bool(kinds & set(CRITICAL))
 
 
+@checked
 def tipping_probabilities(before: Array, after: Array) -> tuple[list[int], list[int], Array]:
     """Share of each basin before that belongs to each basin after.
 
@@ -141,12 +154,7 @@ def tipping_probabilities(before: Array, after: Array) -> tuple[list[int], list[
     array([[0.33333333, 0.66666667],
            [0.        , 1.        ]])
     """
-    before, after = np.asarray(before), np.asarray(after)
-    if before.size == 0 or before.dtype.kind not in "iu" or after.dtype.kind not in "iu":
-        raise ValueError(
-            f"before and after must be arrays of integer labels, got {before.dtype} of shape {before.shape} "
-            f"and {after.dtype} of shape {after.shape}"
-        )
+    before, after = checks.labels("before", before), checks.labels("after", after)
     if before.shape != after.shape:
         raise ValueError(f"after must have the shape of before, {before.shape}, got {after.shape}")
     rows, columns = np.unique(before).tolist(), np.unique(after).tolist()

@@ -19,6 +19,7 @@ from samdyn.basin.box_partition import Index, Level
 from samdyn.basin.morse_graph import MorseGraph, morse_graph
 from samdyn.compute import checks
 from samdyn.compute.checks import Array
+from samdyn.compute.signature import checked
 from samdyn.systems.flow import Flow
 from samdyn.systems.map import Map
 
@@ -60,6 +61,7 @@ class MorseContinuation:
         return "\n".join(lines)
 
 
+@checked
 def match_sets(graphs: Sequence[MorseGraph], threshold: float = 0.0) -> tuple[dict[int, int], ...]:
     """Names for the nodes of successive graphs, by shared boxes.
 
@@ -142,6 +144,7 @@ def _check_threshold(threshold: Any) -> None:
         raise ValueError(f"threshold must be a share, at most 1, got {threshold!r}")
 
 
+@checked
 def morse_continuation(
     system: Map | Flow,
     parameter: str,

@@ -33,6 +33,7 @@ from samdyn.basin.basins import Basins
 from samdyn.basin.markov_chain import dominant_tree, passage_times, stationary
 from samdyn.compute import checks
 from samdyn.compute.checks import Array
+from samdyn.compute.signature import checked
 from samdyn.escape import Ball, committor, exit_times, mean_exit_time
 from samdyn.escape.domain import TooLongError
 from samdyn.escape.regions import OpenSet
@@ -41,6 +42,7 @@ from samdyn.systems.diffusion import Diffusion
 METHODS = ("solver", "sampling")
 
 
+@checked
 def rate_graph(
     graph: nx.Graph,
     basins: Basins,

@@ -137,7 +137,7 @@ def map_starts(
                     # at most: paths that arrive in this round leave it earlier
                     seconds = rate * followed.n_under_way * (limit - followed.step)
                     announced = seconds > LONG_SECONDS
-                    announce(verb, seconds, "pass fewer starts, max_steps or workers=", stacklevel=4)
+                    announce(verb, seconds, "pass fewer starts, max_steps or workers=")
                 began, ahead = time.perf_counter(), followed.n_under_way * (limit - followed.step)
                 if not _round(followed, course, targets, starts, limit, where, keep):
                     raise KeyboardInterrupt
@@ -195,7 +195,7 @@ def _first_search(
         x = rng.uniform(course.box[:, 0], course.box[:, 1], (min(most, n - first), len(course.box)))
         state = Starts(x, 1, len(course.scale)).states(np.arange(len(x)))
         if first == 0:
-            announce(verb, _search_seconds(motion, state, n, late), "pass a smaller n_starts", stacklevel=5)
+            announce(verb, _search_seconds(motion, state, n, late), "pass a smaller n_starts")
             found = find_attractors(motion, course, state, points, options.rules, first_step=late)
         else:
             found = search(motion, course, state, found, options.rules, late)

@@ -51,6 +51,7 @@ from samdyn.compute import checks
 from samdyn.compute.checks import Array
 from samdyn.compute.cost import announce
 from samdyn.compute.progress import PartsBar
+from samdyn.compute.signature import checked
 from samdyn.ensemble.workers import count_workers
 from samdyn.systems.system import System
 
@@ -89,6 +90,7 @@ class BasinFractions:
         """Share of each attractor, and of each reason that occurs, with 95 % Wilson intervals."""
         return shares(self.labels, self.attractors)
 
+    @checked
     def name_of(self, label: int) -> str:
         """What a label stands for."""
         return name_of(label, self.attractors)
@@ -116,6 +118,7 @@ class BasinFractions:
         return f"<p>Basin fractions of <code>{self.system!r}</code></p><table>{rows}</table>"
 
 
+@checked
 def basin_fractions(
     system: System,
     box: Sequence[Sequence[float]] | npt.ArrayLike | None = None,
@@ -245,7 +248,7 @@ def _by_features(
             began = time.perf_counter()
             motion(state, numbers, step, 1)
             seconds = (time.perf_counter() - began) * (max_steps + tail)
-            announce("basin_fractions", seconds, "pass a smaller n or max_steps", stacklevel=4)
+            announce("basin_fractions", seconds, "pass a smaller n or max_steps")
     kept = np.full((len(x), tail, dim), np.nan)
     for j in range(tail):
         state = motion(state, numbers, max_steps + j, 1)

@@ -27,6 +27,7 @@ from samdyn.compute import checks
 from samdyn.compute.checks import Array
 from samdyn.compute.cost import announce
 from samdyn.compute.progress import PartsBar
+from samdyn.compute.signature import checked
 
 N_PARTS, N_DIVISIONS = 16, 5
 N_ROUNDS, N_DIRECTIONS = 8, 64
@@ -63,6 +64,7 @@ class Kick:
         )
 
 
+@checked
 def smallest_kick(
     basins: Basins, attractor: int, target: int | None = None, *, seed: int = 0, progress: bool = False
 ) -> Kick:

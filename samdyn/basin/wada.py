@@ -28,6 +28,7 @@ from scipy import ndimage
 from samdyn.basin.boundary import boundary_cells, integer_labels
 from samdyn.compute import checks
 from samdyn.compute.checks import Array
+from samdyn.compute.signature import checked
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,7 @@ class WadaMerge:
         return self.share == 0
 
 
+@checked
 def wada_merge(basins: Any, radius: float = 1, ids: Sequence[int] | None = None) -> WadaMerge:
     """Test basins for the Wada property.
 

@@ -283,6 +283,24 @@ def array(
     return result
 
 
+def labels(name: str, value: Any) -> npt.NDArray[Any]:
+    """An array of integer labels, in its own integer type.
+
+    Examples
+    --------
+    >>> labels("before", [1, 1, 2])
+    array([1, 1, 2])
+    """
+    wanted = "an array of integer labels"
+    try:
+        result = np.asarray(_without_tensor(value))
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise TypeError(f"{name} must be {wanted}, got {shown(value)}") from error
+    if result.size == 0 or result.dtype.kind not in "iu":
+        raise ValueError(f"{name} must be {wanted}, got {result.dtype} of shape {result.shape}")
+    return result
+
+
 def points(name: str, value: Any, dim: int, *, finite: bool = True) -> Array:
     """`value` as a float64 array of points of shape (..., dim).
 

@@ -16,6 +16,10 @@ LONG_SECONDS = 10.0
 """Above this estimate a verb says what it will cost: shorter waits need no decision."""
 
 
+INSIDE = ("samdyn.", "numpy.", "contextlib", "functools")
+"""Modules whose frames a warning passes over on its way to the user's line."""
+
+
 class CostWarning(UserWarning):
     """A verb is about to take longer than ten seconds by its own estimate."""
 
@@ -44,7 +48,7 @@ def announce(verb: str, seconds: float, cheaper: str) -> None:
 def outside() -> int:
     """The `stacklevel` with which a warning points at the line of the user that led to it.
 
-    Counted from the function that calls this one, past every frame of samdyn.
+    Counted from the function that calls this one, past every frame of samdyn and of numpy's decorators.
 
     Examples
     --------
@@ -52,7 +56,7 @@ def outside() -> int:
     1
     """
     frame, level = sys._getframe(1), 1
-    while frame.f_back is not None and str(frame.f_globals.get("__name__", "")).startswith("samdyn."):
+    while frame.f_back is not None and str(frame.f_globals.get("__name__", "")).startswith(INSIDE):
         frame, level = frame.f_back, level + 1
     return level
 

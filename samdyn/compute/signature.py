@@ -87,7 +87,7 @@ def _pair(name: str, value: Any) -> tuple[float, float]:
 def _integers(name: str, value: Any) -> Any:
     """Whole numbers in a sequence, handed on as they came."""
     rows = checks.array(name, value, finite=False, wanted="a sequence of integers")
-    if rows.ndim != 1 or not (rows == np.round(rows)).all():
+    if rows.ndim != 1 or rows.size == 0 or not (rows == np.round(rows)).all():
         raise ValueError(f"{name} must be a sequence of integers, got {checks.shown(value)}")
     return value
 
@@ -222,17 +222,19 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def _names_one(error: Exception, signature: inspect.Signature) -> bool:
-    """Whether an error speaks of an argument of the call."""
-    return any(re.search(rf"\b{name}\b", str(error)) for name in signature.parameters)
+    """Whether an error begins with the name of an argument of the call."""
+    return any(re.match(rf"(the )?{name}\b", str(error)) for name in signature.parameters)
 
 
 def _is_extreme(value: Any) -> bool:
     """Whether a product of a few such numbers leaves the range of float64."""
     if isinstance(value, bool) or not isinstance(value, int | float | np.ndarray):
         return False
+    if isinstance(value, np.ndarray) and value.dtype.kind not in "iuf":
+        return False
     try:
         with np.errstate(all="ignore"):
             size = np.abs(np.asarray(value, dtype=np.float64))
     except OverflowError:  # an integer beyond the largest float
         return True
-    return bool(((size > 1e75) | ((size < 1e-75) & (size > 0))).any())
+    return bool(((size > 1e15) | ((size < 1e-75) & (size > 0))).any())

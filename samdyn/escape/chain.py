@@ -142,6 +142,8 @@ def chain_mean_exit_time(
         standard_deviation_per_step = checks.number(
             "standard_deviation_per_step", standard_deviation_per_step, above=0
         )
+    else:
+        checks.function("standard_deviation_per_step", standard_deviation_per_step)
     checks.array("interval", interval, finite=False, wanted="a pair (lower, upper)")
     try:
         lower, upper = (float(end) for end in interval)

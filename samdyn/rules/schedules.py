@@ -11,8 +11,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-import numpy as np
-
 from samdyn.compute import checks
 
 Schedule: TypeAlias = Callable[[int], float]
@@ -117,7 +115,7 @@ class StepDecay:
     def __post_init__(self) -> None:
         keep(self, initial=checks.number("initial", self.initial, at_least=0))
         keep(self, factor=checks.number("factor", self.factor, above=0))
-        if isinstance(self.milestones, str) or np.ndim(self.milestones) != 1:
+        if checks.array("milestones", self.milestones, wanted="steps >= 0").ndim != 1:
             raise TypeError(f"milestones must be steps >= 0, got {self.milestones!r}")
         steps = tuple(checks.integer("milestones", m, at_least=0) for m in self.milestones)
         keep(self, milestones=steps)

@@ -158,7 +158,7 @@ class Diffusion(System):
         self._root = NoiseRoot(noise_root, self.dim, parameters)
         selected = Selected(drift)
         check_taken(list(parameters or {}), selected, self._root)
-        self._function = FromFunction(selected, self.dim, parameters)
+        self._function = FromFunction(selected, self.dim, parameters, "drift")
         self.name = name or str(getattr(drift, "__name__", "diffusion"))
         self.landscape, self.rule, self.lr, self.noise = None, None, None, None
         return self

@@ -117,7 +117,7 @@ class Flow(System):
         for key, value in (parameters or {}).items():
             if callable(value):
                 raise ValueError(f"parameters must be constant in a Flow, got a schedule for {key!r}")
-        self._function = FromFunction(field, self.dim, parameters)
+        self._function = FromFunction(field, self.dim, parameters, "field")
         self.name = name or str(getattr(field, "__name__", "flow"))
         self.landscape, self.rule, self.form = None, None, "perturbed"
         return self

@@ -130,7 +130,7 @@ class Map(System):
         self = cls.__new__(cls)
         self.dim = checks.integer("dim", dim, at_least=1)
         self.box = None if box is None else checks.box("box", box, self.dim)
-        self._function = FromFunction(step, self.dim, parameters)
+        self._function = FromFunction(step, self.dim, parameters, "step")
         self.name = name or str(getattr(step, "__name__", "map"))
         self.landscape, self.rule, self.noise, self.lr, self.momentum = None, None, None, 1.0, 0.0
         return self

@@ -95,10 +95,11 @@ class System(ABC):
         if self.landscape is None or self.rule is None or not self.rule.jumps:
             return np.zeros(states.shape[:-1], dtype=bool)
         x = states[..., : self.dim]
-        size = np.linalg.norm(self.landscape.gradient(x), axis=-1)
-        steepness = np.linalg.norm(self.landscape.hessian(x), axis=(-1, -2))
-        # what rounding leaves of the gradient at the float nearest to a critical point
-        critical = size <= 1e-14 * (1e-100 + steepness * (1 + np.linalg.norm(x, axis=-1)))
+        with np.errstate(all="ignore"):
+            size = np.linalg.norm(self.landscape.gradient(x), axis=-1)
+            steepness = np.linalg.norm(self.landscape.hessian(x), axis=(-1, -2))
+            # what rounding leaves of the gradient at the float nearest to a critical point
+            critical = size <= 1e-14 * (1e-100 + steepness * (1 + np.linalg.norm(x, axis=-1)))
         return np.asarray(critical & jumps_at(self.rule, steepness))
 
 
@@ -106,18 +107,20 @@ class FromFunction:
     """Mixin data of a system given by a plain torch function instead of a loss and a rule."""
 
     def __init__(
-        self, function: Callable[..., Tensor], dim: int, parameters: Mapping[str, Any] | None
+        self, function: Callable[..., Tensor], dim: int, parameters: Mapping[str, Any] | None, name: str
     ) -> None:
-        checks.function("the function", function)
+        checks.function(name, function)
         self.function = function
         self.parameters = {} if parameters is None else dict(checks.mapping("parameters", parameters))
+        if not all(isinstance(key, str) for key in self.parameters):
+            raise TypeError(f"parameters must have names, got {parameters!r}")
         trial = batch.tensor_of(np.linspace(0.1, 0.7, dim))
         try:
             with own_surroundings():
                 value = torch.func.vmap(torch.func.jacrev(self.point_function(0)))(trial[None])
         except Exception as error:
             raise TypeError(
-                f"the function must take one point, a torch tensor of shape ({dim},), and return "
+                f"{name} must take one point, a torch tensor of shape ({dim},), and return "
                 f"a differentiable tensor "
                 f"of the same shape; on {trial.tolist()} it raised {type(error).__name__}: {error}"
             ) from error
@@ -125,11 +128,11 @@ class FromFunction:
             result = self.point_function(0)(trial.clone().requires_grad_(True))
         if not isinstance(result, Tensor) or not result.is_floating_point() or not result.requires_grad:
             raise TypeError(
-                f"the function must return a floating-point tensor made from w by torch, got {result!r}"
+                f"{name} must return a floating-point tensor made from w by torch, got {result!r}"
             )
         if value.shape != (1, dim, dim):
             got = tuple(result.shape)
-            raise ValueError(f"the function must return a tensor of shape ({dim},), got shape {got}")
+            raise ValueError(f"{name} must return a tensor of shape ({dim},), got shape {got}")
 
     def point_function(self, step: int) -> Callable[[Tensor], Tensor]:
         values = {
