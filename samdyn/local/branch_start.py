@@ -29,7 +29,7 @@ def check_start(system: System, x: Any, period: int | None) -> tuple[Array, int]
     period = own if period is None else checks.integer("period", period, at_least=1)
     if period > 1 and not isinstance(system, Map):
         raise ValueError("period must be 1 for a Flow: only maps have cycles of a given period")
-    point = np.asarray(getattr(x, "x", x), dtype=float)
+    point = checks.array("x", x, finite=False)
     full = point.shape == (system.state_dim,)
     start = checks.points("x", point, system.state_dim if full else system.dim)
     if start.ndim != 1:

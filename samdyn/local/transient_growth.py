@@ -188,10 +188,7 @@ def _matrix_of_kind(matrix: Any, discrete: bool | None) -> tuple[Array, bool]:
                 f"discrete must agree with the linearization, which is of {what}, got {discrete}"
             )
         matrix, discrete = matrix.jacobian, bool(known)
-    try:
-        a = np.asarray(matrix, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise TypeError(f"matrix must be a square array of numbers, got {matrix!r}") from error
+    a = checks.array("matrix", matrix, finite=False, wanted="a square array of numbers")
     if a.ndim != 2 or a.shape[0] != a.shape[1] or len(a) == 0:
         raise ValueError(f"matrix must be a square array, got shape {a.shape}")
     if not np.isfinite(a).all():
