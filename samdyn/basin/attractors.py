@@ -12,7 +12,8 @@ Names
    about it. All that hovers about one critical point is one attractor with its name; if it is no minimum,
    "trapping saddle (0, 1)". Hovering about z means: of an extent of at most ten times lr r |H| (r the length
    of the perturbation), with z between its ends; for a minimum, within 3 r, since along a
-   flat valley the cycle settles beside it.
+   flat valley the cycle settles beside it. About a point on a kink of the loss: within three times the
+   radius that the map was seen to hover in.
 3. Else a map's attracting cycle of p points, found by Newton's method on the p-fold map
    (`samdyn.basin.refinement`), is a "p-cycle", and a flow's attracting closed orbit a "limit cycle".
 4. Else the largest Lyapunov exponent decides, from two orbits held 1e-7 apart: above 4 standard errors and
@@ -165,11 +166,14 @@ def _around(motion: Motion, course: Course, point: FixedPoint) -> Array:
     states = np.zeros((len(cloud), size))
     states[:, : len(point.x)] = cloud
     rule = course.system.rule
-    if point.dimension or rule is None or not rule.jumps or point.kind == "hallucinated" or motion.every == 1:
+    if point.dimension or motion.every == 1:
+        return states
+    if not point.on_kink and (rule is None or not rule.jumps or point.kind == "hallucinated"):
         return states
     rng = np.random.default_rng(1)
     # inside the capture set, and not on any symmetric line
-    radius = 1e-3 * jump_length(rule)
+    assert rule is not None
+    radius = point.chatter_radius / 2 if point.on_kink else 1e-3 * jump_length(rule)
     start = np.zeros((size, HOVER_ORBITS))
     offset = rng.standard_normal((len(point.x), HOVER_ORBITS))
     start[: len(point.x)] = point.x[:, None] + radius * offset / np.linalg.norm(offset, axis=0)
@@ -242,6 +246,9 @@ def _owner(course: Course, candidate: Candidate, points: Sequence[FixedPoint]) -
     distance = float(np.linalg.norm(nearest.x - middle))
     if extent <= 1e-5 * diagonal and distance <= 1e-3 * diagonal:
         return nearest
+    if nearest.on_kink and nearest.stability == "trapping":
+        near = max(3 * nearest.chatter_radius, 1e-3 * diagonal)
+        return nearest if extent <= near and distance <= near else None
     rule = system.rule
     if rule is None or not rule.jumps or nearest.kind == "hallucinated":
         return None
@@ -279,7 +286,7 @@ def _name_point(course: Course, candidate: Candidate, point: FixedPoint) -> Attr
         name = f"set of {'hallucinated points' if kind == 'hallucinated' else 'critical points'} at {where}"
     elif kind in ("saddle", "maximum", "degenerate"):
         rule = course.system.rule
-        held = "trapping " if rule is not None and rule.jumps else ""
+        held = "trapping " if point.on_kink or (rule is not None and rule.jumps) else ""
         name = f"{held}{kind}{' point' if kind == 'degenerate' else ''} {where}"
     else:
         name = f"{kind} {where}"

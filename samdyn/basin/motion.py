@@ -6,9 +6,9 @@ steps of a diffusion.
 - Diffusion: Euler-Maruyama steps, likewise; without noise the steps of its drift as a Flow.
 - Flow of a smooth field: strides of fixed length, by Dormand-Prince 5(4) with a step for each path
   (relative tolerance 1e-7, absolute 1e-9).
-- Flow of a normalised rule: strides by the linearly implicit Rosenbrock method 2(3) of
-  `samdyn.ensemble.jumping_flow`, whose field jumps at critical points. Near a jump no step size meets the
-  tolerance: steps are not cut below a 20th of the stride, or what takes a path a quarter of `HOVER` where
+- Flow of a normalised rule, or on a loss with kinks: strides by the linearly implicit Rosenbrock method
+  2(3) of `samdyn.ensemble.jumping_flow`, whose field jumps at critical points or kinks. Near a jump no step size
+  meets the tolerance: steps are not cut below a 20th of the stride, or what takes a path a quarter of `HOVER` where
   it is faster, so that a path hovers about a trapping point within `HOVER`.
 
 All of it is pointwise: what a path does does not depend on the paths beside it.
@@ -30,6 +30,7 @@ from samdyn.compute.printing import numpy_form
 from samdyn.compute.random import STEPS_PER_BLOCK, normal_block, split_seed
 from samdyn.compute.tracing import traced_or_batched
 from samdyn.ensemble.jumping_flow import _rosenbrock
+from samdyn.ensemble.kinked_flow import has_kinks
 from samdyn.ensemble.step import build_stepper, combine
 from samdyn.ensemble.step_length import default_dt
 from samdyn.systems.diffusion import Diffusion
@@ -193,6 +194,7 @@ class _Flow:
         dim, function = system.dim, system.point_function()
         self.field = _stacked(numpy_form(traced_or_batched(function, dim)), dim)
         self.jumps = system.rule is not None and system.rule.jumps
+        self.jumps |= system.landscape is not None and has_kinks(system.landscape)
         self.hover = HOVER if self.jumps else 0.0
         self.longest_jump = HOVER / 4 * float(np.linalg.norm(box[:, 1] - box[:, 0]))
         if self.jumps:

@@ -17,7 +17,7 @@ from samdyn.local.wording import listed
 from samdyn.systems.system import System
 
 KINDS = ("minimum", "saddle", "maximum", "degenerate", "hallucinated", "fixed point", "cycle")
-STABILITIES = ("attracting", "repelling", "saddle", "marginal", "trapping")
+STABILITIES = ("attracting", "repelling", "saddle", "marginal", "trapping", "jump")
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +34,8 @@ class FixedPoint:
         "cycle" for period > 1.
     stability : str
         What the dynamics does there: "attracting", "repelling", "saddle", "marginal", or "trapping" (the
-        field jumps; see `capture_radius`).
+        field jumps; see `capture_radius`). "jump": the field jumps and orbits followed from around the point
+        did not settle what it does (`samdyn.local.following_orbits`).
     eigenvalues : ndarray
         Of the Jacobian; nan where there is none. For a cycle the multipliers of one period.
     residual : float
@@ -51,6 +52,8 @@ class FixedPoint:
         Dimension of the set of fixed points that this entry stands for: 0 for an isolated one.
     points : ndarray, shape (n, dim)
         The points of the cycle, or sample points of the set.
+    on_kink : bool
+        Whether the gradient of the loss jumps there, or at its perturbed point.
     certificate : Certificate or None
         Proof that the point exists and is alone, where ``certify=True`` asked for it and it succeeded.
     """
@@ -66,12 +69,16 @@ class FixedPoint:
     dimension: int = 0
     points: Array = field(default_factory=lambda: np.empty((0, 0)), repr=False)
     certificate: Certificate | None = field(default=None, repr=False)
+    on_kink: bool = False
 
     def __repr__(self) -> str:
         return f"FixedPoint({listed(self.x)}, {self.kind}, {self.stability}{_remark(self)})"
 
 
 def _remark(point: FixedPoint) -> str:
+    if point.on_kink:
+        hovers = f", hovers within {point.chatter_radius:.3g}" if point.chatter_radius > 0 else ""
+        return f", on a kink of the loss{hovers}"
     if point.stability == "trapping":
         known = point.capture_radius > 0
         return f", captures within {point.capture_radius:.3g}" if known else ", locally"
@@ -94,6 +101,8 @@ class FixedPoints(Sequence[FixedPoint]):
         "hallucinated", or "all" for systems without a loss.
     proofs : dict of str to Proof
         With ``certify=True`` what was proved, for each search.
+    notes : tuple of str
+        What the search did not serve, such as kinks of the loss, and what does not add up.
     """
 
     points: tuple[FixedPoint, ...]
@@ -101,6 +110,7 @@ class FixedPoints(Sequence[FixedPoint]):
     box: Array
     coverage: dict[str, Coverage] = field(default_factory=dict)
     proofs: dict[str, Proof] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     @overload
     def __getitem__(self, index: int) -> FixedPoint: ...
@@ -148,7 +158,7 @@ class FixedPoints(Sequence[FixedPoint]):
         return bool(self.proofs) and len(self.undecided) == 0 and proven
 
     def _subset(self, points: Iterable[FixedPoint]) -> FixedPoints:
-        return FixedPoints(tuple(points), self.system, self.box, self.coverage, self.proofs)
+        return FixedPoints(tuple(points), self.system, self.box, self.coverage, self.proofs, self.notes)
 
     @checked
     def select(self, kind: str | None = None, stability: str | None = None) -> FixedPoints:
@@ -184,14 +194,8 @@ class FixedPoints(Sequence[FixedPoint]):
         )
 
     def _remarks(self) -> list[str]:
-        from samdyn.ensemble.kinked_flow import has_kinks
-
         lines = [f"{name}: {coverage!r}" for name, coverage in self.coverage.items()]
-        if self.system.landscape is not None and has_kinks(self.system.landscape):
-            lines.append(
-                "the loss has kinks (its gradient jumps): points at rest on a kink, such as the minimum of "
-                "|w|, are no zeros of the gradient and are not searched for; follow trajectories"
-            )
+        lines += self.notes
         for name, proof in self.proofs.items():
             n = len(proof.undecided)
             if n == 0:

@@ -16,8 +16,11 @@ Algorithm
    any other (`samdyn.local.certify`). A point that the proof finds and the search did not joins the list.
 Systems given by a function skip 1 and 4.
 
-Losses with kinks (abs, maximum, relu): the list holds zeros of the gradient only. A point at rest on a kink,
-where the gradient jumps from one side to the other, is not among them, and the list says so.
+Losses with kinks (abs, maximum, relu): points at rest on a kink, in Filippov's sense, are searched for apart
+(`samdyn.local.kinked_points`), for losses of up to 12 coordinates with up to 32 kinks and comparisons;
+others, and losses that cannot be traced or have more than 64 coordinates, are named in the result's `notes`.
+Their stability comes from orbits (`samdyn.local.following_orbits`), as it does at hallucinated points where a rule
+that is not samdyn's makes its own field jump.
 
 Without step 6 the search is complete with high probability, not certainly; how high, the `coverage` says
 (`samdyn.local.coverage`).
@@ -38,12 +41,15 @@ from samdyn.compute import checks
 from samdyn.compute.checks import Array
 from samdyn.compute.signature import checked
 from samdyn.compute.tracing import NotTraceable
+from samdyn.ensemble.kinked_flow import has_kinks
 from samdyn.landscapes.landscape import Landscape
 from samdyn.local.certify import Certificate, Proof, certificates, exhaust
 from samdyn.local.coverage import Coverage
 from samdyn.local.enclosure import Field, critical_field, shift_coefficients, zero_field
 from samdyn.local.families import Family, split_families
 from samdyn.local.fixed_point import FixedPoint, FixedPoints
+from samdyn.local.following_orbits import field_jumps
+from samdyn.local.jump_entries import jumping_entry, kinked_entries
 from samdyn.local.linearization import scales_of, stability_of
 from samdyn.local.newton import (
     Evaluation,
@@ -176,11 +182,15 @@ def _found(system: System, box: Array, n_starts: int, tolerance: float, certify:
             {"all": search.proof} if search.proof else {},
         )
     undefined = _undefined_share(loss, options)
-    genuine = _search(
-        value_and_jacobian(torch.func.grad(loss.one_point), system.dim),
-        options,
-        lambda zeros: ~np.isfinite(loss.value(zeros)),
-    )
+    evaluate_gradient = value_and_jacobian(torch.func.grad(loss.one_point), system.dim)
+    kinks, diagonal = has_kinks(loss), float(np.linalg.norm(box[:, 1] - box[:, 0]))
+
+    def no_zeros(zeros: Array) -> npt.NDArray[np.bool_]:
+        # on a kink torch's derivative of abs is 0, so that the gradient can seem to vanish there
+        jumps = field_jumps(lambda x: evaluate_gradient(x)[0], zeros, diagonal) if kinks else False
+        return np.asarray(~np.isfinite(loss.value(zeros)) | jumps)
+
+    genuine = _search(evaluate_gradient, options, no_zeros)
     genuine = replace(genuine, coverage=_with_undefined(genuine.coverage, undefined))
     if certify:
         genuine = _proven(genuine, critical_field(loss), options)
@@ -189,7 +199,8 @@ def _found(system: System, box: Array, n_starts: int, tolerance: float, certify:
     coverage, proofs = {"genuine": genuine.coverage}, {}
     if genuine.proof is not None:
         proofs["genuine"] = genuine.proof
-    if system.rule is not None and _perturbs(system.rule):
+    perturbs = system.rule is not None and _perturbs(system.rule)
+    if system.rule is not None and perturbs:
         critical = np.concatenate([genuine.x, *(family.points for family in genuine.families)])
         coefficients = shift_coefficients(system)
         if coefficients is None:
@@ -209,7 +220,10 @@ def _found(system: System, box: Array, n_starts: int, tolerance: float, certify:
         coverage["hallucinated"] = hallucinated.coverage
         if hallucinated.proof is not None:
             proofs["hallucinated"] = hallucinated.proof
-    return FixedPoints(tuple(points), system, box, coverage, proofs)
+    points = [jumping_entry(system, displacement, p, box) if p.kind == "hallucinated" else p for p in points]
+    kinked, notes = kinked_entries(system, displacement, box, perturbed=perturbs)
+    points = [p for p in points if all(np.linalg.norm(p.x - q.x) > 1e-7 * diagonal for q in kinked)]
+    return FixedPoints((*points, *kinked), system, box, coverage, proofs, tuple(notes))
 
 
 # ---------------------------------------------------------------------- search and proof

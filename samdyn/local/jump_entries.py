@@ -1,0 +1,115 @@
+"""Entries of a list of fixed points at which the field jumps: on kinks of the loss, and where a rule's own
+field is discontinuous away from the critical points.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+from torch import Tensor
+
+from samdyn.compute.checks import Array
+from samdyn.ensemble.kinked_flow import LARGEST_TRACED_DIM, has_kinks
+from samdyn.local.fixed_point import FixedPoint
+from samdyn.local.following_orbits import (
+    RADIUS,
+    Field,
+    field_jumps,
+    field_of,
+    followed_stability,
+    hover_radius,
+)
+from samdyn.local.kinked_points import search_kinks
+from samdyn.systems.map import Map
+from samdyn.systems.system import System
+
+
+def kinked_entries(
+    system: System, displacement: Callable[[Tensor], Tensor], box: Array, *, perturbed: bool
+) -> tuple[list[FixedPoint], list[str]]:
+    """Fixed points on kinks of the loss, and what must be said about kinks.
+
+    Parameters
+    ----------
+    system : Map, Flow or Diffusion
+        Made from a loss.
+    displacement : callable
+        The field of its flow, of one point.
+    box : ndarray, shape (dim, 2)
+    perturbed : bool
+        Whether that is another field than the negative gradient.
+    """
+    loss = system.landscape
+    assert loss is not None
+    if loss.dim > LARGEST_TRACED_DIM:
+        return [], [
+            f"kinks of the loss are not searched in more than {LARGEST_TRACED_DIM} coordinates: points at "
+            "rest where the gradient jumps (abs, maximum, relu) would be missing"
+        ]
+    if not has_kinks(loss):
+        return [], []
+    found = search_kinks(loss, displacement, box, perturbed)
+    missing = "points at rest there (such as the minimum of |w|) are not listed; follow trajectories"
+    if found.refused:
+        return [], [
+            f"the loss has kinks (its gradient jumps), which are not searched: {found.refused}; {missing}"
+        ]
+    notes = [
+        f"the loss has kinks (its gradient jumps): {len(found.points)} points at rest on them, by a search "
+        "that may miss others"
+    ]
+    if found.n_in_families:
+        notes.append(
+            "the loss has kinks on which points at rest form curves or surfaces: these are not listed"
+        )
+    if found.only_loss:
+        notes.append(
+            "points whose perturbed point is on a kink of the loss are not searched for: too many kinks"
+        )
+    if system.rule is not None and system.rule.jumps:
+        notes.append(
+            "under a normalised rule a point can rest on a kink without being critical: such points are "
+            "listed only where the search came across them"
+        )
+    field = field_of(displacement, system.dim)
+    return [_entry(system, field, p.x, p.kind, box) for p in found.points], notes
+
+
+def jumping_entry(
+    system: System, displacement: Callable[[Tensor], Tensor], point: FixedPoint, box: Array
+) -> FixedPoint:
+    """The entry of a hallucinated point, with the stability that orbits show if the field jumps there."""
+    rule = system.rule
+    loss = system.landscape
+    if point.dimension or rule is None or loss is None:
+        return point
+    if type(rule).__module__.split(".")[0] == "samdyn" and not has_kinks(loss):
+        return point  # the rules of samdyn jump at critical points only
+    field = field_of(displacement, system.dim)
+    diagonal = float(np.linalg.norm(box[:, 1] - box[:, 0]))
+    if not field_jumps(field, point.x[None], diagonal)[0]:
+        return point
+    return replace(_entry(system, field, point.x, point.kind, box), on_kink=False, residual=point.residual)
+
+
+def _entry(system: System, field: Field, x: Array, kind: str, box: Array) -> FixedPoint:
+    """A point where the field jumps."""
+    diagonal = float(np.linalg.norm(box[:, 1] - box[:, 0]))
+    stability, hover = followed_stability(field, x, diagonal), 0.0
+    if stability == "trapping" and isinstance(system, Map):
+        hover = hover_radius(system, field, x, diagonal)
+        if not np.isfinite(hover):
+            stability = "jump"  # the flow is captured, the map is not held nearby
+    traps = stability == "trapping"
+    return FixedPoint(
+        x,
+        kind,
+        stability,
+        np.full(system.state_dim, np.nan),
+        0.0,
+        capture_radius=RADIUS * diagonal if traps else float("nan"),
+        chatter_radius=hover if traps else float("nan"),
+        on_kink=True,
+    )
