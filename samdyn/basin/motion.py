@@ -7,9 +7,9 @@ steps of a diffusion.
 - Flow of a smooth field: strides of fixed length, by Dormand-Prince 5(4) with a step for each path
   (relative tolerance 1e-7, absolute 1e-9).
 - Flow of a normalised rule, or on a loss with kinks: strides by the linearly implicit Rosenbrock method
-  2(3) of `samdyn.ensemble.jumping_flow`, whose field jumps at critical points or kinks. Near a jump no step size
-  meets the tolerance: steps are not cut below a 20th of the stride, or what takes a path a quarter of `HOVER` where
-  it is faster, so that a path hovers about a trapping point within `HOVER`.
+  2(3) of `samdyn.ensemble.jumping_flow`, whose field jumps at critical points or kinks. Near a jump no
+  step size meets the tolerance: steps are not cut below a 20th of the stride, or what takes a path a
+  quarter of `HOVER` where it is faster, so that a path hovers about a trapping point within `HOVER`.
 
 All of it is pointwise: what a path does does not depend on the paths beside it.
 """
