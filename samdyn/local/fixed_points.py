@@ -19,8 +19,8 @@ Systems given by a function skip 1 and 4.
 Losses with kinks (abs, maximum, relu): points at rest on a kink, in Filippov's sense, are searched for apart
 (`samdyn.local.kinked_points`), for losses of up to 12 coordinates with up to 32 kinks and comparisons;
 others, and losses that cannot be traced or have more than 64 coordinates, are named in the result's `notes`.
-Their stability comes from orbits (`samdyn.local.following_orbits`), as it does at hallucinated points where a rule
-that is not samdyn's makes its own field jump.
+Their stability comes from orbits (`samdyn.local.following_orbits`), as it does at hallucinated points where a
+rule that is not samdyn's makes its own field jump.
 
 Without step 6 the search is complete with high probability, not certainly; how high, the `coverage` says
 (`samdyn.local.coverage`).
