@@ -30,6 +30,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -79,8 +80,8 @@ def fixed_points(
     box: Sequence[Sequence[float]] | npt.ArrayLike | None = None,
     period: int = 1,
     *,
-    n_starts: int = 2048,
-    tolerance: float = 1e-12,
+    n_starts: int | None = None,
+    tolerance: float | None = None,
     certify: bool = False,
 ) -> FixedPoints:
     """All fixed points (or cycles) of a system in a box: genuine and hallucinated, isolated and in families.
@@ -94,11 +95,11 @@ def fixed_points(
         Where to look; the system's own box by default.
     period : int
         1 for fixed points; k > 1 for the cycles of a map of least period k (see `cycles`).
-    n_starts : int
-        Newton starts, rounded up to a power of two; up to four times as many are spent while a point was
-        found fewer than ten times.
-    tolerance : float
-        Largest residual accepted, relative to 1 + |J| (1 + |x|).
+    n_starts : int, optional
+        Newton starts (2048 by default; of cycles 256), rounded up to a power of two; up to four times as
+        many are spent while a point was found fewer than ten times.
+    tolerance : float, optional
+        Largest residual accepted, relative to 1 + |J| (1 + |x|): 1e-12 by default, of cycles 1e-11.
     certify : bool
         Prove the list complete by interval subdivision, or name the boxes left `undecided`. In up to six
         dimensions, for losses that can be traced into scalar operations.
@@ -138,8 +139,9 @@ def fixed_points(
         raise ValueError(f"box must be given: {system.name} has none of its own")
     region = checks.box("box", system.box if box is None else box, system.dim)
     period = checks.integer("period", period, at_least=1)
-    n_starts = checks.integer("n_starts", n_starts, at_least=1)
-    tolerance = checks.number("tolerance", tolerance, above=0)
+    given = {"n_starts": n_starts, "tolerance": tolerance}
+    n_starts = 2048 if n_starts is None else checks.integer("n_starts", n_starts, at_least=1)
+    tolerance = 1e-12 if tolerance is None else checks.number("tolerance", tolerance, above=0)
     if getattr(system, "scheduled", False):
         raise ValueError(f"system must have constant coefficients to have fixed points, got {system!r}")
     if period > 1:
@@ -151,7 +153,8 @@ def fixed_points(
             raise ValueError(f"certify must be False for cycles, got True with period={period}")
         from samdyn.local.cycles import cycles  # which starts from the fixed points
 
-        found = cycles(system, period, region)
+        options: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+        found = cycles(system, period, region, **options)
         return FixedPoints(tuple(p for p in found if p.period == period), system, region)
     if certify and system.dim > MOST_DIMENSIONS:
         raise ValueError(

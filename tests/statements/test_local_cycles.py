@@ -64,3 +64,12 @@ def test_a_long_unstable_cycle_is_precise() -> None:
     assert len(found) == 18
     assert_cycles(logistic, found)
     np.testing.assert_allclose([abs(p.eigenvalues[0]) for p in found], 2.0**7, rtol=1e-9)
+
+
+def test_fixed_points_of_a_period_pass_their_options_on() -> None:
+    """Options without effect. Right: those of `cycles`, its refusals included."""
+    logistic = sd.Map.from_function(lambda w: 3.9 * w * (1 - w), 1, box=[(0, 1)])
+    with pytest.raises(ValueError, match="tolerance must be"):
+        sd.fixed_points(logistic, period=3, tolerance=1e-3)
+    few = sd.fixed_points(logistic, period=3, n_starts=32)
+    assert [p.x.tolist() for p in few] == [p.x.tolist() for p in sd.cycles(logistic, 3, n_starts=32)]
