@@ -155,7 +155,7 @@ def basin_continuation(
     if not isinstance(parameter, str) or parameter not in system.parameters:
         known = ", ".join(system.parameters)
         raise ValueError(f"parameter must be one of {known}, got {parameter!r}")
-    if isinstance(values, str | np.ma.MaskedArray) or not isinstance(values, Iterable):
+    if isinstance(values, str) or not isinstance(values, Iterable) or getattr(values, "ndim", 1) == 0:
         raise TypeError(f"values must be a sequence of numbers, got {values!r}")
     chosen = [checks.number(f"values[{i}]", v) for i, v in enumerate(values)]
     match_attractors({}, {}, distance=distance, threshold=np.inf if threshold is None else threshold)
