@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+from mypy import api as mypy_api
 
 ROOT = Path(__file__).parents[1]
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -24,3 +25,16 @@ def test_python_blocks_run(page: str, tmp_path: Path, monkeypatch: pytest.Monkey
         # empty lines in front make a traceback give the line of the page
         source = "\n" * text.count("\n", 0, block.start(1)) + block[1]
         exec(compile(source, str(path), "exec"), session)
+
+
+@pytest.mark.slow
+def test_the_types_of_the_readme_are_right(tmp_path: Path) -> None:
+    """mypy accepts the blocks in a user's project: lists for points, a figure saved by pyplot."""
+    blocks = [block[1] for block in BLOCK.finditer((ROOT / "README.md").read_text(encoding="utf-8"))]
+    (tmp_path / "user.py").write_text("\n".join(blocks), encoding="utf-8")
+    # the settings and the cache of `make lint`, so that samdyn itself is read from there
+    options = ["--config-file", str(ROOT / "setup.cfg"), "--cache-dir", str(ROOT / ".mypy_cache")]
+    output, errors, _ = mypy_api.run([*options, str(tmp_path / "user.py")])
+    complaints = [line for line in output.splitlines() if "user.py" in line]
+    assert not errors
+    assert not complaints, output

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from samdyn.compute.checks import number
 from samdyn.escape.faces import Face, PlaneFace, SphereFace
@@ -63,6 +64,10 @@ class Ball(OpenSet):
     center: tuple[float, ...]
     radius: float
 
+    if TYPE_CHECKING:  # what is accepted; what is kept stands above
+
+        def __init__(self, center: npt.ArrayLike, radius: float) -> None: ...
+
     def __post_init__(self) -> None:
         object.__setattr__(self, "center", _finite_vector("center", self.center))
         object.__setattr__(self, "radius", number("radius", self.radius, above=0))
@@ -101,6 +106,10 @@ class Box(OpenSet):
 
     lower: tuple[float, ...]
     upper: tuple[float, ...]
+
+    if TYPE_CHECKING:
+
+        def __init__(self, lower: npt.ArrayLike, upper: npt.ArrayLike) -> None: ...
 
     def __post_init__(self) -> None:
         lower, upper = _vector("lower", self.lower), _vector("upper", self.upper)
@@ -152,6 +161,10 @@ class HalfSpace(OpenSet):
 
     normal: tuple[float, ...]
     offset: float
+
+    if TYPE_CHECKING:
+
+        def __init__(self, normal: npt.ArrayLike, offset: float) -> None: ...
 
     def __post_init__(self) -> None:
         normal, offset = _finite_vector("normal", self.normal), number("offset", self.offset)

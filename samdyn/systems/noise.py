@@ -14,7 +14,7 @@ import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -110,6 +110,12 @@ class GaussianNoise(Noise):
     std: float | tuple[float, ...] = 1.0
     probe: str = "full"
     cov: npt.ArrayLike | None = field(default=None, kw_only=True)
+
+    if TYPE_CHECKING:  # what is accepted; what is kept stands above
+
+        def __init__(
+            self, std: npt.ArrayLike = 1.0, probe: str = "full", *, cov: npt.ArrayLike | None = None
+        ) -> None: ...
 
     def __post_init__(self) -> None:
         super().__post_init__()
