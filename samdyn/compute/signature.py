@@ -87,7 +87,9 @@ def _pair(name: str, value: Any) -> tuple[float, float]:
 def _integers(name: str, value: Any) -> Any:
     """Whole numbers in a sequence, handed on as they came."""
     rows = checks.array(name, value, finite=False, wanted="a sequence of integers")
-    if rows.ndim != 1 or rows.size == 0 or not (rows == np.round(rows)).all():
+    if rows.size == 0:
+        raise ValueError(f"{name} must hold at least one integer, got {checks.shown(value)}")
+    if rows.ndim != 1 or not (rows == np.round(rows)).all():
         raise ValueError(f"{name} must be a sequence of integers, got {checks.shown(value)}")
     return value
 

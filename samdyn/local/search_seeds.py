@@ -9,7 +9,8 @@ from everywhere.
    however steep it is.
 2. `between_zeros` (one dimension): F has opposite signs on the two sides of a simple zero, so between two
    neighbouring zeros at which it falls there is one at which it rises. Every sign change on a grid, and
-   between the zeros found, is bisected to rounding; one at which F does not vanish is a jump and no zero.
+   between the zeros found, is bisected to rounding; one at which F does not vanish is a jump and no zero, and
+   one towards which F grows from both sides is a pole.
 
 References
 ----------
@@ -21,6 +22,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+import numpy.typing as npt
 
 from samdyn.compute.checks import Array
 from samdyn.local.line import nodes, sign_changes
@@ -34,7 +36,10 @@ Evaluation = Callable[[Array], tuple[Array, Array]]
 
 
 def iterates(evaluate: Evaluation, starts: Array, box: Array) -> Array:
-    """Where shrinking steps along F and -F from starts (n, dim) end, in the box (m, dim)."""
+    """Where shrinking steps along F and -F from starts (n, dim) end, in the box (m, dim).
+
+    Ends at which F is larger than at every start are left out: steps against the field lead into poles.
+    """
     diagonal = float(np.linalg.norm(box[:, 1] - box[:, 0]))
     x = np.concatenate([starts, starts])
     sign = np.repeat([1.0, -1.0], len(starts))[:, None]
@@ -46,7 +51,11 @@ def iterates(evaluate: Evaluation, starts: Array, box: Array) -> Array:
             moved = x + sign * step * np.where(size > 0, value / size, 0.0)
             x = np.where(np.isfinite(moved).all(axis=1, keepdims=True), moved, x)
             step *= SHRINK
-    return np.asarray(x[((x >= box[:, 0]) & (x <= box[:, 1])).all(axis=1)])
+    with np.errstate(all="ignore"):
+        at_start, at_end = (np.linalg.norm(evaluate(points)[0], axis=1) for points in (starts, x))
+    largest = float(at_start[np.isfinite(at_start)].max(initial=0.0))
+    inside = ((x >= box[:, 0]) & (x <= box[:, 1])).all(axis=1)
+    return np.asarray(x[inside & (at_end <= largest)])
 
 
 def between_zeros(evaluate: Evaluation, zeros: Array, box: Array) -> Array:
@@ -62,4 +71,17 @@ def between_zeros(evaluate: Evaluation, zeros: Array, box: Array) -> Array:
     if len(known) and len(found):
         gap = np.abs(found[:, None] - known).min(axis=1)
         found = found[gap > 1e-9 * (high - low)]
-    return np.asarray(found[:, None])
+    return np.asarray(found[~_is_pole(evaluate, found, high - low)][:, None])
+
+
+def _is_pole(evaluate: Evaluation, x: Array, width: float) -> npt.NDArray[np.bool_]:
+    """Whether |F| grows towards the points (n,) from both sides: a pole changes its sign without a zero."""
+
+    def least(distance: float) -> Array:
+        with np.errstate(all="ignore"):
+            sides = [np.abs(evaluate((x + s * distance)[:, None])[0][:, 0]) for s in (-1, 1)]
+        return np.asarray(np.nan_to_num(np.minimum(*sides), nan=np.inf))
+
+    if len(x) == 0:
+        return np.zeros(0, dtype=bool)
+    return np.asarray(least(1e-9 * width) > 2 * least(1e-6 * width))
