@@ -154,7 +154,9 @@ def uncertainty_exponent(basins: Any, distances: Sequence[int] | None = None) ->
     labels = integer_labels(basins)
     if distances is None:
         distances = _doublings(min(n for n in labels.shape if n > 1) // 32, "distances")
-    sizes = np.array([checks.integer("distances", r, at_least=1) for r in distances])
+    sizes = np.array(
+        [checks.integer("distances", r, at_least=1) for r in checks.integers("distances", distances)]
+    )
     share = np.array([boundary_cells(labels, int(r)).mean() for r in sizes])
     widest = min(2 * int(sizes.max()), min(n for n in labels.shape if n > 1) - 1)
     return _fit(sizes, share, "uncertain cells", float(_cut_boxes(labels, widest)))
@@ -185,7 +187,7 @@ def box_dimension(basins: Any, sizes: Sequence[int] | None = None) -> Exponent:
     labels = integer_labels(basins)
     if sizes is None:
         sizes = [2 * n for n in _doublings(min(n for n in labels.shape if n > 1) // 32, "sizes")]
-    sides = np.array([checks.integer("sizes", r, at_least=1) for r in sizes])
+    sides = np.array([checks.integer("sizes", r, at_least=1) for r in checks.integers("sizes", sizes)])
     counts = np.array([float(_cut_boxes(labels, int(r))) for r in sides])
     fitted = _fit(sides, counts, "boxes with two labels", float(counts[np.argmax(sides)]))
     return Exponent(-fitted.value, fitted.standard_error, fitted.sizes, fitted.values)

@@ -98,6 +98,7 @@ def wada_merge(basins: Any, radius: float = 1, ids: Sequence[int] | None = None)
     labels = integer_labels(basins)
     radius = checks.number("radius", radius, at_least=0)
     there = np.unique(labels).tolist()
+    ids = None if ids is None else checks.integers("ids", ids)
     if ids is not None and not set(ids) <= set(there):
         raise ValueError(f"ids must be labels that occur, {there}, got {ids!r}")
     chosen = tuple(there if ids is None else dict.fromkeys(int(k) for k in ids))

@@ -283,6 +283,22 @@ def array(
     return result
 
 
+def integers(name: str, value: Any) -> list[int]:
+    """Whole numbers in a sequence, at least one.
+
+    Examples
+    --------
+    >>> integers("sizes", (2, 4))
+    [2, 4]
+    """
+    rows = array(name, value, finite=False, wanted="a sequence of integers")
+    if rows.size == 0:
+        raise ValueError(f"{name} must hold at least one integer, got {shown(value)}")
+    if rows.ndim != 1:
+        raise ValueError(f"{name} must be a sequence of integers, got {shown(value)}")
+    return [integer(name, row) for row in rows]
+
+
 def labels(name: str, value: Any) -> npt.NDArray[Any]:
     """An array of integer labels, in its own integer type.
 

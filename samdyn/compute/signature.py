@@ -84,16 +84,6 @@ def _pair(name: str, value: Any) -> tuple[float, float]:
     return float(pair[0]), float(pair[1])
 
 
-def _integers(name: str, value: Any) -> Any:
-    """Whole numbers in a sequence, handed on as they came."""
-    rows = checks.array(name, value, finite=False, wanted="a sequence of integers")
-    if rows.size == 0:
-        raise ValueError(f"{name} must hold at least one integer, got {checks.shown(value)}")
-    if rows.ndim != 1 or not (rows == np.round(rows)).all():
-        raise ValueError(f"{name} must be a sequence of integers, got {checks.shown(value)}")
-    return value
-
-
 def _instance(kinds: list[str], wanted: str) -> Callable[[str, Any], Any]:
     """A check that the value is of a class of samdyn, found by name so that nothing need be imported.
 
@@ -114,7 +104,7 @@ def _instance(kinds: list[str], wanted: str) -> Callable[[str, Any], Any]:
     return check
 
 
-_BY_SEQUENCE = {"Sequence[int]": _integers, "Sequence[float]": _row, "tuple[float, float]": _pair}
+_BY_SEQUENCE = {"Sequence[float]": _row, "tuple[float, float]": _pair}
 _SYSTEMS = {"System", "Map", "Flow", "Diffusion"}
 _CLASSES = {"Basins", "Branch", "Bifurcation"}
 _NUMBERS_IN_ROWS = {

@@ -417,7 +417,7 @@ def test_map_that_returns_nan() -> None:
         ({"radius": np.inf}, ValueError, "radius"),
         ({"seed": 1.5}, ValueError, "seed"),
         ({"device": "gpu"}, ValueError, "device must be 'cpu' or 'cuda'"),
-        ({"device": 3}, ValueError, "device must be"),
+        ({"device": 3}, TypeError, "device must be"),
         ({"checkpoint": 3}, TypeError, "checkpoint must be the path"),
         ({"checkpoint": "/"}, ValueError, "is a folder"),
         ({"system": "x"}, TypeError, "system must be a Map"),

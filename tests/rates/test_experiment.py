@@ -304,7 +304,7 @@ def test_bad_questions() -> None:
         (lambda: result.rate(law="log"), "law must be"),
         (lambda: result.rate(between=5), "between must be a pair"),  # type: ignore[arg-type]
         (lambda: result.rate(between=(5, 1)), "between must be a pair"),
-        (lambda: result.mean(setting=0.0), "setting must be"),  # type: ignore[arg-type]
+        (lambda: result.mean(setting=0.5), "setting must be"),  # type: ignore[arg-type]
     ):
         with pytest.raises(ValueError, match=message):
             call()
