@@ -145,6 +145,7 @@ def closed_curve(states: Array, closed: bool) -> Callable[[Array], Array]:
 
     def distance(x: Array) -> Array:
         result, at = tree.query(x)
+        at = np.minimum(at, len(states) - 1)  # of points too far away for a distance there is none
         for i in (at, (at - 1) % len(states)):
             share = np.clip(((x - states[i]) * way[i]).sum(axis=1) / square[i], 0, 1)
             result = np.minimum(result, np.linalg.norm(x - states[i] - share[:, None] * way[i], axis=1))

@@ -65,7 +65,8 @@ def write_file(path: str | os.PathLike[str], write: Callable[[IO[bytes]], object
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     name = os.path.join(folder, "note")
     ...     write_file(name, lambda file: file.write(b"text"))
-    ...     open(name, "rb").read()
+    ...     with open(name, "rb") as file:
+    ...         file.read()
     b'text'
     """
     place = os.path.realpath(path_of("path", path))

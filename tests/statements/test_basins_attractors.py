@@ -133,6 +133,7 @@ def test_one_circle_is_one_attractor(angle: float) -> None:
     assert float(found.fractions[1]) == 1.0
 
 
+@pytest.mark.slow
 def test_circles_beside_each_other_stay_apart() -> None:
     """Circles .004 apart, closer than the points of a sample, are two; two samples of one are one."""
     system = circles(1.0, (1.0, 1.004))

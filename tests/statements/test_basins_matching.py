@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 
 import samdyn as sd
@@ -36,6 +37,7 @@ def test_a_hallucinated_point_is_no_minimum() -> None:
     assert chain([after, {1: at(0.02, "hallucinated")}], threshold=1.0)[1] == {1: 1}
 
 
+@pytest.mark.slow
 def test_three_wells_across_rho() -> None:
     """No row is 0 and then positive again, whatever dies and appears; and no two rows have one name."""
 
