@@ -160,7 +160,7 @@ def test_bad_parameter() -> None:
         sd.basin_continuation(system, "rho", [0.1, np.nan])
     with pytest.raises(TypeError, match="values must be a sequence"):
         sd.basin_continuation(system, "rho", 0.3)  # type: ignore[arg-type]
-    with pytest.raises(TypeError, match="must be a dict|must be dicts"):
+    with pytest.raises(TypeError, match=r"must be (a dict|dicts)"):
         sd.match_attractors(3, {})  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="distance must be"):
         sd.match_attractors({}, {}, distance="far")
