@@ -144,7 +144,6 @@ def _check_threshold(threshold: Any) -> None:
         raise ValueError(f"threshold must be a share, at most 1, got {threshold!r}")
 
 
-@checked
 def morse_continuation(
     system: Map | Flow,
     parameter: str,

@@ -41,7 +41,6 @@ from samdyn.basin.subdivision import UNIFORM, lasting, subdivided
 from samdyn.compute import checks
 from samdyn.compute.checks import Array
 from samdyn.compute.cost import announce, outside
-from samdyn.compute.signature import checked
 from samdyn.local.newton import sobol_starts
 from samdyn.systems.flow import Flow
 from samdyn.systems.map import Map
@@ -103,7 +102,6 @@ class MorseGraph:
         """Whether no path leads out of the box: where images are outer bounds, no orbit does."""
         return not bool((self.order.destination == LEAVING).any())
 
-    @checked
     def region_of_attraction(self, node: int) -> Array:
         """Boxes (n, dim, 2) from which every path stays in the box and can reach no other attracting set.
 
@@ -117,7 +115,6 @@ class MorseGraph:
         """
         return self._leaves(self._attracting(node))
 
-    @checked
     def inner_basin(self, node: int) -> Array:
         """Boxes (n, dim, 2) from which no path leads to another Morse set, nor out of the box.
 
@@ -132,8 +129,7 @@ class MorseGraph:
 
     def _attracting(self, node: int) -> npt.NDArray[np.bool_]:
         attracting = [k for k, kind in self.kind.items() if kind == "attracting"]
-        node = checks.integer("node", node)
-        if node not in attracting:
+        if isinstance(node, bool) or not isinstance(node, int | np.integer) or node not in attracting:
             raise ValueError(f"node must be an attracting set, one of {attracting}, got {node!r}")
         return np.asarray(self.order.destination == node)
 
@@ -181,7 +177,6 @@ class MorseGraph:
         return draw(self, ax=ax, **options)
 
 
-@checked
 def morse_graph(
     system: Map | Flow,
     box: Sequence[Sequence[float]] | npt.ArrayLike | None = None,

@@ -32,7 +32,6 @@ from samdyn.compute.checks import Array
 from samdyn.compute.iterate import iterate_scalar
 from samdyn.compute.printing import numpy_form
 from samdyn.compute.random import split_seed, standard_normal
-from samdyn.compute.signature import checked
 from samdyn.compute.tracing import NotTraceable, coordinate_form, traced_or_batched
 from samdyn.ensemble.jumping_flow import jumping_flow
 from samdyn.ensemble.kinked_flow import has_kinks, kinked_flow
@@ -53,7 +52,6 @@ BLOW_UP = 1e8  # relative speed away from the origin at which a path is taken to
 MAX_STEPS = 20_000  # of the explicit solver between two stored points
 
 
-@checked
 def trajectory(
     system: System,
     x0: npt.ArrayLike,

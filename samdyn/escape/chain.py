@@ -48,7 +48,6 @@ from scipy.sparse.linalg import splu
 
 from samdyn.compute import checks
 from samdyn.compute.checks import Array
-from samdyn.compute.signature import checked
 from samdyn.escape.kolmogorov_1d import WEIGHTS, jumps, panel_nodes
 
 Function = Callable[[Array], Array]
@@ -85,7 +84,6 @@ class ChainExitTime:
         return np.sqrt(np.maximum(self.second_moment - self.mean**2, 0.0))
 
 
-@checked
 def chain_mean_exit_time(
     drift: Function,
     standard_deviation_per_step: Function | float,
@@ -137,7 +135,8 @@ def chain_mean_exit_time(
     """
     dt = checks.number("dt", dt, above=0)
     check_ways(correction, crossing)
-    checks.function("drift", drift)
+    if not callable(drift):
+        raise TypeError(f"drift must be a function of an array of points, got {drift!r}")
     if not callable(standard_deviation_per_step):
         standard_deviation_per_step = checks.number(
             "standard_deviation_per_step", standard_deviation_per_step, above=0
@@ -151,10 +150,7 @@ def chain_mean_exit_time(
         raise TypeError(f"interval must be a pair (lower, upper), got {interval!r}") from error
     if not lower < upper or (math.isinf(lower) and math.isinf(upper)):
         raise ValueError(f"interval must have lower < upper and a finite end, got {interval!r}")
-    try:
-        starts = np.asarray(x0, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise TypeError(f"x0 must be a number or an array of numbers, got {x0!r}") from error
+    starts = checks.array("x0", x0, finite=False)
     if not starts.size:
         raise ValueError(f"x0 must hold at least one start, got {x0!r}")
     if not ((starts > lower) & (starts < upper)).all():

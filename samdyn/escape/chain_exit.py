@@ -13,13 +13,11 @@ import numpy.typing as npt
 
 from samdyn.compute import checks
 from samdyn.compute.checks import Array
-from samdyn.compute.signature import checked
 from samdyn.escape.chain import ChainEquation, ChainExitTime, chain_equation, check_ways
 from samdyn.escape.domain import interval
 from samdyn.escape.regions import OpenSet
 
 
-@checked
 def chain_exit_time(
     system: Any,
     region: Any,
@@ -114,4 +112,8 @@ def system_equation(
 
     if not ((starts > ends[0]) & (starts < ends[1])).all():
         raise ValueError(f"x0 must lie inside the interval {ends!r}, got {x0!r}")
-    return chain_equation(drift, deviation, ends, step, starts, correction), starts, unit
+    try:
+        equation = chain_equation(drift, deviation, ends, step, starts, correction)
+    except ValueError as error:
+        raise ValueError(f"dt must give steps that the region resolves: {error}") from error
+    return equation, starts, unit

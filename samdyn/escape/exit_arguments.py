@@ -196,6 +196,8 @@ def _starts(
     if x.ndim > 2:
         raise ValueError(f"x0 must have shape ({system.dim},) or (n, {system.dim}), got shape {x.shape}")
     if n_paths is not None:
+        if isinstance(n_paths, int) and n_paths >= MOST_PATHS:
+            raise ValueError(f"n_paths must be below 2^40, got {n_paths}")
         n_paths = checks.integer("n_paths", n_paths, at_least=1)
         if n_paths >= MOST_PATHS:
             raise ValueError(f"n_paths must be below 2^40, got {n_paths}")

@@ -147,7 +147,6 @@ class ExitTimeSweep:
         return "<table>" + "".join(f"<tr>{line}</tr>" for line in lines) + "</table>"
 
 
-@checked
 def exit_time_sweep(
     system: Diffusion | Map,
     x0: npt.ArrayLike,

@@ -16,7 +16,6 @@ from os import PathLike
 
 import numpy.typing as npt
 
-from samdyn.compute.signature import checked
 from samdyn.escape.exit_arguments import check_system, check_workers, make_job
 from samdyn.escape.exit_run import run
 from samdyn.escape.regions import OpenSet
@@ -25,7 +24,6 @@ from samdyn.systems.diffusion import Diffusion
 from samdyn.systems.map import Map
 
 
-@checked
 def exit_times(
     system: Diffusion | Map,
     x0: npt.ArrayLike,

@@ -10,7 +10,6 @@ from torch import Tensor
 
 from samdyn.compute.checks import integer
 from samdyn.compute.fingerprint import fingerprint
-from samdyn.compute.signature import checked
 from samdyn.compute.surroundings import own_surroundings
 from samdyn.escape.faces import Face, FunctionFace, OnePoint
 from samdyn.escape.open_set import OpenSet
@@ -55,7 +54,6 @@ class Region(OpenSet):
     function: OnePoint
     dim: int | None
 
-    @checked
     def __init__(self, signed_distance: OnePoint, dim: int | None = None) -> None:
         if not callable(signed_distance):
             raise TypeError(f"signed_distance must be a function of one point, got {signed_distance!r}")
@@ -65,7 +63,6 @@ class Region(OpenSet):
         object.__setattr__(self, "function", signed_distance)
         object.__setattr__(self, "dim", dim)
 
-    @checked
     def with_dim(self, dim: int) -> OpenSet:
         super().with_dim(dim)
         return self if self.dim is not None else Region(self.function, int(dim))

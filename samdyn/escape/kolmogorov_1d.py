@@ -132,7 +132,7 @@ def _refine(
         left, right = np.concatenate([left[~stop], middle]), np.concatenate([middle, right[~stop]])
         if total + left.size > MAX_PANELS:
             raise ValueError(
-                f"region: the drift needs more than {MAX_PANELS} panels on ({lower:g}, {upper:g}): it is not "
+                f"the drift needs more than {MAX_PANELS} panels on ({lower:g}, {upper:g}): it is not "
                 "piecewise smooth, or the noise is too small for the box; give a smaller box"
             )
     edges = np.append(np.sort(np.concatenate(done)), upper)

@@ -25,7 +25,6 @@ import torch
 from torch import Tensor
 
 from samdyn.compute import checks
-from samdyn.compute.signature import checked
 from samdyn.escape.clones import run_repeats
 from samdyn.escape.rare_results import RareExitTime
 from samdyn.escape.reaction_coordinate import reaction_coordinate_and_levels
@@ -47,7 +46,6 @@ from samdyn.systems.diffusion import Diffusion
 from samdyn.systems.map import Map
 
 
-@checked
 def rare_exit_time(
     system: Diffusion | Map,
     x0: npt.ArrayLike,

@@ -46,7 +46,6 @@ from torch import Tensor
 from samdyn.compute import checks
 from samdyn.compute.checks import Array
 from samdyn.compute.cost import outside
-from samdyn.compute.signature import checked
 from samdyn.escape.clones import Batch, run_repeats
 from samdyn.escape.rare_results import RareProbability
 from samdyn.escape.reaction_coordinate import reaction_coordinate_and_levels
@@ -65,7 +64,6 @@ from samdyn.systems.diffusion import Diffusion
 from samdyn.systems.map import Map
 
 
-@checked
 def rare_committor(
     system: Diffusion | Map,
     x0: npt.ArrayLike,

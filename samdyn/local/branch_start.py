@@ -44,7 +44,8 @@ def check_parameter(
     known = {k: v for k, v in system.parameters.items() if _is_number(v)}
     if not isinstance(parameter, str) or parameter not in system.parameters:
         raise ValueError(
-            f"parameter must be one of {', '.join(known) or 'none'}, which {system!r} has, got {parameter!r}"
+            f"parameter must be one of the system's: {system!r} has no parameter {parameter!r}; "
+            f"it has: {', '.join(known) or 'none'}"
         )
     if parameter not in known:
         value = system.parameters[parameter]

@@ -29,7 +29,6 @@ import numpy as np
 from samdyn.compute import checks
 from samdyn.compute.checks import Array
 from samdyn.compute.progress import PartsBar
-from samdyn.compute.signature import checked
 from samdyn.local.arclength import Point, correct
 from samdyn.local.bifurcations import Bifurcation, Curve
 from samdyn.local.border import BorderEquations, Borders
@@ -44,7 +43,6 @@ OFFSET = 2e-4
 SWITCHABLE = ("branch point", "pitchfork", "flip", "border")
 
 
-@checked
 def switch_branch(
     branch: Branch,
     bifurcation: Bifurcation,

@@ -31,7 +31,6 @@ import numpy as np
 
 from samdyn.compute import checks
 from samdyn.compute.progress import PartsBar
-from samdyn.compute.signature import checked
 from samdyn.local.bifurcations import Curve
 from samdyn.local.border import Borders
 from samdyn.local.branch import Branch
@@ -51,7 +50,6 @@ from samdyn.local.parametric import Parametric
 from samdyn.systems.system import System
 
 
-@checked
 def continuation(
     system: System,
     x: Any,

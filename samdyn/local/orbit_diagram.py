@@ -17,7 +17,6 @@ import numpy.typing as npt
 from samdyn.compute import checks
 from samdyn.compute.checks import Array
 from samdyn.compute.cost import announce, seconds_of
-from samdyn.compute.signature import checked
 from samdyn.local.branch_start import check_parameter
 from samdyn.local.newton import sobol_starts
 from samdyn.local.parametric import stepper
@@ -67,7 +66,6 @@ class OrbitDiagram:
         )
 
 
-@checked
 def orbit_diagram(
     system: Map,
     parameter: str,
@@ -110,10 +108,7 @@ def orbit_diagram(
         raise TypeError(f"system must be a Map, got {system!r}: a flow is the Map of a small lr")
     if system.scheduled:
         raise ValueError(f"system must have constant coefficients, got {system!r}")
-    try:
-        swept = np.asarray(values, dtype=float)
-    except (TypeError, ValueError) as error:
-        raise TypeError(f"values must be a sequence of finite numbers, got {values!r}") from error
+    swept = checks.array("values", values, finite=False, wanted="a sequence of finite numbers")
     if swept.ndim != 1 or len(swept) == 0 or not np.isfinite(swept).all():
         raise ValueError(f"values must be a sequence of finite numbers, got {values!r}")
     low, high = float(swept.min()), float(swept.max())

@@ -32,7 +32,6 @@ from samdyn.compute import checks
 from samdyn.compute.checks import Array
 from samdyn.compute.cost import announce, seconds_of
 from samdyn.compute.progress import PartsBar
-from samdyn.compute.signature import checked
 from samdyn.local.arclength import SMALLEST, Point, closes, correct, next_point, scaled_rows, tangent_of
 from samdyn.local.bifurcations import Bifurcation
 from samdyn.local.branch import Branch
@@ -94,7 +93,6 @@ class BifurcationCurve:
         return f"{head}, {ranges}, ends: {', '.join(self.ends)}"
 
 
-@checked
 def bifurcation_curve(
     branch: Branch,
     bifurcation: Bifurcation,

@@ -260,9 +260,9 @@ def test_bad_systems() -> None:
         sd.morse_graph(sd.Map(loss, sd.GD(), lr=0.1, noise=sd.GaussianNoise(std=1.0)))
     with pytest.raises(TypeError, match="Map or a Flow"):
         sd.morse_graph(loss)  # type: ignore[arg-type]
-    undefined = sd.Landscape(lambda w: (-1 - w[0] ** 2).sqrt(), dim=1, box=[(-1, 1)])
+    undefined = sd.Map.from_function(lambda w: (-1 - w**2).sqrt(), 1, box=[(-1, 1)])
     with pytest.raises(ValueError, match="finite in the box"):
-        sd.morse_graph(sd.Map(undefined, sd.GD(), lr=0.1), resolution=16)
+        sd.morse_graph(undefined, resolution=16)
     with pytest.raises(ValueError, match="constant coefficients"):
         sd.morse_graph(sd.Map(loss, sd.SAM(sd.schedules.PowerDecay(0.1)), lr=0.1))
     with pytest.raises(ValueError, match="box must be given"):
