@@ -66,7 +66,7 @@ def box_image(system: Map | TimeMap, kind: str) -> tuple[BoxImage, str]:
     >>> lower.round(9).tolist(), upper.round(9).tolist(), kind
     ([[0.5]], [[1.0]], 'interval')
     """
-    if kind not in KINDS:
+    if not isinstance(kind, str) or kind not in KINDS:
         raise ValueError(f"image must be one of {', '.join(map(repr, KINDS))}, got {kind!r}")
     if kind in RIGOROUS:
         try:

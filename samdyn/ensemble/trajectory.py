@@ -52,6 +52,10 @@ BLOW_UP = 1e8  # relative speed away from the origin at which a path is taken to
 MAX_STEPS = 20_000  # of the explicit solver between two stored points
 
 
+MOST_STEPS = 1e10
+"""More steps than anybody waits for, and more times than fit into memory."""
+
+
 def trajectory(
     system: System,
     x0: npt.ArrayLike,
@@ -128,6 +132,8 @@ def trajectory(
             dt = checks.number("dt", dt, above=0)
             if dt > t_max:
                 raise ValueError(f"dt must be at most t_max, got dt={dt!r} and t_max={t_max!r}")
+            if t_max > MOST_STEPS * dt:
+                raise ValueError(f"t_max must be at most {MOST_STEPS:g} steps of dt={dt!r}, got {t_max!r}")
         if isinstance(system, Diffusion):
             stored = _diffusion(system, flat, t_max, dt, every, seed)
         else:

@@ -135,7 +135,7 @@ def chain_mean_exit_time(
     """
     dt = checks.number("dt", dt, above=0)
     check_ways(correction, crossing)
-    if not callable(drift):
+    if not callable(drift) or any(base.__name__ == "Landscape" for base in type(drift).__mro__):
         raise TypeError(f"drift must be a function of an array of points, got {drift!r}")
     if not callable(standard_deviation_per_step):
         standard_deviation_per_step = checks.number(
