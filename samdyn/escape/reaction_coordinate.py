@@ -36,7 +36,7 @@ def reaction_coordinate_and_levels(
     wanted = "levels must be a number or an increasing sequence of finite numbers"
     try:
         values = np.asarray(levels, dtype=np.float64)
-    except (TypeError, ValueError, OverflowError) as error:
+    except (TypeError, ValueError, OverflowError, RuntimeError) as error:
         raise TypeError(f"{wanted}, got {levels!r}") from error
     if values.ndim == 0:
         n = checks.integer("levels", levels, at_least=1, below=MOST_LEVELS)
