@@ -47,8 +47,8 @@ def lorenz84(w: torch.Tensor) -> torch.Tensor:
 @pytest.mark.slow
 @pytest.mark.xfail(
     strict=True,
-    reason="the closed orbit is not found by Newton's method from its sample, which winds several times before "
-    "it closes: it is called quasiperiodic",
+    reason="the closed orbit winds several times before it closes, and Newton's method does not find it: "
+    "the limit cycle is called quasiperiodic",
 )
 def test_lorenz_84() -> None:
     """A fixed point beside a limit cycle and a chaotic set: it has .645 of 1000 starts in the literature."""
