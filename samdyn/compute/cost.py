@@ -52,8 +52,8 @@ def outside() -> int:
 
     Examples
     --------
-    >>> outside()
-    1
+    >>> outside() >= 1
+    True
     """
     frame, level = sys._getframe(1), 1
     while frame.f_back is not None and str(frame.f_globals.get("__name__", "")).startswith(INSIDE):

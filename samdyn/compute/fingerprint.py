@@ -76,10 +76,6 @@ def fingerprint(*values: Any) -> str | None:
     >>> scale[0] = 3.0
     >>> fingerprint(loss) == before
     False
-    >>> class Model:
-    ...     depth = 0.0
-    >>> print(fingerprint(lambda w: Model.depth * w @ w))
-    None
     """
     walk = _Walk()
     try:

@@ -140,7 +140,7 @@ def advice_on(error: BaseException, function: Callable[..., Any]) -> str:
 
     Examples
     --------
-    >>> advice_on(RuntimeError("expected scalar type Double but found Float"), abs)[-52:]
+    >>> advice_on(RuntimeError("expected scalar type Double but found Float"), abs)[-46:]
     'call .double() on those that the function uses'
     """
     text = f"{type(error).__name__}: {error}"

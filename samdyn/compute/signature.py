@@ -175,7 +175,7 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
     Examples
     --------
     >>> @checked
-    ... def half(lr: "float") -> "float":
+    ... def half(lr: float) -> float:
     ...     return lr / 2
     >>> half("0.1")
     Traceback (most recent call last):
