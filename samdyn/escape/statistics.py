@@ -217,7 +217,6 @@ class ExitTimes:
         """
         return kaplan_meier(*self.observations, checks_level(level), self.unit)
 
-    @checked
     def quantile(self, q: npt.ArrayLike) -> Array:
         """Exit-time quantiles from the survival curve; nan where it does not come down that far.
 
@@ -231,7 +230,6 @@ class ExitTimes:
         """
         return self.survival().quantile(q)
 
-    @checked
     def quantile_interval(self, q: npt.ArrayLike, level: float = 0.95) -> tuple[Array, Array]:
         """Confidence interval of quantiles: where the band of the survival curve crosses 1 - q.
 

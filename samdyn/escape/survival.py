@@ -28,7 +28,6 @@ from scipy import stats
 
 from samdyn.compute import checks
 from samdyn.compute.checks import Array
-from samdyn.compute.signature import checked
 
 SHOWN = (0.9, 0.75, 0.5, 0.25, 0.1, 0.05)  # rows of the printed curve, besides its ends
 
@@ -65,7 +64,6 @@ class Survival:
         at = np.searchsorted(self.times, _numbers("t", t), side="right") - 1
         return np.asarray(np.where(at < 0, 1.0, self.probability[np.maximum(at, 0)]))
 
-    @checked
     def first_time(self, curve: Array, level: npt.ArrayLike) -> Array:
         """First of `times` at which a curve over them is at or below a level; nan where it never is."""
         # the curve is a product of shares, 0.6000000000000001 where it should be 0.6
@@ -73,12 +71,10 @@ class Survival:
         index = np.searchsorted(falling, -np.asarray(level, dtype=float), side="left")
         return np.where(index < len(self.times), self.times[np.minimum(index, len(self.times) - 1)], np.nan)
 
-    @checked
     def quantile(self, q: npt.ArrayLike) -> Array:
         """Times by which the shares q have left; nan where the curve does not come down that far."""
         return self.first_time(self.probability, 1 - shares("q", q))
 
-    @checked
     def quantile_interval(self, q: npt.ArrayLike) -> tuple[Array, Array]:
         """Where the lower and the upper end of the band come down to 1 - q; nan where they do not."""
         wanted = 1 - shares("q", q)
@@ -168,7 +164,7 @@ def shares(name: str, q: npt.ArrayLike) -> Array:
     """Numbers in [0, 1], or an error that names the argument."""
     result = _numbers(name, q)
     if not ((result >= 0) & (result <= 1)).all():
-        raise ValueError(f"{name} must be in [0, 1], got {q!r}")
+        raise ValueError(f"{name} must be in [0, 1], got {result.tolist()}")
     return result
 
 
