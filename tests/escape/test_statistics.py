@@ -241,7 +241,8 @@ def test_round_trip_is_bit_identical(name: str, tmp_path: Path) -> None:
             assert new.tobytes() == old.tobytes(), field.name
         else:
             assert new == old, field.name
-    assert repr(again) == repr(exits)
+    # the bias of the step is read off the system, which a file does not hold
+    assert repr(again) == "\n".join(line for line in repr(exits).splitlines() if "step: dt" not in line)
 
 
 def test_saving_over_a_file_replaces_it(tmp_path: Path) -> None:
