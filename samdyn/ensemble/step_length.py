@@ -37,6 +37,7 @@ def largest_rate(system: Diffusion, x: Array) -> float:
     """
     if system.dim > MOST_COORDINATES or not len(x):
         return math.nan
+    x = np.atleast_2d(x)
     x = x[np.linspace(0, len(x) - 1, min(len(x), MOST_POINTS)).astype(int)]
     jacobian = system.jacobian(x)
     usual = np.isfinite(jacobian).all(axis=(1, 2))
