@@ -64,8 +64,7 @@ class Exponent:
     @checked
     def interval(self, level: float = 0.95) -> tuple[float, float]:
         """An interval for the exponent: so many errors to both sides, by the normal law."""
-        if not 0 < checks.number("level", level) < 1:
-            raise ValueError(f"level must be a number between 0 and 1, got {level!r}")
+        level = checks.number("level", level, above=0, below=1)
         half = float(stats.norm.isf((1 - level) / 2)) * self.standard_error
         return self.value - half, self.value + half
 
@@ -154,9 +153,7 @@ def uncertainty_exponent(basins: Any, distances: Sequence[int] | None = None) ->
     labels = integer_labels(basins)
     if distances is None:
         distances = _doublings(min(n for n in labels.shape if n > 1) // 32, "distances")
-    sizes = np.array(
-        [checks.integer("distances", r, at_least=1) for r in checks.integers("distances", distances)]
-    )
+    sizes = np.array(checks.integers("distances", distances, at_least=1))
     share = np.array([boundary_cells(labels, int(r)).mean() for r in sizes])
     widest = min(2 * int(sizes.max()), min(n for n in labels.shape if n > 1) - 1)
     return _fit(sizes, share, "uncertain cells", float(_cut_boxes(labels, widest)))
@@ -187,7 +184,7 @@ def box_dimension(basins: Any, sizes: Sequence[int] | None = None) -> Exponent:
     labels = integer_labels(basins)
     if sizes is None:
         sizes = [2 * n for n in _doublings(min(n for n in labels.shape if n > 1) // 32, "sizes")]
-    sides = np.array([checks.integer("sizes", r, at_least=1) for r in checks.integers("sizes", sizes)])
+    sides = np.array(checks.integers("sizes", sizes, at_least=1))
     counts = np.array([float(_cut_boxes(labels, int(r))) for r in sides])
     fitted = _fit(sides, counts, "boxes with two labels", float(counts[np.argmax(sides)]))
     return Exponent(-fitted.value, fitted.standard_error, fitted.sizes, fitted.values)

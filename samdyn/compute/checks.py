@@ -283,8 +283,8 @@ def array(
     return result
 
 
-def integers(name: str, value: Any) -> list[int]:
-    """Whole numbers in a sequence, at least one.
+def integers(name: str, value: Any, *, at_least: int | None = None) -> list[int]:
+    """Whole numbers in a sequence, at least one of them, each within the bound.
 
     Examples
     --------
@@ -296,7 +296,7 @@ def integers(name: str, value: Any) -> list[int]:
         raise ValueError(f"{name} must hold at least one integer, got {shown(value)}")
     if rows.ndim != 1:
         raise ValueError(f"{name} must be a sequence of integers, got {shown(value)}")
-    return [integer(name, row) for row in rows]
+    return [integer(name, row, at_least=at_least) for row in rows]
 
 
 def labels(name: str, value: Any) -> npt.NDArray[Any]:

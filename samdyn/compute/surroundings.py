@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
@@ -25,8 +26,7 @@ __all__ = ["own_surroundings"]
 _functorch: Any = torch._C._functorch
 
 
-@contextlib.contextmanager
-def own_surroundings(*, gradients: bool = False) -> Iterator[None]:
+def own_surroundings(*, gradients: bool = False) -> AbstractContextManager[None]:
     """Call functions of torch on the CPU, and let numpy go on at special values.
 
     Parameters
@@ -38,7 +38,8 @@ def own_surroundings(*, gradients: bool = False) -> Iterator[None]:
     Notes
     -----
     A function of a user that makes tensors itself, ``torch.tensor(0.1)``, gets them on the CPU, where the
-    points are. The default dtype stays: it decides what the user's function computes.
+    points are. The default dtype stays: it decides what the user's function computes. torch.compile traces in
+    surroundings of its own and cannot trace the change of them: there nothing is changed.
 
     Examples
     --------
@@ -46,6 +47,11 @@ def own_surroundings(*, gradients: bool = False) -> Iterator[None]:
     ...     torch.is_grad_enabled()
     True
     """
+    return contextlib.nullcontext() if torch.compiler.is_compiling() else _changed(gradients)
+
+
+@contextlib.contextmanager
+def _changed(gradients: bool) -> Iterator[None]:
     depth = _functorch.get_dynamic_layer_stack_depth()
     if depth and not _inside_a_transform():
         _unwind(0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import numbers
 import warnings
 from collections.abc import Sequence
 from concurrent.futures import Executor
@@ -196,11 +197,9 @@ def _starts(
     if x.ndim > 2:
         raise ValueError(f"x0 must have shape ({system.dim},) or (n, {system.dim}), got shape {x.shape}")
     if n_paths is not None:
-        if isinstance(n_paths, int) and n_paths >= MOST_PATHS:
+        if isinstance(n_paths, numbers.Real) and MOST_PATHS <= n_paths < math.inf:
             raise ValueError(f"n_paths must be below 2^40, got {n_paths}")
         n_paths = checks.integer("n_paths", n_paths, at_least=1)
-        if n_paths >= MOST_PATHS:
-            raise ValueError(f"n_paths must be below 2^40, got {n_paths}")
     if x.ndim == 2:
         if len(x) == 0:
             raise ValueError("x0 must hold at least one start, got none")

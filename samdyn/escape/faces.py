@@ -16,7 +16,6 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import reduce
 from typing import Any
@@ -216,8 +215,7 @@ class FunctionFace(Face):
         if self.curved:
             return self.distance_and_normal(x)[0]
         if self.form is None:
-            # torch.compile traces this in surroundings of its own, and cannot trace the change of them
-            with nullcontext() if torch.compiler.is_compiling() else own_surroundings():
+            with own_surroundings():
                 return torch.func.vmap(self.function)(torch.stack(tuple(x), -1))
         return self.form(*x)[0]
 
@@ -234,8 +232,7 @@ class FunctionFace(Face):
 
     def _value_and_gradient(self, x: Coordinates) -> tuple[Tensor, Coordinates]:
         if self.gradient_form is None:
-            # torch.compile traces this in surroundings of its own, and cannot trace the change of them
-            with nullcontext() if torch.compiler.is_compiling() else own_surroundings():
+            with own_surroundings():
                 mapped = torch.func.vmap(_value_and_gradient(self.function))
                 both = mapped(torch.stack(tuple(x), -1)).unbind(-1)
         else:

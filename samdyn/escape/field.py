@@ -17,7 +17,6 @@ import numpy.typing as npt
 from numpy.polynomial import legendre
 
 from samdyn.compute.checks import Array, points
-from samdyn.compute.signature import checked
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -79,7 +78,6 @@ class Field:
         values: Array = np.where(np.isnan(boundary), self.interpolant(flat), boundary)
         return values.reshape(x.shape[:-1])[()]
 
-    @checked
     def error_at(self, x: npt.ArrayLike) -> Array:
         """The largest error estimate at the nodes around points: four along each axis.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +11,7 @@ import numpy.typing as npt
 from scipy import stats
 
 from samdyn.compute.checks import Array
+from samdyn.compute.html_table import html_table
 from samdyn.escape.faces import Face, PlaneFace, SphereFace
 from samdyn.escape.regions import OpenSet
 from samdyn.escape.tail import checks_level
@@ -89,11 +89,7 @@ class ExitLocation:
         return head + "\n" + "\n".join(f"  {line}" for line in lines)
 
     def _repr_html_(self) -> str:
-        head, *rows = self._rows()
-        text = "<tr>" + "".join(f"<th>{html.escape(cell)}</th>" for cell in head) + "</tr>"
-        for row in rows:
-            text += "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>"
-        return f"<table>{text}</table>"
+        return html_table(self._rows())
 
 
 def locate(

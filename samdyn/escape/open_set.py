@@ -10,7 +10,6 @@ import torch
 
 from samdyn.compute.batch import CHUNK_VALUES, tensor_of
 from samdyn.compute.checks import Array, integer, points
-from samdyn.compute.signature import checked
 from samdyn.compute.vector import Coordinates
 from samdyn.escape.faces import Face, largest
 
@@ -49,7 +48,6 @@ class OpenSet:
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name != "_kept_faces"}
 
-    @checked
     def with_dim(self, dim: int) -> OpenSet:
         """The region with its dimension made known.
 

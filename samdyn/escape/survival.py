@@ -18,7 +18,6 @@ Biometrics 38 (1982) 29-41. Clopper & Pearson, Biometrika 26 (1934) 404-413.
 
 from __future__ import annotations
 
-import html
 import warnings
 from dataclasses import dataclass
 
@@ -28,6 +27,7 @@ from scipy import stats
 
 from samdyn.compute import checks
 from samdyn.compute.checks import Array
+from samdyn.compute.html_table import html_table
 
 SHOWN = (0.9, 0.75, 0.5, 0.25, 0.1, 0.05)  # rows of the printed curve, besides its ends
 
@@ -96,11 +96,7 @@ class Survival:
         return "\n".join([f"Survival: {self.n_exits} exits of {self.n_paths} paths", *lines])
 
     def _repr_html_(self) -> str:
-        head, *rows = self._rows()
-        text = "<tr>" + "".join(f"<th>{html.escape(cell)}</th>" for cell in head) + "</tr>"
-        for row in rows:
-            text += "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>"
-        return f"<table>{text}</table>"
+        return html_table(self._rows())
 
 
 def kaplan_meier(

@@ -107,12 +107,10 @@ class SampledLandscape(Landscape):
         result = np.concatenate(values)
         return result.reshape(points.shape[:-1] + result.shape[1:])
 
-    @checked
     def sample_values(self, x: npt.ArrayLike) -> Array:
         """The components' values at points (..., dim): shape (..., n)."""
         return self._each(x, lambda f: f, self.dim)
 
-    @checked
     def sample_gradients(self, x: npt.ArrayLike) -> Array:
         """The components' gradients at points (..., dim): shape (..., n, dim)."""
         squares = self._sure_squares
@@ -123,13 +121,11 @@ class SampledLandscape(Landscape):
             return np.asarray(residual[..., None] * rows + ridge[:, None] * points[..., None, :])
         return self._gradients(x)
 
-    @checked
     def sample_hessians(self, x: npt.ArrayLike) -> Array:
         """The components' Hessians at points (..., dim): shape (..., n, dim, dim)."""
         # reverse over reverse: see `hessian_of`
         return self._each(x, lambda f: torch.func.jacrev(torch.func.grad(f)), self.dim**2)
 
-    @checked
     def gradient_covariance(self, x: npt.ArrayLike) -> Array:
         """Covariance of the gradient of one uniformly drawn sample at points (..., dim).
 

@@ -144,9 +144,7 @@ def warm_start_study(
     if not isinstance(system, Map) or system.landscape is None or system.rule is None:
         raise TypeError(f"system must be a Map made from a loss and a rule, got {system!r}")
     n_steps = checks.integer("n_steps", n_steps, at_least=100)
-    lengths = [checks.integer("steps", k, at_least=0) for k in checks.integers("steps", steps)]
-    if not lengths:
-        raise ValueError("steps must hold at least one length of a warm start, got none")
+    lengths = checks.integers("steps", steps, at_least=0)
     if max(lengths) > 0.9 * n_steps:
         raise ValueError(f"steps must be at most nine tenths of n_steps = {n_steps}, got {max(lengths)}")
     schedules = dict(decaying or {})

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from samdyn.compute import checks
 from samdyn.plot import settings, style
+from samdyn.plot.placement import twins_of
 from samdyn.plot.portrait import Portrait, portrait
 from samdyn.systems.system import System
 
@@ -146,6 +147,6 @@ def _keep_legend(
 
 def _without_twins(ax: Axes) -> None:
     """Remove the second axes that a portrait in one dimension puts beside the first."""
-    for twin in style.twins_of(ax):
+    for twin in twins_of(ax):
         if twin is not ax:
             twin.remove()

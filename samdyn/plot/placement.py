@@ -94,7 +94,26 @@ def make_room_below(ax: Axes, box: Any) -> None:
 
 def panels_of(ax: Axes) -> list[Axes]:
     """The axes of the figure that stand beside `ax` as panels: colour bars and second axes left out."""
-    return [other for other in ax.figure.axes if other.get_subplotspec() is not None and _is_first(other)]
+    whole: Any = ax.figure
+    return [other for other in whole.axes if other.get_subplotspec() and twins_of(other)[0] is other]
+
+
+def twins_of(ax: Axes) -> list[Axes]:
+    """The axes in the place of `ax`, itself included, in the order in which they were made."""
+    whole, place, siblings = ax.figure, ax.get_subplotspec(), ax.get_shared_x_axes().get_siblings(ax)
+    beside = [other for other in whole.axes if other.get_subplotspec() is place]
+    return beside if place is not None else [other for other in beside if other in siblings]
+
+
+def legend_entries(box: Any) -> list[tuple[str, Any]]:
+    """Labels and handles of a legend, each handle with its label set, so that another legend can show it."""
+    pairs = [
+        (text.get_text(), handle) for handle, text in zip(box.legend_handles, box.get_texts(), strict=True)
+    ]
+    for label, handle in pairs:
+        if handle is not None:
+            handle.set_label(label)
+    return [(label, handle) for label, handle in pairs if handle is not None]
 
 
 def shared_legend(figure: Any, handles: Sequence[Any], look: dict[str, Any]) -> Any:
@@ -105,10 +124,7 @@ def shared_legend(figure: Any, handles: Sequence[Any], look: dict[str, Any]) -> 
     width = figure.bbox.width / figure.dpi
     entries = {handle.get_label(): handle for handle in handles}
     for box in [box for box in figure.legends if box.get_gid() == SHARED]:
-        old = zip(box.legend_handles, box.get_texts(), strict=True)
-        for handle, text in old:
-            handle.set_label(text.get_text())
-            entries.setdefault(text.get_text(), handle)
+        entries = entries | {label: handle for label, handle in legend_entries(box) if label not in entries}
         box.remove()
     place: dict[str, Any] = {"ncols": max(1, min(len(entries), int(width / COLUMN_INCHES)))}
     engine = figure.get_layout_engine()
@@ -120,9 +136,3 @@ def shared_legend(figure: Any, handles: Sequence[Any], look: dict[str, Any]) -> 
         if figure.subplotpars.bottom < need < 0.6:
             figure.subplots_adjust(bottom=need)
     return box
-
-
-def _is_first(ax: Axes) -> bool:
-    """Whether no earlier axes of the figure stand in the same place."""
-    twins = [other for other in ax.figure.axes if other.get_subplotspec() is ax.get_subplotspec()]
-    return twins[0] is ax

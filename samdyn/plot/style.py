@@ -18,7 +18,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from samdyn.compute.checks import Array
-from samdyn.plot.placement import COLUMN_INCHES, GAP_INCHES, make_room_below, panels_of, shared_legend
+from samdyn.plot.placement import (
+    COLUMN_INCHES,
+    GAP_INCHES,
+    legend_entries,
+    make_room_below,
+    panels_of,
+    shared_legend,
+    twins_of,
+)
 from samdyn.plot.settings import OKABE_ITO, mark, width
 
 if TYPE_CHECKING:
@@ -304,7 +312,10 @@ def legend(ax: Axes, handles: Sequence[Any], where: str, busy: Array | None = No
     """
     from matplotlib.transforms import ScaledTranslation
 
-    handles = [*_present_entries(ax, handles), *handles]
+    present = ax.get_legend()
+    if present is not None:  # of a portrait, say: a new legend would replace it
+        labels = {handle.get_label() for handle in handles}
+        handles = [*(old for label, old in legend_entries(present) if label not in labels), *handles]
     if not handles:
         return
     look: dict[str, Any] = {
@@ -347,20 +358,6 @@ def legend(ax: Axes, handles: Sequence[Any], where: str, busy: Array | None = No
         make_room_below(ax, box)
 
 
-def _present_entries(ax: Axes, handles: Sequence[Any]) -> list[Any]:
-    """Entries of the legend that `ax` has already, which a new legend would replace."""
-    present = ax.get_legend()
-    if present is None:
-        return []
-    labels = {handle.get_label() for handle in handles}
-    entries = zip(present.legend_handles, present.get_texts(), strict=True)
-    old = [(handle, text.get_text()) for handle, text in entries if text.get_text() not in labels]
-    for handle, text in old:
-        if handle is not None:
-            handle.set_label(text)
-    return [handle for handle, _ in old if handle is not None]
-
-
 def log_ticks(axis: Any) -> None:
     """Ticks of a logarithmic axis as plain numbers where it spans less than three decades."""
     from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
@@ -371,12 +368,6 @@ def log_ticks(axis: Any) -> None:
     axis.set_major_locator(MaxNLocator(nbins=6) if high < 5 * low else LogLocator(subs=(1.0, 2.0, 5.0)))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.set_minor_formatter(NullFormatter())
-
-
-def twins_of(ax: Axes) -> list[Axes]:
-    """The axes that share the x axis and the place of `ax`, itself included."""
-    siblings = ax.get_shared_x_axes().get_siblings(ax)
-    return [other for other in siblings if other.get_subplotspec() is ax.get_subplotspec()]
 
 
 def emptiest_corner(ax: Axes, points: Array) -> str:

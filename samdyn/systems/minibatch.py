@@ -22,7 +22,6 @@ import torch
 from torch import Tensor
 
 from samdyn.compute import checks
-from samdyn.compute.signature import checked
 from samdyn.landscapes.finite_sum import FiniteSum
 from samdyn.rules.rule import Rule
 from samdyn.systems.noise import Noise
@@ -85,8 +84,7 @@ class Minibatch(Noise):
                 raise ValueError(f"sampling must be {known}, or probabilities, got {self.sampling!r}")
         else:
             object.__setattr__(self, "sampling", _probabilities(self.sampling, self.reweight))
-        if not isinstance(self.reweight, bool | np.bool_):
-            raise TypeError(f"reweight must be True or False, got {self.reweight!r}")
+        checks.flag("reweight", self.reweight)
         checks.choice("model", self.model, MODELS)
         if self.micro_batch is not None:
             micro = checks.integer("micro_batch", self.micro_batch, at_least=1)
@@ -120,12 +118,10 @@ class Minibatch(Noise):
         """Standard normals that one step of the Gaussian model uses."""
         return dim
 
-    @checked
     def root(self, hessian: Callable[[Tensor], Tensor], x: Tensor, z: Tensor) -> Tensor:
         """Refused: the covariance comes from the samples, not from the Hessian of the sum."""
         raise TypeError("Minibatch noise has no root made from a Hessian")
 
-    @checked
     def sampler(self, loss: FiniteSum) -> Sampler:
         """What draws the batches of a loss."""
         n = loss.n_samples

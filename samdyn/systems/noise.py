@@ -22,7 +22,6 @@ import torch
 from torch import Tensor
 
 from samdyn.compute import checks
-from samdyn.compute.signature import checked
 from samdyn.systems.matrix_root import absolute_root, covariance_root
 
 PROBES = ("full", "same", "independent")
@@ -158,7 +157,6 @@ class GaussianNoise(Noise):
         elif isinstance(self.std, tuple) and len(self.std) != dim:
             raise ValueError(f"std must be a number or {dim} numbers, got {len(self.std)}")
 
-    @checked
     def root(self, hessian: Callable[[Tensor], Tensor], x: Tensor, z: Tensor) -> Tensor:
         """Std z, or the root of cov times z."""
         if self.cov is not None:
@@ -215,7 +213,6 @@ class CurvatureNoise(Noise):
         super().__post_init__()
         object.__setattr__(self, "batch_size", checks.number("batch_size", self.batch_size, above=0))
 
-    @checked
     def root(self, hessian: Callable[[Tensor], Tensor], x: Tensor, z: Tensor) -> Tensor:
         """(|H(x)| / B)^(1/2) z."""
         return absolute_root(hessian(x), z) / self.batch_size**0.5

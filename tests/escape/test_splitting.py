@@ -262,10 +262,12 @@ def test_results() -> None:
     time = RareExitTime(
         p, np.array([4.0, 6.0]), np.array([1.0, 1.0]), np.array([2.0, 2.0]), np.full(2, 7.0), 300
     )
-    assert time.mean == pytest.approx(5 + (1 / 2e-9 - 1) * 3 + 7)
-    assert time.relative_error == pytest.approx(p.relative_error)
+    assert time.uncorrected == pytest.approx(5 + (1 / 2e-9 - 1) * 3 + 7)
+    assert time.standard_error / time.uncorrected == pytest.approx(p.relative_error)
+    # the bias of 1/p to first order is the variance of the mean of p over its square, a quarter here
+    assert time.mean == pytest.approx(0.75 * time.uncorrected)
     assert "probability: 2e-09" in repr(p)
-    assert "mean: 1.5e+09" in repr(time)
+    assert "mean: 1.125e+09" in repr(time)
 
 
 def test_nothing_reached_is_said() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -24,8 +25,11 @@ DEAR = {
 
 
 @pytest.mark.slow
-def test_hostile_arguments_are_served_or_refused_by_name() -> None:
+def test_hostile_arguments_are_served_or_refused_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Kind: refusals that name nothing, errors of other types, calls that do not end. Right: none."""
+    monkeypatch.chdir(tmp_path)  # a text that is taken as a checkpoint makes a file of that name
     rng = np.random.default_rng(SEED)
     values = hostile_values()
     cheap = [call for call in calls() if call.name not in DEAR]
