@@ -44,6 +44,7 @@ AROUND = 1.05  # z is between the ends of what hovers about it: this far from th
 CHAOTIC = 1e-3  # per step or stride: the least exponent of chaos
 MOST_DIM = 12  # above, fixed points are not searched for
 HOVER_ORBITS, HOVER_STEPS, HOVER_KEPT = 8, 3000, 192
+KINK_ORBITS = 64  # about a kink every orbit keeps its own small cycle, so that many are needed to cover them
 KINDS = (
     "minimum",
     "saddle",
@@ -174,10 +175,11 @@ def _around(motion: Motion, course: Course, point: FixedPoint) -> Array:
     # inside the capture set, and not on any symmetric line
     assert rule is not None
     radius = point.chatter_radius / 2 if point.on_kink else 1e-3 * jump_length(rule)
-    start = np.zeros((size, HOVER_ORBITS))
-    offset = rng.standard_normal((len(point.x), HOVER_ORBITS))
+    count = KINK_ORBITS if point.on_kink else HOVER_ORBITS
+    start = np.zeros((size, count))
+    offset = rng.standard_normal((len(point.x), count))
     start[: len(point.x)] = point.x[:, None] + radius * offset / np.linalg.norm(offset, axis=0)
-    numbers, state = np.arange(HOVER_ORBITS), start
+    numbers, state = np.arange(count), start
     state = motion(state, numbers, 0, HOVER_STEPS)
     kept = []
     for j in range(HOVER_KEPT):

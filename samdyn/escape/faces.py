@@ -198,7 +198,7 @@ class FunctionFace(Face):
             np.random.default_rng(0).normal(size=(3, 32, dim)) * np.array([0.3, 3.0, 30.0])[:, None, None]
         )
         flat = torch.from_numpy(points.reshape(-1, dim))
-        with torch.no_grad():
+        with own_surroundings(), torch.no_grad():
             gradients = torch.func.vmap(torch.func.grad(self.function))(flat)
         length = torch.linalg.vector_norm(gradients, dim=1)
         return bool((torch.abs(length - 1) < 1e-9).all())

@@ -71,7 +71,6 @@ class Branch:
     def __len__(self) -> int:
         return len(self.values)
 
-    @checked
     def at(self, value: float) -> Array:
         """Positions (k, dim) of the branch at a parameter value, interpolated linearly between its points.
 

@@ -19,7 +19,7 @@ from samdyn.compute import checks
 from samdyn.compute.checks import Array
 from samdyn.plot import settings, style
 from samdyn.plot.basins import color_of, numbering
-from samdyn.plot.placement import extents, place_text
+from samdyn.plot.placement import extents, is_panel, place_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -105,14 +105,15 @@ def basin_graph(
     places = {k: _place(data, plane) for k, data in graph.nodes(data=True)}
     if given is None:
         _frame(ax, graph, places, plane)
-    nodes = _nodes(ax, graph, places, number)
+    where = legend if isinstance(legend, str) else style.place_of_legend(given)
+    # a node has another share in each panel, and one entry in a legend that all of them share
+    nodes = _nodes(ax, graph, places, number, with_share=where != "below" or not is_panel(ax))
     taken = extents([text for text in ax.texts if text.get_gid() == "number of a node"])
     if directed:
         entries = _arrows(ax, graph, places, shown, taken)
     else:
         entries = _passes(ax, graph, places, plane, shown, taken)
     if legend is not False:
-        where = legend if isinstance(legend, str) else style.place_of_legend(given)
         style.legend(ax, [*nodes, *entries], where)
     return ax
 
@@ -251,7 +252,9 @@ def _arrows(
     return entries
 
 
-def _nodes(ax: Axes, graph: nx.Graph, places: dict[int, Array], number: dict[int, int]) -> list[Any]:
+def _nodes(
+    ax: Axes, graph: nx.Graph, places: dict[int, Array], number: dict[int, int], *, with_share: bool
+) -> list[Any]:
     import matplotlib.patheffects as effects
     from matplotlib.lines import Line2D
 
@@ -282,7 +285,7 @@ def _nodes(ax: Axes, graph: nx.Graph, places: dict[int, Array], number: dict[int
         text.set(fontweight="bold", gid="number of a node")
         text.set_path_effects([effects.withStroke(linewidth=settings.width(2.2), foreground="white")])
         name = f"{number[k]}: {data.get('name', k)}"
-        if share is not None:
+        if share is not None and with_share:
             name += f", {float(share):.1%}" + (" of the time" if chance is not None else "")
         look: dict[str, Any] = {
             "marker": "o",

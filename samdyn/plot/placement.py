@@ -98,6 +98,16 @@ def panels_of(ax: Axes) -> list[Axes]:
     return [other for other in whole.axes if other.get_subplotspec() and twins_of(other)[0] is other]
 
 
+def is_panel(ax: Axes) -> bool:
+    """Whether the axes are one of several panels: also where the others have not been made yet."""
+    place: Any = ax.get_subplotspec()
+    if place is not None:
+        rows, columns = place.get_topmost_subplotspec().get_gridspec().get_geometry()
+        if rows * columns > 1:
+            return True
+    return len(panels_of(ax)) > 1
+
+
 def twins_of(ax: Axes) -> list[Axes]:
     """The axes in the place of `ax`, itself included, in the order in which they were made."""
     whole, place, siblings = ax.figure, ax.get_subplotspec(), ax.get_shared_x_axes().get_siblings(ax)
@@ -126,10 +136,14 @@ def shared_legend(figure: Any, handles: Sequence[Any], look: dict[str, Any]) -> 
     for box in [box for box in figure.legends if box.get_gid() == SHARED]:
         entries = entries | {label: handle for label, handle in legend_entries(box) if label not in entries}
         box.remove()
-    place: dict[str, Any] = {"ncols": max(1, min(len(entries), int(width / COLUMN_INCHES)))}
     engine = figure.get_layout_engine()
-    place["loc"] = "outside lower center" if "Constrained" in type(engine).__name__ else "lower center"
-    box = figure.legend(handles=list(entries.values()), **look, **place)
+    place = "outside lower center" if "Constrained" in type(engine).__name__ else "lower center"
+    columns = max(1, min(len(entries), int(width / COLUMN_INCHES)))
+    box = figure.legend(handles=list(entries.values()), **look, loc=place, ncols=columns)
+    while columns > 1 and box.get_window_extent().width > figure.bbox.width:  # long texts
+        box.remove()
+        columns -= 1
+        box = figure.legend(handles=list(entries.values()), **look, loc=place, ncols=columns)
     box.set_gid(SHARED)
     if engine is None:
         need = (box.get_window_extent().height + (GAP_INCHES + EDGE_INCHES) * figure.dpi) / figure.bbox.height

@@ -21,9 +21,9 @@ from samdyn.compute.checks import Array
 from samdyn.plot.placement import (
     COLUMN_INCHES,
     GAP_INCHES,
+    is_panel,
     legend_entries,
     make_room_below,
-    panels_of,
     shared_legend,
     twins_of,
 )
@@ -327,7 +327,7 @@ def legend(ax: Axes, handles: Sequence[Any], where: str, busy: Array | None = No
         "labelspacing": 0.45,
         "borderpad": 0.5,
     }
-    if where == "below" and len(panels_of(ax)) > 1:
+    if where == "below" and is_panel(ax):
         shared_legend(ax.figure, handles, look).set_zorder(20)
         return
     place: dict[str, Any] = {"loc": where}
