@@ -204,8 +204,10 @@ def _first_search(
 
 def _search_seconds(motion: Motion, state: Array, n_starts: int, step: int) -> float:
     """Time of the looks, a window, a sample and the probes of one attractor, from one look at all starts."""
+    numbers = np.arange(state.shape[1])
+    motion(state, numbers, step, 1)  # the first call may trace and compile
     began = time.perf_counter()
-    motion(state, np.arange(state.shape[1]), step, 1)
+    motion(state, numbers, step, 1)
     one = (time.perf_counter() - began) * n_starts / state.shape[1]
     return one * (N_LOOKS * motion.every + FIRST_WINDOW + 3 * tail_length(motion))
 

@@ -192,7 +192,10 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
 
     @functools.wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
-        bound = signature.bind(*args, **kwargs)
+        try:
+            bound = signature.bind(*args, **kwargs)
+        except TypeError:  # Python's own message names the function and says how many arguments it takes
+            return function(*args, **kwargs)
         for name, value in bound.arguments.items():
             if name in wanted:
                 check, optional = wanted[name]

@@ -223,8 +223,10 @@ def _found(system: System, box: Array, n_starts: int, tolerance: float, certify:
         coverage["hallucinated"] = hallucinated.coverage
         if hallucinated.proof is not None:
             proofs["hallucinated"] = hallucinated.proof
-    points = [jumping_entry(system, displacement, p, box) if p.kind == "hallucinated" else p for p in points]
-    kinked, notes = kinked_entries(system, displacement, box, perturbed=perturbs)
+    points = [
+        jumping_entry(system, displacement, p, box, kinks) if p.kind == "hallucinated" else p for p in points
+    ]
+    kinked, notes = kinked_entries(system, displacement, box, perturbed=perturbs, kinks=kinks)
     points = [p for p in points if all(np.linalg.norm(p.x - q.x) > 1e-7 * diagonal for q in kinked)]
     return FixedPoints((*points, *kinked), system, box, coverage, proofs, tuple(notes))
 

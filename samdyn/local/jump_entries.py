@@ -11,7 +11,7 @@ import numpy as np
 from torch import Tensor
 
 from samdyn.compute.checks import Array
-from samdyn.ensemble.kinked_flow import LARGEST_TRACED_DIM, has_kinks
+from samdyn.ensemble.kinked_flow import LARGEST_TRACED_DIM
 from samdyn.local.fixed_point import FixedPoint
 from samdyn.local.following_orbits import (
     RADIUS,
@@ -27,7 +27,7 @@ from samdyn.systems.system import System
 
 
 def kinked_entries(
-    system: System, displacement: Callable[[Tensor], Tensor], box: Array, *, perturbed: bool
+    system: System, displacement: Callable[[Tensor], Tensor], box: Array, *, perturbed: bool, kinks: bool
 ) -> tuple[list[FixedPoint], list[str]]:
     """Fixed points on kinks of the loss, and what must be said about kinks.
 
@@ -40,6 +40,8 @@ def kinked_entries(
     box : ndarray, shape (dim, 2)
     perturbed : bool
         Whether that is another field than the negative gradient.
+    kinks : bool
+        Whether the loss has kinks (`has_kinks`).
     """
     loss = system.landscape
     assert loss is not None
@@ -48,7 +50,7 @@ def kinked_entries(
             f"kinks of the loss are not searched in more than {LARGEST_TRACED_DIM} coordinates: points at "
             "rest where the gradient jumps (abs, maximum, relu) would be missing"
         ]
-    if not has_kinks(loss):
+    if not kinks:
         return [], []
     found = search_kinks(loss, displacement, box, perturbed)
     missing = "points at rest there (such as the minimum of |w|) are not listed; follow trajectories"
@@ -78,14 +80,13 @@ def kinked_entries(
 
 
 def jumping_entry(
-    system: System, displacement: Callable[[Tensor], Tensor], point: FixedPoint, box: Array
+    system: System, displacement: Callable[[Tensor], Tensor], point: FixedPoint, box: Array, kinks: bool
 ) -> FixedPoint:
     """The entry of a hallucinated point, with the stability that orbits show if the field jumps there."""
     rule = system.rule
-    loss = system.landscape
-    if point.dimension or rule is None or loss is None:
+    if point.dimension or rule is None:
         return point
-    if type(rule).__module__.split(".")[0] == "samdyn" and not has_kinks(loss):
+    if type(rule).__module__.split(".")[0] == "samdyn" and not kinks:
         return point  # the rules of samdyn jump at critical points only
     field = field_of(displacement, system.dim)
     diagonal = float(np.linalg.norm(box[:, 1] - box[:, 0]))
