@@ -14,7 +14,8 @@ found once and n_2 of those found twice.
 Starts fill the box evenly (Sobol), which finds large basins more evenly than independent draws would: the
 estimates lean to the safe side there. Points that no plain start found (but the deflated search, iterates of
 the field or a sign change on a line) count as found once. All of this speaks of the basins of Newton's
-method: a zero in a steep layer, whose basin is far smaller than 1 / n, leaves no trace in the counts. What
+method: a zero in a steep layer, whose basin is far smaller than 1 / n, leaves no trace in the counts. In two
+dimensions the index sum (`samdyn.local.index_check`) sees such a zero, though not always a pair of them. What
 proves completeness is ``fixed_points(..., certify=True)``.
 
 References
@@ -30,6 +31,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+
+from samdyn.local.index_check import IndexCheck
 
 OFTEN = 10
 
@@ -48,6 +51,8 @@ class Coverage:
         Starts at which the function was infinite or nan.
     counts : ndarray of int, shape (n_zeros,)
         How often each zero was found.
+    index : IndexCheck or None
+        In two dimensions, what winding numbers of the field say about the list (`samdyn.local.index_check`).
 
     Examples
     --------
@@ -61,6 +66,7 @@ class Coverage:
     n_found: int
     n_undefined: int
     counts: npt.NDArray[np.int64]
+    index: IndexCheck | None = None
 
     @property
     def unseen(self) -> float:
@@ -87,7 +93,7 @@ class Coverage:
         if not self.n_found:
             return (
                 f"Coverage: no Newton start of {self.n_starts} ended at a point{self._steep()}"
-                f"{self._undefined()}"
+                f"{self._undefined()}{self._index()}"
             )
         rarest = int(self.counts.min())
         return (
@@ -95,6 +101,7 @@ class Coverage:
             f"rarest {rarest} time{'s' * (rarest != 1)}; of further Newton starts a share of "
             f"{self.unseen:.2g} (< {self.unseen_bound:.2g} at 95 %) ends at a new one, missed of those that "
             f"Newton starts reach (Chao 1): {self.missed:.1f}{self._steep()}{self._undefined()}"
+            f"{self._index()}"
         )
 
     def _steep(self) -> str:
@@ -110,3 +117,6 @@ class Coverage:
     def _undefined(self) -> str:
         share = f"; the function is infinite or nan at {self.n_undefined} of the starts"
         return share if self.n_undefined else ""
+
+    def _index(self) -> str:
+        return "" if self.index is None else f"; {self.index!r}"

@@ -14,6 +14,9 @@ Algorithm
    capture set (`samdyn.local.trapping`).
 6. With ``certify=True``: a certificate for every isolated point, and a subdivision of the box that excludes
    any other (`samdyn.local.certify`). A point that the proof finds and the search did not joins the list.
+7. In two dimensions, without kinks, the indices of the zeros must add up to the winding numbers of the field
+   along the cells of a grid; where they do not, cells are split and searched until they do, or the coverage
+   says how many more zeros there must be (`samdyn.local.index_check`).
 Systems given by a function skip 1 and 4.
 
 Losses with kinks (abs, maximum, relu): points at rest on a kink, in Filippov's sense, are searched for apart
@@ -23,7 +26,7 @@ Their stability comes from orbits (`samdyn.local.following_orbits`), as it does 
 rule that is not samdyn's makes its own field jump.
 
 Without step 6 the search is complete with high probability, not certainly; how high, the `coverage` says
-(`samdyn.local.coverage`).
+(`samdyn.local.coverage`). In three dimensions and more no index is summed.
 """
 
 from __future__ import annotations
@@ -50,6 +53,7 @@ from samdyn.local.enclosure import Field, critical_field, shift_coefficients, ze
 from samdyn.local.families import Family, split_families
 from samdyn.local.fixed_point import FixedPoint, FixedPoints
 from samdyn.local.following_orbits import field_jumps
+from samdyn.local.index_check import check_index
 from samdyn.local.jump_entries import jumping_entry, kinked_entries
 from samdyn.local.linearization import scales_of, stability_of
 from samdyn.local.newton import (
@@ -59,6 +63,7 @@ from samdyn.local.newton import (
     search_zeros,
     sobol_starts,
     value_and_jacobian,
+    zeros_from,
 )
 from samdyn.local.trapping import jump_stability, kind_of
 from samdyn.rules.family import GD
@@ -173,7 +178,7 @@ def _found(system: System, box: Array, n_starts: int, tolerance: float, certify:
     displacement = displacement_of(system)
     loss = system.landscape
     if loss is None:
-        search = _search(value_and_jacobian(displacement, system.dim), options)
+        search = _checked(value_and_jacobian(displacement, system.dim), options)
         if certify:
             search = _proven(search, zero_field(system, displacement), options)
         points = _described(system, search, "fixed point") + _as_families(system, search, "fixed point")
@@ -193,7 +198,10 @@ def _found(system: System, box: Array, n_starts: int, tolerance: float, certify:
         jumps = field_jumps(lambda x: evaluate_gradient(x)[0], zeros, diagonal) if kinks else False
         return np.asarray(~np.isfinite(loss.value(zeros)) | jumps)
 
-    genuine = _search(evaluate_gradient, options, no_zeros)
+    if kinks:
+        genuine = _search(evaluate_gradient, options, no_zeros)
+    else:
+        genuine = _checked(evaluate_gradient, options, no_zeros)
     genuine = replace(genuine, coverage=_with_undefined(genuine.coverage, undefined))
     if certify:
         genuine = _proven(genuine, critical_field(loss), options)
@@ -210,9 +218,14 @@ def _found(system: System, box: Array, n_starts: int, tolerance: float, certify:
             evaluate = value_and_jacobian(displacement, system.dim)
         else:  # from the gradient and the Hessian, which are traced already
             evaluate = perturbed_evaluation(genuine.evaluate, *coefficients)
-        hallucinated = _search(
-            evaluate, options, lambda zeros: _is_critical(genuine.evaluate, zeros, critical, box)
-        )
+
+        def is_critical(zeros: Array) -> npt.NDArray[np.bool_]:
+            return _is_critical(genuine.evaluate, zeros, critical, box)
+
+        if kinks:
+            hallucinated = _search(evaluate, options, is_critical)
+        else:
+            hallucinated = _checked(evaluate, options, is_critical, genuine=genuine, jumps=system.rule.jumps)
         if certify:
             # a smooth field vanishes at the critical points too: there they are known zeros
             known = np.empty((0, system.dim)) if system.rule.jumps else genuine.x
@@ -254,11 +267,19 @@ class _Zeros:
 
 
 def _search(
-    evaluate: Evaluation, options: _Options, excluded: Callable[[Array], npt.NDArray[np.bool_]] | None = None
+    evaluate: Evaluation,
+    options: _Options,
+    excluded: Callable[[Array], npt.NDArray[np.bool_]] | None = None,
+    starts: Array | None = None,
 ) -> _Zeros:
     box = options.box
     zeros, coverage = search_zeros(
-        evaluate, box, n_starts=options.n_starts, tolerance=options.tolerance, excluded=excluded
+        evaluate,
+        box,
+        n_starts=options.n_starts,
+        tolerance=options.tolerance,
+        excluded=excluded,
+        starts=starts,
     )
     if coverage.n_undefined == coverage.n_starts:
         raise _nowhere_finite(coverage.n_starts, box)
@@ -270,6 +291,37 @@ def _search(
     return _Zeros(
         evaluate, zeros[isolated], families, replace(coverage, counts=counts), [None] * len(isolated)
     )
+
+
+def _checked(
+    evaluate: Evaluation,
+    options: _Options,
+    excluded: Callable[[Array], npt.NDArray[np.bool_]] | None = None,
+    *,
+    genuine: _Zeros | None = None,
+    jumps: bool = False,
+) -> _Zeros:
+    """The same, with the index sum in two dimensions: where it shows that zeros are missing they join.
+
+    `genuine` are critical points, which are known and not searched for; `jumps` says that the field is
+    discontinuous there.
+    """
+    search = _search(evaluate, options, excluded)
+    if len(options.box) != 2:
+        return search
+    none = np.empty((0, 2))
+    known = none if genuine is None else genuine.x
+    check, new = check_index(
+        evaluate,
+        options.box,
+        search.x if jumps else np.concatenate([search.x, known]),
+        known if jumps else none,
+        np.concatenate([none, *(f.points for z in (search, genuine) if z for f in z.families)]),
+        lambda starts: zeros_from(evaluate, options.box, starts, options.tolerance),
+    )
+    if len(new):
+        search = _search(evaluate, options, excluded, new)
+    return replace(search, coverage=replace(search.coverage, index=check))
 
 
 def _undefined_share(loss: Landscape, options: _Options) -> float:

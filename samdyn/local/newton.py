@@ -216,6 +216,15 @@ def search_zeros(
     return zeros, Coverage(n_plain, int(counts.sum()), undefined, counts)
 
 
+def zeros_from(evaluate: Evaluation, box: Array, starts: Array, tolerance: float = 1e-12) -> Array:
+    """Zeros (n, dim) in a box at which Newton's method ends from starts (m, dim), each once."""
+    diagonal = float(np.linalg.norm(box[:, 1] - box[:, 0]))
+    search = _Search(evaluate, box, diagonal, n_steps=60, tolerance=tolerance)
+    with np.errstate(all="ignore"):
+        zeros, size, _ = search.run(starts, damped=False, known=np.empty((0, len(box))))
+    return np.asarray(zeros[merge_index(zeros, size, SEPARATION * diagonal)])
+
+
 def _counts(zeros: Array, ends: Array, distance: float) -> npt.NDArray[np.int64]:
     """How many of the ends lie at each zero."""
     if len(zeros) == 0 or len(ends) == 0:
