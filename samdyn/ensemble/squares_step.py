@@ -8,7 +8,6 @@ batches and rules take gathered rows and matrix products.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import torch
@@ -18,9 +17,6 @@ from samdyn.compute.batch import tensor_of
 from samdyn.compute.checks import Array
 from samdyn.ensemble.replica_step import Coefficients, ReplicaStep, column
 from samdyn.landscapes.finite_sum import FiniteSum
-from samdyn.rules.extragradient import Extragradient
-from samdyn.rules.family import GD, SAM, USAM, UnifiedSAM
-from samdyn.rules.rule import Rule
 from samdyn.systems.map import Map
 from samdyn.systems.minibatch import Minibatch, descent_direction
 from samdyn.systems.sampling import Index
@@ -39,9 +35,9 @@ class SquaresStep(ReplicaStep):
         self.square = (self.rows**2).sum(axis=1)
         self.sampler = noise.sampler(loss)
         self.ascent_sampler = self.sampler if noise.probe == "independent" else None
-        family = isinstance(self.rule, GD | USAM | SAM | UnifiedSAM | Extragradient)
-        family = family and "eps" not in self.rule.coefficient_names
-        self.fused = family and noise.batch_size == 1 and (noise.probe == "same" or isinstance(self.rule, GD))
+        parts = self.rule.parts()
+        same = noise.probe == "same" or not self.rule.perturbs
+        self.fused = parts is not None and noise.batch_size == 1 and same
 
     def load(self, state: Array) -> list[Array]:
         """Points, and the last directions where there is memory."""
@@ -63,7 +59,9 @@ class SquaresStep(ReplicaStep):
     def _fused(self, loaded: list[Array], index: Index, coefficients: Coefficients) -> list[Array]:
         x = loaded[0]
         lr = coefficients["lr"]
-        alpha, beta = _pair(self.rule, coefficients)
+        parts = self.rule.parts(coefficients)
+        assert parts is not None
+        alpha, beta = parts
         assert self.sampler is not None
         ridged = bool(self.ridge.any())
         weight = self.sampler.weights.take(index) if self.sampler.weighted else 1.0
@@ -132,14 +130,3 @@ class SquaresStep(ReplicaStep):
             direction = self.momentum * loaded[1] + direction
             return [x - lr.numpy() * direction, direction]
         return [x - lr.numpy() * direction]
-
-
-def _pair(rule: Rule, coefficients: Coefficients) -> tuple[Any, Any]:
-    """The alpha and beta of e = (alpha + beta/|g|) g."""
-    rho = coefficients.get("rho", 0.0)
-    if isinstance(rule, SAM):
-        return 0.0, rho
-    if isinstance(rule, UnifiedSAM):
-        lam = coefficients["lam"]
-        return rho * (1 - lam), rho * lam
-    return (-rho, 0.0) if isinstance(rule, Extragradient) else (rho, 0.0)

@@ -24,7 +24,6 @@ from scipy import special
 
 from samdyn.compute import checks
 from samdyn.compute.checks import Array
-from samdyn.rules.family import GD, SAM, USAM, UnifiedSAM
 from samdyn.systems.diffusion import Diffusion
 from samdyn.systems.map import Map
 from samdyn.theory import kim
@@ -68,8 +67,8 @@ def linear_model(
     landscape, rule, noise = system.landscape, system.rule, system.noise
     if landscape is None or rule is None or noise is None:
         raise ValueError(f"system must be made of a loss, a rule and noise, got {system!r}")
-    softened = "eps" in rule.coefficient_names
-    if type(rule) not in (GD, USAM, SAM, UnifiedSAM) or softened or rule.jumps or system.scheduled:
+    parts = rule.parts()
+    if parts is None or parts[1] != 0 or system.scheduled:
         raise ValueError(
             f"the linearisation needs GD or an unnormalised rule such as sd.USAM(0.1) and no schedule, "
             f"got {rule!r} and lr={system.lr!r}"
@@ -79,8 +78,7 @@ def linear_model(
     scale = np.abs(hessian).max() * (1 + np.abs(x).max())
     if np.abs(gradient).max() > 1e-8 * scale:
         raise ValueError(f"x0 must be a critical point of the loss, got a gradient of {gradient}")
-    values = rule.coefficients()
-    rho = values.get("rho", 0.0) * (1 - values.get("lam", 1.0 if isinstance(rule, SAM) else 0.0))
+    rho = parts[0]
     eigenvalues, vectors = np.linalg.eigh(hessian)
     identity = torch.eye(system.dim, dtype=torch.float64, device="cpu")
     at, curvature = torch.from_numpy(np.array(x)), torch.from_numpy(np.array(hessian))

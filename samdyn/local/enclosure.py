@@ -35,7 +35,6 @@ from samdyn.compute.interval import Interval
 from samdyn.compute.interval_form import mean_value
 from samdyn.landscapes.landscape import Landscape
 from samdyn.local.interval_fields import Field, PerturbedField, TracedField, refined
-from samdyn.rules.family import GD, SAM, USAM, UnifiedSAM
 from samdyn.rules.rule import Rule
 from samdyn.systems.map import Map
 from samdyn.systems.system import System
@@ -54,16 +53,8 @@ __all__ = [
 
 
 def perturbation_of(rule: Rule | None) -> tuple[float, float] | None:
-    """(a, r) of e = a g + r g/|g| for the rules of the family with constant coefficients; else None."""
-    if type(rule) in (GD, Rule):
-        return 0.0, 0.0
-    if rule is None or rule.scheduled or type(rule) not in (USAM, SAM, UnifiedSAM):
-        return None
-    if "eps" in rule.coefficient_names:  # the direction is divided by more than its norm
-        return None
-    values = rule.coefficients()
-    lam = values.get("lam", 0.0 if isinstance(rule, USAM) else 1.0)
-    return values["rho"] * (1 - lam), values["rho"] * lam
+    """(a, r) of e = a g + r g/|g| for rules of that form with constant coefficients; else None."""
+    return None if rule is None or rule.scheduled else rule.parts()
 
 
 def shift_coefficients(system: System) -> tuple[float, float] | None:

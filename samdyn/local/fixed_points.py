@@ -66,7 +66,6 @@ from samdyn.local.newton import (
     zeros_from,
 )
 from samdyn.local.trapping import jump_stability, kind_of
-from samdyn.rules.family import GD
 from samdyn.rules.rule import Rule
 from samdyn.systems.flow import velocity
 from samdyn.systems.map import Map
@@ -380,8 +379,9 @@ def _polished(evaluate: Evaluation, x: Array) -> Array:
 
 
 def _perturbs(rule: Rule) -> bool:
+    """Whether a rule perturbs at all: one with coefficients that are all 0 does not."""
     values = rule.coefficients().values()
-    return not isinstance(rule, GD) and type(rule) is not Rule and (not values or any(values))
+    return rule.perturbs and (not values or any(values))
 
 
 def displacement_of(system: System) -> Callable[[Tensor], Tensor]:

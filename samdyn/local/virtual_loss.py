@@ -42,7 +42,6 @@ from samdyn.compute.checks import Array
 from samdyn.compute.signature import checked
 from samdyn.landscapes.landscape import Landscape
 from samdyn.local.line import critical_points_1d
-from samdyn.rules.family import GD, SAM, USAM, UnifiedSAM
 from samdyn.rules.rule import Rule
 from samdyn.systems.flow import Flow
 from samdyn.systems.system import System
@@ -226,8 +225,7 @@ def virtual_loss(system: System, reference: npt.ArrayLike | None = None) -> Virt
     if reference is not None:
         raise ValueError("reference must be left out on a quadratic, where J = f at the critical point")
     centre = centre_of_quadratic(loss)
-    softened = "eps" in rule.coefficient_names
-    if centre is not None and isinstance(rule, GD | SAM | USAM | UnifiedSAM) and not softened:
+    if centre is not None and rule.parts() is not None:
         return VirtualLoss(loss, rule, centre, "quadratic", _on_quadratic(loss, rule))
     sample = np.linspace(0.37, 1.21, loss.dim) if loss.box is None else loss.box @ np.array([0.382, 0.618])
     size = float(np.abs(virtual_asymmetry(system, sample)).max())
@@ -260,13 +258,13 @@ def centre_of_quadratic(loss: Landscape) -> Array | None:
 
 
 def _on_quadratic(loss: Landscape, rule: Rule) -> Callable[[Array], Array]:
-    coefficients = rule.coefficients()
-    rho = coefficients.get("rho", 0.0)
-    lam = coefficients.get("lam", 1.0 if isinstance(rule, SAM) else 0.0)
+    parts = rule.parts()
+    assert parts is not None
+    linear, normalised = parts
 
     def value(x: Array) -> Array:
         size = np.linalg.norm(loss.gradient(x), axis=-1)
-        return np.asarray(loss.value(x) + rho * (1 - lam) / 2 * size**2 + rho * lam * size)
+        return np.asarray(loss.value(x) + linear / 2 * size**2 + normalised * size)
 
     return value
 

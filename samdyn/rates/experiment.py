@@ -29,7 +29,6 @@ from samdyn.rates.curves import KINDS, QUANTITIES, Convergence
 from samdyn.rates.observation import WINDOW, Watcher
 from samdyn.rates.settling import gap_of_mean, relaxation
 from samdyn.rates.work_meter import WorkMeter
-from samdyn.rules.family import GD
 from samdyn.systems.diffusion import Diffusion
 from samdyn.systems.map import Map
 
@@ -191,7 +190,8 @@ def _decide(result: Convergence, setting: int) -> None:
 
 def _bias(system: Any, final: Array, reference: tuple[Array, float]) -> float:
     """The gap that the mean of the last points has; 0 where the rule leaves the mean of batches unbiased."""
-    if isinstance(system.rule, GD) and getattr(system.noise, "reweight", True):
+    unperturbed = system.rule is not None and not system.rule.perturbs
+    if unperturbed and getattr(system.noise, "reweight", True):
         return 0.0
     with np.errstate(all="ignore"):
         return gap_of_mean(system.landscape, final, reference[1])

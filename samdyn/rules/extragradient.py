@@ -20,6 +20,7 @@ same-sample and independent-sample stochastic methods. Multipliers: derived, che
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -29,7 +30,6 @@ from torch import Tensor
 
 from samdyn.compute import checks
 from samdyn.compute.signature import checked
-from samdyn.rules.family import GD, USAM
 from samdyn.rules.rule import Rule
 from samdyn.rules.schedules import Coefficient, value_at
 
@@ -55,6 +55,10 @@ class Extragradient(Rule):
     def perturbation(self, x: Tensor, gradient: Tensor, rho: Any = 0.0, **others: Any) -> Tensor:
         """-rho g."""
         return -rho * gradient
+
+    def parts(self, coefficients: Mapping[str, Any] | None = None) -> tuple[Any, Any] | None:
+        """(-rho, 0)."""
+        return -(self.coefficients() if coefficients is None else coefficients)["rho"], 0.0
 
 
 @dataclass(frozen=True)
@@ -107,7 +111,8 @@ def multipliers(rule: Rule, curvature: npt.ArrayLike, lr: float) -> npt.NDArray[
 
     Parameters
     ----------
-    rule : GD, USAM, Extragradient or PastExtragradient
+    rule : Rule
+        One whose perturbation is linear (GD, USAM, Extragradient), or PastExtragradient.
     curvature : array_like, shape (...)
         The modes' curvatures h.
     lr : float
@@ -131,11 +136,9 @@ def multipliers(rule: Rule, curvature: npt.ArrayLike, lr: float) -> npt.NDArray[
     """
     h = np.asarray(curvature, dtype=np.float64)
     lr = checks.number("lr", lr, above=0)
-    if isinstance(rule, GD):
-        return (1 - lr * h)[..., None].astype(np.complex128)
-    if isinstance(rule, USAM | Extragradient):
-        rho = value_at(rule.rho, 0) * (1 if isinstance(rule, USAM) else -1)
-        return (1 - lr * h * (1 + rho * h))[..., None].astype(np.complex128)
+    parts = rule.parts() if isinstance(rule, Rule) else None
+    if parts is not None and parts[1] == 0:
+        return (1 - lr * h * (1 + parts[0] * h))[..., None].astype(np.complex128)
     if isinstance(rule, PastExtragradient):
         rho = value_at(rule.rho, 0)
         half = (1 - (lr + rho) * h) / 2

@@ -4,6 +4,7 @@ two.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,6 +33,10 @@ class GD(Rule):
         """The gradient at x itself."""
         return gradient(x)
 
+    def parts(self, coefficients: Mapping[str, Any] | None = None) -> tuple[Any, Any] | None:
+        """(0, 0)."""
+        return 0.0, 0.0
+
 
 @dataclass(frozen=True)
 class USAM(Rule):
@@ -58,6 +63,10 @@ class USAM(Rule):
     def perturbation(self, x: Tensor, gradient: Tensor, rho: Any = 0.0, **others: Any) -> Tensor:
         """Rho g."""
         return rho * gradient
+
+    def parts(self, coefficients: Mapping[str, Any] | None = None) -> tuple[Any, Any] | None:
+        """(rho, 0)."""
+        return _given(self, coefficients)["rho"], 0.0
 
 
 @dataclass(frozen=True)
@@ -109,6 +118,10 @@ class SAM(Rule):
     ) -> Tensor:
         """Rho g/(|g| + eps)."""
         return rho * unit(gradient) if eps is None else rho * _softened(gradient, eps)
+
+    def parts(self, coefficients: Mapping[str, Any] | None = None) -> tuple[Any, Any] | None:
+        """(0, rho); None with an eps."""
+        return None if self.eps else (0.0, _given(self, coefficients)["rho"])
 
     def __repr__(self) -> str:
         return f"SAM(rho={self.rho}{_eps(self.eps)})"
@@ -167,8 +180,19 @@ class UnifiedSAM(Rule):
         direction = unit(gradient) if eps is None else _softened(gradient, eps)
         return rho * ((1 - lam) * gradient + lam * direction)
 
+    def parts(self, coefficients: Mapping[str, Any] | None = None) -> tuple[Any, Any] | None:
+        """(rho (1 - lam), rho lam); None with an eps."""
+        if self.eps:
+            return None
+        values = _given(self, coefficients)
+        return values["rho"] * (1 - values["lam"]), values["rho"] * values["lam"]
+
     def __repr__(self) -> str:
         return f"UnifiedSAM(rho={self.rho}, lam={self.lam}{_eps(self.eps)})"
+
+
+def _given(rule: Rule, coefficients: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    return rule.coefficients() if coefficients is None else coefficients
 
 
 def _softened(gradient: Any, eps: Any) -> Any:

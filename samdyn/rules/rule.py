@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
@@ -71,6 +71,13 @@ class Rule:
             )
         return super().__new__(cls)
 
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        """A class that computes its step in another way has other parts, and has to say which."""
+        super().__init_subclass__(**keywords)
+        own = vars(cls)
+        if {"perturbation", "descent", "combine"} & set(own) and "parts" not in own:
+            cls.parts = _no_parts  # type: ignore[method-assign]
+
     def __post_init__(self) -> None:
         for name in self.coefficient_names:
             keep(self, **{name: check_coefficient(name, getattr(self, name), at_least=0)})
@@ -88,6 +95,11 @@ class Rule:
     def scheduled(self) -> bool:
         """Whether any coefficient depends on the step."""
         return any(callable(getattr(self, name)) for name in self.coefficient_names)
+
+    @property
+    def perturbs(self) -> bool:
+        """Whether the perturbation may be anything but 0."""
+        return self.scheduled or self.parts() != (0.0, 0.0)
 
     @property
     def jumps(self) -> bool:
@@ -120,6 +132,27 @@ class Rule:
         # of a norm the squares could underflow
         return float(torch.as_tensor(e, dtype=torch.float64, device="cpu").abs().max())
 
+    def parts(self, coefficients: Mapping[str, Any] | None = None) -> tuple[Any, Any] | None:
+        """The linear share a and the normalised share r of a perturbation e = a g + r g/abs(g).
+
+        Parameters
+        ----------
+        coefficients : mapping of str to number or tensor, optional
+            Values of the coefficients; those at step 0 by default.
+
+        Returns
+        -------
+        tuple or None
+            (a, r); None for a rule of another form, or whose descent direction is not the gradient at x + e.
+
+        Examples
+        --------
+        >>> import samdyn as sd
+        >>> sd.UnifiedSAM(0.2, lam=0.75).parts(), sd.SAM(0.2, eps=1e-12).parts()
+        ((0.05, 0.15000000000000002), None)
+        """
+        return 0.0, 0.0
+
     def perturbation(self, x: Tensor, gradient: Tensor, **coefficients: Any) -> Tensor:
         """e(x) from the ascent gradient; stacked tensors of shape (..., dim)."""
         return gradient * 0.0
@@ -145,6 +178,10 @@ class Rule:
         """
         g = ascent(x)
         return self.combine(g, gradient(x + self.perturbation(x, g, **coefficients)), **coefficients)
+
+
+def _no_parts(self: Rule, coefficients: Mapping[str, Any] | None = None) -> None:
+    """None: the perturbation is not a g + r g/abs(g), or the rule does not say so."""
 
 
 SMALL = 1e-6

@@ -40,7 +40,6 @@ from torch import Tensor
 
 from samdyn.compute.batch import tensor_of
 from samdyn.landscapes.finite_sum import FiniteSum
-from samdyn.rules.family import GD
 from samdyn.rules.rule import Rule
 from samdyn.systems.minibatch import Minibatch, batch_gradient, descent_direction
 from samdyn.systems.sampling import Batches, Sampler
@@ -269,7 +268,7 @@ def _seen_to_be_linear(rule: Rule) -> bool:
 def _is_mean_of_samples(rule: Rule, noise: Minibatch) -> bool:
     """Whether a batch's direction is the mean of those of its samples."""
     plain = type(rule).descent is Rule.descent and type(rule).combine is Rule.combine
-    return isinstance(rule, GD) or (plain and noise.probe == "full")
+    return not rule.perturbs or (plain and noise.probe == "full")
 
 
 def positive_root(covariance: Tensor, z: Tensor) -> Tensor:
