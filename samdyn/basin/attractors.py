@@ -174,7 +174,7 @@ def _around(motion: Motion, course: Course, point: FixedPoint) -> Array:
     rng = np.random.default_rng(1)
     # inside the capture set, and not on any symmetric line
     assert rule is not None
-    radius = point.chatter_radius / 2 if point.on_kink else 1e-3 * jump_length(rule)
+    radius = point.chatter_radius / 2 if point.on_kink else 1e-3 * jump_length(rule, point.x)
     count = KINK_ORBITS if point.on_kink else HOVER_ORBITS
     start = np.zeros((size, count))
     offset = rng.standard_normal((len(point.x), count))
@@ -257,7 +257,7 @@ def _owner(course: Course, candidate: Candidate, points: Sequence[FixedPoint]) -
     assert system.landscape is not None
     stiffness = float(np.linalg.norm(system.landscape.hessian(nearest.x), 2))
     lr = system.coefficients()["lr"] if isinstance(system, Map) else 0.0
-    length = jump_length(rule)
+    length = jump_length(rule, nearest.x)
     if extent > max(10 * lr * length * stiffness, 1e-3 * diagonal):
         return None
     if distance <= max(AROUND * extent, 1e-4 * diagonal):

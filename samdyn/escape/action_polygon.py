@@ -18,7 +18,7 @@ from scipy.sparse.linalg import LinearOperator, eigsh
 from samdyn.compute.checks import Array
 from samdyn.systems.flow import Flow
 
-SMALL = 1e-12  # lengths are sqrt(x^2 + SMALL^2), in units of the path's own
+SMALL = 1e-12  # of their mean, added to lengths and speeds, which are divided by
 MOST_DENSE = 300  # unknowns of a second variation computed as a whole matrix
 BEND = 1e-4  # of the polygon's length: displacement for a difference of derivatives
 
@@ -63,8 +63,8 @@ def actions(system: Any, x: Array, scale: float) -> tuple[Array, Array, Array]:
     b_slope = (drift[1 : dim + 1] - drift[dim + 1 :]) / (2 * scale)  # (by, k, n, component)
     metric_slope = (inverse[1 : dim + 1] - inverse[dim + 1 :]) / (2 * scale)
     side_flat, b_flat = np.einsum("pnij,pnj->pni", metric, side), np.einsum("pnij,pnj->pni", metric, b)
-    size = np.sqrt(np.einsum("pni,pni->pn", side, side_flat)) + SMALL
-    speed = np.sqrt(np.einsum("pni,pni->pn", b, b_flat)) + SMALL
+    size = _above_zero(np.sqrt(np.einsum("pni,pni->pn", side, side_flat)))
+    speed = _above_zero(np.sqrt(np.einsum("pni,pni->pn", b, b_flat)))
     action = (size * speed - np.einsum("pni,pni->pn", side, b_flat)).sum(axis=1)
     by_side = side_flat * (speed / size)[..., None] - b_flat
     by_drift = b_flat * (size / speed)[..., None] - side_flat
@@ -80,6 +80,11 @@ def actions(system: Any, x: Array, scale: float) -> tuple[Array, Array, Array]:
     slope[:, 1:] += by_side + by_middle / 2
     slope[:, :-1] += by_middle / 2 - by_side
     return action, slope, (size * speed).sum(axis=1)
+
+
+def _above_zero(lengths: Array) -> Array:
+    """Lengths (k, n), of which none is zero."""
+    return np.asarray(lengths + SMALL * lengths.mean(axis=1, keepdims=True) + 1e-300)
 
 
 def action(system: Any, x: Array, scale: float) -> tuple[float, Array]:

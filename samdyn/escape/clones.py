@@ -165,10 +165,10 @@ class Splitting:
         pool = self.pool
         if not len(pool.path):
             return
-        self.tally.check(pool.block)
         states, code = self.chain.sweep(pool.state, pool.path, pool.block)
-        stopped, taken, _ = self.tally.stops(code)
+        # from the start of the path: a branch goes on where its parent was
         number = pool.before + STEPS_PER_BLOCK * pool.block
+        stopped, taken, _ = self.tally.stops(code, number)
         ended[pool.row[stopped]] = (number + taken)[stopped]
         level = self._levels_of(states.flatten(1)).reshape(code.shape)
         level = torch.where(code == TARGET, self.top, level)

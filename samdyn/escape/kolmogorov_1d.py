@@ -40,6 +40,7 @@ Function = Callable[[Array], Array]
 
 N_NODES = 16
 MAX_PANELS = 60_000
+POSITION_ROUNDING = 4e-16  # of the farthest position; a panel at a jump is given up at 1e-14, long before
 NODES, WEIGHTS = legendre.leggauss(N_NODES)
 # values at the nodes -> Legendre coefficients; exact for polynomials of degree below N_NODES
 TO_COEFFICIENTS: Array = (
@@ -121,7 +122,9 @@ def _refine(
         if rounding is None:
             rounding = 1e-14 * np.median(np.abs(values), axis=(1, 2))[:, None]
         known = (tail * half <= integral_error) | (tail <= 1e-12 * np.abs(coefficients).max(axis=-1))
-        resolved = (known | (tail <= rounding)).all(axis=0)
+        # far from 0 the rounding of a position, too, moves a value, by its slope: halving would not help
+        moved = POSITION_ROUNDING * scale * np.ptp(values, axis=-1) / half
+        resolved = (known | (tail <= rounding + moved)).all(axis=0)
         small = half * (np.abs(values[0]) @ WEIGHTS) <= 3
         tiny = half < 1e-14 * scale
         stop = tiny | (resolved & small)
@@ -169,7 +172,7 @@ def jumps(function: Function, lower: float, upper: float) -> Array:
     scale = max(upper - lower, abs(lower), abs(upper))
     # an irrational cut, so that no jump sits on a panel end by chance and stays unseen
     cut = np.array([lower + (upper - lower) * 0.3819660112501051])
-    found = _merge(_refine(function, lower, upper, cut, 0.0, 0.0)[1], 1e-10 * scale)
+    found = _merge(_refine(function, lower, upper, cut, 0.0, 0.0)[1], 1e-10 * (upper - lower) + 1e-13 * scale)
     return found[(found > lower + 1e-12 * scale) & (found < upper - 1e-12 * scale)]
 
 

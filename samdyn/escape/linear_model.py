@@ -24,6 +24,7 @@ from scipy import special
 
 from samdyn.compute import checks
 from samdyn.compute.checks import Array
+from samdyn.compute.scales import displacement_tolerance
 from samdyn.systems.diffusion import Diffusion
 from samdyn.systems.map import Map
 from samdyn.theory import kim
@@ -38,7 +39,8 @@ def linear_model(
     ----------
     system : Diffusion or Map
     x0 : array_like, shape (dim,)
-        A critical point: |grad f| below 1e-8 of the Hessian's norm (times 1 + |x0|).
+        A critical point: |grad f| below 1e-8 of the Hessian's largest entry times the box's diagonal
+        (1 + |x0| without a box).
     mode : str, optional
         See the module; the noise's `probe` by default.
 
@@ -75,8 +77,7 @@ def linear_model(
         )
     x = checks.points("x0", x0, system.dim)
     hessian, gradient = landscape.hessian(x), landscape.gradient(x)
-    scale = np.abs(hessian).max() * (1 + np.abs(x).max())
-    if np.abs(gradient).max() > 1e-8 * scale:
+    if np.abs(gradient).max() > np.abs(hessian).max() * displacement_tolerance(landscape.box, x, 1e-8):
         raise ValueError(f"x0 must be a critical point of the loss, got a gradient of {gradient}")
     rho = parts[0]
     eigenvalues, vectors = np.linalg.eigh(hessian)

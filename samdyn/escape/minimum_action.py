@@ -52,6 +52,7 @@ COARSE = 1e-3  # the tolerance of polygons that only lead to finer ones
 MOST_BENDS = 4
 BEND = 0.05  # of the path's length, by which a saddle of the action is bent
 SOFT = -1e-7  # least over largest eigenvalue, below which the second variation has a negative one
+STEP = 1e-6  # of the path's length: of differences of the drift
 EVEN = 1.0  # weight of unequal sides, in units of integral |p'| |b|
 ALONG = 0.1  # of integral |p'| |b|: what an action is compared with where it is 0
 
@@ -149,7 +150,7 @@ def minimum_action(
         if given.ndim != 2 or len(given) < 2:
             raise ValueError(f"initial must have shape (n, {system.dim}), got {given.shape}")
         starts = respaced(np.concatenate([[first], given[1:-1], [last]]), sizes[0])[None]
-    scale = 1e-6 * path_length(starts[0])
+    scale = STEP * path_length(starts[0])
     with np.errstate(invalid="ignore", over="ignore"):
         first_action, _, size = actions(system, starts, scale)
     fits = np.isfinite(first_action)
@@ -158,7 +159,9 @@ def minimum_action(
             f"system must be finite on the path from start to end, got nan or infinity ({system!r}): give "
             "initial, a path around the place where the gradient of the loss is not finite"
         )
-    search = _Search(system, scale, EVEN * float(size[fits].min()), n_points, tolerance, max_rounds)
+    search = _Search(
+        system, scale, max(float(size[fits].min()), 1e-300), first, n_points, tolerance, max_rounds
+    )
     finest = respaced(starts[0], n_points)
     look = seconds_of(lambda: action(system, finest, search.scale))
     announce(
@@ -186,40 +189,29 @@ class _Search:
 
     system: Any
     scale: float
-    stiffness: float
+    unit: float
+    first: Array
     finest: int
     tolerance: float
     max_rounds: int
 
+    @property
+    def length(self) -> float:
+        """Of the first path."""
+        return self.scale / STEP
+
     def together(self, paths: Array) -> Array:
         """Paths (k, n, dim) moved downhill, all in one minimisation of the sum of their actions."""
-        shape = (len(paths), paths.shape[1] - 2, paths.shape[2])
         for _ in range(FIRST_ROUNDS):
-            ends = paths
-
-            def objective(inner: Array, ends: Array = ends) -> tuple[float, Array]:
-                x = ends.copy()
-                x[:, 1:-1] = inner.reshape(shape)
-                return self._objective(x)
-
-            found = optimize.minimize(
-                objective,
-                paths[:, 1:-1].ravel(),
-                jac=True,
-                method="L-BFGS-B",
-                options={"maxiter": ITERATIONS},
-            )
-            moved = paths.copy()
-            moved[:, 1:-1] = found.x.reshape(shape)
-            paths = np.array([respaced(x, len(x)) for x in moved])
+            paths = np.array([respaced(x, len(x)) for x in self._moved(paths)])
         return paths
 
     def _objective(self, x: Array) -> tuple[float, Array]:
         """The sum of the actions of paths (k, n, dim), plus what keeps sides equal, and its derivative."""
         value, slope, _ = actions(self.system, x, self.scale)
         uneven, by_corner = unevenness(x)
-        total = float((value + self.stiffness * uneven).sum())
-        return total, (slope + self.stiffness * by_corner)[:, 1:-1].ravel()
+        total = float((value / self.unit + EVEN * uneven).sum())
+        return total, self.length * (slope / self.unit + EVEN * by_corner)[:, 1:-1].ravel()
 
     def best(self, paths: Array) -> list[Array]:
         """Paths by their actions, the least first, without those that are like an earlier one."""
@@ -237,7 +229,7 @@ class _Search:
         last = n >= self.finest
         tolerance = self.tolerance if last else max(self.tolerance, COARSE)
         for _ in range(self.max_rounds if last else min(self.max_rounds, USUAL_ROUNDS)):
-            x = respaced(self._moved(x), n)
+            x = respaced(self._moved(x[None])[0], n)
             new, _, size = actions(self.system, x[None], self.scale)
             converged = abs(value - new[0]) <= tolerance * (abs(new[0]) + ALONG * size[0])
             value = float(new[0])
@@ -245,15 +237,23 @@ class _Search:
                 break
         return x, value, bool(converged)
 
-    def _moved(self, x: Array) -> Array:
-        def objective(inner: Array) -> tuple[float, Array]:
-            path = np.concatenate([x[:1], inner.reshape(-1, x.shape[1]), x[-1:]])
-            return self._objective(path[None])
+    def _moved(self, paths: Array) -> Array:
+        """Paths (k, n, dim) moved downhill, in units of the path: L-BFGS stops at absolute tolerances."""
+        inner = (slice(None), slice(1, -1))
+
+        def at(y: Array) -> Array:
+            x = paths.copy()
+            x[inner] = self.first + self.length * y.reshape(x[inner].shape)
+            return x
 
         found = optimize.minimize(
-            objective, x[1:-1].ravel(), jac=True, method="L-BFGS-B", options={"maxiter": ITERATIONS}
+            lambda y: self._objective(at(y)),
+            ((paths[inner] - self.first) / self.length).ravel(),
+            jac=True,
+            method="L-BFGS-B",
+            options={"maxiter": ITERATIONS},
         )
-        return np.concatenate([x[:1], found.x.reshape(-1, x.shape[1]), x[-1:]])
+        return at(found.x)
 
     def settled(self, x: Array, value: float, converged: bool) -> tuple[Array, float, bool]:
         """A path that no bend lowers: bends along the softest direction are followed while they do."""

@@ -86,8 +86,8 @@ def rare_exit_time(
     reaction_coordinate, levels
         As in `rare_committor`. The default is the signed distance of `region`, from x0 to the boundary.
     n_clones, n_kill, n_repeats, dt, seed, correction, t_max
-        As in `rare_committor`; the bridge is for the boundary of `region`, while `origin` and the surface,
-        which are a choice, are watched at whole steps.
+        As in `rare_committor`, with t_max for each leg of a loop; the bridge is for the boundary of `region`,
+        while `origin` and the surface, which are a choice, are watched at whole steps.
     progress : bool
         Show a progress bar over repeats.
 

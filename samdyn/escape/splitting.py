@@ -111,7 +111,8 @@ def rare_committor(
     correction : {"bridge", None}
         "bridge": a Diffusion touches A and B within steps too. None: the chain is watched at whole steps.
     t_max : float, optional
-        Limit on the time of a path (steps of a Map); by default 1e7 steps.
+        Limit on the time of a path from x0 on (steps of a Map), at least one step; steps that would end after
+        it are not taken. By default 1e7 steps.
     progress : bool
         Show a progress bar over repeats.
 

@@ -138,24 +138,27 @@ class StoppedChain:
 class Tally:
     """Work done, and the limit on a path's steps."""
 
-    max_blocks: int
+    max_steps: int
     path_steps: int = 0
     n_diverged: int = 0
 
-    def check(self, block: Tensor) -> None:
-        if len(block) and int(block.max()) >= self.max_blocks:
-            raise RuntimeError(
-                f"t_max was reached by {int((block >= self.max_blocks).sum())} paths that stopped in neither "
-                "region: raise t_max, or choose regions that paths reach (a start in another basin never "
-                "returns to the origin)"
-            )
+    def stops(self, code: Tensor, before: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Which paths stopped, after how many steps of the sweep (all of them if it did not), and where.
 
-    def stops(self, code: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Which paths stopped, after how many steps of the sweep (all of them if it did not), and where."""
+        `before` is the number of steps that each path took before the sweep. A path that did not stop in the
+        steps allowed is an error, also where it stopped later in the same sweep.
+        """
         stop = code != RUNNING
         stopped = stop.any(dim=0)
         last = torch.where(stopped, stop.int().argmax(dim=0), len(code) - 1)
         where = code.gather(0, last[None])[0]
+        late = before + last + stopped.logical_not() >= self.max_steps
+        if bool(late.any()):
+            raise RuntimeError(
+                f"t_max was reached by {int(late.sum())} paths that stopped in neither "
+                "region: raise t_max, or choose regions that paths reach (a start in another basin never "
+                "returns to the origin)"
+            )
         self.path_steps += int((last + 1).sum())
         self.n_diverged += int((where == LOST).sum())
         return stopped, last + 1, where
@@ -168,9 +171,8 @@ def run_until_stopped(
     final, outcome, steps = state.clone(), torch.zeros_like(path), torch.zeros_like(path)
     place, block = torch.arange(len(path), device=path.device), torch.zeros_like(path)
     while len(place):
-        tally.check(block)
         states, code = chain.sweep(state, path, block)
-        stopped, taken, where = tally.stops(code)
+        stopped, taken, where = tally.stops(code, STEPS_PER_BLOCK * block)
         now = stopped.nonzero()[:, 0]
         final[:, place[now]] = states[:, taken[now] - 1, now]
         outcome[place[now]] = where[now]
@@ -216,8 +218,13 @@ def check_system(
 
 
 def new_tally(t_max: float | None, dt: float) -> Tally:
-    steps = MAX_STEPS if t_max is None else checks.number("t_max", t_max, above=0) / dt
-    return Tally(max_blocks=math.ceil(steps / STEPS_PER_BLOCK))
+    """The limit is on whole steps: none that ends after `t_max` is taken."""
+    if t_max is None:
+        return Tally(MAX_STEPS)
+    t_max = checks.number("t_max", t_max, above=0)
+    if t_max / dt * (1 + 1e-12) < 1:
+        raise ValueError(f"t_max must be at least one step of {dt:g}, got {t_max:g}")
+    return Tally(math.floor(min(t_max / dt * (1 + 1e-12), checks.LARGEST_COUNT)))
 
 
 def stopped_chain(

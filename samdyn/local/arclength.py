@@ -51,6 +51,7 @@ CHORD = 3e-4  # radians between a chord and the mean of its tangents, on a curve
 BEND = 0.25  # the same, as a share of the square of the turn
 BACK = 1e-3  # of the step: how far from the old point the step back may end, on a straight curve
 ROUNDING = 1e-11  # of a corrected point, in scaled units
+AMPLIFIED = 100  # by which nearly singular rows enlarge the rounding of the unknowns
 SHARE = 0.02  # of the largest unknown: a step as long needs no other unit
 SAME = 1e-7  # scaled distance below which two corrected points are one
 
@@ -69,6 +70,11 @@ class Point:
     jacobian: Array
     corrections: int
     turn: float = 0.0
+
+
+def rounding_of(equations: Equations) -> float:
+    """What rounding leaves of the unknowns, by the equations' own attribute `rounding`; 0 without one."""
+    return float(getattr(equations, "rounding", 0.0))
 
 
 def scaled_rows(value: Array, jacobian: Array) -> tuple[Array, Array]:
@@ -125,8 +131,9 @@ def correct(equations: Equations, guess: Array, along: Array, reach: float) -> P
         if not size <= reach:
             return None
         u = u + correction
-        small = size <= TOLERANCE * (1 + float(np.linalg.norm(u)))
-        stuck = last / 2 < size < STUCK  # rounding near a branch point, where the rows are nearly singular
+        small = size <= TOLERANCE * (1 + float(np.linalg.norm(u))) + rounding_of(equations)
+        # rounding near a branch point, where the rows are nearly singular
+        stuck = last / 2 < size < max(STUCK, AMPLIFIED * rounding_of(equations))
         last = size
         if small or stuck:
             tangent = tangent_of(jacobian, along)
@@ -153,7 +160,7 @@ def reversible(equations: Equations, old: Point, new: Point) -> bool:
     chord = new.u - old.u
     length = float(np.linalg.norm(chord))
     mean = old.tangent + new.tangent
-    rounding = ROUNDING * (1 + float(np.linalg.norm(new.u)))
+    rounding = ROUNDING * (1 + float(np.linalg.norm(new.u))) + AMPLIFIED * rounding_of(equations)
     turn = max(new.turn, old.turn)
     if length <= 10 * rounding:
         return True  # nothing can be told from points that rounding cannot tell apart

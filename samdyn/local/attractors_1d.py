@@ -34,6 +34,7 @@ import numpy.typing as npt
 
 from samdyn.compute import checks
 from samdyn.compute.checks import Array
+from samdyn.compute.scales import ROUNDING
 from samdyn.compute.signature import checked
 from samdyn.landscapes.landscape import Landscape
 from samdyn.local.line import critical_points_1d, nodes, sign_changes
@@ -262,7 +263,8 @@ def sign_changes_between(G: Any, grid: Array, jumps: Array, tiny: float) -> Arra
 
 
 def _largest_lr(flow: Flow, x: Array, slopes: Array, curvature: Array, basins: Array, region: Array) -> Array:
-    tiny = SAME * float(region[0, 1] - region[0, 0])
+    # beside a kink, farther from it than the rounding by which a point counts as lying on it
+    tiny = max(SAME * float(region[0, 1] - region[0, 0]), 10 * ROUNDING * float(np.abs(region).max()))
     with np.errstate(divide="ignore"):
         smooth = np.where(curvature > 0, 2 / curvature, np.inf)
         # from the left a step reaches |G| lr to the right of the kink, and the other way round

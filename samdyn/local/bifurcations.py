@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from samdyn.compute.checks import Array
 from samdyn.local.arclength import Point
-from samdyn.local.defining_systems import COMPLEX, Scale, fixed_point_equations
+from samdyn.local.defining_systems import COMPLEX, FixedPointEquations, Scale
 from samdyn.local.parametric import Parametric
 
 KINDS = ("fold", "flip", "pitchfork", "branch point", "Neimark-Sacker", "Hopf", "border")
@@ -121,7 +121,7 @@ class Curve:
     @classmethod
     def of(cls, field: Parametric, scale: Scale) -> Curve:
         """The fixed-point equations of a field."""
-        return cls(field, scale, fixed_point_equations(field, scale))
+        return cls(field, scale, FixedPointEquations(field, scale))
 
     def split(self, u: Array) -> tuple[Array, Array]:
         """State and parameters of a scaled vector."""

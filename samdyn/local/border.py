@@ -6,9 +6,11 @@ itself breaks down. In the variables (x, u, p) the end of the branch is a regula
 
     grad f(x) = 0,     (|u|^2 - 1) / 2 = 0,     D(x, u) = 0,
 
-D the rule's descent direction just beside x for a gradient along u: for SAM grad f(x + rho u). Newton on
-that, started where a straight line through the last points of the branch has s = 0, gives the collision to
-rounding. It is accepted if it lies within one step of that start.
+D the rule's descent direction just beside x for a gradient along u: for SAM grad f(x + rho u). How small a
+gradient counts as just beside is the rule's business (`samdyn.systems.jump.beside`): a rule that adds a small
+number to the norm is smooth on smaller ones. Newton on that, started where a straight line through the last
+points of the branch has s = 0, gives the collision to rounding. It is accepted if it lies within one step of
+that start.
 
 References
 ----------
@@ -27,22 +29,22 @@ from torch import Tensor
 
 from samdyn.compute.checks import Array
 from samdyn.compute.printing import numpy_form
+from samdyn.compute.scales import ROUNDING, length_scale
 from samdyn.compute.tracing import traced_or_batched
 from samdyn.local.arclength import SMALLEST, Point, scaled_rows
 from samdyn.local.bifurcations import Bifurcation, Curve
 from samdyn.local.parametric import Parametric, ingredients, with_jacobian
 from samdyn.rules.family import GD
 from samdyn.systems.flow import Flow
+from samdyn.systems.jump import beside
 from samdyn.systems.system import System
-
-TINY = 1e-100  # a gradient too small to matter but for its direction
 
 
 class BorderEquations:
     """The equations of a border collision, traced once for a system and one parameter."""
 
     def __init__(self, system: System, name: str) -> None:
-        self.dim = system.dim
+        self.dim, self.box = system.dim, system.box
         size = 2 * system.dim + 1
         outputs = numpy_form(traced_or_batched(with_jacobian(_border_function(system, name)), size))
         self._outputs: Callable[..., Sequence[Any]] = outputs
@@ -70,6 +72,8 @@ class BorderEquations:
         With a positive `size_of_gradient` s the first equation is grad f(x) = s u: a hallucinated point
         beside the border.
         """
+        # corrections count next to the problem's length, to 1 (the direction) and to the parameter's size
+        length, scope = float(length_scale(self.box, x)), max(abs(p), width) or 1.0
         last = np.inf
         for _ in range(20):
             value, jacobian = self._at(x, u, p, size_of_gradient)
@@ -78,11 +82,13 @@ class BorderEquations:
             value, jacobian = scaled_rows(value, jacobian)
             # on the line the border is met with |u| = 1 whatever the position: square, but it may be singular
             correction = np.linalg.lstsq(jacobian, -value, rcond=1e-13)[0]
-            size = float(np.linalg.norm(correction))
+            units = np.concatenate([np.full(self.dim, 1 / length), np.ones(self.dim), [1 / scope]])
+            size = float(np.linalg.norm(correction * units))
             x = x + correction[: self.dim]
             u = u + correction[self.dim : 2 * self.dim]
             p = p + float(correction[-1])
-            if size <= 1e-13 * (1 + float(np.linalg.norm(x))) or (size < 1e-10 and size > last / 2):
+            rounding = ROUNDING * (10 + float(np.linalg.norm(x)) / length)
+            if size <= rounding or (size < 1e-10 + rounding and size > last / 2):
                 residual = np.abs(scaled_rows(*self._at(x, u, p, size_of_gradient))[0]).max()
                 return (x, u, p, abs(float(correction[-1])) + 1e-16 * width) if residual < 1e-9 else None
             last = size
@@ -92,6 +98,7 @@ class BorderEquations:
 def _border_function(system: System, name: str) -> Callable[[Tensor], Tensor]:
     dim, rule = system.dim, system.rule
     assert rule is not None
+    size = beside(rule)
     form = system.form if isinstance(system, Flow) else "perturbed"
 
     def function(y: Tensor) -> Tensor:
@@ -100,10 +107,10 @@ def _border_function(system: System, name: str) -> Callable[[Tensor], Tensor]:
         gradient = torch.func.grad(loss)
         g = gradient(x)
         if form == "perturbed":
-            return torch.cat([g, rule.descent(x, lambda _: TINY * u, gradient, **coefficients)])
-        e = rule.perturbation(x, TINY * u, **coefficients)
+            return torch.cat([g, rule.descent(x, lambda _: size * u, gradient, **coefficients)])
+        e = rule.perturbation(x, size * u, **coefficients)
         curvature_along_e = torch.func.vjp(gradient, x)[1](e)[0]
-        return torch.cat([g, rule.combine(TINY * u, curvature_along_e, **coefficients)])
+        return torch.cat([g, rule.combine(size * u, curvature_along_e, **coefficients)])
 
     return function
 

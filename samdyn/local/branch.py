@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from samdyn.compute import checks
 from samdyn.compute.checks import Array
+from samdyn.compute.scales import displacement_tolerance
 from samdyn.compute.signature import checked
 from samdyn.local.bifurcations import Bifurcation, Curve
 from samdyn.systems.system import System
@@ -185,10 +186,11 @@ class BifurcationDiagram(Sequence[Branch]):
         for point in sorted(
             (b for branch in self.branches for b in branch.bifurcations), key=lambda b: b.value
         ):
-            tolerance = 1e-6 * (1 + abs(point.value))
+            tolerance = 1e-6 * (self.branches[0].bounds[1] - self.branches[0].bounds[0])
+            apart = displacement_tolerance(self.branches[0].system.box, point.x, 1e-4)
             shared = any(
                 abs(other.value - point.value) < tolerance
-                and np.linalg.norm(other.x - point.x) < 1e-4 * (1 + np.linalg.norm(point.x))
+                and np.linalg.norm(other.x - point.x) < apart
                 and other.kind == point.kind
                 for other in found
             )

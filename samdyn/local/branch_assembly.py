@@ -11,7 +11,7 @@ from samdyn.compute.checks import Array
 from samdyn.local.bifurcations import Bifurcation, Curve
 from samdyn.local.border import Borders
 from samdyn.local.branch import Branch
-from samdyn.local.branch_events import locate
+from samdyn.local.branch_events import NEAR, locate
 from samdyn.local.following import AT_END, Way
 from samdyn.local.linearization import stability_of
 from samdyn.local.trapping import kind_of
@@ -33,7 +33,7 @@ def assemble(
         (n_back + s, b) for s, b in ahead.bifurcations
     ]
     bifurcations = [b for _, b in sorted(located, key=lambda pair: pair[0])]
-    states = u[:, :-1] * curve.scale.state
+    states = curve.scale.states(u[:, :-1])
     values = np.clip(bounds[0] + (bounds[1] - bounds[0]) * u[:, -1], *bounds)  # of rounding at the bounds
     eigenvalues = np.array([curve.eigenvalues(row) for row in u])
     stability = [stability_of(row, field.discrete) for row in eigenvalues]
@@ -95,7 +95,8 @@ def _end_point(curve: Curve, way: Way, name: str, known: list[Bifurcation]) -> B
     if point is None or point.error > AT_END * width or abs(point.value - end) > AT_END * width:
         return None
     for i, other in enumerate(known):
-        if abs(other.value - point.value) < AT_END * width and np.allclose(other.x, point.x, atol=1e-4):
+        apart = float(np.abs(other.x - point.x).max()) / curve.scale.state
+        if abs(other.value - point.value) < AT_END * width and apart < NEAR:
             known[i] = at_end(other)
             return None
     return at_end(point)

@@ -220,7 +220,9 @@ def _kind(changes: Changes, critical: complex, values: npt.NDArray[np.complex128
     if changes[1]:
         return "fold"
     # of a complex pair both are equally near; a real pair that meets at -1 has no imaginary part
-    if abs(critical.imag) > 1e-6 * max(1.0, abs(critical)):
+    # multipliers are compared with 1, rates with the largest of them: their unit is the user's
+    unit = max(1.0, abs(critical)) if curve.field.discrete else float(np.abs(values).max())
+    if abs(critical.imag) > 1e-6 * unit:
         return "Neimark-Sacker" if curve.field.discrete else "Hopf"
     if curve.field.discrete and critical.real < 0:
         return "flip"
@@ -257,7 +259,7 @@ def _polish(
 
 def _holds(curve: Curve, u: Array, sizes: Array) -> bool:
     """Whether each of the equations holds at u, to rounding of its size along the step."""
-    return bool((np.abs(curve.equations(u)[0]) <= RESIDUAL * sizes).all())
+    return bool((np.abs(curve.equations(u)[0]) <= (RESIDUAL + curve.scale.rounding) * sizes).all())
 
 
 def _is_singular(curve: Curve, u: Array, sizes: Array, near: float) -> bool:

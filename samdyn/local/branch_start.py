@@ -10,6 +10,7 @@ import numpy as np
 
 from samdyn.compute import checks
 from samdyn.compute.checks import Array
+from samdyn.compute.scales import displacement_tolerance
 from samdyn.local.arclength import Point, correct, scaled_rows, tangent_of
 from samdyn.local.bifurcations import Curve
 from samdyn.systems.flow import Flow
@@ -87,7 +88,8 @@ def is_critical(system: System, x: Array) -> bool:
     loss = system.landscape
     assert loss is not None
     steepness = float(np.linalg.norm(loss.hessian(x)))
-    return float(np.linalg.norm(loss.gradient(x))) <= 1e-7 * steepness * (1 + float(np.linalg.norm(x)))
+    tolerance = float(displacement_tolerance(loss.box, x, 1e-7))
+    return float(np.linalg.norm(loss.gradient(x))) <= steepness * tolerance
 
 
 def corrected_start(curve: Curve, start: Array, value: float, name: str) -> Point:

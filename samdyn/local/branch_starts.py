@@ -117,8 +117,9 @@ class Starts:
                 continue
             place, kind, dimension = self.endpoints[row[0]]
             start, limit = row[5], row[6]
+            near = 1e-6 * self.length
             ends = _End(limit, curve.x[1] - limit), _End(curve.x[-1], curve.x[-2] - curve.x[-1])
-            if any(j == row[0] and ends[0].near(b) and ends[1].near(a) for j, a, b in seen):
+            if any(j == row[0] and ends[0].near(b, near) and ends[1].near(a, near) for j, a, b in seen):
                 continue  # followed before, from its other end
             seen.append((row[0], *ends))
             if np.linalg.norm(limit - curve.x[0]) > 1e-9 * self.length:
@@ -138,8 +139,8 @@ class _End:
     x: Array
     direction: Array
 
-    def near(self, other: _End) -> bool:
-        close = np.linalg.norm(self.x - other.x) <= 1e-6 * (1 + np.linalg.norm(self.x))
+    def near(self, other: _End, distance: float) -> bool:
+        close = np.linalg.norm(self.x - other.x) <= distance
         cosine = self.direction @ other.direction
         return bool(close and cosine > 0.5 * np.linalg.norm(self.direction) * np.linalg.norm(other.direction))
 

@@ -29,6 +29,7 @@ import numpy as np
 from samdyn.compute import checks
 from samdyn.compute.checks import Array
 from samdyn.compute.progress import PartsBar
+from samdyn.compute.scales import length_scale
 from samdyn.local.arclength import Point, correct
 from samdyn.local.bifurcations import Bifurcation, Curve
 from samdyn.local.border import BorderEquations, Borders
@@ -112,7 +113,10 @@ def switch_branch(
     flip = bifurcation.kind == "flip"
     if flip:
         field = field.with_period(2 * branch.period)
-    curve = Curve.of(field, Scale(branch.curve.scale.state, np.array([low]), np.array([high - low])))
+    curve = Curve.of(
+        field,
+        Scale(branch.curve.scale.state, np.array([low]), np.array([high - low]), branch.curve.scale.origin),
+    )
     u = curve.scale.join(bifurcation.state, np.array([bifurcation.value]))
     jacobian = curve.equations(u)[1]
     along = np.append(bifurcation.tangent[:-1] / curve.scale.state, bifurcation.tangent[-1] / (high - low))
@@ -207,7 +211,8 @@ def _across_border(
     inverse = np.linalg.pinv(hessian)
     width = bounds[1] - bounds[0]
     for share in (1e-3, 1e-4, 1e-2):
-        size = share * float(np.abs(np.linalg.eigvalsh(hessian)).max()) * (1 + float(np.linalg.norm(point.x)))
+        length = float(length_scale(branch.system.box, point.x))
+        size = share * float(np.abs(np.linalg.eigvalsh(hessian)).max()) * length
         beside = point.x + size * inverse @ point.direction
         solved = equations.solve(beside, point.direction, point.value, width, size)
         if solved is None or not bounds[0] <= solved[2] <= bounds[1]:

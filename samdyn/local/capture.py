@@ -27,14 +27,16 @@ import numpy.typing as npt
 
 from samdyn.compute import checks
 from samdyn.compute.checks import Array
+from samdyn.compute.scales import ACCURACY, displacement_tolerance
 from samdyn.compute.signature import checked
 from samdyn.ensemble.trajectory import trajectory
 from samdyn.local.lyapunov import lyapunov_exponents
 from samdyn.local.trapping import check_size, jump_stability, kind_of
 from samdyn.local.wording import listed
+from samdyn.rules.rule import Rule
 from samdyn.systems.diffusion import Diffusion
 from samdyn.systems.flow import Flow
-from samdyn.systems.jump import jump_length
+from samdyn.systems.jump import along_the_gradient, jump_length, perturbations_beside, same_length
 from samdyn.systems.map import Map
 from samdyn.systems.system import System
 
@@ -59,7 +61,8 @@ class CaptureSet:
     radius : float
         The flow is drawn onto the point from a ball of this radius, by sampling; nan if it does not trap.
     quadratic_radius : float
-        The same for the quadratic with the Hessian at x, exactly; inf if that captures everything.
+        The same for the quadratic with the Hessian at x, exactly; inf if that captures everything, nan for a
+        rule whose perturbation is not along the gradient or depends on the point.
     chatter_radius : float
         The map hovers within this distance; 0 for a flow, nan if it does not trap.
     motion : str
@@ -162,10 +165,14 @@ def capture_set(system: System, x: Any) -> CaptureSet:
     check_size(system.dim)
     hessian = loss.hessian(point)
     size = float(np.linalg.norm(loss.gradient(point)))
-    if not size <= 1e-6 * np.abs(hessian).max() * (1 + np.linalg.norm(point)):
+    if not size <= np.abs(hessian).max() * displacement_tolerance(loss.box, point, ACCURACY):
         raise ValueError(f"x must be a critical point of {loss.name}, got |gradient| = {size:.3g} at {point}")
     stability, radius, chatter = jump_stability(system, point[None])[0]
-    quadratic = quadratic_capture_radius(np.linalg.eigvalsh(hessian), jump_length(rule), _smooth(system))
+    quadratic = float("nan")
+    if along_the_gradient(rule, point):
+        eigenvalues, length = np.linalg.eigvalsh(hessian), jump_length(rule, point)
+        smooth = _smooth(rule, point, length, length * float(np.abs(eigenvalues).max()))
+        quadratic = quadratic_capture_radius(eigenvalues, length, smooth)
     kind = kind_of(hessian)
     if stability != "trapping" or not isinstance(system, Map):
         motion = "rest" if stability == "trapping" else "escape"
@@ -183,10 +190,17 @@ def capture_set(system: System, x: Any) -> CaptureSet:
     )
 
 
-def _smooth(system: System) -> float:
-    """rho (1 - lam): the coefficient of the part of the perturbation that does not jump."""
-    assert system.rule is not None
-    return max(system.rule.coefficients().get("rho", 0.0) - jump_length(system.rule), 0.0)
+def _smooth(rule: Rule, x: Array, length: float, gradient: float) -> float:
+    """Coefficient c of a perturbation (length + c abs(g)) g/abs(g): rho (1 - lam).
+
+    Read off at gradients like those at the distance `length`; nan where the length is not of this form.
+    """
+    u = np.eye(len(x))[:1]
+    lengths = np.array([perturbations_beside(rule, x, u, size) for size in (gradient, 2 * gradient)])
+    first, second = np.linalg.norm(lengths[:, 0], axis=-1)
+    if abs(second - 2 * first + length) > same_length(rule) * second:
+        return float("nan")
+    return float((first - length) / gradient) if first - length > same_length(rule) * length else 0.0
 
 
 def quadratic_capture_radius(eigenvalues: npt.ArrayLike, length: float, smooth: float = 0.0) -> float:
@@ -223,6 +237,8 @@ def quadratic_capture_radius(eigenvalues: npt.ArrayLike, length: float, smooth: 
     (0.3, inf)
     """
     h = np.asarray(eigenvalues, dtype=np.float64)
+    if np.isnan(smooth):
+        return float("nan")
     if (h == 0).any():
         return 0.0
     if not (h < 0).any():

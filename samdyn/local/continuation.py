@@ -144,7 +144,7 @@ def continuation(
     field = Parametric(system, (parameter,), period)
     if len(start) < field.n:  # at rest
         start = np.concatenate([start, np.zeros(field.n - len(start))])
-    curve = Curve.of(field, Scale(scale_of(system, start), np.array([low]), np.array([high - low])))
+    curve = Curve.of(field, Scale(scale_of(system, start), np.array([low]), np.array([high - low]), start))
     first = corrected_start(curve, start, value, parameter)
     border = Borders(system, parameter, curve) if jumps else None
     if border is not None and border.sizes(first.u).min() == 0:

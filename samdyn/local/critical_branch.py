@@ -22,6 +22,7 @@ import numpy.typing as npt
 from samdyn.compute.checks import Array
 from samdyn.compute.cost import announce, seconds_of
 from samdyn.compute.progress import PartsBar
+from samdyn.compute.scales import displacement_tolerance
 from samdyn.compute.sphere import directions
 from samdyn.local.bifurcations import Bifurcation, Curve
 from samdyn.local.border import BorderEquations, border_point
@@ -70,7 +71,7 @@ def jump_labels(
             labels.append("trapping")
             if radii:
                 box = at.box
-                length = jump_length(rule)
+                length = jump_length(rule, z)
                 reach = 10 * length if box is None else float(np.linalg.norm(box[:, 1] - box[:, 0]))
                 capture[i] = capture_radius(flow, z, reach) if drawn and length > 0 else 0.0
         else:
@@ -93,7 +94,7 @@ def _chatter(system: Map, name: str, values: Array, x: Array) -> Array:
         hessians[i] = at.landscape.hessian(z)
         eigenvalues = np.linalg.eigvalsh(hessians[i])
         rates[i] = lr = at.coefficients()["lr"]
-        lengths[i] = length = jump_length(at.rule)
+        lengths[i] = length = jump_length(at.rule, z)
         widened = np.abs(eigenvalues) / np.where(
             eigenvalues > 0, np.maximum(1 - lr * eigenvalues / 2, 1e-3), 1.0
         )
@@ -119,7 +120,7 @@ def jump_borders(
     changes = np.flatnonzero(labels[1:] != labels[:-1])
     if len(changes) == 0:
         return []
-    equations = BorderEquations(system, name)
+    equations, scope = BorderEquations(system, name), float(np.ptp(values))
     found = []
     for i in changes.tolist():
         low, high, z_low, z_high = values[i], values[i + 1], x[i], x[i + 1]
@@ -129,21 +130,26 @@ def jump_borders(
             marks = jump_labels(system, name, inner, z, radii=False)[0]
             first = max(1, int(np.argmax(marks != labels[i])))
             low, high, z_low, z_high = inner[first - 1], inner[first], z[first - 1], z[first]
-        found.append((i, _border(system, name, equations, (low, high), (z_low + z_high) / 2)))
+        found.append((i, _border(system, name, equations, (low, high), (z_low + z_high) / 2, scope)))
     return found
 
 
 def _border(
-    system: System, name: str, equations: BorderEquations, bracket: tuple[float, float], z: Array
+    system: System,
+    name: str,
+    equations: BorderEquations,
+    bracket: tuple[float, float],
+    z: Array,
+    scope: float,
 ) -> Bifurcation:
     middle, width = float(sum(bracket)) / 2, float(bracket[1] - bracket[0])
     best: tuple[Array, Array, float, float] | None = None
     starts = directions(system.dim)
     for u in starts[:: max(1, len(starts) // 16)]:
         solved = equations.solve(z, u, middle, width)
-        if solved is None or abs(solved[2] - middle) > 1e-2 * (1 + abs(middle)):
+        if solved is None or abs(solved[2] - middle) > 1e-2 * scope:
             continue
-        if np.linalg.norm(solved[0] - z) > 1e-3 * (1 + np.linalg.norm(z)):
+        if np.linalg.norm(solved[0] - z) > displacement_tolerance(system.box, z, 1e-3):
             continue
         if best is None or abs(solved[2] - middle) < abs(best[2] - middle):
             best = solved
@@ -172,7 +178,9 @@ def critical_branch(
     ends = ("lower bound", "upper bound")
     if name in loss.parameters:
         field = Parametric(gradient_flow, (name,))
-        scale = Scale(scale_of(system, start), np.array([bounds[0]]), np.array([bounds[1] - bounds[0]]))
+        scale = Scale(
+            scale_of(system, start), np.array([bounds[0]]), np.array([bounds[1] - bounds[0]]), start
+        )
         curve = Curve.of(field, scale)
         first = corrected_start(curve, start, value, name)
         ways = follow_both(curve, first, name, max(max_step, 1 / N_VALUES), max_points, region, None, bar)

@@ -23,7 +23,6 @@ Kuznetsov, Elements of Applied Bifurcation Theory (2004), ch. 10.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,6 +39,7 @@ BRANCHING = ("branch point", "pitchfork")
 DOUBLE = {"Bogdanov-Takens": (0.0, 1.0), "1:1 resonance": (1.0, 1.0), "1:2 resonance": (-1.0, -1.0)}
 """Where curves of Hopf and Neimark-Sacker points end: the double eigenvalue, and the factor of v."""
 DIFFERENCE = 1e-6
+POSITION_ROUNDING = 1e-15  # relative, of a few operations on a coordinate
 
 
 @dataclass(frozen=True)
@@ -51,30 +51,49 @@ class Scale:
     state : float
     low, width : ndarray, shape (m,)
         A parameter p has the coordinate (p - low) / width.
+    origin : ndarray, shape (n,)
+        A state z has the coordinates (z - origin) / state: far from 0 a tolerance or the step of a difference
+        relative to z itself would be as long as the problem is wide.
     """
 
     state: float
     low: Array
     width: Array
+    origin: Array
+
+    @property
+    def rounding(self) -> float:
+        """What rounding leaves of a state's coordinates."""
+        return POSITION_ROUNDING * float(np.abs(self.origin).max()) / self.state
+
+    def states(self, w: Array) -> Array:
+        """States (..., n) of their coordinates."""
+        return self.origin + w * self.state
 
     def split(self, u: Array, n: int) -> tuple[Array, Array]:
         """State and parameters of a scaled vector (n + m,)."""
-        return u[:n] * self.state, self.low + self.width * u[n:]
+        return self.states(u[:n]), self.low + self.width * u[n:]
 
     def join(self, z: Array, p: Array) -> Array:
         """The scaled vector of a state and parameters."""
-        return np.concatenate([z / self.state, (p - self.low) / self.width])
+        return np.concatenate([(z - self.origin) / self.state, (p - self.low) / self.width])
 
 
-def fixed_point_equations(field: Parametric, scale: Scale) -> Callable[[Array], tuple[Array, Array]]:
+@dataclass(frozen=True)
+class FixedPointEquations:
     """F and its Jacobian as functions of the scaled vector (state, parameters)."""
-    n = field.n
 
-    def equations(u: Array) -> tuple[Array, Array]:
-        value, by_state, by_parameter = field.residual(*scale.split(u, n))
-        return value, np.concatenate([by_state * scale.state, by_parameter * scale.width], axis=1)
+    field: Parametric
+    scale: Scale
 
-    return equations
+    @property
+    def rounding(self) -> float:
+        """What rounding leaves of the unknowns."""
+        return self.scale.rounding
+
+    def __call__(self, u: Array) -> tuple[Array, Array]:
+        value, by_state, by_parameter = self.field.residual(*self.scale.split(u, self.field.n))
+        return value, np.concatenate([by_state * self.scale.state, by_parameter * self.scale.width], axis=1)
 
 
 @dataclass(frozen=True)
@@ -158,7 +177,7 @@ class DefiningSystem:
 
     def solve(self, w: Array, reach: float) -> tuple[Array, float] | None:
         """Newton from w: the zero and the size of the last correction, or None if it does not converge."""
-        last = np.inf
+        last, rounding = np.inf, 10 * self.scale.rounding
         for _ in range(12):
             value, jacobian = self.equations(w)
             if not (np.isfinite(value).all() and np.isfinite(jacobian).all()):
@@ -172,10 +191,10 @@ class DefiningSystem:
             if not size <= reach:
                 return None
             w = w + correction
-            if size <= 1e-14 or (size <= 1e-11 and size > last / 2):
+            if size <= 1e-14 or (size <= 1e-11 + rounding and size > last / 2):
                 return w, size
             last = size
-        return (w, last) if last <= 1e-10 else None
+        return (w, last) if last <= 1e-10 + rounding else None
 
 
 def size_of(field: Parametric, scale: Scale, u: Array) -> float:

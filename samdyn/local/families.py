@@ -34,6 +34,7 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
 from samdyn.compute.checks import Array
+from samdyn.compute.scales import ROUNDING
 from samdyn.local.newton import SEPARATION
 
 STEP = 0.01
@@ -157,7 +158,8 @@ def _one_step(evaluate: Evaluation, zeros: Array, step: float) -> tuple[Index, F
             point = point + change * np.minimum(1.0, step / np.maximum(length, 1e-300))
         value, jacobian = evaluate(point)
         slope = np.linalg.norm(jacobian, axis=(1, 2))
-        rounding = 1e-14 * slope * (1 + np.linalg.norm(point, axis=1))
+        # the step is a share of the problem's length, so that only rounding far from the origin is added
+        rounding = ROUNDING * slope * np.linalg.norm(point, axis=1)
         zero = np.linalg.norm(value, axis=1) <= 1e-9 * slope * step + rounding
     moved = zero & (np.linalg.norm(point - start, axis=1) <= 2 * step)
     moved &= np.einsum("ni,ni->n", point - start, direction) >= 0.5 * step

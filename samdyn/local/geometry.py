@@ -38,6 +38,7 @@ from torch import Tensor
 from samdyn.compute import checks
 from samdyn.compute.checks import Array
 from samdyn.compute.cost import announce, seconds_of
+from samdyn.compute.scales import displacement_tolerance
 from samdyn.compute.signature import checked
 from samdyn.ensemble.jumping_flow import _rosenbrock as rosenbrock
 from samdyn.ensemble.jumping_flow import _stacked as stacked
@@ -275,7 +276,7 @@ def _minimum_near(loss: Landscape, x: Array, near: float) -> tuple[Array, npt.ND
         hessian = loss.hessian(z)
         size = np.linalg.norm(loss.gradient(z), axis=1)
         steep = np.linalg.norm(hessian, axis=(1, 2))
-        convex &= size <= 1e-8 * steep * (1 + np.linalg.norm(z, axis=1))
+        convex &= size <= steep * displacement_tolerance(loss.box, z, 1e-8)
         convex &= np.linalg.eigvalsh(np.nan_to_num(hessian))[:, 0] > 0
         # no higher than where it came from: a path in the bowl cannot leave it
         convex &= loss.value(z) <= loss.value(x)

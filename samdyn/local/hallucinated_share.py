@@ -40,6 +40,7 @@ from samdyn.compute.random import STREAM_START, split_seed, uniform_block
 from samdyn.compute.signature import checked
 from samdyn.ensemble.trajectory import trajectory
 from samdyn.landscapes.landscape import Landscape
+from samdyn.systems.jump import beside
 from samdyn.systems.map import Map
 
 OUTCOMES = ("hallucinated", "minimum", "saddle", "maximum", "moving", "diverged")
@@ -278,7 +279,7 @@ def _kick(system: Map, z: Array, coefficients: dict[str, float]) -> Array:
     loss, rule = system.landscape, system.rule
     assert loss is not None and rule is not None
     vectors = np.linalg.eigh(np.nan_to_num(loss.hessian(z), posinf=0.0, neginf=0.0))[1].swapaxes(-1, -2)
-    tiny = 1e-100 * np.concatenate([vectors, -vectors], axis=-2)
+    tiny = beside(rule) * np.concatenate([vectors, -vectors], axis=-2)
 
     def perturbed(v: Tensor) -> Tensor:  # z and the direction of the gradient
         point, g = v[: system.dim], v[system.dim :]

@@ -24,6 +24,7 @@ from scipy.linalg import schur
 from samdyn.compute import checks
 from samdyn.compute.checks import Array
 from samdyn.compute.cost import announce, seconds_of
+from samdyn.compute.scales import ACCURACY, displacement_tolerance
 from samdyn.compute.signature import checked
 from samdyn.landscapes.landscape import Landscape
 from samdyn.local.transient_growth import TransientGrowth, transient_growth
@@ -373,7 +374,7 @@ def critical_rho(loss: Landscape, x: npt.ArrayLike, rule: Callable[..., Rule] | 
     hessian = loss.hessian(point)
     gradient = float(np.linalg.norm(loss.gradient(point)))
     scale = float(np.abs(hessian).max())
-    if not gradient <= 1e-6 * scale * (1 + float(np.linalg.norm(point))):
+    if not gradient <= scale * displacement_tolerance(loss.box, point, ACCURACY):
         raise ValueError(
             f"x must be a critical point of {loss.name}, got |gradient| = {gradient:.3g} at {point}"
         )

@@ -35,13 +35,14 @@ from torch import Tensor
 
 from samdyn.compute import batch, checks
 from samdyn.compute.checks import Array
+from samdyn.compute.scales import displacement_tolerance
 from samdyn.compute.signature import checked
 from samdyn.local.trapping import FLAT, kind_of
 from samdyn.local.wording import listed
 from samdyn.systems.map import Map
 from samdyn.systems.system import System
 
-RESIDUAL = 1e-7  # of |H| (1 + |x|): a larger gradient at the perturbed point is not a zero
+RESIDUAL = 1e-7  # of |H| and the loss's box: a larger gradient at the perturbed point is not a zero
 
 
 @dataclass(frozen=True)
@@ -213,13 +214,11 @@ def local_attraction(system: System, x: npt.ArrayLike) -> LocalAttraction:
     y = batch.evaluate(shift, point)
     g, hessian_x, hessian_y = loss.gradient(point), loss.hessian(point), loss.hessian(y)
     size, residual = float(np.linalg.norm(g)), float(np.linalg.norm(loss.gradient(y)))
-    scale = float(np.abs(hessian_x).max()) * (1 + float(np.linalg.norm(point)))
-    if not size > RESIDUAL * scale:
+    if not size > np.abs(hessian_x).max() * displacement_tolerance(loss.box, point, RESIDUAL):
         raise ValueError(
             f"x must be no critical point of {loss.name}, got |gradient| = {size:.3g} at {point}"
         )
-    scale = float(np.abs(hessian_y).max()) * (1 + float(np.linalg.norm(y)))
-    if not residual <= RESIDUAL * scale:
+    if not residual <= np.abs(hessian_y).max() * displacement_tolerance(loss.box, y, RESIDUAL):
         raise ValueError(
             f"x must be a hallucinated point of {system!r}, got |gradient| = {residual:.3g} at its perturbed "
             f"point {y}"

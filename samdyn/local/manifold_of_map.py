@@ -37,6 +37,7 @@ from torch import Tensor
 
 from samdyn.compute.checks import Array
 from samdyn.compute.printing import numpy_form
+from samdyn.compute.scales import ROUNDING
 from samdyn.compute.tracing import traced_or_batched
 from samdyn.local.curve_spacing import MOST_POINTS, Limits, lengths, needed, wide
 
@@ -72,7 +73,7 @@ def map_arm(
     if multiplier < 0:
         repeats += repeats % 2
     growth **= repeats
-    steps = Steps(function, len(point), which == "stable", repeats)
+    steps = Steps(function, len(point), which == "stable", repeats, limits.length)
 
     def start(t: Array) -> Array:
         return np.asarray(point + growth ** t[:, None] * seed)
@@ -129,8 +130,10 @@ def _thinned(t: Array, x: Array, limits: Limits) -> tuple[Array, Array]:
 class Steps:
     """One step of a map or of its inverse along a curve of points."""
 
-    def __init__(self, function: Callable[[Tensor], Tensor], dim: int, inverse: bool, repeats: int) -> None:
-        self.dim, self.inverse, self.repeats = dim, inverse, repeats
+    def __init__(
+        self, function: Callable[[Tensor], Tensor], dim: int, inverse: bool, repeats: int, length: float
+    ) -> None:
+        self.dim, self.inverse, self.repeats, self.length = dim, inverse, repeats, length
         self._form = numpy_form(traced_or_batched(function, dim))
         if inverse:  # tracing is the larger part of the cost of a short arm
             self._jacobian = numpy_form(traced_or_batched(torch.func.jacrev(function), dim))
@@ -185,11 +188,11 @@ class Steps:
                 correction[~usable] = np.nan
                 y = y + correction
                 size = np.linalg.norm(correction, axis=1)
-                if (size <= 1e-14 * (1 + np.linalg.norm(y, axis=1))).all():
+                if (size <= ROUNDING * (self.length + np.linalg.norm(y, axis=1))).all():
                     break
             left = np.linalg.norm(target - self._image(y), axis=1)
-        scale = 1 + np.linalg.norm(y, axis=1) + np.linalg.norm(target, axis=1)
-        y[~(left <= 1e-11 * scale)] = np.nan
+        rounding = ROUNDING * (np.linalg.norm(y, axis=1) + np.linalg.norm(target, axis=1))
+        y[~(left <= 1e-11 * self.length + rounding)] = np.nan
         return np.asarray(y)
 
     def _continue(self, x_from: Array, y_from: Array, x_to: Array) -> Array:
@@ -206,7 +209,7 @@ class Steps:
                     return np.full(self.dim, np.nan)
             new = self._newton(target[None], (y + ahead)[None])[0]
             # a correction as long as the prediction may have landed on another branch
-            if not np.linalg.norm(new - y - ahead) <= 0.3 * np.linalg.norm(ahead) + 1e-13:
+            if not np.linalg.norm(new - y - ahead) <= 0.3 * np.linalg.norm(ahead) + 1e-13 * self.length:
                 stride /= 4
                 if stride < 1e-4:
                     return np.full(self.dim, np.nan)

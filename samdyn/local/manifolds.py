@@ -25,6 +25,7 @@ from torch import Tensor
 
 from samdyn.compute import checks
 from samdyn.compute.checks import Array
+from samdyn.compute.scales import ACCURACY, displacement_tolerance
 from samdyn.compute.signature import checked
 from samdyn.local.curve_spacing import Limits, lengths, needed
 from samdyn.local.linearization import MARGIN
@@ -247,8 +248,9 @@ def _direction(
     discrete = isinstance(system, Map)
     image = function(at).detach().numpy()
     residual = float(np.linalg.norm(image - point if discrete else image))
-    scale = float(np.abs(jacobian).max()) + 1e-300
-    if not residual <= 1e-6 * scale * (1 + np.linalg.norm(point)):
+    # of x' - x, whose derivative a small learning rate makes small too
+    scale = float(np.abs(jacobian - np.eye(len(point)) * discrete).max()) + 1e-300
+    if not residual <= scale * displacement_tolerance(system.box, point, ACCURACY):
         how = "|x' - x|" if discrete else "|velocity|"
         raise ValueError(
             f"fixed_point must be a fixed point of {system!r}, got ({_format(point)}) "

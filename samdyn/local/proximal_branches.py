@@ -41,6 +41,7 @@ from torch import Tensor
 
 from samdyn.compute.checks import Array
 from samdyn.compute.printing import numpy_form
+from samdyn.compute.scales import ROUNDING
 from samdyn.compute.tracing import traced_or_batched
 from samdyn.landscapes.landscape import Landscape, hessian_of
 
@@ -278,20 +279,25 @@ def at_radius(
     converged : ndarray of bool, shape (n,)
     """
     x, nu, dim = x.copy(), nu.copy(), x.shape[1]
-    last, rho = np.full(len(x), np.inf), np.broadcast_to(rho, len(x))
+    last, rho = np.full(len(x), np.inf), np.maximum(np.broadcast_to(rho, len(x)), 1e-300)
+    rounding = np.zeros(len(x))
     with np.errstate(all="ignore"):
         for _ in range(30):
             gradient, hessian = derivatives(x)
             away = x - y
+            # in units of the radius and of the curvature: `solve` drops what is small next to the largest
+            curvature = np.maximum(np.abs(hessian).max(axis=(1, 2)), np.abs(nu)) + 1e-300
             square = np.zeros((len(x), dim + 1, dim + 1))
-            square[:, :dim, :dim] = hessian + nu[:, None, None] * np.eye(dim)
-            square[:, :dim, dim] = square[:, dim, :dim] = away
+            square[:, :dim, :dim] = (hessian + nu[:, None, None] * np.eye(dim)) / curvature[:, None, None]
+            square[:, :dim, dim] = square[:, dim, :dim] = away / rho[:, None]
+            force = (gradient + nu[:, None] * away) / (curvature * rho)[:, None]
             right = -np.concatenate(
-                [gradient + nu[:, None] * away, ((away**2).sum(axis=1) - rho**2)[:, None] / 2], axis=1
+                [force, (((away / rho[:, None]) ** 2).sum(axis=1) - 1)[:, None] / 2], axis=1
             )
             step = solve(square, right)
-            x, nu = x + step[:, :dim], nu + step[:, dim]
+            x, nu = x + step[:, :dim] * rho[:, None], nu + step[:, dim] * curvature
             last = np.linalg.norm(step[:, :dim], axis=1)
-            if not (last > 1e-14 * (1 + rho)).any():
+            rounding = ROUNDING * (1 + np.linalg.norm(x, axis=1) / rho)
+            if not (last > rounding).any():
                 break
-    return x, nu, last <= 1e-10 * (1 + rho)
+    return x, nu, last <= 1e-10 + rounding

@@ -24,6 +24,7 @@ import numpy.typing as npt
 
 from samdyn.compute import checks
 from samdyn.compute.checks import Array
+from samdyn.compute.scales import ACCURACY, ROUNDING, displacement_tolerance
 from samdyn.compute.signature import checked
 from samdyn.compute.sphere import directions
 from samdyn.landscapes.landscape import Landscape
@@ -129,7 +130,8 @@ def spherical_minima(
     if rho.ndim != 1 or not (rho > 0).all():
         raise ValueError(f"radii must be positive numbers in one dimension, got {radii!r}")
     size = float(np.linalg.norm(loss.gradient(y)))
-    if not size <= 1e-6 * float(np.abs(loss.hessian(y)).max()) * (1 + float(np.linalg.norm(y))):
+    steepness = float(np.abs(loss.hessian(y)).max())
+    if not size <= steepness * displacement_tolerance(loss.box, y, ACCURACY):
         raise ValueError(
             f"centre must be a critical point of {loss.name}, got |gradient| = {size:.3g} at {y}"
         )
@@ -146,7 +148,9 @@ def spherical_minima(
     before = np.take_along_axis(height, lowest, axis=1).ravel()
     with np.errstate(all="ignore"):
         value = loss.value(x)
-        good &= value <= before + 1e-9 * (1 + np.abs(before))
+        # heights are told apart next to those on the sphere, and to their own rounding
+        rise = np.ptp(height, axis=1).repeat(k)
+        good &= value <= before + 1e-9 * rise + ROUNDING * np.abs(before)
     value = np.where(good, value, np.inf).reshape(n, k)
     best = np.arange(n) * k + value.argmin(axis=1)
     found = np.isfinite(value.min(axis=1))

@@ -24,6 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from samdyn.compute import checks
+from samdyn.compute.scales import ACCURACY, displacement_tolerance
 from samdyn.compute.signature import checked
 from samdyn.local.linearization import MARGIN
 from samdyn.systems.diffusion import Diffusion
@@ -146,7 +147,9 @@ def momentum_windows(system: Map, x: npt.ArrayLike) -> tuple[StabilityWindow, ..
     assert lr is not None
     roots = [0.0, 1.0]
     polynomials = []
-    for rate in np.unique(np.round(rates, 14)):
+    # equal rates give one polynomial: what rounding tells apart is told next to the largest
+    unit = float(np.abs(rates).max()) or 1.0
+    for rate in unit * np.unique(np.round(rates / unit, 14)):
         real, imaginary = lr * rate.real, lr * rate.imag
         if abs(imaginary) <= 1e-12 * abs(rate) * lr:
             polynomial = np.array([2 * real, 2 * real - real**2])  # 2 Re (1 + m) - Re^2 > 0
@@ -188,7 +191,8 @@ def _rates(system: System, x: npt.ArrayLike) -> tuple[npt.NDArray[np.complex128]
         )
     jacobian = flow.jacobian(point)
     residual = float(np.linalg.norm(flow(point)))
-    if not residual <= 1e-6 * (np.abs(jacobian).max() + 1e-300) * (1 + np.linalg.norm(point)):
+    tolerance = displacement_tolerance(system.landscape.box, point, ACCURACY)
+    if not residual <= (np.abs(jacobian).max() + 1e-300) * tolerance:
         raise ValueError(
             f"x must be a fixed point of {system!r}, got {point} where |velocity| = {residual:.3g}"
         )

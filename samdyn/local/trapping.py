@@ -112,7 +112,7 @@ def capture_radius(flow: Flow, z: Array, reach: float, evaluate: Evaluation | No
     """
     assert flow.rule is not None and flow.landscape is not None
     evaluate = evaluation(flow) if evaluate is None else evaluate
-    smallest = min(1e-4 * jump_length(flow.rule), 0.1 * reach)
+    smallest = min(1e-4 * jump_length(flow.rule, z), 0.1 * reach)
     u = _sampled_directions(evaluate(z)[1])
     shells = _on_shells(evaluate, z, u, np.geomspace(smallest, reach, N_SHELLS))
     reach = min(reach, _nearest_other(evaluate, z, shells))
@@ -262,12 +262,13 @@ def chatter_radii(system: Map, z: Array) -> Array:
     assert system.landscape is not None and system.rule is not None
     hessian = system.landscape.hessian(z)
     eigenvalues = np.linalg.eigvalsh(hessian)
-    lr, length = system.coefficients()["lr"], jump_length(system.rule)
+    lr = system.coefficients()["lr"]
+    length = np.array([jump_length(system.rule, point) for point in z])
     # the 2-cycle of a positive mode has the amplitude lr r lambda / (2 - lr lambda)
     widened = np.abs(eigenvalues) / np.where(eigenvalues > 0, np.maximum(1 - lr * eigenvalues / 2, 1e-3), 1.0)
     scale = lr * length * widened.max(axis=-1) / (1 - system.momentum)
     # a degenerate point has no such scale: there it is the step from just beside the point
-    beside = z[:, None] + 1e-6 * length * directions(system.dim)
+    beside = z[:, None] + 1e-6 * length[:, None, None] * directions(system.dim)
     kick = np.linalg.norm(Flow(system.landscape, system.rule)(beside), axis=-1).max(axis=-1)
     kick *= lr / (1 - system.momentum)
     scale = np.where(scale < 1e-3 * kick, kick, scale)
@@ -400,25 +401,26 @@ def jump_stability(system: System, z: Array, reach: float | None = None) -> list
     assert loss is not None and rule is not None
     check_size(system.dim)
     flow = system if isinstance(system, Flow) else Flow(loss, rule)
-    length = jump_length(rule)
-    if reach is None:
-        reach = (
-            10 * length if system.box is None else float(np.linalg.norm(system.box[:, 1] - system.box[:, 0]))
-        )
+    length = np.array([jump_length(rule, point) for point in z])
+    reaches = 10 * length if reach is None else np.full(len(z), reach)
+    if reach is None and system.box is not None:
+        reaches = np.full(len(z), np.linalg.norm(system.box[:, 1] - system.box[:, 0]))
     # where the Hessian vanishes, if for rounding, it cannot say what attracts: a ball does, or nothing
-    around = np.abs(loss.hessian(z[:, None] + length * directions(system.dim))).max(axis=(1, 2, 3))
+    around = np.abs(loss.hessian(z[:, None] + length[:, None, None] * directions(system.dim))).max(
+        axis=(1, 2, 3)
+    )
     flat = np.abs(loss.hessian(z)).max(axis=(1, 2)) <= NO_HESSIAN * around
     drawn = flat | np.array([attracts(loss, rule, point, flow.form) for point in z], dtype=bool)
     evaluate = evaluation(flow, many=len(z) > 2)
     capture = np.array(
         [
-            capture_radius(flow, point, reach, evaluate) if ok else 0.0
-            for point, ok in zip(z, drawn, strict=True)
+            capture_radius(flow, point, float(far), evaluate) if ok else 0.0
+            for point, far, ok in zip(z, reaches, drawn, strict=True)
         ]
     )
     drawn &= ~flat | (capture > 0)
     chatter = chatter_radii(system, z) if isinstance(system, Map) else np.zeros(len(z))
-    probe = z[:, None] + 1e-6 * length * directions(system.dim)
+    probe = z[:, None] + 1e-6 * length[:, None, None] * directions(system.dim)
     outward = np.einsum("nki,nki->nk", flow(probe), probe - z[:, None]) > 0
     result = []
     for i in range(len(z)):

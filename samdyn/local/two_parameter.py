@@ -170,7 +170,12 @@ def bifurcation_curve(
     max_points = checks.integer("max_points", max_points, at_least=2)
     both = Parametric(branch.system, (branch.parameter, parameter), branch.period)
     corner = np.array([first[0], second[0]])
-    scale = Scale(branch.curve.scale.state, corner, np.array([first[1], second[1]]) - corner)
+    scale = Scale(
+        branch.curve.scale.state,
+        corner,
+        np.array([first[1], second[1]]) - corner,
+        branch.curve.scale.origin,
+    )
     state = np.concatenate([bifurcation.state, np.zeros(both.n - len(bifurcation.state))])
     u = scale.join(state, np.array([bifurcation.value, own]))
     system, start = _start(both, scale, bifurcation, u)
@@ -202,7 +207,7 @@ def bifurcation_curve(
         bifurcation.kind,
         (branch.parameter, parameter),
         corner + scale.width * w[:, both.n :],
-        w[:, : branch.system.dim] * scale.state,
+        scale.states(w[:, : len(scale.origin)])[:, : branch.system.dim],
         np.array(frequency),
         ends,
         branch.period,

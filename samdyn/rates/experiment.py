@@ -22,6 +22,7 @@ import numpy.typing as npt
 from samdyn.compute import checks
 from samdyn.compute.checks import Array
 from samdyn.compute.random import split_seed
+from samdyn.compute.scales import ROUNDING, length_scale
 from samdyn.compute.signature import checked
 from samdyn.ensemble.replicas import run_replicas
 from samdyn.landscapes.finite_sum import FiniteSum, Minimum
@@ -274,9 +275,22 @@ def _minimisers(loss: Any, given: Any, start: Array) -> tuple[Array, float]:
     known = [point.x for point in loss.critical_points if point.kind == "minimum"]
     if known:
         values = loss.value(np.array(known))
-        lowest = values <= values.min() + 1e-12 * (1 + abs(values.min()))
+        # heights are told apart next to what the curvature makes of the problem's length
+        points = np.array(known)
+        steepness = np.abs(np.nan_to_num(loss.hessian(points))).max()
+        height = steepness * float(length_scale(loss.box, points[0])) ** 2
+        lowest = values <= values.min() + 1e-12 * height + ROUNDING * abs(values.min())
         return np.array(known)[lowest], float(values.min())
     from scipy.optimize import minimize
 
-    found = minimize(lambda w: float(loss.value(w)), start, jac=lambda w: loss.gradient(w), tol=1e-14).x
+    # in units of the problem's length and of its first gradient: the tolerance is an absolute one
+    length, origin = float(length_scale(loss.box, start)), np.asarray(start, dtype=np.float64)
+    steepness = float(np.abs(loss.gradient(origin)).max()) or 1.0
+
+    def height(y: Array) -> tuple[float, Array]:
+        w = origin + length * y
+        return float(loss.value(w) - lowest) / (length * steepness), loss.gradient(w) / steepness
+
+    lowest = float(loss.value(origin))
+    found = origin + length * minimize(height, np.zeros(len(origin)), jac=True, tol=1e-14).x
     return found[None], float(loss.value(found))

@@ -2,8 +2,8 @@
 
 The last `WINDOW` steps of every replica are searched for periods up to `MAX_PERIOD`:
 
-- "fixed point": they stay within 1e-9 of their mean, relative to its size plus one, and so does the point
-  that they are on their way to;
+- "fixed point": they stay within 1e-9 of their mean, relative to the diagonal of the loss's box (to one plus
+  the size of the mean without a box), and so does the point that they are on their way to;
 - "cycle": x(t + p) - x(t) is below 1e-3 of the extent, for the smallest such p, and so is the way to go;
 - "bounded set": no period; chaos, or noise;
 - "moving": (without noise) the means of about `BLOCKS` parts of the window go on and on in one direction, by
@@ -27,6 +27,7 @@ import numpy as np
 import numpy.typing as npt
 
 from samdyn.compute.checks import Array
+from samdyn.compute.scales import displacement_tolerance
 from samdyn.landscapes.finite_sum import FiniteSum
 from samdyn.rates.curves import KINDS
 
@@ -124,13 +125,14 @@ class Watcher:
                 on, whole = period == p, x[-(len(x) // p * p) :]
                 centre[on] = whole[:, on].mean(axis=0)
                 extent[on] = np.linalg.norm(whole[:, on] - centre[on], axis=2).max(axis=0)
-            still = extent <= 1e-9 * (1 + np.linalg.norm(centre, axis=1))
+            room_of_rest = displacement_tolerance(self.loss.box, centre, 1e-9)
+            still = extent <= room_of_rest
             drifts = np.zeros(len(period), dtype=bool)
             for p in np.unique(period):
                 drifts[period == p] = _drifts(x[:, period == p], extent[period == p], int(p))
             for p in np.unique(period[(period > 0) | still]):
                 on = (period == p) & ((period > 0) | still)
-                room = np.where(still, 1e-9 * (1 + np.linalg.norm(centre, axis=1)), 1e-3 * extent)[on]
+                room = np.where(still, room_of_rest, 1e-3 * extent)[on]
                 drifts[on] = np.where(still[on], False, drifts[on]) | (_way_to_go(x[:, on], int(p)) > room)
         period[still] = 1
         kind = np.where(still, 0, np.where(period > 0, 1, 2))

@@ -35,6 +35,12 @@ LISTED = 1 << 25
 """Largest number of numbers in listed forces: with more, batches are sampled."""
 
 
+FAR = 1e30
+"""A gradient far beyond any that a loss has."""
+CONSTANT = 1e-9
+"""A relative growth below this over a doubling of the gradient is none: the perturbation is normalised."""
+
+
 @dataclass(frozen=True)
 class RandomSteps:
     """The affine steps x' = J x + c that batches make, with their probabilities.
@@ -72,8 +78,9 @@ def moment_radius(rule: Rule) -> float:
     if isinstance(rule, PastExtragradient) or rule.uses_full_gradient:
         raise ValueError(f"rule must perturb along the batch's own gradient, got {rule!r}")
     e = torch.tensor([1.0, 0.0], dtype=torch.float64, device="cpu")
-    far = rule.perturbation(e, 1e12 * e, **rule.coefficients())[0] / 1e12
-    return float(far) if abs(float(far)) > 1e-11 else 0.0
+    # between two gradients so large that no other part grows, in whatever unit
+    near, far = (float(rule.perturbation(e, g * e, **rule.coefficients())[0]) for g in (FAR, 2 * FAR))
+    return (far - near) / FAR if abs(far - near) > CONSTANT * abs(far) else 0.0
 
 
 def forces_near(system: Map, x: npt.ArrayLike | None = None, *, limit: int = LIMIT) -> Forces:

@@ -44,6 +44,7 @@ from samdyn.rules.rule import Rule
 N_ANGLES = 4096
 N_FOLLOWED = 12
 TINY = 1e-100
+SAME_LENGTH = 1e-9  # lengths that differ by less are one, up to the rounding of a norm
 RESOLVED = 1e3  # gradients this many times the layer of a rule do not see it
 
 
@@ -70,8 +71,16 @@ def jumps_at(rule: Rule, steepness: npt.ArrayLike) -> npt.NDArray[np.bool_]:
     return np.asarray((size * jump_length(rule) > RESOLVED * layer) | (layer == 0))
 
 
-def jump_length(rule: Rule) -> float:
+def jump_length(rule: Rule, x: Array | None = None) -> float:
     """Length of the perturbation just beside a critical point: rho for SAM, rho lam for UnifiedSAM.
+
+    Parameters
+    ----------
+    rule : Rule
+    x : ndarray, shape (dim,), optional
+        The critical point, for rules whose perturbation depends on where it is, such as the adaptive ones;
+        where it also depends on the gradient's direction, the largest length counts. By default the origin
+        of a line.
 
     Examples
     --------
@@ -82,7 +91,33 @@ def jump_length(rule: Rule) -> float:
     if rule.layer is None:
         return 0.0
     tiny = torch.tensor([beside(rule)], dtype=torch.float64, device="cpu")
-    return abs(float(rule.perturbation(torch.zeros_like(tiny), tiny, **rule.coefficients())))
+    plain = abs(float(rule.perturbation(torch.zeros_like(tiny), tiny, **rule.coefficients())))
+    if x is None:
+        return plain
+    largest = float(np.linalg.norm(perturbations_beside(rule, x, directions(len(x))), axis=1).max())
+    # the lengths of unit vectors are 1 to rounding only
+    return plain if abs(largest - plain) <= SAME_LENGTH * plain else largest
+
+
+def perturbations_beside(rule: Rule, x: Array, u: Array, size: float | None = None) -> Array:
+    """Perturbations (n, dim) at x (dim,) for gradients along u (n, dim), of a `size` or just not zero."""
+    size = beside(rule) if size is None else size
+    point, coefficients = torch.from_numpy(np.array(x)), rule.coefficients()
+    return batch.evaluate(lambda d: rule.perturbation(point, size * d, **coefficients), u)
+
+
+def along_the_gradient(rule: Rule, x: Array) -> bool:
+    """Whether the perturbation is along the gradient, of one length, at x (dim,) and that far around it."""
+    u = directions(len(x))
+    length = jump_length(rule, x)
+    around = [x, *(x + length * u[:: max(1, len(u) // 8)])]
+    off = max(float(np.abs(perturbations_beside(rule, z, u) - length * u).max()) for z in around)
+    return off <= same_length(rule) * length
+
+
+def same_length(rule: Rule) -> float:
+    """Relative difference below which lengths are one: of a rule with a layer, what that leaves `beside`."""
+    return max(SAME_LENGTH, 10 * (rule.layer or 0.0) ** 0.5)
 
 
 def descent_beside(loss: Landscape, rule: Rule, z: Array, u: Array) -> Array:
@@ -150,7 +185,7 @@ def _attracts_2d(loss: Landscape, rule: Rule, z: Array, hessian: Array) -> bool:
 
 def _attracts_nd(loss: Landscape, rule: Rule, z: Array, hessian: Array) -> bool:
     eigenvalues = np.abs(np.linalg.eigvalsh(hessian))
-    slowest = jump_length(rule) * eigenvalues.min() ** 2
+    slowest = jump_length(rule, z) * eigenvalues.min() ** 2
     span = 100 / max(slowest, 1e-12 * eigenvalues.max() ** 2)
 
     descent = numpy_form(traced_or_batched(_descent_of_direction(loss, rule, z), len(z)))

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from samdyn.compute import batch, checks
 from samdyn.compute.checks import Array
+from samdyn.compute.scales import ROUNDING, length_scale
 from samdyn.compute.surroundings import own_surroundings
 from samdyn.landscapes.landscape import Landscape
 from samdyn.rules.rule import Rule
@@ -99,7 +100,8 @@ class System(ABC):
             size = np.linalg.norm(self.landscape.gradient(x), axis=-1)
             steepness = np.linalg.norm(self.landscape.hessian(x), axis=(-1, -2))
             # what rounding leaves of the gradient at the float nearest to a critical point
-            critical = size <= 1e-14 * (1e-100 + steepness * (1 + np.linalg.norm(x, axis=-1)))
+            length = length_scale(self.landscape.box, x) + np.linalg.norm(x, axis=-1)
+            critical = size <= ROUNDING * (1e-100 + steepness * length)
         return np.asarray(critical & jumps_at(self.rule, steepness))
 
 
