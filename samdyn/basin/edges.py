@@ -28,6 +28,7 @@ from samdyn.basin.course import motion_of, quiet_motion
 from samdyn.basin.motion import Motion
 from samdyn.compute import checks
 from samdyn.compute.checks import Array
+from samdyn.compute.progress import paced
 from samdyn.compute.signature import checked
 from samdyn.systems.diffusion import Diffusion
 
@@ -108,6 +109,7 @@ def edge_state(
     divergence: float = 1e-5,
     tolerance: float = 1e-6,
     max_rounds: int = 300,
+    progress: bool = False,
 ) -> EdgeState:
     """The state that the dynamics on the boundary between two basins settles on.
 
@@ -123,10 +125,18 @@ def edge_state(
         In units of the box's diagonal: how close the two sides are brought, how far apart they are let
         run, and the motion of the boundary point at which it counts as at rest.
     max_rounds : int
+    progress : bool
+        Show a progress bar over rounds.
 
     Returns
     -------
     EdgeState
+
+    Warns
+    -----
+    CostWarning
+        All `max_rounds` would take more than ten seconds, by the time of the second; a boundary that settles
+        earlier takes less.
 
     Raises
     ------
@@ -167,7 +177,11 @@ def edge_state(
     near = tolerance * diagonal
     track: list[Array] = []
     still = returns = 0
-    for _ in range(max_rounds):
+    cheaper = "it ends earlier where the boundary settles; pass a smaller max_rounds"
+    rounds = paced(
+        range(max_rounds), "edge_state", max_rounds, cheaper, show=progress, unit="round", untimed=1
+    )
+    for _ in rounds:
         one, two = _together(basins, one, two, a, bisection * diagonal)
         distance = np.linalg.norm(np.array(track).reshape(-1, len(one)) - (one + two) / 2, axis=1)
         track.append((one + two) / 2)

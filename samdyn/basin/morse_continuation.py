@@ -19,6 +19,7 @@ from samdyn.basin.box_partition import Index, Level
 from samdyn.basin.morse_graph import MorseGraph, morse_graph
 from samdyn.compute import checks
 from samdyn.compute.checks import Array
+from samdyn.compute.progress import paced
 from samdyn.compute.signature import checked
 from samdyn.systems.flow import Flow
 from samdyn.systems.map import Map
@@ -153,6 +154,7 @@ def morse_continuation(
     image: str = "interval",
     *,
     threshold: float = 0.0,
+    progress: bool = False,
     **options: Any,
 ) -> MorseContinuation:
     """Morse graphs of a system over the values of one of its parameters.
@@ -167,12 +169,19 @@ def morse_continuation(
         As in `morse_graph`.
     threshold : float
         As in `match_sets`.
+    progress : bool
+        Show a progress bar over values.
     **options
         Passed on to `morse_graph`.
 
     Returns
     -------
     MorseContinuation
+
+    Warns
+    -----
+    CostWarning
+        The work will take more than ten seconds, by the time of its first graph.
 
     Raises
     ------
@@ -199,5 +208,8 @@ def morse_continuation(
         raise ValueError(f"values must be finite numbers, one or more, got {values!r}")
     _check_threshold(threshold)
     systems = [system.with_parameters(**{parameter: float(value)}) for value in grid]  # all before any work
-    graphs = tuple(morse_graph(one, box, resolution, image, **options) for one in systems)
+    checks.flag("progress", progress)
+    cheaper = "pass fewer values or a smaller resolution"
+    each = paced(systems, "morse_continuation", len(systems), cheaper, show=progress, unit="value")
+    graphs = tuple(morse_graph(one, box, resolution, image, **options) for one in each)
     return MorseContinuation(parameter, grid, graphs, match_sets(graphs, threshold))

@@ -33,6 +33,7 @@ from samdyn.basin.basins import Basins
 from samdyn.basin.markov_chain import dominant_tree, passage_times, stationary
 from samdyn.compute import checks
 from samdyn.compute.checks import Array
+from samdyn.compute.progress import paced
 from samdyn.compute.signature import checked
 from samdyn.escape import Ball, committor, exit_times, mean_exit_time
 from samdyn.escape.domain import TooLongError
@@ -53,6 +54,7 @@ def rate_graph(
     n_paths: int = 2000,
     t_max: float | None = None,
     seed: int = 0,
+    progress: bool = False,
     **options: Any,
 ) -> nx.DiGraph:
     """Directed graph of the attractors of a Diffusion, with the rates of going from one to another.
@@ -74,6 +76,8 @@ def rate_graph(
     t_max : float, optional
         For sampling: when a path is given up; needed.
     seed : int
+    progress : bool
+        Show a progress bar over attractors.
     **options
         Passed on to `exit_times`.
 
@@ -136,7 +140,10 @@ def rate_graph(
                 f"attractors {i} and {j} at distance {apart:.3g}"
             )
     tau, p, error = np.zeros(len(ids)), np.zeros((len(ids), len(ids))), np.full(len(ids), np.nan)
-    for i, k in enumerate(ids):
+    checks.flag("progress", progress)
+    cheaper = "pass a smaller resolution, or fewer n_paths"
+    each = paced(list(enumerate(ids)), "rate_graph", len(ids), cheaper, show=progress, unit="attractor")
+    for i, k in each:
         others = [j for j in ids if j != k]
         x0 = graph.nodes[k]["position"]
         if method == "solver":

@@ -10,6 +10,9 @@ from collections.abc import Callable
 
 import torch
 
+MOST_BYTES = 1 << 33
+"""Of arrays that one call may ask for: what common machines have, with room for the rest."""
+
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an exception says that memory ran out: of torch on a GPU or the CPU, of numpy, of Python.
@@ -23,6 +26,32 @@ def is_out_of_memory(error: BaseException) -> bool:
         return True
     text = str(error).lower()
     return isinstance(error, RuntimeError) and ("out of memory" in text or "can't allocate memory" in text)
+
+
+def check_fits(name: str, needed: float, cheaper: str) -> None:
+    """Refuse work whose arrays would not fit, with the numbers, before any of it is done.
+
+    Parameters
+    ----------
+    name : str
+        The argument that makes them large.
+    needed : float
+        Bytes.
+    cheaper : str
+        What the user can do instead, as a clause.
+
+    Examples
+    --------
+    >>> check_fits("x", 1e12, "pass fewer points")
+    Traceback (most recent call last):
+        ...
+    ValueError: x must ask for arrays of at most 8 GiB, got 931.3 GiB: pass fewer points
+    """
+    if needed > MOST_BYTES:
+        most, got = MOST_BYTES / 2**30, needed / 2**30
+        raise ValueError(
+            f"{name} must ask for arrays of at most {most:.0f} GiB, got {got:.1f} GiB: {cheaper}"
+        )
 
 
 def halving(run: Callable[[int], None], size: int) -> int:

@@ -8,7 +8,13 @@ left, and s while no event has been seen.
 from __future__ import annotations
 
 import math
-from typing import Any
+import time
+from collections.abc import Iterable, Iterator
+from typing import Any, TypeVar
+
+from samdyn.compute.cost import announce
+
+T = TypeVar("T")
 
 
 def expected_work(done: float, events: int, inside: int, steps_left: float) -> float:
@@ -78,6 +84,50 @@ class PartsBar:
             if note:
                 self._bar.set_postfix_str(note, refresh=False)
             self._bar.update(parts)
+
+
+def paced(
+    parts: Iterable[T],
+    verb: str,
+    total: int,
+    cheaper: str,
+    *,
+    show: bool = False,
+    unit: str = "part",
+    untimed: int = 0,
+) -> Iterator[T]:
+    """Go through parts that take about equally long: the first one tells what the others will take.
+
+    If that is longer than ten seconds it is said (`samdyn.compute.cost.announce`) before the second part.
+
+    Parameters
+    ----------
+    parts : iterable
+    verb : str
+        The public name of the verb.
+    total : int
+        Number of parts.
+    cheaper : str
+        What makes it cheaper, as a clause.
+    show : bool
+        The verb's `progress` argument.
+    unit : str
+        What one part is.
+    untimed : int
+        Parts before the one that is timed: first parts that build what the others use.
+
+    Examples
+    --------
+    >>> list(paced([1, 2, 3], "basins", 3, "pass fewer"))
+    [1, 2, 3]
+    """
+    with PartsBar(show, verb, total, unit) as bar:
+        for k, part in enumerate(parts):
+            start = time.perf_counter() if k == untimed else 0.0
+            yield part
+            bar.update()
+            if k == untimed:
+                announce(verb, (time.perf_counter() - start) * (total - 1 - untimed), cheaper)
 
 
 class WorkBar:

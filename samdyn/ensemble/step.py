@@ -24,6 +24,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from samdyn.compute.cost import announce, seconds_of
 from samdyn.compute.printing import printed_form
 from samdyn.compute.tracing import CoordinateForm, batched_form, traced_or_batched
 from samdyn.compute.vector import Coordinates
@@ -31,9 +32,15 @@ from samdyn.ensemble.step_cache import kept_stepper
 from samdyn.ensemble.wide_root import PointNoise, WideRoot
 from samdyn.systems.diffusion import Diffusion
 from samdyn.systems.map import Map
+from samdyn.systems.matrix_root import MOST_ROTATED, absolute_root
+from samdyn.systems.noise import CurvatureNoise
 
 MAX_ENTRIES = 5000
 """Entries of drift and noise root above which these are not listed: a trace of 70 coordinates."""
+
+
+CLOSED_FORM = 3  # dimensions up to which the root of the Hessian has a formula
+TRACED = 700.0  # by which tracing the rotations takes longer than they do: 600 to 1000, measured
 
 
 @dataclass(frozen=True)
@@ -193,12 +200,26 @@ def build_stepper(system: Map | Diffusion, varied: Sequence[str] = ()) -> Steppe
         if wide:
             form = batched_form(function, width)
             return Stepper(dim, state_dim, k, names, continuous, form, frozenset(), noise)
+        if isinstance(system.noise, CurvatureNoise) and dim > CLOSED_FORM:
+            _announce_root(dim)
         with np.errstate(all="ignore"):  # constants of a loss without values are folded with nan
             form = traced_or_batched(function, width)
         zeros = _zeros(form) if continuous else frozenset()
         return Stepper(dim, state_dim, k, names, continuous, form, zeros)
 
     return kept_stepper(system, names, function, width, build)
+
+
+def _announce_root(dim: int) -> None:
+    """Say what tracing the rotations of |H|^(1/2) costs, from the time that they take without."""
+    if dim > MOST_ROTATED:  # not traced
+        return
+    once = seconds_of(lambda: absolute_root(torch.eye(dim, dtype=torch.float64), torch.ones(dim).double()))
+    announce(
+        f"tracing the step of CurvatureNoise in {dim} dimensions, once for a loss,",
+        TRACED * once,
+        "GaussianNoise(cov=...) needs no root of the Hessian",
+    )
 
 
 def _with_tensors(system: Map | Diffusion, values: dict[str, Tensor]) -> Map | Diffusion:

@@ -29,7 +29,9 @@ from torch import Tensor
 
 from samdyn.compute import checks
 from samdyn.compute.checks import Array
+from samdyn.compute.cost import announce, seconds_of
 from samdyn.compute.iterate import iterate_scalar
+from samdyn.compute.memory import check_fits
 from samdyn.compute.printing import numpy_form
 from samdyn.compute.random import split_seed, standard_normal
 from samdyn.compute.tracing import NotTraceable, coordinate_form, traced_or_batched
@@ -46,6 +48,10 @@ from samdyn.systems.system import System
 
 FEW = 24  # below so many starts a loop over floats beats numpy
 NOISE_CHUNK = 1 << 20
+PILOT = 100  # steps that are timed before a long run
+MANY_STEPS = 5000  # a shorter run costs little next to its estimate
+SHARE = 50  # parts of a flow's time, of which one is timed
+MANY_POINTS = 20_000  # stored points of all paths of a flow, up to which no time is spent on an estimate
 RELATIVE = 1e-9
 ABSOLUTE = 1e-11
 BLOW_UP = 1e8  # relative speed away from the origin at which a path is taken to be lost
@@ -97,6 +103,12 @@ def trajectory(
     TypeError, ValueError
         A start that is not finite or of the wrong dimension, or the wrong kind of length for the system.
 
+    Warns
+    -----
+    CostWarning
+        The work will take more than ten seconds, by the time of its first part: of a Map or a Diffusion some
+        hundred steps, of a Flow a fiftieth of `t_max`, which tells the rest only roughly.
+
     Notes
     -----
     The solvers, and what they do where the field of a normalised rule jumps, are described in
@@ -121,6 +133,10 @@ def trajectory(
                 "n_steps must be given for a Map, and neither t_max nor dt: its time is its step"
             )
         n_steps = checks.integer("n_steps", n_steps, at_least=0)
+        _check_stored("n_steps", n_steps / every, flat)
+        if n_steps > MANY_STEPS:
+            few = seconds_of(lambda: _map(system, flat, PILOT, PILOT, seed), repeats=2)
+            announce("trajectory", few * n_steps / PILOT, "pass a smaller n_steps or fewer starts")
         stored = _map(system, flat, n_steps, every, seed)
     else:
         if t_max is None or n_steps is not None:
@@ -135,11 +151,26 @@ def trajectory(
             if t_max > MOST_STEPS * dt:
                 raise ValueError(f"t_max must be at most {MOST_STEPS:g} steps of dt={dt!r}, got {t_max!r}")
         if isinstance(system, Diffusion):
+            step = default_dt(system, flat) if dt is None else dt
+            _check_stored("t_max", t_max / step / every, flat)
+            if t_max > MANY_STEPS * step:
+                few = seconds_of(lambda: _diffusion(system, flat, PILOT * step, step, PILOT, seed), repeats=2)
+                announce("trajectory", few * t_max / (PILOT * step), "pass a larger dt or fewer starts")
             stored = _diffusion(system, flat, t_max, dt, every, seed)
         else:
             assert isinstance(system, Flow)
-            stored = _flow(system, flat, t_max, t_max / 1000 if dt is None else dt, every)
+            step = t_max / 1000 if dt is None else dt
+            _check_stored("t_max", t_max / step, flat)
+            if len(flat) * t_max > MANY_POINTS * step:
+                few = seconds_of(lambda: _flow(system, flat, t_max / SHARE, step, every))
+                announce("trajectory", few * SHARE, "pass fewer starts, a shorter t_max or a larger dt")
+            stored = _flow(system, flat, t_max, step, every)
     return stored.reshape(len(stored), *x.shape)
+
+
+def _check_stored(name: str, n_stored: float, x: Array) -> None:
+    """Refuse orbits that would not fit into memory."""
+    check_fits(name, 8.0 * (n_stored + 1) * x.size, "pass a larger every (of a Flow dt), or fewer starts")
 
 
 def _map(system: Map, x: Array, n_steps: int, every: int, seed: int) -> Array:

@@ -19,8 +19,16 @@ from torch import Tensor
 
 from samdyn.compute import batch, checks
 from samdyn.compute.checks import Array
+from samdyn.compute.cost import announce, seconds_of
 from samdyn.compute.loss_check import check_scalar_loss, check_values, warn_of_unread
+from samdyn.compute.memory import check_fits
 from samdyn.compute.signature import checked
+
+LARGE = 200
+"""Dimensions up to which a Hessian costs too little to be worth an estimate."""
+ROW = 3.0
+"""Gradients that a row of a Hessian costs: one forwards, one backwards through it."""
+PRODUCTS = "take products with the Hessian, torch.func.jvp(torch.func.grad(loss.one_point), (x,), (v,))[1]"
 
 
 def hessian_of(loss: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
@@ -146,8 +154,23 @@ class Landscape:
         return batch.evaluate(torch.func.grad(self.one_point), checks.points("x", x, self.dim, finite=False))
 
     def hessian(self, x: npt.ArrayLike) -> Array:
-        """The Hessian at points (..., dim): an array of shape (..., dim, dim)."""
-        return batch.evaluate(hessian_of(self.one_point), checks.points("x", x, self.dim, finite=False))
+        """The Hessian at points (..., dim): an array of shape (..., dim, dim).
+
+        In more than `LARGE` dimensions the time is estimated from that of a gradient (to a factor of about
+        three) and said if it is long (`samdyn.CostWarning`); Hessians that would not fit into memory are
+        refused.
+        """
+        points = checks.points("x", x, self.dim, finite=False)
+        if self.dim > LARGE:
+            self._announce_hessians(points.reshape(-1, self.dim))
+        return batch.evaluate(hessian_of(self.one_point), points)
+
+    def _announce_hessians(self, x: Array) -> None:
+        """Say what Hessians at points (n, dim) will cost: each of their rows is a gradient of a gradient."""
+        check_fits("x", 8.0 * x.size * self.dim, f"pass fewer than {len(x)} points at a time, or {PRODUCTS}")
+        if len(x):
+            one = seconds_of(lambda: batch.evaluate(torch.func.grad(self.one_point), x[:1]))
+            announce("Landscape.hessian", ROW * self.dim * len(x) * one, PRODUCTS)
 
     def with_parameters(self, **parameters: Any) -> Landscape:
         """A copy with some parameters changed (its known critical points are dropped: they may have moved).

@@ -19,6 +19,8 @@ code]. The factor 1 + momentum: own derivation.
 
 from __future__ import annotations
 
+import itertools
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,7 +30,10 @@ import torch
 
 from samdyn.compute import batch, checks
 from samdyn.compute.checks import Array
+from samdyn.compute.cost import announce
+from samdyn.compute.progress import PartsBar
 from samdyn.compute.signature import checked
+from samdyn.landscapes.landscape import Landscape
 from samdyn.rules.rule import Rule
 from samdyn.systems.map import Map
 
@@ -95,6 +100,12 @@ def _edge(lr: float, c: Array, momentum: float) -> Array:
     return np.asarray(2 * top / (1 + np.sqrt(1 + 4 * c * top)))
 
 
+PART_BYTES = 1 << 26
+"""Of the Hessians that are held at a time."""
+LONG = 1 << 20
+"""Entries of all Hessians, above which one point comes first to time the work."""
+
+
 @dataclass(frozen=True, eq=False)
 class EdgeOfStability:
     """Curvature against its edge along a path.
@@ -136,7 +147,7 @@ class EdgeOfStability:
 
 
 @checked
-def edge_of_stability(system: Map, trajectory: npt.ArrayLike) -> EdgeOfStability:
+def edge_of_stability(system: Map, trajectory: npt.ArrayLike, *, progress: bool = False) -> EdgeOfStability:
     """Compare the sharpness along a path with the edge of stability of the map.
 
     Parameters
@@ -145,10 +156,17 @@ def edge_of_stability(system: Map, trajectory: npt.ArrayLike) -> EdgeOfStability
         Made from a loss and a rule with constant coefficients.
     trajectory : array_like, shape (..., dim)
         Points, such as `samdyn.trajectory` returns.
+    progress : bool
+        Show a progress bar over parts of the trajectory.
 
     Returns
     -------
     EdgeOfStability
+
+    Warns
+    -----
+    CostWarning
+        The work will take more than ten seconds, by the time of its first part.
 
     Raises
     ------
@@ -177,8 +195,8 @@ def edge_of_stability(system: Map, trajectory: npt.ArrayLike) -> EdgeOfStability
     x = checks.points("trajectory", trajectory, system.dim)
     loss, lr = system.landscape, system.coefficients()["lr"]
     gradient = loss.gradient(x)
-    values, vectors = np.linalg.eigh(loss.hessian(x))
-    top = vectors[..., -1]
+    sharpness, top = _sharpest(loss, x.reshape(-1, system.dim), progress)
+    sharpness, top = sharpness.reshape(x.shape[:-1]), top.reshape(x.shape)
     size = np.linalg.norm(gradient, axis=-1)
     e = perturbation_at(system.rule, x, gradient)
     perturbed = loss.gradient(x + e)
@@ -190,13 +208,33 @@ def edge_of_stability(system: Map, trajectory: npt.ArrayLike) -> EdgeOfStability
             np.abs((g * top).sum(axis=-1)) / np.linalg.norm(g, axis=-1) for g in (gradient, perturbed)
         )
     return EdgeOfStability(
-        np.asarray(values[..., -1]),
+        sharpness,
         edge,
         2 * (1 + system.momentum) / lr,
         size,
         np.asarray(alignment),
         np.asarray(of_perturbed),
     )
+
+
+def _sharpest(loss: Landscape, x: Array, progress: bool) -> tuple[Array, Array]:
+    """Largest eigenvalues (n,) of the Hessians at points (n, dim), and their eigenvectors (n, dim)."""
+    n, dim = x.shape
+    size = max(1, PART_BYTES // (8 * dim**2))
+    # a first part of one point, so that a long job is known early
+    ends = [0, *range(1, n, size), n] if n * dim**2 > LONG else [0, n]
+    sharpness, top = np.empty(n), np.empty((n, dim))
+    parts = list(itertools.pairwise(ends))
+    lengths = "pass fewer points of the trajectory"
+    with PartsBar(progress, "edge_of_stability", n, "point") as bar:
+        for k, (low, high) in enumerate(parts):
+            start = time.perf_counter()
+            values, vectors = np.linalg.eigh(loss.hessian(x[low:high]))
+            sharpness[low:high], top[low:high] = values[:, -1], vectors[:, :, -1]
+            bar.update(high - low)
+            if k == 0 and len(parts) > 1:
+                announce("edge_of_stability", (time.perf_counter() - start) * (n - 1), lengths)
+    return sharpness, top
 
 
 def perturbation_at(rule: Rule, x: Array, gradient: Array) -> Array:

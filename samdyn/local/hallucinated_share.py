@@ -36,6 +36,8 @@ from torch import Tensor
 
 from samdyn.compute import batch, checks
 from samdyn.compute.checks import Array
+from samdyn.compute.cost import announce, seconds_of
+from samdyn.compute.progress import paced
 from samdyn.compute.random import STREAM_START, split_seed, uniform_block
 from samdyn.compute.signature import checked
 from samdyn.ensemble.trajectory import trajectory
@@ -47,6 +49,7 @@ OUTCOMES = ("hallucinated", "minimum", "saddle", "maximum", "moving", "diverged"
 N_LOOKED = 12
 TILE = 1 << 22  # stored numbers of a tile of starts
 RATIO = 0.1
+TRIAL = 50  # steps that are timed before a run
 FLAT = 1e-4
 REACH = 2.0
 FAR = 1e3
@@ -148,6 +151,7 @@ def hallucinated_share(
     n_starts: int = 1024,
     n_steps: int = 10_000,
     seed: int = 0,
+    progress: bool = False,
 ) -> HallucinatedShare:
     """What share of the starts in a box ends at a hallucinated minimiser, and where the others end.
 
@@ -165,10 +169,17 @@ def hallucinated_share(
         Length of the runs. Too short a run shows as "moving".
     seed : int
         Of the starts, and of the noise.
+    progress : bool
+        Show a progress bar over parts of the starts.
 
     Returns
     -------
     HallucinatedShare
+
+    Warns
+    -----
+    CostWarning
+        The runs will take more than ten seconds, by the time of their first steps.
 
     Raises
     ------
@@ -209,7 +220,11 @@ def hallucinated_share(
     # noise is drawn by path number within a run: with noise all starts must go in one
     tile = len(starts) if system.noise else max(1, TILE // (system.state_dim * (n_steps // every + 2)))
     ends, outcomes = [], []
-    for first in range(0, len(starts), tile):
+    trial = min(TRIAL, n_steps)
+    few = seconds_of(lambda: trajectory(system, starts[:tile], trial, every=trial, seed=seed), repeats=2)
+    parts = range(0, len(starts), tile)
+    announce("hallucinated_share", few * len(parts) * n_steps / trial, "pass fewer n_starts or n_steps")
+    for first in paced(parts, "hallucinated_share", len(parts), "pass fewer n_starts", show=progress):
         path = trajectory(system, starts[first : first + tile], n_steps, every=every, seed=seed)
         ends.append(path[-1])
         outcomes.append(_outcomes(system, path[-N_LOOKED:], region, n_steps))

@@ -279,7 +279,7 @@ def at_radius(
     converged : ndarray of bool, shape (n,)
     """
     x, nu, dim = x.copy(), nu.copy(), x.shape[1]
-    last, rho = np.full(len(x), np.inf), np.maximum(np.broadcast_to(rho, len(x)), 1e-300)
+    last, radius = np.full(len(x), np.inf), np.maximum(np.broadcast_to(rho, len(x)), 1e-300)
     rounding = np.zeros(len(x))
     with np.errstate(all="ignore"):
         for _ in range(30):
@@ -289,15 +289,15 @@ def at_radius(
             curvature = np.maximum(np.abs(hessian).max(axis=(1, 2)), np.abs(nu)) + 1e-300
             square = np.zeros((len(x), dim + 1, dim + 1))
             square[:, :dim, :dim] = (hessian + nu[:, None, None] * np.eye(dim)) / curvature[:, None, None]
-            square[:, :dim, dim] = square[:, dim, :dim] = away / rho[:, None]
-            force = (gradient + nu[:, None] * away) / (curvature * rho)[:, None]
+            square[:, :dim, dim] = square[:, dim, :dim] = away / radius[:, None]
+            force = (gradient + nu[:, None] * away) / (curvature * radius)[:, None]
             right = -np.concatenate(
-                [force, (((away / rho[:, None]) ** 2).sum(axis=1) - 1)[:, None] / 2], axis=1
+                [force, (((away / radius[:, None]) ** 2).sum(axis=1) - 1)[:, None] / 2], axis=1
             )
             step = solve(square, right)
-            x, nu = x + step[:, :dim] * rho[:, None], nu + step[:, dim] * curvature
+            x, nu = x + step[:, :dim] * radius[:, None], nu + step[:, dim] * curvature
             last = np.linalg.norm(step[:, :dim], axis=1)
-            rounding = ROUNDING * (1 + np.linalg.norm(x, axis=1) / rho)
+            rounding = ROUNDING * (1 + np.linalg.norm(x, axis=1) / radius)
             if not (last > rounding).any():
                 break
     return x, nu, last <= 1e-10 + rounding

@@ -24,6 +24,7 @@ import numpy.typing as npt
 
 from samdyn.compute import checks
 from samdyn.compute.checks import Array
+from samdyn.compute.progress import paced
 from samdyn.compute.signature import checked
 from samdyn.local.hallucinated_share import OUTCOMES, HallucinatedShare, hallucinated_share
 from samdyn.rules.rule import WarmStart
@@ -109,6 +110,7 @@ def warm_start_study(
     n_starts: int = 1024,
     n_steps: int = 10_000,
     seed: int = 0,
+    progress: bool = False,
 ) -> WarmStartStudy:
     """Share of runs that end at hallucinated minimisers against the length of a warm start.
 
@@ -123,10 +125,17 @@ def warm_start_study(
     box, x0, n_starts, n_steps, seed
         As in `hallucinated_share`. `n_steps` is the length of the whole run; every warm start gets the same
         starts.
+    progress : bool
+        Show a progress bar over runs.
 
     Returns
     -------
     WarmStartStudy
+
+    Warns
+    -----
+    CostWarning
+        The work will take more than ten seconds, by the time of its first run.
 
     Raises
     ------
@@ -154,9 +163,11 @@ def warm_start_study(
     if "rho" not in system.rule.coefficient_names:
         raise ValueError(f"system must have a rule with a perturbation radius rho, got {system.rule!r}")
     how: dict[str, Any] = {"box": box, "x0": x0, "n_starts": n_starts, "n_steps": n_steps, "seed": seed}
-    results = [hallucinated_share(system.with_parameters(rho=vars(rule)["rho"]), **how) for rule in rules]
-    others = {
-        name: hallucinated_share(system.with_parameters(rho=schedule), **how)
-        for name, schedule in schedules.items()
-    }
-    return WarmStartStudy(np.array(lengths), tuple(results), others, system)
+    radii = [*(vars(rule)["rho"] for rule in rules), *schedules.values()]
+    cheaper = "pass fewer steps, n_starts or n_steps"
+    results = [
+        hallucinated_share(system.with_parameters(rho=rho), **how)
+        for rho in paced(radii, "warm_start_study", len(radii), cheaper, show=progress, unit="run")
+    ]
+    others = dict(zip(schedules, results[len(rules) :], strict=True))
+    return WarmStartStudy(np.array(lengths), tuple(results[: len(rules)]), others, system)

@@ -278,8 +278,8 @@ def _minimisers(loss: Any, given: Any, start: Array) -> tuple[Array, float]:
         # heights are told apart next to what the curvature makes of the problem's length
         points = np.array(known)
         steepness = np.abs(np.nan_to_num(loss.hessian(points))).max()
-        height = steepness * float(length_scale(loss.box, points[0])) ** 2
-        lowest = values <= values.min() + 1e-12 * height + ROUNDING * abs(values.min())
+        unit = steepness * float(length_scale(loss.box, points[0])) ** 2
+        lowest = values <= values.min() + 1e-12 * unit + ROUNDING * abs(values.min())
         return np.array(known)[lowest], float(values.min())
     from scipy.optimize import minimize
 

@@ -47,12 +47,12 @@ def test_a_map_takes_t_max_steps() -> None:
 
 def test_less_than_one_step_is_refused() -> None:
     """Kind: the same. A time in which no step fits was rounded up to four steps."""
-    with pytest.raises(ValueError, match="t_max must be at least one step of 0.7"):
+    with pytest.raises(ValueError, match=r"t_max must be at least one step of 0\.7"):
         sd.rare_committor(moving(0.1), [0.0], A, B, t_max=0.5, dt=0.7)
 
 
 def test_a_branch_is_as_old_as_its_parent() -> None:
-    """Kind: the same, after a branching, where the count began anew. Right: the time is that of the whole path.
+    """Kind: the same, after a branching, where the count began anew. Right: the whole path's time.
 
     Every path that gets from -1.5 to 1.5 in the double well takes at least 40 steps of 0.05; most take
     hundreds, so that a limit of 60 steps is met by some path of every pool, in whatever branch it is.

@@ -1,7 +1,7 @@
 """Labels do not depend on the units in which a problem is written down.
 
-A loss c f((w - b)/s) is f in other units of length and of height, elsewhere: radii scale by s, learning rates,
-times and the radius of the unnormalised rule by s^2/c, noise by c/s. What a verb says must stay the same.
+A loss c f((w - b)/s) is f in other units of length and of height, elsewhere: radii scale by s, learning
+rates, times and the radius of the unnormalised rule by s^2/c, noise by c/s. What a verb says must stay.
 """
 
 from __future__ import annotations
@@ -319,7 +319,7 @@ RIGHT: dict[str, Answer] = {}
 @pytest.mark.parametrize("name", VERBS)
 @pytest.mark.slow
 def test_the_unit_changes_no_answer(name: str, units: str) -> None:
-    """Kind: a decision by a magic magnitude instead of the problem's scales. Right: what the plain units give."""
+    """Kind: a decision by a magic magnitude, not the problem's scales. Right: what plain units give."""
     if name not in RIGHT:
         RIGHT[name] = VERBS[name](PLAIN)
     found = VERBS[name](UNITS[units])
