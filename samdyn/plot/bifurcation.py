@@ -167,7 +167,11 @@ def bifurcation_diagram(
         for branch in branches:
             for point in branch.bifurcations:
                 entries.setdefault(point.kind, _mark(ax, branch, point, upwards))
-    style.axis_labels(ax, names.pop(), label)
+    parameter = names.pop()
+    style.axis_labels(ax, parameter, label)
+    shown = branches[0].system if branches else orbits.system if orbits else None
+    if shown is not None:
+        ax.set_title(style.title_of(shown, but=parameter))
     if branches:
         low, high_value = min(b.bounds[0] for b in branches), max(b.bounds[1] for b in branches)
         ax.set_xlim(low, high_value)
@@ -284,6 +288,7 @@ def bifurcation_curves(
         ax.plot(*curve.values.T, **look, zorder=5)
         entries.setdefault(text, Line2D([], [], **look, label=text))
     style.axis_labels(ax, *pairs.pop())
+    ax.set_title(style.in_common([curve.system for curve in curves]))
     if where:
         style.legend(ax, list(entries.values()), where)
     return ax

@@ -127,6 +127,7 @@ def convergence(
     style.log_ticks(ax.yaxis)
     ax.set_xlabel("step")
     ax.set_ylabel(NAMES[quantity])
+    ax.set_title(result.name)
     if handles:
         style.legend(ax, handles, "best")
     return ax

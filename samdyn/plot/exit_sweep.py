@@ -106,6 +106,7 @@ def exit_sweep(
     style.log_ticks(ax.yaxis)
     ax.set_xlabel(SYMBOLS.get(name, name))
     ax.set_ylabel(f"mean exit time ({UNITS[result[0].unit]})")
+    ax.set_title(style.wrapped(ax, style.in_common([exits.system for exits in result])))
     if others:
         style.legend(ax, handles, "best")
     return ax

@@ -93,7 +93,9 @@ def fraction_bands(
     ax.set_ylim(0, 1)
     names = {"rho": r"$\rho$", "lr": "learning rate", "batch_size": "batch size"}
     style.axis_labels(ax, names.get(result.parameter, result.parameter), "share of the box")
-    ax.set_title(f"Basins across {names.get(result.parameter, result.parameter)}")
+    system = result.results[0].system if result.results else None
+    of = "" if system is None else f" of {style.title_of(system, but=result.parameter)}"
+    ax.set_title(f"Basins{of} across {names.get(result.parameter, result.parameter)}")
     if legend is not False:
         where = legend if isinstance(legend, str) else style.place_of_legend(given)
         style.legend(ax, entries[::-1], where)  # as they are stacked

@@ -151,4 +151,33 @@ def shared_legend(figure: Any, handles: Sequence[Any], look: dict[str, Any]) -> 
         need = (box.get_window_extent().height + (GAP_INCHES + EDGE_INCHES) * figure.dpi) / figure.bbox.height
         if figure.subplotpars.bottom < need < 0.6:
             figure.subplots_adjust(bottom=need)
+        separate_rows(figure)
     return box
+
+
+def separate_rows(figure: Any) -> None:
+    """Keep titles and labels of a grid of subplots off each other, in a figure without a layout engine.
+
+    Titles wider than their column are broken at their last comma, and the rows are moved apart by as much as
+    what stands between them is high.
+    """
+    panels = [ax for ax in figure.axes if ax.get_subplotspec() is not None]
+    grids = {ax.get_subplotspec().get_topmost_subplotspec().get_gridspec() for ax in panels}
+    if len(grids) != 1:
+        return
+    rows, columns = grids.pop().get_geometry()
+    limits = figure.subplotpars
+    column = (limits.right - limits.left) * figure.bbox.width / columns
+    for ax in panels:
+        if ax.title.get_window_extent().width > column and "\n" not in ax.get_title():
+            ax.set_title(",\n".join(ax.get_title().rsplit(", ", 1)))
+    if rows == 1:
+        return
+    gap = 0.0
+    for ax in panels:
+        # of square panels in wide columns the window is smaller than the place
+        whole, own = ax.get_tightbbox(), ax.get_window_extent()
+        gap = max(gap, (whole.height - own.height) / figure.bbox.height)
+    height = (limits.top - limits.bottom - (rows - 1) * gap) / rows
+    if height > 0 and gap / height > limits.hspace:
+        figure.subplots_adjust(hspace=gap / height)

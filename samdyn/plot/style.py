@@ -12,6 +12,7 @@ Okabe & Ito, Color Universal Design (2008).
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -211,8 +212,14 @@ def axis_labels(ax: Axes, x: str, y: str) -> None:
 SYMBOLS = {"rho": r"\rho", "lam": r"\lambda", "lr": r"\eta", "momentum": r"\gamma"}
 
 
-def title_of(system: Any) -> str:
+def title_of(system: Any, but: str | None = None) -> str:
     """The system's name and the coefficients of its rule, which the name leaves out.
+
+    Parameters
+    ----------
+    system : Map, Flow or Diffusion
+    but : str, optional
+        A coefficient that is on an axis of the picture and is left out.
 
     Examples
     --------
@@ -225,10 +232,44 @@ def title_of(system: Any) -> str:
         return str(system.name)
     parts = [str(system.name)]
     for name in rule.coefficient_names:
+        if name == but:
+            continue
         value = getattr(rule, name)
         symbol = SYMBOLS.get(name, rf"\mathrm{{{name}}}".replace("_", r"\_"))
         parts.append(f"${symbol}$ on a schedule" if callable(value) else f"${symbol} = {float(value):.4g}$")
     return ", ".join(parts)
+
+
+def wrapped(ax: Axes, text: str) -> str:
+    """A title broken at its spaces into lines about as long as the axes are wide."""
+    inches = ax.get_window_extent().width / ax.figure.dpi
+    # a letter is about half as wide as the font is high, and there are 72 points in an inch
+    letters = int(inches * 72 / (0.5 * ax.title.get_fontsize()))
+    return "\n".join(textwrap.wrap(text, max(letters, 12), break_long_words=False, break_on_hyphens=False))
+
+
+def in_common(texts: Sequence[str]) -> str:
+    """The words that texts begin and end with, and an ellipsis for what differs.
+
+    Examples
+    --------
+    >>> in_common(["Map(w, SAM(rho=0.1), lr=0.1)", "Map(w, SAM(rho=0.3), lr=0.1)"])
+    'Map(w, SAM(rho=…), lr=0.1)'
+    >>> in_common(["Map(w, GD(), lr=0.1)", "Map(w, SAM(rho=0.3), lr=0.1)"])
+    'Map(w, …, lr=0.1)'
+    """
+    if len(set(texts)) == 1:
+        return texts[0]
+    words = [re.findall(r"[^\s,()]+\([^()]*\)|[^\s,()]+\(?|[(),]|\s+", text) for text in texts]
+    if _same_calls(words):  # one rule in every text, of which some arguments are the same
+        words = [re.findall(r"[^\s,()=]+|[(),=]|\s+", text) for text in texts]
+    shortest = min(map(len, words))
+    same = [len({part[i] for part in words}) == 1 for i in range(shortest)]
+    from_end = [len({part[-1 - i] for part in words}) == 1 for i in range(shortest)]
+    begin = same.index(False) if False in same else shortest
+    end = min(from_end.index(False) if False in from_end else shortest, shortest - begin)
+    first = words[0]
+    return "".join(first[:begin]) + "…" + "".join(first[len(first) - end :])
 
 
 def labels_by_difference(texts: Sequence[str]) -> list[str]:

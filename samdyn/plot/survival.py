@@ -112,6 +112,7 @@ def survival(
     unit = "steps" if results[0].discrete else "time (learning rate $\\times$ steps)"
     ax.set_xlabel(unit)
     ax.set_ylabel("probability still inside")
+    ax.set_title(style.wrapped(ax, style.in_common([result.system for result in results])))
     style.legend(ax, handles, "best")
     return ax
 
