@@ -16,8 +16,9 @@ Names
    radius that the map was seen to hover in.
 3. Else a map's attracting cycle of p points, found by Newton's method on the p-fold map
    (`samdyn.basin.refinement`), is a "p-cycle", and a flow's attracting closed orbit a "limit cycle".
-4. Else the largest Lyapunov exponent decides, from two orbits held 1e-7 apart: above 4 standard errors and
-   1e-3 per step (or per stride of a flow) "chaotic"; else "quasiperiodic".
+4. Else the largest Lyapunov exponent decides, from pairs of orbits held 1e-7 apart: above 4 standard errors
+   and 1e-3 per step (or per the time in which a flow's orbit covers its extent) "chaotic"; else
+   "quasiperiodic".
 """
 
 from __future__ import annotations
@@ -41,7 +42,8 @@ from samdyn.systems.map import Map
 
 LARGEST_PERIOD = 512
 AROUND = 1.05  # z is between the ends of what hovers about it: this far from the middle, in half extents
-CHAOTIC = 1e-3  # per step or stride: the least exponent of chaos
+CHAOTIC = 1e-3  # per step, or per `time_scale` of a flow: the least exponent of chaos
+N_PAIRS, BESIDE = 16, 1e-7  # of the box's diagonal: far above rounding, far below the size of an attractor
 MOST_DIM = 12  # above, fixed points are not searched for
 HOVER_ORBITS, HOVER_STEPS, HOVER_KEPT = 8, 3000, 192
 KINK_ORBITS = 64  # about a kink every orbit keeps its own small cycle, so that many are needed to cover them
@@ -318,9 +320,9 @@ def _name_orbit(motion: Motion, course: Course, candidate: Candidate) -> Attract
             middle = x[:period].mean(axis=0)
             name = f"{period}-cycle about {place(middle)}"
             return Attractor(x[:period], "cycle", name, middle, period=period, **common)
-    exponent, error = largest_exponent(motion, course, candidate.states[-1])
+    exponent, error = largest_exponent(motion, course, candidate.states)
     common["exponent"] = exponent
-    if exponent > max(4 * error, CHAOTIC / motion.unit):
+    if exponent > max(4 * error, CHAOTIC / time_scale(motion, candidate.states)):
         kind = "chaotic"
     else:
         # of a flow whose closed orbit was not found: one of a normalised rule, which cannot be refined
@@ -344,38 +346,55 @@ def _distinct(x: Array) -> Array:
 
 
 def largest_exponent(
-    motion: Motion, course: Course, state: Array, n_steps: int = 4000
+    motion: Motion, course: Course, states: Array, n_steps: int = 4000
 ) -> tuple[float, float]:
-    """Largest Lyapunov exponent per unit of time, from two orbits held close, and its standard error.
+    """Largest Lyapunov exponent per unit of time on a sample (n, state_dim), and its standard error.
 
-    From `n_steps` steps (a quarter as many strides of a flow), and from up to eight times as many where that
-    does not tell it from 0 nor from `CHAOTIC`.
+    `N_PAIRS` pairs of orbits, held `BESIDE` of the box's diagonal apart, start from states all over the
+    sample. They are followed for `n_steps` steps (a quarter as many strides of a flow), and for up to eight
+    times as many where that does not tell the exponent from 0 nor from the least one of chaos. The error is
+    the larger of those that the pairs, and that nine stretches of time, say.
     """
+    least = CHAOTIC / time_scale(motion, states) * motion.unit
     n_steps = n_steps if motion.every > 1 else n_steps // 4
-    diagonal = float(np.linalg.norm(course.box[:, 1] - course.box[:, 0]))
-    apart = 1e-7 * diagonal
-    rng = np.random.default_rng(2)
-    away = rng.standard_normal(len(state))
-    away *= apart / np.linalg.norm(away)
-    pair = np.stack([state, state + away / course.scale], axis=1)
-    numbers, logs = np.arange(2), np.empty(0)
+    apart = BESIDE * float(np.linalg.norm(course.box[:, 1] - course.box[:, 0]))
+    scale = course.scale[:, None]
+    own = states[np.linspace(0, len(states) - 1, N_PAIRS).astype(int)].T
+    away = np.random.default_rng(2).standard_normal(own.shape)
+    away *= apart / np.linalg.norm(away, axis=0)
+    beside, numbers = own + away / scale, np.arange(2 * N_PAIRS)
+    logs = np.empty((0, N_PAIRS))
     while True:
-        more = np.empty(n_steps)
+        more = np.empty((n_steps, N_PAIRS))
         for j in range(n_steps):
-            pair = motion(pair, numbers, len(logs) + j, 1)
-            gap = (pair[:, 1] - pair[:, 0]) * course.scale
-            size = float(np.linalg.norm(gap))
-            if not np.isfinite(size) or size == 0:
-                gap, size = away, apart * 1e-3
+            pairs = motion(np.concatenate([own, beside], axis=1), numbers, len(logs) + j, 1)
+            own, gap = pairs[:, :N_PAIRS], (pairs[:, N_PAIRS:] - pairs[:, :N_PAIRS]) * scale
+            size = np.linalg.norm(gap, axis=0)
+            odd = ~np.isfinite(size) | (size == 0)
+            gap[:, odd], size[odd] = away[:, odd], apart * 1e-3
             more[j] = np.log(size / apart)
-            pair[:, 1] = pair[:, 0] + gap / size * apart / course.scale
+            beside = own + gap / size * apart / scale
         logs = np.concatenate([logs, more])
-        blocks = logs[n_steps // 10 :]
-        blocks = blocks[: len(blocks) // 9 * 9].reshape(9, -1).mean(axis=1)
-        exponent, error = float(blocks.mean()), float(blocks.std(ddof=1) / 3)
-        undecided = exponent <= 4 * error and exponent + 2 * error > CHAOTIC
+        late = logs[n_steps // 10 :]
+        late = late[: len(late) // 9 * 9]
+        of_pairs, of_times = late.mean(axis=0), late.reshape(9, -1).mean(axis=1)
+        exponent = float(late.mean())
+        error = max(float(of_pairs.std(ddof=1)) / N_PAIRS**0.5, float(of_times.std(ddof=1)) / 3)
+        undecided = exponent <= 4 * error and exponent + 2 * error > least
         if not undecided or len(logs) >= 8 * n_steps:
             return exponent / motion.unit, error / motion.unit
+
+
+def time_scale(motion: Motion, states: Array) -> float:
+    """The time that exponents are compared with: a step, or that in which a flow's orbit covers its extent.
+
+    A stride will not do, since it depends on the box.
+    """
+    if motion.every > 1:
+        return motion.unit
+    speed = float(np.median(np.linalg.norm(motion.field(states), axis=1)))  # type: ignore[attr-defined]
+    extent = float(np.linalg.norm(states - states.mean(axis=0), axis=1).max())
+    return extent / speed if speed > 0 and np.isfinite(extent / speed) else motion.unit
 
 
 def as_candidates(attractors: Mapping[int, Attractor]) -> list[Candidate]:

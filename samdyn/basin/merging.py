@@ -28,10 +28,10 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from samdyn.basin.candidate import Candidate
-from samdyn.basin.closed_orbit import closed_orbit, uneven_times
+from samdyn.basin.closed_orbit import closed_orbit
 from samdyn.basin.course import Course
 from samdyn.basin.motion import Motion
-from samdyn.basin.proximity import FEW, TORN, closed_curve, thinned
+from samdyn.basin.proximity import FEW, TORN, closed_curve, followed, thinned
 from samdyn.basin.refinement import cycle_of
 from samdyn.compute.checks import Array
 
@@ -63,7 +63,17 @@ def distinct_sets(
             continue
         samples = [group for group in samples if not any(group is other for other in near)]
         samples.append([*(member for group in near for member in group), tail])
-    return exact + [Candidate(np.concatenate(group[:MOST_SAMPLES]), 0.0) for group in samples]
+    rest = []
+    for group in samples:
+        # a closed orbit that winds often before it closes; looked for once for all samples of a set
+        orbit = closed_orbit(motion, group[0], long=True) if motion.every == 1 and not motion.hover else None
+        if orbit is None:
+            rest.append(group)
+            continue
+        found = Candidate(orbit, 0.0, closed=True)
+        if not any(_equal(course, found, c) for c in [*known, *exact]):
+            exact.append(found)
+    return exact + [Candidate(np.concatenate(group[:MOST_SAMPLES]), 0.0) for group in rest]
 
 
 def is_known(motion: Motion, course: Course, tail: Array, known: Sequence[Candidate]) -> bool:
@@ -97,7 +107,7 @@ def _exact(motion: Motion, course: Course, tail: Array) -> Candidate | None:
     point = _equilibrium(motion, tail, extent)
     if point is not None:
         return Candidate(point, 0.0)
-    orbit = closed_orbit(motion, tail, uneven_times(len(tail), motion.unit))
+    orbit = closed_orbit(motion, tail)
     return None if orbit is None else Candidate(orbit, 0.0, closed=True)
 
 
@@ -194,10 +204,8 @@ def _arcs(motion: Motion, course: Course, a: Array, b: Array, extent: float) -> 
     beside = a + tiny * rng.standard_normal(a.shape) / np.sqrt(size)
     cloud = np.concatenate([arcs.reshape(-1, size), a, beside]) / course.scale
     state = np.ascontiguousarray(cloud.T)
-    numbers = np.arange(state.shape[1])
     n_steps = ARC_STEPS if motion.every > 1 else ARC_STRIDES
-    for step in range(0, n_steps, motion.every):
-        state = motion(state, numbers, step, motion.every)
+    state = followed(motion, state, 0, n_steps)
     n = N_ON_ARC * len(a)
     gap = np.linalg.norm(b - a, axis=1) / (N_ON_ARC - 1)
     with np.errstate(all="ignore"):  # of points that have left for infinity

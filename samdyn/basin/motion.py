@@ -5,7 +5,7 @@ steps of a diffusion.
   coefficients of each step; with noise, with the normals of (seed, path, step), as in `trajectory`.
 - Diffusion: Euler-Maruyama steps, likewise; without noise the steps of its drift as a Flow.
 - Flow of a smooth field: strides of fixed length, by Dormand-Prince 5(4) with a step for each path
-  (relative tolerance 1e-7, absolute 1e-9).
+  (`samdyn.basin.explicit_flow`).
 - Flow of a normalised rule, or on a loss with kinks: strides by the linearly implicit Rosenbrock method
   2(3) of `samdyn.ensemble.jumping_flow`, whose field jumps at critical points or kinks. Near a jump no
   step size meets the tolerance: steps are not cut below a 20th of the stride, or what takes a path a
@@ -23,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from samdyn.basin.explicit_flow import ExplicitFlow, Tolerance
 from samdyn.basin.motion_on_device import MotionOnDevice
 from samdyn.compute.batch import tensor_of
 from samdyn.compute.checks import Array
@@ -38,10 +39,10 @@ from samdyn.systems.flow import Flow
 from samdyn.systems.map import Map
 from samdyn.systems.system import System
 
-RELATIVE, ABSOLUTE = 1e-7, 1e-9
+ACCURATE = 1e-10, 1e-12  # relative and absolute: where differences of paths are Jacobians
+IMPLICIT_RELATIVE = 1e-6  # digits of a path that jumps are fewer, since at jumps they are lost
 SHORTEST = 1 / 20  # of a stride, for a field that jumps
 HOVER = 2e-3  # of the box's diagonal
-MAX_ROUNDS = 4000  # attempts at steps within one stride of a smooth flow
 STRIDES_ACROSS = 50  # default stride: a box diagonal takes so many at the median speed
 
 Coordinates = Sequence[Array]
@@ -192,7 +193,8 @@ class _Flow:
 
     def __init__(self, system: Flow, stride: float | None, box: Array) -> None:
         dim, function = system.dim, system.point_function()
-        self.field = _stacked(numpy_form(traced_or_batched(function, dim)), dim)
+        velocity = numpy_form(traced_or_batched(function, dim))
+        self.field = _stacked(velocity, dim)
         self.jumps = system.rule is not None and system.rule.jumps
         self.jumps |= system.landscape is not None and has_kinks(system.landscape)
         self.hover = HOVER if self.jumps else 0.0
@@ -201,35 +203,24 @@ class _Flow:
             form = numpy_form(traced_or_batched(torch.func.jacrev(function), dim))
             self.jacobian = _stacked(form, dim * dim)
         self.unit = default_stride(self.field, box) if stride is None else stride
+        self.explicit = ExplicitFlow(velocity, box, self.unit)
+        self.accurate = ExplicitFlow(velocity, box, self.unit, Tolerance(box, *ACCURATE))
+        allowed = Tolerance(box, IMPLICIT_RELATIVE)
+        self.allowed = lambda x, new: allowed(x.T, new.T).T
 
     def __call__(self, state: Array, path: Paths, step: int, n_steps: int) -> Array:
-        return np.ascontiguousarray(self.advance(np.ascontiguousarray(state.T), n_steps * self.unit).T)
-
-    def advance(self, x: Array, duration: float) -> Array:
-        """Points (n, dim) after a time."""
         with np.errstate(all="ignore"):
-            return self._implicit(x, duration) if self.jumps else self._explicit(x, duration)
+            if not self.jumps:
+                return self.explicit.advance(np.ascontiguousarray(state), n_steps * self.unit)
+            ends = self._implicit(np.ascontiguousarray(state.T), n_steps * self.unit)
+            return np.ascontiguousarray(ends.T)
 
-    def _explicit(self, x: Array, duration: float) -> Array:
-        left, h = np.full(len(x), duration), np.full(len(x), duration / 8)
-        result = x.copy()
-        for _ in range(MAX_ROUNDS):
-            at = np.flatnonzero(left > 0)
-            if len(at) == 0:
-                return result
-            step = np.minimum(h[at], left[at])
-            new, error = dormand_prince(self.field, result[at], step)
-            good = (error <= 1) | ~np.isfinite(new).all(axis=1) & (step < 1e-10 * duration)
-            result[at[good]] = new[good]
-            left[at[good]] -= step[good]
-            left[at[good & ~np.isfinite(new).all(axis=1)]] = 0.0
-            left[left < 1e-12 * duration] = 0.0
-            factor = np.clip(0.9 * np.maximum(error, 1e-10) ** -0.2, 0.2, 5.0)
-            factor = np.where(np.isfinite(factor), factor, 0.2)
-            # a step cut short by the end of the stride says nothing against the longer one
-            h[at] = np.where(good & (step < h[at]), np.maximum(step * factor, h[at]), step * factor)
-        result[left > 0] = np.nan  # blows up in finite time, or is too stiff for an explicit method
-        return result
+    def advance(self, x: Array, duration: float | Array) -> Array:
+        """Points (n, dim) after a time; of a smooth field also after times (n,)."""
+        with np.errstate(all="ignore"):
+            if self.jumps:
+                return self._implicit(x, float(duration))
+            return np.ascontiguousarray(self.explicit.advance(np.ascontiguousarray(x.T), duration).T)
 
     def _implicit(self, x: Array, duration: float) -> Array:
         left, h = np.full(len(x), duration), np.full(len(x), duration / 8)
@@ -241,7 +232,7 @@ class _Flow:
             speed = np.linalg.norm(self.field(result[at]), axis=1)
             shortest = np.minimum(SHORTEST * self.unit, self.longest_jump / np.maximum(speed, 1e-300))
             step = np.minimum(np.maximum(h[at], shortest), left[at])
-            new, _, error = _rosenbrock(self.field, self.jacobian, result[at], step)
+            new, _, error = _rosenbrock(self.field, self.jacobian, result[at], step, self.allowed)
             short = step <= shortest * (1 + 1e-9)
             # the Jacobian is no guide across a jump: there the shortest step is one of Euler's
             euler = short & ~(error <= 1)
@@ -277,35 +268,3 @@ def default_stride(field: Callable[[Array], Array], box: Array) -> float:
     moving = np.isfinite(speed) & (speed > 0)
     typical = np.median(speed[moving]) if moving.any() else 1.0
     return float(np.linalg.norm(box[:, 1] - box[:, 0]) / STRIDES_ACROSS / typical)
-
-
-# the tableau of Dormand & Prince (1980): rows of stages, then the error weights
-_STAGES = (
-    (1 / 5,),
-    (3 / 40, 9 / 40),
-    (44 / 45, -56 / 15, 32 / 9),
-    (19372 / 6561, -25360 / 2187, 64448 / 6561, -212 / 729),
-    (9017 / 3168, -355 / 33, 46732 / 5247, 49 / 176, -5103 / 18656),
-    (35 / 384, 0.0, 500 / 1113, 125 / 192, -2187 / 6784, 11 / 84),
-)
-_ERROR = (71 / 57600, 0.0, -71 / 16695, 71 / 1920, -17253 / 339200, 22 / 525, -1 / 40)
-
-
-def dormand_prince(field: Callable[[Array], Array], x: Array, step: Array) -> tuple[Array, Array]:
-    """One step for each of n points: the new points (n, dim), and the error over the tolerance (n,).
-
-    Examples
-    --------
-    >>> new, error = dormand_prince(lambda x: -x, np.array([[1.0]]), np.array([0.1]))
-    >>> bool(abs(new[0, 0] - np.exp(-0.1)) < 1e-8)
-    True
-    """
-    h = step[:, None]
-    k = [field(x)]
-    for row in _STAGES:
-        new = x + h * sum(a * stage for a, stage in zip(row, k, strict=True) if a)
-        k.append(field(new))
-    error = np.abs(h * sum(w * stage for w, stage in zip(_ERROR, k, strict=True) if w))
-    scale = ABSOLUTE + RELATIVE * np.maximum(np.abs(x), np.abs(new))
-    worst = (error / scale).max(axis=1)
-    return new, np.where(np.isfinite(worst) & np.isfinite(new).all(axis=1), worst, np.inf)

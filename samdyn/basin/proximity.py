@@ -215,7 +215,7 @@ def capture_radii(
         for lap in range(LAPS):
             if len(waiting) == 0:
                 break
-            state = _follow(motion, state, first_step + step, first_step + (duration << lap))
+            state = followed(motion, state, first_step + step, first_step + (duration << lap))
             step = duration << lap
             sizes = [probes[k].start.shape[1] for k in waiting]
             ends = np.split(state, np.cumsum(sizes)[:-1], axis=1)
@@ -266,8 +266,11 @@ class _Probes:
         self.start = np.ascontiguousarray((np.concatenate([single, rays]) / scale).T)
 
 
-def _follow(motion: Motion, state: Array, first: int, last: int) -> Array:
+def followed(motion: Motion, state: Array, first: int, last: int) -> Array:
+    """States (state_dim, n) at step `first`, taken on to step `last` and at most a look beyond."""
     numbers = np.arange(state.shape[1])
+    if motion.every == 1 and not motion.hover:  # a smooth flow, whose steps need not end at every stride
+        return motion(state, numbers, first, last - first)
     for step in range(first, last, motion.every):
         state = motion(state, numbers, step, motion.every)
     return state

@@ -3,8 +3,9 @@
 - Map: iterated in float64. With a noise model the draws are those of (seed, path, step), the same as in
   `exit_times`.
 - Diffusion: Euler-Maruyama with step dt.
-- Flow of a smooth rule, or of a function: torchdiffeq's Dormand-Prince 5(4), relative tolerance 1e-9,
-  absolute tolerance 1e-11, all paths at once. If a path is stiff or runs to infinity in finite time, each is
+- Flow of a smooth rule, or of a function: up to `FEW_PATHS` paths one by one, by Dormand & Prince's method of
+  order 8(5,3) (scipy), more of them all at once, by their method of order 5(4) (torchdiffeq); relative
+  tolerance 1e-9, absolute tolerance 1e-11. If a path is stiff or runs to infinity in finite time, each is
   followed by Radau's implicit method instead (scipy), and is inf from where that fails.
 - Flow of a normalised rule: its field jumps where g = 0, and an adaptive solver would shrink its step
   without end. It has a solver of its own (`samdyn.ensemble.jumping_flow`): linearly implicit, with a step
@@ -56,6 +57,10 @@ RELATIVE = 1e-9
 ABSOLUTE = 1e-11
 BLOW_UP = 1e8  # relative speed away from the origin at which a path is taken to be lost
 MAX_STEPS = 20_000  # of the explicit solver between two stored points
+FEW_PATHS = 8  # up to so many, one at a time costs less than torch's steps of all
+EVALUATIONS = (
+    12 * 2_000
+)  # of the method of order 8, for each stored interval: its steps are some ten times as long
 
 
 MOST_STEPS = 1e10
@@ -302,11 +307,55 @@ def _flow(system: Flow, x: Array, t_max: float, dt: float, every: int) -> Array:
 
 
 def _smooth_flow(system: Flow, x: Array, times: Array) -> Array:
-    """All paths at once by torchdiffeq; one by one by Radau if one is stiff or runs to infinity."""
-    from torchdiffeq import odeint
-
+    """By an explicit method; one by one by Radau if one is stiff or runs to infinity."""
     if len(x) == 0:
         return np.empty((len(times), *x.shape))
+    explicit = _few_paths(system, x, times) if len(x) <= FEW_PATHS else _many_paths(system, x, times)
+    return _implicit(system, x, times) if explicit is None else explicit
+
+
+def _few_paths(system: Flow, x: Array, times: Array) -> Array | None:
+    """One by one, or None if one needs too many evaluations or is not finite."""
+    velocity = _velocity(system)
+    most = EVALUATIONS * max(1, len(times) - 1)
+    left, stored = most, np.empty((len(times), *x.shape))
+
+    def counted(t: float, y: Array) -> Array:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise _TooMany
+        return velocity(t, y)
+
+    with np.errstate(all="ignore"):
+        for i, point in enumerate(x):
+            left = most
+            try:
+                path = solve_ivp(
+                    counted,
+                    (0.0, times[-1]),
+                    point,
+                    method="DOP853",
+                    t_eval=times,
+                    rtol=RELATIVE,
+                    atol=ABSOLUTE,
+                )
+            except (_TooMany, ValueError):  # a ValueError where the field is not finite
+                return None
+            if path.status != 0 or path.y.shape[1] != len(times) or not np.isfinite(path.y).all():
+                return None
+            stored[:, i] = path.y.T
+    return stored
+
+
+class _TooMany(Exception):
+    """A path needs more evaluations than an explicit method should."""
+
+
+def _many_paths(system: Flow, x: Array, times: Array) -> Array | None:
+    """All at once, or None if one needs too many steps or is not finite."""
+    from torchdiffeq import odeint
+
     field = torch.func.vmap(system.point_function())
     start = torch.from_numpy(np.array(x))
     try:
@@ -325,10 +374,21 @@ def _smooth_flow(system: Flow, x: Array, times: Array) -> Array:
             return result
     except AssertionError:  # the step underflowed, or there were too many
         pass
+    return None
+
+
+def _velocity(system: Flow) -> Callable[[float, Array], Array]:
     one = numpy_form(traced_or_batched(system.point_function(), system.dim))
 
     def velocity(_: float, y: Array) -> Array:
         return np.concatenate([np.broadcast_to(v, 1) for v in one(*y[:, None])])
+
+    return velocity
+
+
+def _implicit(system: Flow, x: Array, times: Array) -> Array:
+    """One by one, by Radau's method; inf from where a path runs to infinity."""
+    velocity = _velocity(system)
 
     def explodes(t: float, y: Array) -> float:
         return float(y @ velocity(t, y) / (1 + y @ y)) - BLOW_UP

@@ -45,11 +45,6 @@ def lorenz84(w: torch.Tensor) -> torch.Tensor:
 
 
 @pytest.mark.slow
-@pytest.mark.xfail(
-    strict=True,
-    reason="the closed orbit winds several times before it closes, and Newton's method does not find it: "
-    "the limit cycle is called quasiperiodic",
-)
 def test_lorenz_84() -> None:
     """A fixed point beside a limit cycle and a chaotic set: it has .645 of 1000 starts in the literature."""
     found = sd.basins(sd.Flow.from_function(lorenz84, 3), [(-3, 3)] * 3, 6, n_starts=48)

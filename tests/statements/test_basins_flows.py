@@ -1,0 +1,144 @@
+"""Attractors of flows: closed orbits are found and named, whatever their shape, and nothing else is one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pytest
+import torch
+from scipy.integrate import solve_ivp
+
+import samdyn as sd
+from samdyn.basin.attractors import time_scale
+from samdyn.basin.closed_orbit import closed_orbit
+from samdyn.basin.course import Course, course_of, quiet_motion
+from samdyn.basin.explicit_flow import ExplicitFlow
+from samdyn.basin.motion import Motion
+
+Field = Callable[[torch.Tensor], torch.Tensor]
+
+
+def van_der_pol(mu: float) -> Field:
+    return lambda w: torch.stack([w[1], mu * (1 - w[0] ** 2) * w[1] - w[0]])
+
+
+def roessler(c: float) -> Field:
+    return lambda w: torch.stack([-w[1] - w[2], w[0] + 0.2 * w[1], 0.2 + w[2] * (w[0] - c)])
+
+
+def brusselator(w: torch.Tensor) -> torch.Tensor:
+    return torch.stack([1 + w[0] ** 2 * w[1] - 4 * w[0], 3 * w[0] - w[0] ** 2 * w[1]])
+
+
+def hopf(w: torch.Tensor) -> torch.Tensor:
+    r2 = w[0] ** 2 + w[1] ** 2
+    return torch.stack([w[0] * (1 - r2) - 3 * w[1], w[1] * (1 - r2) + 3 * w[0], -w[2]])
+
+
+def two_oscillators(frequency: float) -> Field:
+    def field(w: torch.Tensor) -> torch.Tensor:
+        a, b, s = 1 - w[0] ** 2 - w[1] ** 2, 1 - w[2] ** 2 - w[3] ** 2, frequency
+        return torch.stack([a * w[0] - w[1], a * w[1] + w[0], b * w[2] - s * w[3], b * w[3] + s * w[2]])
+
+    return field
+
+
+def lorenz84(w: torch.Tensor) -> torch.Tensor:
+    x, y, z = w[0], w[1], w[2]
+    dx = -y * y - z * z - 0.255 * x + 0.255 * 6.886
+    return torch.stack([dx, x * y - y - 4 * x * z + 1.347, 4 * x * y + x * z - z])
+
+
+def settled_orbit(
+    field: Field, box: Sequence[tuple[float, float]], start: Sequence[float], time: float
+) -> tuple[Motion, Course, np.ndarray]:
+    """The motion of a flow, its course, and a sample of an orbit after a time."""
+    flow = sd.Flow.from_function(field, len(box))
+    course = course_of(flow, np.array(box, dtype=float), None, False, 0, 1e3)
+    motion = quiet_motion(course)
+    numbers = np.arange(1)
+    state = motion(np.array(start, dtype=float)[:, None], numbers, 0, int(time / motion.unit))
+    tail = []
+    for _ in range(256):
+        state = motion(state, numbers, 0, 1)
+        tail.append(state[:, 0])
+    return motion, course, np.array(tail)
+
+
+CYCLES = {
+    "van der Pol, mu 1": (van_der_pol(1.0), [(-4, 4)] * 2, [1.0, 1.0], 60.0, 1),
+    "van der Pol, mu 5": (van_der_pol(5.0), [(-4, 4), (-10, 10)], [1.0, 1.0], 60.0, 1),
+    "Brusselator": (brusselator, [(0, 5)] * 2, [1.0, 1.0], 60.0, 1),
+    "Hopf": (hopf, [(-2, 2)] * 3, [0.5, 0.5, 0.5], 30.0, 1),
+    "Roessler, c 3.5": (roessler(3.5), [(-6, 6), (-6, 6), (0, 6)], [1.0, 1.0, 0.0], 300.0, 2),
+    "Roessler, c 4": (roessler(4.0), [(-6, 6), (-6, 6), (0, 6)], [1.0, 1.0, 0.0], 300.0, 4),
+    "Lorenz 1984": (lorenz84, [(-3, 3)] * 3, [0.51906782, 1.8094243, -0.42777136], 100.0, 2),
+}
+
+
+@pytest.mark.parametrize("name", CYCLES)
+def test_a_closed_orbit_is_found_at_its_own_winding_number(name: str) -> None:
+    """An orbit that winds several times before it closes was "quasiperiodic": only short returns were
+    tried."""
+    field, box, start, time, maxima = CYCLES[name]
+    motion, _, tail = settled_orbit(field, box, start, time)
+    orbit = closed_orbit(motion, tail, long=True)
+    assert orbit is not None
+    x = orbit[:, 0]
+    assert ((x > np.roll(x, 1)) & (x >= np.roll(x, -1))).sum() == maxima
+    # by another integrator, from a point of it, for long: it stays on the orbit
+
+    def velocity(_: float, y: np.ndarray) -> np.ndarray:
+        return field(torch.from_numpy(y)).numpy()
+
+    end = solve_ivp(velocity, (0, 40.0), orbit[0], rtol=1e-9, atol=1e-11).y[:, -1]
+    gap = np.linalg.norm(orbit - np.roll(orbit, 1, axis=0), axis=1).max()
+    assert np.linalg.norm(orbit - end, axis=1).min() <= gap
+
+
+@pytest.mark.parametrize("frequency", [2**0.5, 1.0, 1.5])
+def test_orbits_of_a_torus_are_no_limit_cycles(frequency: float) -> None:
+    """With frequencies 1:1 and 2:3 every orbit of the torus is closed, and none of them attracts."""
+    motion, _, tail = settled_orbit(two_oscillators(frequency), [(-1.5, 1.5)] * 4, [1.0, 0.2, 0.3, 0.9], 30.0)
+    assert closed_orbit(motion, tail, long=frequency != 1.0) is None
+
+
+def test_chaos_is_told_by_the_orbits_own_time() -> None:
+    """Lorenz 1984: an exponent of .06 was "quasiperiodic", below 1e-3 of a stride, which is short
+    where the box is wide."""
+    box = [(-6.0, 6.0), (-6.0, 6.0), (0.0, 6.0)]
+    motion, _, tail = settled_orbit(roessler(5.7), box, [1.0, 1.0, 0.0], 50.0)
+    flow = sd.Flow.from_function(roessler(5.7), 3)
+    wide = quiet_motion(course_of(flow, np.array([(-600.0, 600.0)] * 3), None, False, 0, 1e3))
+    assert wide.unit < 0.5 * motion.unit
+    assert time_scale(wide, tail) == time_scale(motion, tail)
+    assert 0.5 < time_scale(motion, tail) < 2  # it turns once in about 6
+
+
+def test_a_pole_of_the_field_ends_a_path_at_once() -> None:
+    """Paths at a pole hopped over it in steps of 1e-11 for 4000 rounds, and held up all others."""
+    calls = 0
+
+    def field(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        nonlocal calls
+        calls += 1
+        return -1 / x, 1 + 0 * y
+
+    flow = ExplicitFlow(field, np.array([[-2.0, 2.0]] * 2), 0.5)
+    end = flow.advance(np.array([[0.5, 1.9], [0.0, 0.0]]), 0.5)
+    assert np.isnan(end[:, 0]).all()
+    assert end[:, 1] == pytest.approx([(1.9**2 - 1) ** 0.5, 0.5], abs=1e-7)
+    assert calls < 1500
+
+
+@pytest.mark.parametrize(("unit", "shift"), [(1e-6, 0.0), (1e6, 0.0), (1.0, 1e5)])
+def test_a_flow_in_other_units_and_elsewhere(unit: float, shift: float) -> None:
+    """The tolerances were 1e-9 and 1e-7 of a coordinate: nothing in a box of 1e-6, too little at 1e5."""
+    base = van_der_pol(1.0)
+    flow = sd.Flow.from_function(lambda w: unit * base((w - shift) / unit), 2)
+    found = sd.basin_fractions(flow, [(shift - 4 * unit, shift + 4 * unit)] * 2, n=4, n_starts=4)
+    assert [a.kind for a in found.attractors.values()] == ["limit cycle"]
+    assert float(found.fractions[1]) == 1.0
+    points = (found.attractors[1].points - shift) / unit
+    assert points[:, 0].max() == pytest.approx(2.00862, abs=1e-4)
