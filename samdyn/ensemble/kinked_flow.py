@@ -45,12 +45,24 @@ def has_kinks(loss: Landscape) -> bool:
     >>> has_kinks(sd.Landscape(lambda w: w[0].abs() + w[1]**2, 2)), has_kinks(sd.landscapes.beale())
     (True, False)
     """
+    return bool(kinks_of(loss))
+
+
+def kinks_of(loss: Landscape) -> bool | None:
+    """The same, and None where it is not known: the gradient cannot be traced, or has too many coordinates.
+
+    Examples
+    --------
+    >>> import samdyn as sd
+    >>> kinks_of(sd.Landscape(lambda w: w.sort().values[0], 2)) is None
+    True
+    """
     if loss.dim > LARGEST_TRACED_DIM:
-        return False
+        return None
     try:
         module: Any = coordinate_form(torch.func.grad(loss.one_point), loss.dim)
     except NotTraceable:
-        return False
+        return None
     return any(getattr(node.target, "__name__", "") in JUMPS for node in module.graph.nodes)
 
 

@@ -38,8 +38,8 @@ Evaluation = Callable[[Array], tuple[Array, Array]]
 FIRST = 16
 SHORTEST = 2.0**-46  # a few roundings of the coordinates
 QUARTER = np.pi / 2
-STRAIGHT = 0.98
-ZERO = 1e-13  # of |J| |x|: what rounding of the coordinates makes of a zero
+STRAIGHT = 1 - 1e-12  # a field that passes through zero on the segment turns by a half
+ZERO = 1e-13  # of |J| times |x| and the length: what rounding and the shortest piece make of a zero
 MOST_PIECES = 400_000
 """Where more are open at once the field is noise."""
 
@@ -82,7 +82,8 @@ def turning(
         value, jacobian = evaluate(x)
         slope = np.einsum("nij,nj->ni", jacobian, (stop - start)[of])
         square = (value**2).sum(axis=1)
-        steep = np.linalg.norm(jacobian, axis=(1, 2)) * np.linalg.norm(x, axis=1)
+        size = np.linalg.norm(x, axis=1) + np.linalg.norm((stop - start)[of], axis=1)
+        steep = np.linalg.norm(jacobian, axis=(1, 2)) * size
         defined[of[~(np.isfinite(square) & (np.sqrt(square) > ZERO * steep))]] = False
         return value, np.abs(value[:, 0] * slope[:, 1] - value[:, 1] * slope[:, 0]) / square
 

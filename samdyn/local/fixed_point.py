@@ -175,7 +175,7 @@ class FixedPoints(Sequence[FixedPoint]):
             values = (
                 ", ".join(f"{v:.4g}" for v in p.eigenvalues[:4])
                 if not np.isnan(p.eigenvalues).any()
-                else "none: the field jumps"
+                else "none: no Jacobian"
             )
             rows.append((position, p.kind, p.stability, values, _remark(p).lstrip(", ")))
         return rows

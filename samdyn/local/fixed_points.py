@@ -14,9 +14,10 @@ Algorithm
    capture set (`samdyn.local.trapping`).
 6. With ``certify=True``: a certificate for every isolated point, and a subdivision of the box that excludes
    any other (`samdyn.local.certify`). A point that the proof finds and the search did not joins the list.
-7. In two dimensions, without kinks, the indices of the zeros must add up to the winding numbers of the field
+7. In two dimensions the indices of the zeros must add up to the winding numbers of the field
    along the cells of a grid; where they do not, cells are split and searched until they do, or the coverage
-   says how many more zeros there must be (`samdyn.local.index_check`).
+   says how many more zeros there must be (`samdyn.local.index_check`, and `samdyn.local.kinked_index` with
+   kinks).
 Systems given by a function skip 1 and 4.
 
 Losses with kinks (abs, maximum, relu): points at rest on a kink, in Filippov's sense, are searched for apart
@@ -45,16 +46,17 @@ from samdyn.compute import checks
 from samdyn.compute.checks import Array
 from samdyn.compute.signature import checked
 from samdyn.compute.tracing import NotTraceable
-from samdyn.ensemble.kinked_flow import has_kinks
+from samdyn.ensemble.kinked_flow import kinks_of
 from samdyn.landscapes.landscape import Landscape
 from samdyn.local.certify import Certificate, Proof, certificates, exhaust
 from samdyn.local.coverage import Coverage
 from samdyn.local.enclosure import Field, critical_field, shift_coefficients, zero_field
-from samdyn.local.families import Family, split_families
+from samdyn.local.families import FEWEST, LINK, Family, split_families
 from samdyn.local.fixed_point import FixedPoint, FixedPoints
 from samdyn.local.following_orbits import field_jumps
 from samdyn.local.index_check import check_index
-from samdyn.local.jump_entries import jumping_entry, kinked_entries
+from samdyn.local.jump_entries import jumping_entry, kinked_entries, resting_entries
+from samdyn.local.kinked_index import rest_points
 from samdyn.local.linearization import scales_of, stability_of
 from samdyn.local.newton import (
     Evaluation,
@@ -177,7 +179,7 @@ def _found(system: System, box: Array, n_starts: int, tolerance: float, certify:
     displacement = displacement_of(system)
     loss = system.landscape
     if loss is None:
-        search = _checked(value_and_jacobian(displacement, system.dim), options)
+        search, _ = _checked(value_and_jacobian(displacement, system.dim), options)
         if certify:
             search = _proven(search, zero_field(system, displacement), options)
         points = _described(system, search, "fixed point") + _as_families(system, search, "fixed point")
@@ -190,22 +192,22 @@ def _found(system: System, box: Array, n_starts: int, tolerance: float, certify:
         )
     undefined = _undefined_share(loss, options)
     evaluate_gradient = value_and_jacobian(torch.func.grad(loss.one_point), system.dim)
-    kinks, diagonal = has_kinks(loss), float(np.linalg.norm(box[:, 1] - box[:, 0]))
+    kinks, diagonal = kinks_of(loss), float(np.linalg.norm(box[:, 1] - box[:, 0]))
+
+    may_jump = kinks is not False
 
     def no_zeros(zeros: Array) -> npt.NDArray[np.bool_]:
         # on a kink torch's derivative of abs is 0, so that the gradient can seem to vanish there
-        jumps = field_jumps(lambda x: evaluate_gradient(x)[0], zeros, diagonal) if kinks else False
+        jumps = field_jumps(lambda x: evaluate_gradient(x)[0], zeros, diagonal) if may_jump else False
         return np.asarray(~np.isfinite(loss.value(zeros)) | jumps)
 
-    if kinks:
-        genuine = _search(evaluate_gradient, options, no_zeros)
-    else:
-        genuine = _checked(evaluate_gradient, options, no_zeros)
+    genuine, resting = _checked(evaluate_gradient, options, no_zeros, kinks=may_jump)
     genuine = replace(genuine, coverage=_with_undefined(genuine.coverage, undefined))
     if certify:
         genuine = _proven(genuine, critical_field(loss), options)
     kinds = _kinds(genuine, box)
     points = _described_critical(system, genuine, kinds, box) + _as_families(system, genuine, "degenerate")
+    others = np.empty((0, system.dim))
     coverage, proofs = {"genuine": genuine.coverage}, {}
     if genuine.proof is not None:
         proofs["genuine"] = genuine.proof
@@ -221,10 +223,14 @@ def _found(system: System, box: Array, n_starts: int, tolerance: float, certify:
         def is_critical(zeros: Array) -> npt.NDArray[np.bool_]:
             return _is_critical(genuine.evaluate, zeros, critical, box)
 
-        if kinks:
-            hallucinated = _search(evaluate, options, is_critical)
-        else:
-            hallucinated = _checked(evaluate, options, is_critical, genuine=genuine, jumps=system.rule.jumps)
+        hallucinated, others = _checked(
+            evaluate,
+            options,
+            is_critical,
+            genuine=replace(genuine, x=np.concatenate([genuine.x, resting])),
+            jumps=system.rule.jumps,
+            kinks=may_jump,
+        )
         if certify:
             # a smooth field vanishes at the critical points too: there they are known zeros
             known = np.empty((0, system.dim)) if system.rule.jumps else genuine.x
@@ -236,9 +242,14 @@ def _found(system: System, box: Array, n_starts: int, tolerance: float, certify:
         if hallucinated.proof is not None:
             proofs["hallucinated"] = hallucinated.proof
     points = [
-        jumping_entry(system, displacement, p, box, kinks) if p.kind == "hallucinated" else p for p in points
+        jumping_entry(system, displacement, p, box, kinks) if p.kind == "hallucinated" or kinks else p
+        for p in points
     ]
-    kinked, notes = kinked_entries(system, displacement, box, perturbed=perturbs, kinks=kinks)
+    summed = all(c.index is not None and c.index.complete for c in coverage.values())
+    kinked, notes = kinked_entries(system, displacement, box, perturbed=perturbs, kinks=kinks, summed=summed)
+    if len(resting) or len(others):
+        known = np.array([p.x for p in (*points, *kinked)]).reshape(-1, system.dim)
+        kinked += resting_entries(system, displacement, box, resting, others, known)
     points = [p for p in points if all(np.linalg.norm(p.x - q.x) > 1e-7 * diagonal for q in kinked)]
     return FixedPoints((*points, *kinked), system, box, coverage, proofs, tuple(notes))
 
@@ -270,6 +281,7 @@ def _search(
     options: _Options,
     excluded: Callable[[Array], npt.NDArray[np.bool_]] | None = None,
     starts: Array | None = None,
+    on_kinks: bool = False,
 ) -> _Zeros:
     box = options.box
     zeros, coverage = search_zeros(
@@ -283,6 +295,16 @@ def _search(
     if coverage.n_undefined == coverage.n_starts:
         raise _nowhere_finite(coverage.n_starts, box)
     isolated, families = split_families(evaluate, zeros, box)
+    if excluded is not None and on_kinks:  # walks along null directions may have ended on kinks
+        families = [replace(f, points=f.points[~excluded(f.points)]) for f in families]
+        families = [f for f in families if len(f.points) >= FEWEST]
+        alone = ~np.isin(np.arange(len(zeros)), isolated)
+        if alone.any():
+            near = np.concatenate([np.empty((0, len(box))), *(f.points for f in families)])
+            reach = LINK * float(np.linalg.norm(box[:, 1] - box[:, 0]))
+            if len(near):
+                alone[alone] = cKDTree(near).query(zeros[alone])[0] > reach
+            isolated = np.sort(np.concatenate([isolated, np.flatnonzero(alone)]))
     counts = coverage.counts[isolated]
     if families:  # a family counts as one point, found as often as its members
         members = coverage.counts.sum() - counts.sum()
@@ -299,28 +321,36 @@ def _checked(
     *,
     genuine: _Zeros | None = None,
     jumps: bool = False,
-) -> _Zeros:
+    kinks: bool = False,
+) -> tuple[_Zeros, Array]:
     """The same, with the index sum in two dimensions: where it shows that zeros are missing they join.
 
     `genuine` are critical points, which are known and not searched for; `jumps` says that the field is
-    discontinuous there.
+    discontinuous there, `kinks` that it may be so elsewhere. Also returned are points at rest (n, dim) where
+    the field jumps.
     """
-    search = _search(evaluate, options, excluded)
+    search = _search(evaluate, options, excluded, on_kinks=kinks and genuine is None)
+    none = np.empty((0, len(options.box)))
     if len(options.box) != 2:
-        return search
-    none = np.empty((0, 2))
+        return search, none
     known = none if genuine is None else genuine.x
-    check, new = check_index(
-        evaluate,
-        options.box,
-        search.x if jumps else np.concatenate([search.x, known]),
-        known if jumps else none,
-        np.concatenate([none, *(f.points for z in (search, genuine) if z for f in z.families)]),
-        lambda starts: zeros_from(evaluate, options.box, starts, options.tolerance),
-    )
+    curves = np.concatenate([none, *(f.points for z in (search, genuine) if z for f in z.families)])
+    resting = none
+    if kinks:
+        listed = np.concatenate([search.x, known])
+        check, new, resting = rest_points(evaluate, options.box, listed, curves)
+    else:
+        check, new = check_index(
+            evaluate,
+            options.box,
+            search.x if jumps else np.concatenate([search.x, known]),
+            known if jumps else none,
+            curves,
+            lambda starts: zeros_from(evaluate, options.box, starts, options.tolerance),
+        )
     if len(new):
-        search = _search(evaluate, options, excluded, new)
-    return replace(search, coverage=replace(search.coverage, index=check))
+        search = _search(evaluate, options, excluded, new, kinks and genuine is None)
+    return replace(search, coverage=replace(search.coverage, index=check)), resting
 
 
 def _undefined_share(loss: Landscape, options: _Options) -> float:

@@ -43,6 +43,7 @@ MOST_ORBITS = 32
 JUMP = 0.3  # of the difference at r that is left at r/1000, where a smooth field has 0.001
 ROUNDING = 1e-9  # of the field: a smaller difference is none
 N_HOVERING = 32
+SLOPE = 0.05  # of the field around: opposite differences of a smooth one cancel but for the second order
 
 Field = Callable[[Array], Array]
 
@@ -75,6 +76,30 @@ def field_jumps(field: Field, x: Array, diagonal: float) -> npt.NDArray[np.bool_
             for distance in (1e-2 * RADIUS * diagonal, 1e-5 * RADIUS * diagonal)
         )
     return np.asarray((far > ROUNDING * size) & (near > JUMP * far))
+
+
+def slope_jumps(field: Field, x: Array, diagonal: float) -> npt.NDArray[np.bool_]:
+    """At which of the zeros (n, dim) of a continuous field its derivative is discontinuous.
+
+    There the differences over opposite steps do not cancel, at whatever length.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> slope_jumps(lambda w: np.where(w > 0, -w, -2 * w) + w**2, np.array([[0.0]]), 1.0).tolist()
+    [True]
+    """
+    u = directions(x.shape[1])
+    u = u[:: max(1, len(u) // MOST_ORBITS)]
+    result = np.ones(len(x), dtype=bool)
+    with np.errstate(all="ignore"):
+        for radius in (RADIUS, 1e-3 * RADIUS):
+            step = radius * diagonal * u
+            sides = (x[:, None] + np.stack([step, -step])[:, None]).reshape(-1, x.shape[1])
+            plus, minus = field(sides).reshape(2, len(x), *u.shape)
+            size = np.maximum(np.linalg.norm(plus, axis=-1), np.linalg.norm(minus, axis=-1)).max(axis=1)
+            result &= np.linalg.norm(plus + minus, axis=-1).max(axis=1) > SLOPE * size
+    return result
 
 
 def _across(field: Field, x: Array, offset: Array) -> tuple[Array, Array]:

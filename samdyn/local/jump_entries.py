@@ -20,14 +20,22 @@ from samdyn.local.following_orbits import (
     field_of,
     followed_stability,
     hover_radius,
+    slope_jumps,
 )
-from samdyn.local.kinked_points import search_kinks
+from samdyn.local.kinked_index import kind_around
+from samdyn.local.kinked_points import BESIDE, in_hull, search_kinks
 from samdyn.systems.map import Map
 from samdyn.systems.system import System
 
 
 def kinked_entries(
-    system: System, displacement: Callable[[Tensor], Tensor], box: Array, *, perturbed: bool, kinks: bool
+    system: System,
+    displacement: Callable[[Tensor], Tensor],
+    box: Array,
+    *,
+    perturbed: bool,
+    kinks: bool | None,
+    summed: bool = False,
 ) -> tuple[list[FixedPoint], list[str]]:
     """Fixed points on kinks of the loss, and what must be said about kinks.
 
@@ -40,8 +48,10 @@ def kinked_entries(
     box : ndarray, shape (dim, 2)
     perturbed : bool
         Whether that is another field than the negative gradient.
-    kinks : bool
-        Whether the loss has kinks (`has_kinks`).
+    kinks : bool or None
+        Whether the loss has kinks, if that is known (`samdyn.ensemble.kinked_flow.kinks_of`).
+    summed : bool
+        Whether index sums have found what rests on kinks (`samdyn.local.kinked_index`): they need no search.
     """
     loss = system.landscape
     assert loss is not None
@@ -50,8 +60,19 @@ def kinked_entries(
             f"kinks of the loss are not searched in more than {LARGEST_TRACED_DIM} coordinates: points at "
             "rest where the gradient jumps (abs, maximum, relu) would be missing"
         ]
+    if kinks is None:
+        text = "are found by the index sum only" if summed else "would be missing"
+        return [], [
+            "the loss cannot be traced, so that kinks (abs, maximum, relu) go unnoticed: points at rest on "
+            f"them {text}"
+        ]
     if not kinks:
         return [], []
+    if summed:
+        return [], [
+            "the loss has kinks (its gradient jumps): points at rest on them are found by the index sum, "
+            "which pairs of opposite index in one cell may escape"
+        ]
     found = search_kinks(loss, displacement, box, perturbed)
     missing = "points at rest there (such as the minimum of |w|) are not listed; follow trajectories"
     if found.refused:
@@ -79,18 +100,50 @@ def kinked_entries(
     return [_entry(system, field, p.x, p.kind, box) for p in found.points], notes
 
 
+def resting_entries(
+    system: System,
+    displacement: Callable[[Tensor], Tensor],
+    box: Array,
+    critical: Array,
+    others: Array,
+    known: Array,
+) -> list[FixedPoint]:
+    """Entries for points at rest that index sums found in the plane: critical ones (n, 2), and hallucinated
+    ones (m, 2), but for those that are near the points `known` (k, 2).
+    """
+    loss = system.landscape
+    assert loss is not None
+    diagonal = float(np.linalg.norm(box[:, 1] - box[:, 0]))
+    field = field_of(displacement, system.dim)
+    result: list[FixedPoint] = []
+    for n, x in enumerate(np.concatenate([critical, others])):
+        taken = np.concatenate([known, *(p.x[None] for p in result)])
+        if len(taken) and np.linalg.norm(taken - x, axis=1).min() <= 1e-6 * diagonal:
+            continue
+        if not in_hull(field, x, BESIDE * diagonal):
+            continue  # a critical point at which this rule does not rest
+        kind = kind_around(loss, x, diagonal) if n < len(critical) else "hallucinated"
+        result.append(_entry(system, field, x, kind, box))
+    return result
+
+
 def jumping_entry(
-    system: System, displacement: Callable[[Tensor], Tensor], point: FixedPoint, box: Array, kinks: bool
+    system: System,
+    displacement: Callable[[Tensor], Tensor],
+    point: FixedPoint,
+    box: Array,
+    kinks: bool | None,
 ) -> FixedPoint:
-    """The entry of a hallucinated point, with the stability that orbits show if the field jumps there."""
+    """The entry of a point with the stability that orbits show if the field, or its Jacobian, jumps there."""
     rule = system.rule
-    if point.dimension or rule is None:
+    if point.dimension or rule is None or np.isnan(point.eigenvalues).any():
         return point
-    if type(rule).__module__.split(".")[0] == "samdyn" and not kinks:
+    if type(rule).__module__.split(".")[0] == "samdyn" and kinks is False:
         return point  # the rules of samdyn jump at critical points only
     field = field_of(displacement, system.dim)
     diagonal = float(np.linalg.norm(box[:, 1] - box[:, 0]))
-    if not field_jumps(field, point.x[None], diagonal)[0]:
+    x = point.x[None]
+    if not (field_jumps(field, x, diagonal)[0] or (kinks and slope_jumps(field, x, diagonal)[0])):
         return point
     return replace(_entry(system, field, point.x, point.kind, box), on_kink=False, residual=point.residual)
 

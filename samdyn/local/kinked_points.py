@@ -32,6 +32,7 @@ and Nonsmooth Analysis (1983) for the critical points of losses with kinks.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -43,6 +44,7 @@ from scipy.optimize import nnls
 from torch import Tensor
 
 from samdyn.compute.checks import Array
+from samdyn.compute.cost import announce
 from samdyn.compute.scalar_graph import NotTraceable
 from samdyn.compute.sphere import directions
 from samdyn.landscapes.landscape import Landscape
@@ -62,6 +64,8 @@ MOST_DIM = 12
 MOST_SWITCHES = 32
 MOST_OF_RULE = 8
 """With more switching functions only the kinks of the loss are searched, not what a rule makes of them."""
+TRACES, TRACES_OF_RULE = 80, 200
+"""What the search takes in units of one trace of the gradient: on ReLU networks, within a factor of 2."""
 N_STARTS = 256
 N_STARTS_LARGE = 64  # where the augmented system is too large to be traced
 N_NEWTON = 20
@@ -110,13 +114,20 @@ def search_kinks(
     if dim > MOST_DIM:
         return KinkSearch([], refused=f"more than {MOST_DIM} coordinates")
     gradient = torch.func.grad(loss.one_point)
+    started = time.perf_counter()
     try:
         relaxed = [RelaxedKinks(gradient, dim)]
+        traced = time.perf_counter() - started
         only_loss = perturbed and relaxed[0].n_switches > MOST_OF_RULE
         if perturbed and not only_loss:
             relaxed.append(RelaxedKinks(field, dim))
     except NotTraceable as error:
         return KinkSearch([], refused=f"it cannot be traced: {error}")
+    announce(
+        "fixed_points",
+        traced * (TRACES_OF_RULE if len(relaxed) > 1 else TRACES),
+        "its loss has kinks, whose search is cheaper with fewer of them (fewer samples or units)",
+    )
     most = max(r.n_switches for r in relaxed)
     if most > MOST_SWITCHES:
         return KinkSearch([], refused=f"{most} kinks and comparisons, more than {MOST_SWITCHES}")
@@ -127,7 +138,7 @@ def search_kinks(
     for relaxation, own in zip(relaxed, (True, False), strict=False):
         x, sigma, jacobian, regular = _resting(relaxation, box)
         for k in range(len(x)):
-            if not _in_hull(lambda y: evaluate(y)[0], x[k], BESIDE * diagonal):
+            if not in_hull(lambda y: evaluate(y)[0], x[k], BESIDE * diagonal):
                 continue
             if any(np.linalg.norm(x[k] - p.x) <= 1e-7 * diagonal for p in found):
                 continue
@@ -231,7 +242,7 @@ def _scaled(jacobian: Array, diagonal: float, sizes: Array, active: npt.NDArray[
     return scaled
 
 
-def _in_hull(field: Callable[[Array], Array], x: Array, distance: float) -> bool:
+def in_hull(field: Callable[[Array], Array], x: Array, distance: float) -> bool:
     """Whether 0 is in the convex hull of the field beside x."""
     u = directions(len(x))
     values = field(x + distance * np.concatenate([u, -u]))
