@@ -340,6 +340,10 @@ def _checked(
         listed = np.concatenate([search.x, known])
         check, new, resting = rest_points(evaluate, options.box, listed, curves)
     else:
+        exact = None
+        if genuine is not None and jumps:  # a degenerate critical point is not known to rounding
+            size = np.linalg.svd(genuine.evaluate(known)[1], compute_uv=False)
+            exact = size[:, 1] > 1e-4 * size[:, 0]
         check, new = check_index(
             evaluate,
             options.box,
@@ -347,6 +351,7 @@ def _checked(
             known if jumps else none,
             curves,
             lambda starts: zeros_from(evaluate, options.box, starts, options.tolerance),
+            tight=exact,
         )
     if len(new):
         search = _search(evaluate, options, excluded, new, kinks and genuine is None)

@@ -16,9 +16,9 @@ Algorithm
    Starts on a set: its points at which the distance to y is stationary; there nu > 0 is small but not zero,
    and the limit is extrapolated.
 5. All curves are followed at once. Each is met from both of its ends; one copy is kept.
-6. Branches that touch neither a critical point nor their endpoint (closed loops, or curves from one edge of
-   the box to another) are not met by steps 2-4: `radii` seeds further ones with the points that
-   `fixed_points` finds at those radii.
+6. Branches that touch neither a critical point nor their endpoint in the box are not met by steps 2-4: closed
+   loops, curves that enter through an edge of the box, and all whose endpoint lies outside it. `radii` seeds
+   further ones with the points that `fixed_points` finds at those radii.
 
 Folds in rho, and changes of stability, are located by bisection along the curve to 1e-10 in rho.
 
@@ -223,7 +223,9 @@ def hallucinated_branches(
 
     Notes
     -----
-    The algorithm is in the module's documentation (`samdyn.local.hallucinated_branches`). Cost: a few hundred
+    The algorithm is in the module's documentation (`samdyn.local.hallucinated_branches`). The list is not
+    all hallucinated points of the box: those that come from outside it, by their branch or by their endpoint,
+    are missing unless `radii` names a radius at which they exist. Cost: a few hundred
     batches of gradients and Hessians at one point a branch.
 
     References

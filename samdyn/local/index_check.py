@@ -44,6 +44,7 @@ CELLS = 32
 DEPTH = 34  # the last cells are 2e-12 of the box wide, thousands of roundings of its coordinates
 CUTS = (0.488, 0.439, 0.541, 0.397, 0.587)  # where cells are split; not in the middle, for symmetric fields
 SQUARE = 1e-3  # of the box's diagonal: half the width of the square around a point without a Jacobian
+TIGHT = 1e-6  # the same where the point is known to rounding: hallucinated points may be closer than SQUARE
 FINE = 128  # samples of an edge whose winding number is contradicted
 REGULAR = 1e-7  # ratio of the singular values
 SMALL = 1e-4  # of |J| at half a square's width: smaller singular values may be those of a degenerate zero
@@ -111,6 +112,7 @@ def check_index(
     curves: Array,
     newton: Callable[[Array], Array],
     *,
+    tight: npt.NDArray[np.bool_] | None = None,
     convex: bool = False,
 ) -> tuple[IndexCheck, Array]:
     """Compare winding numbers with the zeros found, and search where they differ.
@@ -128,6 +130,8 @@ def check_index(
         Samples of curves of zeros.
     newton : callable
         From starts (j, 2) to zeros.
+    tight : ndarray of bool, shape (m,), optional
+        Which of `others` are known to rounding.
     convex : bool
         Whether jumps of the field are turned through the angle between their sides (`samdyn.local.degree`).
 
@@ -152,7 +156,7 @@ def check_index(
     """
     check = _Check(evaluate, box, curves, convex)
     check.add(zeros, regular=True)
-    check.add(others, regular=False)
+    check.add(others, regular=False, tight=tight)
     n_known = len(check.x)
     x, y = (check.lines(axis) for axis in range(2))
     winding = grid_windings(evaluate, x, y, convex=convex)
@@ -176,7 +180,7 @@ class _Check:
         self.diagonal = float(np.linalg.norm(box[:, 1] - box[:, 0]))
         self.x, self.index = np.empty((0, 2)), np.empty(0)
 
-    def add(self, x: Array, *, regular: bool) -> None:
+    def add(self, x: Array, *, regular: bool, tight: npt.NDArray[np.bool_] | None = None) -> None:
         """Take points in; `regular` says that the sign of det J is their index where J is regular."""
         self.x = np.concatenate([self.x, x])
         if len(x) == 0:
@@ -184,6 +188,8 @@ class _Check:
         index, sign = np.full(len(x), np.nan), np.full(len(x), np.nan)
         away = cKDTree(self.x).query(x, 2)[0][:, 1]  # infinite where there is no other
         half = np.minimum(SQUARE * self.diagonal, 0.25 * away)
+        if tight is not None:
+            half[tight] = np.minimum(TIGHT * self.diagonal, half[tight])
         if regular:
             with np.errstate(all="ignore"):
                 jacobian, beside = (

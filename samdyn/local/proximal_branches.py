@@ -20,8 +20,8 @@ unknowns (x / length, nu / curvature).
    A step across which det (dF, tangent) changes its sign has jumped to another curve, or passed a branch
    point where two curves cross: it is halved down to `CROSSING_STEP`, where the latter is taken to be so.
 4. A curve ends where nu reaches 0, at a critical point of f ("critical point", polished by Newton); where x
-   reaches y ("endpoint"); where it leaves the box ("box"); where it comes back to its start ("loop"); or at
-   a step below 1e-7 or after `n_steps` steps ("steps").
+   reaches y ("endpoint"); where it leaves the box ("box"); where it passes its start again, in the direction
+   in which it left it ("loop"); or at a step below 1e-7 or after `n_steps` steps ("steps").
 
 References
 ----------
@@ -51,6 +51,7 @@ LARGEST_STEP = 0.03
 SMALLEST_STEP = 1e-7
 STRAIGHT = 0.95
 CROSSING_STEP = 2e-5
+CLOSED = 0.1  # of the step: a chord of a curve that turns by 18 degrees is off it by 0.04 of its length
 SINGULAR = 1e-9
 
 Derivatives = Callable[[Array], tuple[Array, Array]]
@@ -194,7 +195,7 @@ def follow(family: Family, x: Array, nu: Array, along: Array, box: Array, *, n_s
     side = np.zeros(n)  # not known before the first step: starts may be branch points
     stored: list[tuple[npt.NDArray[np.int_], Array]] = [(np.arange(n), z.copy())]
     end = np.full(n, "steps", dtype=object)
-    count, start = np.zeros(n, dtype=int), z.copy()
+    count, start, first = np.zeros(n, dtype=int), z.copy(), t.copy()
     live = np.arange(n)
     for _ in range(n_steps):
         if len(live) == 0:
@@ -210,7 +211,7 @@ def follow(family: Family, x: Array, nu: Array, along: Array, box: Array, *, n_s
         who, before, after = live[ok], z[live[ok]], new[ok]
         z[who], t[who], side[who] = after, turned[ok], now[ok]
         count[who] += 1
-        ended, last = _ends(family, box, who, before, after, start[who], count[who])
+        ended, last = _ends(family, box, who, before, after, start[who], first[who], t[who], count[who])
         for name, rows in ended.items():
             end[who[rows]] = name
         keep = np.ones(len(who), dtype=bool)
@@ -238,6 +239,8 @@ def _ends(
     before: Array,
     after: Array,
     start: Array,
+    first: Array,
+    along: Array,
     count: npt.NDArray[np.int_],
 ) -> tuple[dict[str, npt.NDArray[np.int_]], Array]:
     """Which of the steps end their curves, and the points with the last ones put onto the ends."""
@@ -249,8 +252,15 @@ def _ends(
     at_y = ~at_zero & (((old * new).sum(axis=1) <= 0) | (small & (np.linalg.norm(old, axis=1) >= 1e-5)))
     x = after[:, :dim] * family.length
     outside = ~at_zero & ~at_y & ((x < box[:, 0]) | (x > box[:, 1])).any(axis=1)
+    # closed: the step passes the plane through the start, close to it and along the first tangent; another
+    # sheet of the curve may come as near, but not along it
     length = np.linalg.norm(after - before, axis=1)
-    back = ~at_zero & ~at_y & ~outside & (count > 4) & (np.linalg.norm(after - start, axis=1) < length)
+    left, right = (((z - start) * first).sum(axis=1) for z in (before, after))
+    with np.errstate(all="ignore"):
+        crossing = before + (left / (left - right))[:, None] * (after - before)
+    back = ~at_zero & ~at_y & ~outside & (count > 4) & (left < 0) & (right >= 0)
+    back &= (along * first).sum(axis=1) > STRAIGHT
+    back &= np.linalg.norm(crossing - start, axis=1) < CLOSED * length
     # a curve that began at its endpoint comes back to that
     back &= np.linalg.norm(start[:, :dim] - y, axis=1) > 1e-3
     rows = np.flatnonzero(at_zero)
