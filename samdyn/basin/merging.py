@@ -32,7 +32,7 @@ from samdyn.basin.closed_orbit import closed_orbit
 from samdyn.basin.course import Course
 from samdyn.basin.motion import Motion
 from samdyn.basin.proximity import FEW, TORN, closed_curve, followed, thinned
-from samdyn.basin.refinement import cycle_of
+from samdyn.basin.refinement import cycle_of, is_cycle
 from samdyn.compute.checks import Array
 
 STILL = 1e-7  # of the box: what is smaller stands still
@@ -83,8 +83,9 @@ def is_known(motion: Motion, course: Course, tail: Array, known: Sequence[Candid
     for candidate in known:
         if _settles_on(course, tail, candidate):
             return True
-        large = len(candidate.states) > FEW and not candidate.closed
-        if large and same_set(motion, course, candidate.states, tail):
+        if len(candidate.states) <= FEW or candidate.closed or is_cycle(motion, course, candidate.states):
+            continue  # no set that a sample could be another part of
+        if same_set(motion, course, candidate.states, tail):
             return True
     return False
 

@@ -269,11 +269,11 @@ class _Probes:
 def followed(motion: Motion, state: Array, first: int, last: int) -> Array:
     """States (state_dim, n) at step `first`, taken on to step `last` and at most a look beyond."""
     numbers = np.arange(state.shape[1])
-    if motion.every == 1 and not motion.hover:  # a smooth flow, whose steps need not end at every stride
-        return motion(state, numbers, first, last - first)
-    for step in range(first, last, motion.every):
-        state = motion(state, numbers, step, motion.every)
-    return state
+    if motion.hover:  # strides of their own, since no step is as short as a jump of the field asks for
+        for step in range(first, last):
+            state = motion(state, numbers, step, 1)
+        return state
+    return motion(state, numbers, first, -(-(last - first) // motion.every) * motion.every)
 
 
 def _passed(
