@@ -320,6 +320,10 @@ def _name_orbit(motion: Motion, course: Course, candidate: Candidate) -> Attract
             middle = x[:period].mean(axis=0)
             name = f"{period}-cycle about {place(middle)}"
             return Attractor(x[:period], "cycle", name, middle, period=period, **common)
+    if motion.every == 1 and dim == 2:
+        # by the theorem of Poincare and Bendixson: one with a multiplier of 1, or one of a normalised rule
+        name = f"limit cycle about {place(middle)}"
+        return Attractor(_distinct(x), "limit cycle", name, middle, **common)
     exponent, error = largest_exponent(motion, course, candidate.states)
     common["exponent"] = exponent
     if exponent > max(4 * error, CHAOTIC / time_scale(motion, candidate.states)):

@@ -2,7 +2,8 @@
 
 Algorithm
 ---------
-A state belongs to attractor k when it lies within `radius_k` of one of its points. The radius is not assumed
+A state belongs to attractor k when it lies within `radius_k` of one of its points, or of the polygon through
+the points of a closed orbit. The radius is not assumed
 but measured (`capture_radii`): probes start at the distances eps_j = eps_max / 2^j from points of the
 attractor, in random directions, and are followed for `n_steps`; eps_j passes if every one of its probes ends
 nearer to this attractor than to any other, and within eps_j of it (or within the attractor's gaps, the
@@ -61,11 +62,14 @@ class Target:
     radius : float
     label : int
         What arrivals are given.
+    closed : bool
+        Whether the points are those of a closed orbit in order, and the polygon through them counts.
     """
 
     states: Array
     radius: float
     label: int
+    closed: bool = False
 
 
 class Proximity:
@@ -87,15 +91,16 @@ class Proximity:
     def __init__(self, targets: Sequence[Target], scale: Array) -> None:
         self.scale = scale
         self.targets = tuple(targets)
-        self.trees = [cKDTree(t.states) if len(t.states) > FEW else None for t in targets]
+        self.trees = [cKDTree(t.states) if len(t.states) > FEW and not t.closed else None for t in targets]
+        self.curves = [closed_curve(t.states, True) if t.closed else None for t in targets]
 
     def __call__(self, state: Array) -> Labels:
         """Labels of states (state_dim, n); 0 where none is near."""
         found = np.zeros(state.shape[1], dtype=np.int16)
         y = state * self.scale[:, None]
         with np.errstate(all="ignore"):
-            for target, tree in zip(self.targets, self.trees, strict=True):
-                if tree is None:
+            for target, tree, curve in zip(self.targets, self.trees, self.curves, strict=True):
+                if tree is None and curve is None:
                     for point in target.states:
                         square = (y[0] - point[0]) ** 2
                         for coordinate, value in zip(y[1:], point[1:], strict=True):
@@ -105,7 +110,9 @@ class Proximity:
                 low = target.states.min(axis=0) - target.radius
                 high = target.states.max(axis=0) + target.radius
                 near = np.flatnonzero(((y >= low[:, None]) & (y <= high[:, None])).all(axis=0))
-                if len(near):
+                if len(near) and curve is not None:
+                    found[near[curve(y[:, near].T) <= target.radius]] = target.label
+                elif len(near) and tree is not None:
                     distance, _ = tree.query(y[:, near].T, distance_upper_bound=target.radius * (1 + 1e-12))
                     found[near[distance <= target.radius]] = target.label
         return found

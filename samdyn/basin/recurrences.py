@@ -43,7 +43,7 @@ from samdyn.basin.closed_orbit import uneven_times
 from samdyn.basin.course import Course
 from samdyn.basin.merging import distinct_sets, is_known
 from samdyn.basin.motion import Motion
-from samdyn.basin.proximity import SAFETY, Proximity, Target, capture_radii, thinned
+from samdyn.basin.proximity import N_LEVELS, SAFETY, Proximity, Target, capture_radii, thinned
 from samdyn.compute.checks import Array
 
 FIRST_WINDOW = 256
@@ -157,7 +157,9 @@ def _approach(
 
 def targets_of(candidates: Sequence[Candidate], course: Course) -> tuple[Target, ...]:
     """Candidates as targets, labelled 1, 2, ... in their order."""
-    return tuple(Target(thinned(c.states * course.scale), c.radius, i + 1) for i, c in enumerate(candidates))
+    return tuple(
+        Target(thinned(c.states * course.scale), c.radius, i + 1, c.closed) for i, c in enumerate(candidates)
+    )
 
 
 def admit(
@@ -177,13 +179,13 @@ def admit(
         return list(known)
     largest = 0.25 * float(np.linalg.norm(course.box[:, 1] - course.box[:, 0]))
 
-    def radii_of(some: Sequence[Candidate]) -> list[float]:
+    def radii_of(some: Sequence[Candidate], most: float = largest) -> list[float]:
         sets = [*known, *some]
         return capture_radii(
             motion,
             [thinned(s.states * course.scale) for s in sets],
             course.scale,
-            largest=largest,
+            largest=most,
             n_probes=rules.n_probes,
             n_steps=rules.probe_steps,
             n_steps_large=tail_length(motion),
@@ -194,6 +196,10 @@ def admit(
         )
 
     radii = radii_of(new)
+    for i, c in enumerate(new):
+        if radii[i] == 0 and c.closed:
+            # it attracts, by its multipliers, but the boundary of its basin may come closer than all levels
+            radii[i] = radii_of([c], largest / 2 ** (N_LEVELS - 1))[0]
     good = [c for c, r in zip(new, radii, strict=True) if r > 0]
     kept = [r for r in radii if r > 0]
     if good and len(good) < len(new):  # without those turned away the others may reach further

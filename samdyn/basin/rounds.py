@@ -236,7 +236,12 @@ def targets_for(candidates: Sequence[Candidate], course: Course, radius: float |
     """Candidates as targets 1, 2, ..., at the radius wanted."""
     share = 0.2 if course.noisy else 1.0
     return tuple(
-        Target(thinned(c.states * course.scale), share * c.radius if radius is None else radius, i + 1)
+        Target(
+            thinned(c.states * course.scale),
+            share * c.radius if radius is None else radius,
+            i + 1,
+            c.closed,
+        )
         for i, c in enumerate(candidates)
     )
 

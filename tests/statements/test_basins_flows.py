@@ -11,10 +11,12 @@ from scipy.integrate import solve_ivp
 
 import samdyn as sd
 from samdyn.basin.attractors import time_scale
+from samdyn.basin.candidate import Candidate
 from samdyn.basin.closed_orbit import closed_orbit
 from samdyn.basin.course import Course, course_of, quiet_motion
 from samdyn.basin.explicit_flow import ExplicitFlow
 from samdyn.basin.motion import Motion
+from samdyn.basin.recurrences import Rules, admit
 
 Field = Callable[[torch.Tensor], torch.Tensor]
 
@@ -147,16 +149,44 @@ def test_a_flow_in_other_units_and_elsewhere(unit: float, shift: float) -> None:
     assert points[:, 0].max() == pytest.approx(2.00862, abs=1e-4)
 
 
+def predator(w: torch.Tensor) -> torch.Tensor:
+    eaten = 2.5 * w[0] * w[1] / (w[0] + 3)
+    return torch.stack([0.8 * w[0] * (1 - w[0] / 15) - eaten, 0.5 * eaten - 0.4 * w[1]])
+
+
 @pytest.mark.slow
 def test_a_predator_and_its_prey() -> None:
     """One limit cycle, along which the prey falls to 4.5e-4; probes at the pole w0 = -3 took a minute."""
-
-    def field(w: torch.Tensor) -> torch.Tensor:
-        eaten = 2.5 * w[0] * w[1] / (w[0] + 3)
-        return torch.stack([0.8 * w[0] * (1 - w[0] / 15) - eaten, 0.5 * eaten - 0.4 * w[1]])
-
-    flow = sd.Flow.from_function(field, 2, box=[(0, 20), (0, 5)])
+    flow = sd.Flow.from_function(predator, 2, box=[(0, 20), (0, 5)])
     found = sd.basin_fractions(flow, n=20, n_starts=8)
     assert [a.kind for a in found.attractors.values()] == ["limit cycle"]
     prey = found.attractors[1].points[:, 0]
     assert (prey.min(), prey.max()) == pytest.approx((4.492e-4, 14.0373), rel=1e-3)
+
+
+@pytest.mark.slow
+def test_a_limit_cycle_beside_the_boundary_of_its_basin() -> None:
+    """Prey below 0 diverges, 4.5e-4 from the cycle: the lowest probe started at 3e-3, and it was no
+    attractor."""
+    motion, course, tail = settled_orbit(predator, [(-2, 20), (-1, 5)], [5.0, 2.0], 300.0)
+    orbit = closed_orbit(motion, tail)
+    assert orbit is not None
+    rules = Rules(20_000, n_probes=24, probe_steps=60)
+    accepted = admit(motion, course, [], [Candidate(orbit, 0.0, closed=True)], rules)
+    assert len(accepted) == 1
+    assert 1e-6 < accepted[0].radius < 4.5e-4
+
+
+@pytest.mark.slow
+def test_a_cycle_that_attracts_slower_than_linearly() -> None:
+    """r' = r (1 - r) |1 - r|: its multiplier is 1, and it was "quasiperiodic", which no set of
+    the plane is."""
+
+    def field(w: torch.Tensor) -> torch.Tensor:
+        r = torch.sqrt(w[0] ** 2 + w[1] ** 2 + 1e-30)
+        g = (1 - r) * torch.abs(1 - r)
+        return torch.stack([g * w[0] - w[1], g * w[1] + w[0]])
+
+    found = sd.basins(sd.Flow.from_function(field, 2), [(-2, 2)] * 2, 4, n_starts=8)
+    assert [a.kind for a in found.attractors.values()] == ["limit cycle"]
+    assert float(found.fractions[1]) == 1.0
