@@ -38,7 +38,7 @@ def circles(angle: float, radii: tuple[float, ...] = (1.0,), rate: float = 0.3) 
     def step(w: torch.Tensor) -> torch.Tensor:
         r = torch.sqrt(w[0] ** 2 + w[1] ** 2)
         if spacing:
-            nearest = torch.clamp(torch.round((r - radii[0]) / spacing), 0, len(radii) - 1)
+            nearest = torch.clamp(torch.floor((r - radii[0]) / spacing + 0.5), 0, len(radii) - 1)
             goal = radii[0] + spacing * nearest
         else:
             goal = torch.full_like(r, radii[0])
