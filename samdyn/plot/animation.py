@@ -17,13 +17,12 @@ from samdyn.compute import checks
 from samdyn.plot import settings, style
 from samdyn.plot.placement import twins_of
 from samdyn.plot.portrait import Portrait, portrait
+from samdyn.plot.titles import symbol_of, title_of
 from samdyn.systems.system import System
 
 if TYPE_CHECKING:
     from matplotlib.animation import FuncAnimation
     from matplotlib.axes import Axes
-
-SYMBOLS = {"rho": r"\rho", "lr": r"\eta", "lam": r"\lambda", "momentum": r"\gamma"}
 
 
 @settings.picture
@@ -107,8 +106,8 @@ def animate(
         drawn.clear()
         _without_twins(drawn)
         frames[i].draw(drawn)
-        symbol = SYMBOLS.get(parameter, rf"\mathrm{{{parameter}}}".replace("_", r"\_"))
-        title = style.title_of(systems[i])
+        symbol = symbol_of(parameter)
+        title = title_of(systems[i])
         rule = systems[i].rule
         of_rule = rule is not None and parameter in rule.coefficient_names
         drawn.set_title(title if of_rule else f"{title}, ${symbol} = {numbers[i]:.4g}$")

@@ -21,6 +21,7 @@ from samdyn.basin.matching import match_attractors
 from samdyn.compute import checks
 from samdyn.compute.checks import Array
 from samdyn.plot import settings, style
+from samdyn.plot.titles import title_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -152,7 +153,7 @@ def basins(
     widths = [float(s[1] - s[0]) for s in sides]
     if dim > 1:
         ax.set_aspect("equal" if max(widths) <= 2.5 * min(widths) else "auto")
-    name = "loaded basins" if result.system is None else f"Basins of {style.title_of(result.system)}"
+    name = "loaded basins" if result.system is None else f"Basins of {title_of(result.system)}"
     others = [i for i in range(dim) if i not in plane]
     if others and len(others) <= 3:
         name += "\n" + ", ".join(f"$x_{{{i}}} = {beside[i]:.4g}$" for i in others)

@@ -17,6 +17,7 @@ from samdyn.local.branch import Branch
 from samdyn.local.orbit_diagram import OrbitDiagram
 from samdyn.local.two_parameter import BifurcationCurve
 from samdyn.plot import settings, style
+from samdyn.plot.titles import in_common, title_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -171,7 +172,7 @@ def bifurcation_diagram(
     style.axis_labels(ax, parameter, label)
     shown = branches[0].system if branches else orbits.system if orbits else None
     if shown is not None:
-        ax.set_title(style.title_of(shown, but=parameter))
+        ax.set_title(title_of(shown, but=parameter))
     if branches:
         low, high_value = min(b.bounds[0] for b in branches), max(b.bounds[1] for b in branches)
         ax.set_xlim(low, high_value)
@@ -288,7 +289,7 @@ def bifurcation_curves(
         ax.plot(*curve.values.T, **look, zorder=5)
         entries.setdefault(text, Line2D([], [], **look, label=text))
     style.axis_labels(ax, *pairs.pop())
-    ax.set_title(style.in_common([curve.system for curve in curves]))
+    ax.set_title(in_common([curve.system for curve in curves]))
     if where:
         style.legend(ax, list(entries.values()), where)
     return ax

@@ -9,6 +9,7 @@ import numpy as np
 
 from samdyn.escape.exit_time_sweep import ExitTimeSweep
 from samdyn.plot import settings, style
+from samdyn.plot.titles import in_common, wrapped
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -106,7 +107,7 @@ def exit_sweep(
     style.log_ticks(ax.yaxis)
     ax.set_xlabel(SYMBOLS.get(name, name))
     ax.set_ylabel(f"mean exit time ({UNITS[result[0].unit]})")
-    ax.set_title(style.wrapped(ax, style.in_common([exits.system for exits in result])))
+    ax.set_title(wrapped(ax, in_common([exits.system for exits in result])))
     if others:
         style.legend(ax, handles, "best")
     return ax

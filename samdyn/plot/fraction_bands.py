@@ -9,6 +9,7 @@ import numpy as np
 from samdyn.basin.continuation import BasinContinuation
 from samdyn.plot import settings, style
 from samdyn.plot.basins import LIGHT, color_of, hatch_of
+from samdyn.plot.titles import title_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -94,7 +95,7 @@ def fraction_bands(
     names = {"rho": r"$\rho$", "lr": "learning rate", "batch_size": "batch size"}
     style.axis_labels(ax, names.get(result.parameter, result.parameter), "share of the box")
     system = result.results[0].system if result.results else None
-    of = "" if system is None else f" of {style.title_of(system, but=result.parameter)}"
+    of = "" if system is None else f" of {title_of(system, but=result.parameter)}"
     ax.set_title(f"Basins{of} across {names.get(result.parameter, result.parameter)}")
     if legend is not False:
         where = legend if isinstance(legend, str) else style.place_of_legend(given)

@@ -13,6 +13,7 @@ from samdyn.local.hallucination_intervals import HallucinationIntervals
 from samdyn.local.spherical_minima import SphericalMinima
 from samdyn.local.warm_start import WarmStartStudy
 from samdyn.plot import settings, style
+from samdyn.plot.titles import title_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -274,7 +275,7 @@ def outcomes(result: HallucinatedShare, ax: Axes | None = None) -> Axes:
     style.axis_labels(ax, "where runs end", "share of starts")
     ax.set_xticks(np.arange(len(names)), names)
     ax.set_ylim(0, 1.05)
-    ax.set_title(f"{style.title_of(result.system)}\n{len(result.x0)} starts, 95 % intervals")
+    ax.set_title(f"{title_of(result.system)}\n{len(result.x0)} starts, 95 % intervals")
     return ax
 
 
@@ -327,6 +328,6 @@ def warm_start(result: WarmStartStudy, ax: Axes | None = None) -> Axes:
     ax.set_ylim(-0.02, 1.02)
     ax.set_xlabel("steps of gradient descent before SAM")
     ax.set_ylabel("share that hallucinates")
-    ax.set_title(style.title_of(result.system))
+    ax.set_title(title_of(result.system))
     style.legend(ax, handles, "best")
     return ax

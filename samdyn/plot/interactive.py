@@ -13,8 +13,8 @@ import numpy.typing as npt
 
 from samdyn.compute import checks
 from samdyn.plot import style
-from samdyn.plot.animation import SYMBOLS
 from samdyn.plot.portrait import portrait
+from samdyn.plot.titles import SYMBOLS
 from samdyn.systems.system import System
 
 N_STEPS = 200  # of a slider over its range

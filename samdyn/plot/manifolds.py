@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from samdyn.compute import checks
 from samdyn.local.manifolds import Manifold
 from samdyn.plot import settings, style
+from samdyn.plot.titles import title_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -83,7 +84,7 @@ def manifolds(
         handles.setdefault("saddle", point)
     if own:
         style.axis_labels(ax, f"$x_{i}$", f"$x_{j}$")
-        ax.set_title(style.title_of(results[0].system))
+        ax.set_title(title_of(results[0].system))
     if legend:
         style.legend(ax, list(handles.values()), "outside" if own else "best")
     return ax

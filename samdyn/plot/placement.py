@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -126,6 +128,18 @@ def legend_entries(box: Any) -> list[tuple[str, Any]]:
     return [(label, handle) for label, handle in pairs if handle is not None]
 
 
+def number_of(label: str) -> float:
+    """The number that the label of an attractor begins with, "2: minimum (3, 2)"; infinity without one.
+
+    Examples
+    --------
+    >>> sorted(["10: saddle", "2-cycle", "2: minimum"], key=number_of)
+    ['2: minimum', '10: saddle', '2-cycle']
+    """
+    found = re.match(r"(\d+): ", label)
+    return float(found[1]) if found else math.inf
+
+
 def shared_legend(figure: Any, handles: Sequence[Any], look: dict[str, Any]) -> Any:
     """One legend at the foot of the figure for all of its panels, with the entries of earlier ones.
 
@@ -137,7 +151,7 @@ def shared_legend(figure: Any, handles: Sequence[Any], look: dict[str, Any]) -> 
         entries = entries | {label: handle for label, handle in legend_entries(box) if label not in entries}
         box.remove()
     # numbered entries, those of attractors, come first whichever panel they are from
-    entries = dict(sorted(entries.items(), key=lambda entry: entry[0] if entry[0][:1].isdigit() else "~"))
+    entries = dict(sorted(entries.items(), key=lambda entry: number_of(entry[0])))
     engine = figure.get_layout_engine()
     place = "outside lower center" if "Constrained" in type(engine).__name__ else "lower center"
     columns = max(1, min(len(entries), int(width / COLUMN_INCHES)))

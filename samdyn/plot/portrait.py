@@ -14,10 +14,10 @@ from samdyn.compute import checks
 from samdyn.compute.checks import Array
 from samdyn.local.fixed_points import FixedPoint
 from samdyn.local.fixed_points import fixed_points as find_fixed_points
-from samdyn.plot import style
 from samdyn.plot.portrait_field import Grid, computed_paths, single_paths
 from samdyn.plot.portrait_line import draw_line
 from samdyn.plot.portrait_plane import draw_plane, figure_size
+from samdyn.plot.titles import title_of
 from samdyn.systems.diffusion import Diffusion
 from samdyn.systems.flow import Flow
 from samdyn.systems.map import Map
@@ -74,7 +74,7 @@ class Portrait:
             shown, _ = single_paths(paths, self.plane, grid.sides)
             places = (point.x[None, self.plane] for point in self.points)
             self.busy = np.concatenate([np.empty((0, 2)), *places, *shown])
-        ax.set_title(style.title_of(self.system) + _slice_note(self.plane, self.base))
+        ax.set_title(title_of(self.system) + _slice_note(self.plane, self.base))
         return entries
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from samdyn.escape.statistics import ExitTimes
 from samdyn.plot import settings, style
+from samdyn.plot.titles import in_common, labels_by_difference, wrapped
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -112,7 +113,7 @@ def survival(
     unit = "steps" if results[0].discrete else "time (learning rate $\\times$ steps)"
     ax.set_xlabel(unit)
     ax.set_ylabel("probability still inside")
-    ax.set_title(style.wrapped(ax, style.in_common([result.system for result in results])))
+    ax.set_title(wrapped(ax, in_common([result.system for result in results])))
     style.legend(ax, handles, "best")
     return ax
 
@@ -121,6 +122,6 @@ def _labels(results: Sequence[ExitTimes]) -> list[str]:
     """What tells the results apart, with their means."""
     systems, regions = [result.system for result in results], [result.region for result in results]
     apart = systems if len(set(systems)) > 1 else regions
-    names = style.labels_by_difference(apart) if len(set(apart)) > 1 else [""] * len(results)
+    names = labels_by_difference(apart) if len(set(apart)) > 1 else [""] * len(results)
     means = [f"mean {r.mean:.3g} ± {r.standard_error:.1g}" if r.n_exited else "no exit" for r in results]
     return [f"{name}: {mean}" if name else mean for name, mean in zip(names, means, strict=True)]

@@ -13,6 +13,7 @@ from samdyn.local.attractors_1d import Attractors1D, attractors_1d
 from samdyn.local.virtual_loss import perturbed_loss
 from samdyn.local.virtual_loss import virtual_loss as find_virtual_loss
 from samdyn.plot import settings, style
+from samdyn.plot.titles import title_of
 from samdyn.systems.system import System
 
 if TYPE_CHECKING:
@@ -130,7 +131,7 @@ def virtual_loss(
     ax.set_ylim(bottom=foot - 0.05 * (top - bottom))
     ax.set_xlim(*region[0])
     style.axis_labels(ax, "$x$", "height")
-    ax.set_title(style.title_of(system))
+    ax.set_title(title_of(system))
     if legend is not False:
         where = legend if isinstance(legend, str) else "outside" if own else "best"
         style.legend(ax, handles, where)

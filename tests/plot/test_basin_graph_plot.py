@@ -84,3 +84,15 @@ def test_bad_input(graph: nx.Graph) -> None:
         sd.plot.basin_graph(graph, 3)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="legend must be"):
         sd.plot.basin_graph(graph, legend="left of it")
+
+
+def test_ten_attractors_in_a_shared_legend_are_in_the_order_of_their_numbers() -> None:
+    """By number, not by letter: 10 comes after 2."""
+    figure, axes = plt.subplots(1, 2)
+    for ax, ids in zip(axes, ((1, 10), (2, 3)), strict=True):
+        graph = nx.Graph()
+        for k in ids:
+            graph.add_node(k, position=np.array([float(k), 0.0]), name=f"minimum ({k}, 0)")
+        sd.plot.basin_graph(graph, ax)
+    (legend,) = figure.legends
+    assert [text.get_text()[:2] for text in legend.get_texts()] == ["1:", "2:", "3:", "10"]

@@ -12,7 +12,7 @@ import pytest
 
 import samdyn as sd
 from samdyn.plot.placement import overlap
-from samdyn.plot.style import labels_by_difference, title_of
+from samdyn.plot.titles import labels_by_difference, title_of
 
 SADDLE = sd.landscapes.saddle()
 WELL = sd.landscapes.double_well()

@@ -1,0 +1,124 @@
+"""The words of pictures: titles that name the system, and labels that tell curves apart."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+SYMBOLS = {"rho": r"\rho", "lam": r"\lambda", "lr": r"\eta", "momentum": r"\gamma"}
+
+
+def symbol_of(name: str) -> str:
+    """A parameter in mathematical notation: its Greek letter, or its name.
+
+    Examples
+    --------
+    >>> symbol_of("lr"), symbol_of("batch_size")
+    ('\\\\eta', '\\\\mathrm{batch\\\\_size}')
+    """
+    return SYMBOLS.get(name, rf"\mathrm{{{name}}}".replace("_", r"\_"))
+
+
+def title_of(system: Any, but: str | None = None) -> str:
+    """The system's name and the coefficients of its rule, which the name leaves out.
+
+    Parameters
+    ----------
+    system : Map, Flow or Diffusion
+    but : str, optional
+        A coefficient that is on an axis of the picture and is left out.
+
+    Examples
+    --------
+    >>> import samdyn as sd
+    >>> title_of(sd.Flow(sd.landscapes.saddle(), sd.SAM(0.3)))
+    'SAM flow on saddle, $\\\\rho = 0.3$'
+    """
+    rule = getattr(system, "rule", None)
+    if rule is None:
+        return str(system.name)
+    parts = [str(system.name)]
+    for name in rule.coefficient_names:
+        if name == but:
+            continue
+        value = getattr(rule, name)
+        symbol = symbol_of(name)
+        parts.append(f"${symbol}$ on a schedule" if callable(value) else f"${symbol} = {float(value):.4g}$")
+    return ", ".join(parts)
+
+
+def wrapped(ax: Axes, text: str) -> str:
+    """A title broken at its spaces into lines about as long as the axes are wide."""
+    figure: Any = ax.figure
+    inches = ax.get_window_extent().width / figure.dpi
+    # a letter is about half as wide as the font is high, and there are 72 points in an inch
+    letters = int(inches * 72 / (0.5 * float(ax.title.get_fontsize())))
+    return "\n".join(textwrap.wrap(text, max(letters, 12), break_long_words=False, break_on_hyphens=False))
+
+
+def in_common(texts: Sequence[str]) -> str:
+    """The words that texts begin and end with, and an ellipsis for what differs.
+
+    Examples
+    --------
+    >>> in_common(["Map(w, SAM(rho=0.1), lr=0.1)", "Map(w, SAM(rho=0.3), lr=0.1)"])
+    'Map(w, SAM(rho=…), lr=0.1)'
+    >>> in_common(["Map(w, GD(), lr=0.1)", "Map(w, SAM(rho=0.3), lr=0.1)"])
+    'Map(w, …, lr=0.1)'
+    """
+    if len(set(texts)) == 1:
+        return texts[0]
+    words = [re.findall(r"[^\s,()]+\([^()]*\)|[^\s,()]+\(?|[(),]|\s+", text) for text in texts]
+    if _same_calls(words):  # one rule in every text, of which some arguments are the same
+        words = [re.findall(r"[^\s,()=]+|[(),=]|\s+", text) for text in texts]
+    shortest = min(map(len, words))
+    same = [len({part[i] for part in words}) == 1 for i in range(shortest)]
+    from_end = [len({part[-1 - i] for part in words}) == 1 for i in range(shortest)]
+    begin = same.index(False) if False in same else shortest
+    end = min(from_end.index(False) if False in from_end else shortest, shortest - begin)
+    first = words[0]
+    return "".join(first[:begin]) + "…" + "".join(first[len(first) - end :])
+
+
+def labels_by_difference(texts: Sequence[str]) -> list[str]:
+    """What tells texts apart: each without the words that all of them begin and end with.
+
+    Parameters
+    ----------
+    texts : sequence of str
+        Descriptions such as ``SAM(rho=0.1), lr=0.1``.
+
+    Returns
+    -------
+    list of str
+        The texts themselves where nothing is left of one of them, or where there is only one.
+
+    Examples
+    --------
+    >>> labels_by_difference(["Map(w, SAM(rho=0.1), lr=0.1)", "Map(w, SAM(rho=0.3), lr=0.1)"])
+    ['rho=0.1', 'rho=0.3']
+    >>> labels_by_difference(["Map(w, GD(), lr=0.1)", "Map(w, SAM(rho=0.3), lr=0.1)"])
+    ['GD()', 'SAM(rho=0.3)']
+    """
+    words = [re.findall(r"[^\s,()]+\([^()]*\)|[^\s,()]+\(?|[(),]|\s+", text) for text in texts]
+    whole = [list(part) for part in words]
+    if len(texts) > 1 and _same_calls(words):  # one rule in every text: its arguments tell them apart
+        words = [re.findall(r"[^\s,()]+\(?|[(),]|\s+", text) for text in texts]
+        whole = [list(part) for part in words]
+    while len(texts) > 1 and all(whole) and len({part[0] for part in whole}) == 1:
+        whole = [part[1:] for part in whole]
+    while len(texts) > 1 and all(whole) and len({part[-1] for part in whole}) == 1:
+        whole = [part[:-1] for part in whole]
+    short = ["".join(part).strip(" ,") for part in whole]
+    return short if all(short) and len(texts) > 1 else list(texts)
+
+
+def _same_calls(words: Sequence[Sequence[str]]) -> bool:
+    """Whether the texts call the same functions in the same order."""
+    names = [[word.split("(")[0] for word in part if "(" in word] for part in words]
+    return all(part == names[0] for part in names)
