@@ -36,6 +36,7 @@ from samdyn.basin.motion import Motion
 from samdyn.basin.recurrences import Rules, admit, search
 from samdyn.basin.refinement import is_cycle
 from samdyn.compute.checks import Array
+from samdyn.compute.scales import diagonal_of
 from samdyn.local.fixed_points import FixedPoint, fixed_points
 from samdyn.systems.jump import jump_length
 from samdyn.systems.map import Map
@@ -130,7 +131,7 @@ def points_outside(course: Course, candidates: Sequence[Candidate]) -> list[Fixe
     system = course.system
     if system.landscape is None or getattr(system, "scheduled", False) or system.dim > MOST_DIM:
         return []
-    diagonal = float(np.linalg.norm(course.box[:, 1] - course.box[:, 0]))
+    diagonal = diagonal_of(course.box)
     found: list[FixedPoint] = []
     for c in candidates:
         x = c.states[:, : system.dim]
@@ -192,7 +193,7 @@ def _around(motion: Motion, course: Course, point: FixedPoint) -> Array:
     x = orbits[:, :, : len(point.x)]
     middle = (x.min(axis=1) + x.max(axis=1)) / 2
     extent = np.linalg.norm(x - middle[:, None], axis=2).max(axis=1)
-    diagonal = float(np.linalg.norm(course.box[:, 1] - course.box[:, 0]))
+    diagonal = diagonal_of(course.box)
     about = np.linalg.norm(middle - point.x, axis=1) <= np.maximum(AROUND * extent, 1e-4 * diagonal)
     # orbit by orbit, so that cycles can be read off
     return np.asarray(orbits[about].reshape(-1, size))
@@ -239,7 +240,7 @@ def _owner(course: Course, candidate: Candidate, points: Sequence[FixedPoint]) -
     x = candidate.states[:, : system.dim]
     middle = (x.min(axis=0) + x.max(axis=0)) / 2
     extent = float(np.linalg.norm(x - middle, axis=1).max())
-    diagonal = float(np.linalg.norm(course.box[:, 1] - course.box[:, 0]))
+    diagonal = diagonal_of(course.box)
     families = [p for p in points if p.dimension]
     for p in families:
         # a set of fixed points is known by samples
@@ -303,7 +304,7 @@ def _name_orbit(motion: Motion, course: Course, candidate: Candidate) -> Attract
     x = candidate.states[:, :dim]
     middle = x.mean(axis=0)
     extent = float(np.ptp(x, axis=0).max())
-    diagonal = float(np.linalg.norm(course.box[:, 1] - course.box[:, 0]))
+    diagonal = diagonal_of(course.box)
     common: dict[str, Any] = {
         "radius": candidate.radius,
         "states": candidate.states,
@@ -361,7 +362,7 @@ def largest_exponent(
     """
     least = CHAOTIC / time_scale(motion, states) * motion.unit
     n_steps = n_steps if motion.every > 1 else n_steps // 4
-    apart = BESIDE * float(np.linalg.norm(course.box[:, 1] - course.box[:, 0]))
+    apart = BESIDE * diagonal_of(course.box)
     scale = course.scale[:, None]
     own = states[np.linspace(0, len(states) - 1, N_PAIRS).astype(int)].T
     away = np.random.default_rng(2).standard_normal(own.shape)

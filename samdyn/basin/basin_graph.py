@@ -37,6 +37,7 @@ from samdyn.basin.settle import OUT_OF_STEPS
 from samdyn.compute.checks import Array
 from samdyn.compute.cost import CostWarning, announce
 from samdyn.compute.progress import PartsBar
+from samdyn.compute.scales import diagonal_of
 from samdyn.compute.signature import checked
 from samdyn.escape.minimum_action import minimum_action
 from samdyn.local.fixed_points import FixedPoint, fixed_points
@@ -117,7 +118,7 @@ def basin_graph(basins: Basins, *, action: bool = False, progress: bool = False)
     labels = _settled(basins.labels)
     touching = [pair for pair in itertools.combinations(basins.attractors, 2) if _touch(labels, *pair)]
     joining = _joining_points(basins) if touching else {}
-    near = 1e-3 * float(np.linalg.norm(basins.box[:, 1] - basins.box[:, 0]))
+    near = 1e-3 * diagonal_of(basins.box)
     for a, b in touching:
         ends = {k: graph.nodes[k]["position"] for k in (a, b)}
         points = joining.get(frozenset((a, b)), ())
@@ -221,7 +222,7 @@ def _joining_points(basins: Basins) -> dict[frozenset[int], list[FixedPoint]]:
     if isinstance(system, Diffusion):
         system = as_flow(system)
     found = fixed_points(system, box)
-    diagonal = float(np.linalg.norm(box[:, 1] - box[:, 0]))
+    diagonal = diagonal_of(box)
     starts, owners = [], []
     for point in found:
         x = np.asarray(point.x)
@@ -247,7 +248,7 @@ def _ends(basins: Basins, starts: Array) -> npt.NDArray[Any]:
     labels = np.array(basins.label_at(starts), dtype=np.int64)
     assert basins.course is not None
     motion = quiet_motion(basins.course)
-    beside = BESIDE * float(np.linalg.norm(basins.box[:, 1] - basins.box[:, 0]))
+    beside = BESIDE * diagonal_of(basins.box)
     state = np.ascontiguousarray(starts.T)
     ids = np.array(sorted(basins.attractors), dtype=np.int64)
     following = labels > 0
@@ -273,7 +274,7 @@ def _may_join(basins: Basins, x: Array, pair: set[int]) -> bool:
     direction = _unstable_direction(system, x)
     if direction is None:
         return True
-    nudge = NUDGE * float(np.linalg.norm(basins.box[:, 1] - basins.box[:, 0])) * direction
+    nudge = NUDGE * diagonal_of(basins.box) * direction
     ends = set(_ends(basins, np.array([x + nudge, x - nudge])).tolist())
     return ends == pair
 

@@ -25,6 +25,7 @@ from samdyn.compute import checks
 from samdyn.compute.checks import Array
 from samdyn.compute.cost import announce
 from samdyn.compute.progress import PartsBar
+from samdyn.compute.scales import diagonal_of
 from samdyn.compute.signature import checked
 from samdyn.systems.system import System
 
@@ -173,7 +174,7 @@ def basin_continuation(
             bar.update()
     box_used = results[0].box
     if threshold is None:
-        threshold = 0.1 * float(np.linalg.norm(box_used[:, 1] - box_used[:, 0]))
+        threshold = 0.1 * diagonal_of(box_used)
     return _matched(parameter, np.array(chosen), results, distance, threshold)
 
 

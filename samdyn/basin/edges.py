@@ -29,6 +29,7 @@ from samdyn.basin.motion import Motion
 from samdyn.compute import checks
 from samdyn.compute.checks import Array
 from samdyn.compute.progress import paced
+from samdyn.compute.scales import diagonal_of
 from samdyn.compute.signature import checked
 from samdyn.systems.diffusion import Diffusion
 
@@ -160,7 +161,7 @@ def edge_state(
     for name, value in (("bisection", bisection), ("divergence", divergence), ("tolerance", tolerance)):
         checks.number(name, value, above=0)
     max_rounds = checks.integer("max_rounds", max_rounds, at_least=1)
-    diagonal = float(np.linalg.norm(basins.box[:, 1] - basins.box[:, 0]))
+    diagonal = diagonal_of(basins.box)
     if start is None:
         on_a, on_b = boundary_pairs(basins, a, b)
         if len(on_a) == 0:

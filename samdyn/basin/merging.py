@@ -34,6 +34,7 @@ from samdyn.basin.motion import Motion
 from samdyn.basin.proximity import FEW, TORN, closed_curve, followed, thinned
 from samdyn.basin.refinement import cycle_of, is_cycle
 from samdyn.compute.checks import Array
+from samdyn.compute.scales import diagonal_of
 
 STILL = 1e-7  # of the box: what is smaller stands still
 EQUAL = 1e-6  # of the box: points of one attractor
@@ -91,7 +92,7 @@ def is_known(motion: Motion, course: Course, tail: Array, known: Sequence[Candid
 
 
 def _diagonal(course: Course) -> float:
-    return float(np.linalg.norm(course.box[:, 1] - course.box[:, 0]))
+    return diagonal_of(course.box)
 
 
 def _exact(motion: Motion, course: Course, tail: Array) -> Candidate | None:

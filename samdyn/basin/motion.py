@@ -29,6 +29,7 @@ from samdyn.compute.batch import tensor_of
 from samdyn.compute.checks import Array
 from samdyn.compute.printing import numpy_form
 from samdyn.compute.random import STEPS_PER_BLOCK, normal_block, split_seed
+from samdyn.compute.scales import diagonal_of
 from samdyn.compute.tracing import traced_or_batched
 from samdyn.ensemble.jumping_flow import _rosenbrock
 from samdyn.ensemble.kinked_flow import has_kinks
@@ -198,7 +199,7 @@ class _Flow:
         self.jumps = system.rule is not None and system.rule.jumps
         self.jumps |= system.landscape is not None and has_kinks(system.landscape)
         self.hover = HOVER if self.jumps else 0.0
-        self.longest_jump = HOVER / 4 * float(np.linalg.norm(box[:, 1] - box[:, 0]))
+        self.longest_jump = HOVER / 4 * diagonal_of(box)
         if self.jumps:
             form = numpy_form(traced_or_batched(torch.func.jacrev(function), dim))
             self.jacobian = _stacked(form, dim * dim)
@@ -267,4 +268,4 @@ def default_stride(field: Callable[[Array], Array], box: Array) -> float:
         speed = np.linalg.norm(field(rng.uniform(box[:, 0], box[:, 1], (4096, len(box)))), axis=1)
     moving = np.isfinite(speed) & (speed > 0)
     typical = np.median(speed[moving]) if moving.any() else 1.0
-    return float(np.linalg.norm(box[:, 1] - box[:, 0]) / STRIDES_ACROSS / typical)
+    return float(diagonal_of(box) / STRIDES_ACROSS / typical)

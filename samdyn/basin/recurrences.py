@@ -45,6 +45,7 @@ from samdyn.basin.merging import distinct_sets, is_known
 from samdyn.basin.motion import Motion
 from samdyn.basin.proximity import N_LEVELS, SAFETY, Proximity, Target, capture_radii, thinned
 from samdyn.compute.checks import Array
+from samdyn.compute.scales import diagonal_of
 
 FIRST_WINDOW = 256
 N_LOOKS = 64
@@ -155,10 +156,21 @@ def _approach(
     return state
 
 
-def targets_of(candidates: Sequence[Candidate], course: Course) -> tuple[Target, ...]:
-    """Candidates as targets, labelled 1, 2, ... in their order."""
+def targets_of(
+    candidates: Sequence[Candidate], course: Course, radius: float | None = None
+) -> tuple[Target, ...]:
+    """Candidates as targets 1, 2, ..., at the radius wanted; by default at the radius tested of each,
+    with noise at a fifth of it.
+    """
+    share = 0.2 if course.noisy else 1.0
     return tuple(
-        Target(thinned(c.states * course.scale), c.radius, i + 1, c.closed) for i, c in enumerate(candidates)
+        Target(
+            thinned(c.states * course.scale),
+            share * c.radius if radius is None else radius,
+            i + 1,
+            c.closed,
+        )
+        for i, c in enumerate(candidates)
     )
 
 
@@ -177,7 +189,7 @@ def admit(
     """
     if not new:
         return list(known)
-    largest = 0.25 * float(np.linalg.norm(course.box[:, 1] - course.box[:, 0]))
+    largest = 0.25 * diagonal_of(course.box)
 
     def radii_of(some: Sequence[Candidate], most: float = largest) -> list[float]:
         sets = [*known, *some]
@@ -261,7 +273,7 @@ def settled(kept: Array, course: Course, rules: Rules) -> npt.NDArray[np.bool_]:
 def _settled(x: Array, course: Course, rules: Rules) -> npt.NDArray[np.bool_]:
     half = len(x) // 2
     first, second = x[:half], x[half:]
-    diagonal = float(np.linalg.norm(course.box[:, 1] - course.box[:, 0]))
+    diagonal = diagonal_of(course.box)
     still = POINT * diagonal
     mean1, mean2 = first.mean(axis=0), second.mean(axis=0)
     r1, r2 = first - mean1, second - mean2

@@ -29,6 +29,7 @@ import numpy.typing as npt
 from samdyn.basin.course import Course
 from samdyn.basin.motion import Motion
 from samdyn.compute.checks import Array
+from samdyn.compute.scales import diagonal_of
 
 ALL_PERIODS, LARGEST_PERIOD = 32, 512
 MOST_LONG = 24  # periods above `ALL_PERIODS` that are tried for one tail
@@ -73,7 +74,7 @@ def cycle_of(motion: Motion, course: Course, tail: Array) -> Cycle | None:
         return None
     y = tail * course.scale
     extent = float(np.linalg.norm(y - y.mean(axis=0), axis=1).max())
-    diagonal = float(np.linalg.norm(course.box[:, 1] - course.box[:, 0]))
+    diagonal = diagonal_of(course.box)
     if extent <= 1e-9 * diagonal or not np.isfinite(y).all():
         return None  # the states are those of a point already
     periods = _periods(y, extent)
@@ -173,7 +174,7 @@ def _newton(
 ) -> tuple[Array, Array, npt.NDArray[np.bool_]]:
     """Zeros of Phi^k - 1 from starts (n, state_dim), with Jacobians of Phi^k, and which converged."""
     size, scale = x.shape[1], course.scale
-    diagonal = float(np.linalg.norm(course.box[:, 1] - course.box[:, 0]))
+    diagonal = diagonal_of(course.box)
     h = 1e-5 * min(max(extent, 1e-4 * diagonal), diagonal) / scale
     order = np.argsort(-ks, kind="stable")
     x, ks = x[order].copy(), ks[order]

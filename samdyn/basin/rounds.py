@@ -37,8 +37,16 @@ from samdyn.basin.candidate import Candidate
 from samdyn.basin.course import Course, Starts, motion_of, quiet_motion
 from samdyn.basin.followed import Followed, advance_leg, close, legs, limits
 from samdyn.basin.motion import Motion
-from samdyn.basin.proximity import SAFETY, Target, thinned
-from samdyn.basin.recurrences import FIRST_WINDOW, N_LOOKS, admit, most_orbits, search, tail_length
+from samdyn.basin.proximity import SAFETY, Target
+from samdyn.basin.recurrences import (
+    FIRST_WINDOW,
+    N_LOOKS,
+    admit,
+    most_orbits,
+    search,
+    tail_length,
+    targets_of,
+)
 from samdyn.basin.settle import Labels
 from samdyn.compute.checks import Array
 from samdyn.compute.cost import LONG_SECONDS, announce
@@ -131,7 +139,7 @@ def map_starts(
                 if followed.n_under_way == 0:
                     break
                 check_radius(options.radius, course, ends.candidates, points)
-                targets = targets_for(ends.candidates, course, options.radius)
+                targets = targets_of(ends.candidates, course, options.radius)
                 where = executor if executor is not None or n_workers == 1 else pool
                 if not announced and followed.rounds and rate:
                     # at most: paths that arrive in this round leave it earlier
@@ -232,20 +240,6 @@ def _search_on(
     return more if len(more) > len(candidates) else candidates
 
 
-def targets_for(candidates: Sequence[Candidate], course: Course, radius: float | None) -> tuple[Target, ...]:
-    """Candidates as targets 1, 2, ..., at the radius wanted."""
-    share = 0.2 if course.noisy else 1.0
-    return tuple(
-        Target(
-            thinned(c.states * course.scale),
-            share * c.radius if radius is None else radius,
-            i + 1,
-            c.closed,
-        )
-        for i, c in enumerate(candidates)
-    )
-
-
 def check_radius(
     radius: float | None, course: Course, candidates: Sequence[Candidate], points: Sequence[FixedPoint]
 ) -> None:
@@ -285,7 +279,7 @@ def follow(
 ) -> Followed:
     """Paths from `starts` to known attractors, in this process; labels count them from 1."""
     followed = Followed.of(len(starts))
-    targets = targets_for(candidates, course, radius)
+    targets = targets_of(candidates, course, radius)
     for limit in limits(motion_of(course).every, max_steps):
         if not _round(followed, course, targets, starts, limit, None):
             raise KeyboardInterrupt

@@ -51,6 +51,7 @@ from samdyn.compute import checks
 from samdyn.compute.checks import Array
 from samdyn.compute.cost import announce
 from samdyn.compute.progress import PartsBar
+from samdyn.compute.scales import diagonal_of
 from samdyn.compute.signature import checked
 from samdyn.ensemble.workers import count_workers
 from samdyn.systems.system import System
@@ -266,7 +267,7 @@ def _by_features(
             raise ValueError("features must return finite numbers for finite tails, got infinity or nan")
         values = np.full((len(x), made.shape[1]), np.nan)
         values[fine] = made
-        unit = float(np.linalg.norm(course.box[:, 1] - course.box[:, 0])) if features is None else 1.0
+        unit = diagonal_of(course.box) if features is None else 1.0
         labels[fine] = _groups(made, tolerance * unit)
         for k in range(1, int(labels.max()) + 1):
             one = kept[np.flatnonzero(labels == k)[0]]

@@ -17,6 +17,18 @@ ROUNDING = 1e-14
 """Of a position's size: what some tens of operations leave of it in float64."""
 
 
+def diagonal_of(box: Array) -> float:
+    """Length of the diagonal of a box (dim, 2).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> diagonal_of(np.array([[0.0, 3.0], [1.0, 5.0]]))
+    5.0
+    """
+    return float(np.linalg.norm(box[:, 1] - box[:, 0]))
+
+
 def length_scale(box: Array | None, x: npt.ArrayLike) -> Array:
     """Length (...) of the problem at points (..., dim): the diagonal of its box, or 1 + |x| without one.
 
@@ -29,7 +41,7 @@ def length_scale(box: Array | None, x: npt.ArrayLike) -> Array:
     size = np.linalg.norm(np.asarray(x, dtype=np.float64), axis=-1)
     if box is None:
         return np.asarray(1 + size)
-    return np.full(size.shape, np.linalg.norm(box[:, 1] - box[:, 0]))
+    return np.full(size.shape, diagonal_of(box))
 
 
 def displacement_tolerance(box: Array | None, x: npt.ArrayLike, share: float) -> Array:

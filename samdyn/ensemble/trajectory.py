@@ -21,6 +21,7 @@ microseconds a step for one path.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -58,10 +59,10 @@ ABSOLUTE = 1e-11
 BLOW_UP = 1e8  # relative speed away from the origin at which a path is taken to be lost
 MAX_STEPS = 20_000  # of the explicit solver between two stored points
 FEW_PATHS = 8  # up to so many, one at a time costs less than torch's steps of all
-EVALUATIONS = (
-    12 * 2_000
-)  # of the method of order 8, for each stored interval: its steps are some ten times as long
+EVALUATIONS = 12 * 2_000  # for each stored interval: of order 8, whose steps are some ten times as long
 
+
+Velocity = Callable[[float, Array], Array]
 
 MOST_STEPS = 1e10
 """More steps than anybody waits for, and more times than fit into memory."""
@@ -310,13 +311,16 @@ def _smooth_flow(system: Flow, x: Array, times: Array) -> Array:
     """By an explicit method; one by one by Radau if one is stiff or runs to infinity."""
     if len(x) == 0:
         return np.empty((len(times), *x.shape))
-    explicit = _few_paths(system, x, times) if len(x) <= FEW_PATHS else _many_paths(system, x, times)
-    return _implicit(system, x, times) if explicit is None else explicit
-
-
-def _few_paths(system: Flow, x: Array, times: Array) -> Array | None:
-    """One by one, or None if one needs too many evaluations or is not finite."""
+    if len(x) > FEW_PATHS:
+        explicit = _many_paths(system, x, times)
+        return _implicit(_velocity(system), x, times) if explicit is None else explicit
     velocity = _velocity(system)
+    explicit = _few_paths(velocity, x, times)
+    return _implicit(velocity, x, times) if explicit is None else explicit
+
+
+def _few_paths(velocity: Velocity, x: Array, times: Array) -> Array | None:
+    """One by one, or None if one needs too many evaluations or is not finite."""
     most = EVALUATIONS * max(1, len(times) - 1)
     left, stored = most, np.empty((len(times), *x.shape))
 
@@ -331,21 +335,27 @@ def _few_paths(system: Flow, x: Array, times: Array) -> Array | None:
         for i, point in enumerate(x):
             left = most
             try:
-                path = solve_ivp(
-                    counted,
-                    (0.0, times[-1]),
-                    point,
-                    method="DOP853",
-                    t_eval=times,
-                    rtol=RELATIVE,
-                    atol=ABSOLUTE,
-                )
+                path = _solved(counted, point, times, "DOP853")
             except (_TooMany, ValueError):  # a ValueError where the field is not finite
                 return None
             if path.status != 0 or path.y.shape[1] != len(times) or not np.isfinite(path.y).all():
                 return None
             stored[:, i] = path.y.T
     return stored
+
+
+def _solved(velocity: Velocity, point: Array, times: Array, method: str, **options: Any) -> Any:
+    """One path by a method of scipy."""
+    return solve_ivp(
+        velocity,
+        (0.0, times[-1]),
+        point,
+        method=method,
+        t_eval=times,
+        rtol=RELATIVE,
+        atol=ABSOLUTE,
+        **options,
+    )
 
 
 class _TooMany(Exception):
@@ -377,7 +387,7 @@ def _many_paths(system: Flow, x: Array, times: Array) -> Array | None:
     return None
 
 
-def _velocity(system: Flow) -> Callable[[float, Array], Array]:
+def _velocity(system: Flow) -> Velocity:
     one = numpy_form(traced_or_batched(system.point_function(), system.dim))
 
     def velocity(_: float, y: Array) -> Array:
@@ -386,9 +396,8 @@ def _velocity(system: Flow) -> Callable[[float, Array], Array]:
     return velocity
 
 
-def _implicit(system: Flow, x: Array, times: Array) -> Array:
+def _implicit(velocity: Velocity, x: Array, times: Array) -> Array:
     """One by one, by Radau's method; inf from where a path runs to infinity."""
-    velocity = _velocity(system)
 
     def explodes(t: float, y: Array) -> float:
         return float(y @ velocity(t, y) / (1 + y @ y)) - BLOW_UP
@@ -400,15 +409,6 @@ def _implicit(system: Flow, x: Array, times: Array) -> Array:
             if not np.isfinite(velocity(0.0, point)).all():
                 stored[0, i] = point
                 continue
-            one_path = solve_ivp(
-                velocity,
-                (0.0, times[-1]),
-                point,
-                method="Radau",
-                t_eval=times,
-                rtol=RELATIVE,
-                atol=ABSOLUTE,
-                events=explodes,
-            )
+            one_path = _solved(velocity, point, times, "Radau", events=explodes)
             stored[: one_path.y.shape[1], i] = one_path.y.T
     return stored

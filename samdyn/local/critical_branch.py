@@ -22,7 +22,7 @@ import numpy.typing as npt
 from samdyn.compute.checks import Array
 from samdyn.compute.cost import announce, seconds_of
 from samdyn.compute.progress import PartsBar
-from samdyn.compute.scales import displacement_tolerance
+from samdyn.compute.scales import diagonal_of, displacement_tolerance
 from samdyn.compute.sphere import directions
 from samdyn.local.bifurcations import Bifurcation, Curve
 from samdyn.local.border import BorderEquations, border_point
@@ -72,7 +72,7 @@ def jump_labels(
             if radii:
                 box = at.box
                 length = jump_length(rule, z)
-                reach = 10 * length if box is None else float(np.linalg.norm(box[:, 1] - box[:, 0]))
+                reach = 10 * length if box is None else diagonal_of(box)
                 capture[i] = capture_radius(flow, z, reach) if drawn and length > 0 else 0.0
         else:
             labels.append("saddle" if kind_of(loss.hessian(z)) == "saddle" else "repelling")

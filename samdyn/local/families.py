@@ -34,7 +34,7 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
 from samdyn.compute.checks import Array
-from samdyn.compute.scales import ROUNDING
+from samdyn.compute.scales import ROUNDING, diagonal_of
 from samdyn.local.newton import SEPARATION
 
 STEP = 0.01
@@ -84,7 +84,7 @@ def split_families(evaluate: Evaluation, zeros: Array, box: Array) -> tuple[Inde
     isolated = np.flatnonzero(dimension == 0)
     if len(members) == 0:
         return isolated, []
-    diagonal = float(np.linalg.norm(box[:, 1] - box[:, 0]))
+    diagonal = diagonal_of(box)
     cloud, sizes = _thinned(zeros[members], dimension[members], 0.2 * STEP * diagonal)
     frontier = reached
     for _ in range(GENERATIONS):
@@ -119,7 +119,7 @@ def split_families(evaluate: Evaluation, zeros: Array, box: Array) -> tuple[Inde
 def _follow(evaluate: Evaluation, zeros: Array, box: Array) -> tuple[Index, Array]:
     """Dimension of the set of zeros at each zero, and the points reached from them."""
     dimension = np.zeros(len(zeros), dtype=np.int64)
-    step = STEP * float(np.linalg.norm(box[:, 1] - box[:, 0]))
+    step = STEP * diagonal_of(box)
     still = np.arange(len(zeros))
     reached = [np.empty((0, len(box)))]
     for _ in range(SHRINKS):

@@ -44,6 +44,7 @@ from torch import Tensor
 
 from samdyn.compute import checks
 from samdyn.compute.checks import Array
+from samdyn.compute.scales import diagonal_of
 from samdyn.compute.signature import checked
 from samdyn.compute.tracing import NotTraceable
 from samdyn.ensemble.kinked_flow import kinks_of
@@ -192,7 +193,7 @@ def _found(system: System, box: Array, n_starts: int, tolerance: float, certify:
         )
     undefined = _undefined_share(loss, options)
     evaluate_gradient = value_and_jacobian(torch.func.grad(loss.one_point), system.dim)
-    kinks, diagonal = kinks_of(loss), float(np.linalg.norm(box[:, 1] - box[:, 0]))
+    kinks, diagonal = kinks_of(loss), diagonal_of(box)
 
     may_jump = kinks is not False
 
@@ -301,7 +302,7 @@ def _search(
         alone = ~np.isin(np.arange(len(zeros)), isolated)
         if alone.any():
             near = np.concatenate([np.empty((0, len(box))), *(f.points for f in families)])
-            reach = LINK * float(np.linalg.norm(box[:, 1] - box[:, 0]))
+            reach = LINK * diagonal_of(box)
             if len(near):
                 alone[alone] = cKDTree(near).query(zeros[alone])[0] > reach
             isolated = np.sort(np.concatenate([isolated, np.flatnonzero(alone)]))
@@ -380,7 +381,7 @@ def _nowhere_finite(n_starts: int, box: Array) -> ValueError:
 def _proven(search: _Zeros, field: Field, options: _Options, others: Array | None = None) -> _Zeros:
     """The same with certificates and a proof of completeness; `others` are further known zeros."""
     box = options.box
-    reach = float(np.linalg.norm(box[:, 1] - box[:, 0]))
+    reach = diagonal_of(box)
     others = np.empty((0, len(box))) if others is None else others
     their_proofs = certificates(field, others, reach)
     x, coverage = search.x, search.coverage
@@ -433,7 +434,7 @@ def displacement_of(system: System) -> Callable[[Tensor], Tensor]:
 def _is_critical(gradient: Evaluation, zeros: Array, critical: Array, box: Array) -> npt.NDArray[np.bool_]:
     """Which zeros of the field are critical points of the loss."""
     value, hessian = gradient(zeros)
-    diagonal = float(np.linalg.norm(box[:, 1] - box[:, 0]))
+    diagonal = diagonal_of(box)
     away = np.full(len(zeros), np.inf) if len(critical) == 0 else cKDTree(critical).query(zeros)[0]
     flat = np.linalg.norm(value, axis=-1) <= 1e-7 * np.abs(hessian).max(axis=(-1, -2)) * diagonal
     return np.asarray(flat | (away <= 1e-7 * diagonal))
@@ -486,7 +487,7 @@ def _described_critical(system: System, search: _Zeros, kinds: list[str], box: A
     assert system.rule is not None
     if not system.rule.jumps or len(search.x) == 0:
         return _described(system, search, kinds)
-    stabilities = jump_stability(system, search.x, reach=float(np.linalg.norm(box[:, 1] - box[:, 0])))
+    stabilities = jump_stability(system, search.x, reach=diagonal_of(box))
     residuals = np.linalg.norm(search.evaluate(search.x)[0], axis=1)
     none = np.full(system.state_dim, np.nan)
     return [

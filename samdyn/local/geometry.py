@@ -38,7 +38,7 @@ from torch import Tensor
 from samdyn.compute import checks
 from samdyn.compute.checks import Array
 from samdyn.compute.cost import announce, seconds_of
-from samdyn.compute.scales import displacement_tolerance
+from samdyn.compute.scales import diagonal_of, displacement_tolerance
 from samdyn.compute.signature import checked
 from samdyn.ensemble.jumping_flow import _rosenbrock as rosenbrock
 from samdyn.ensemble.jumping_flow import _stacked as stacked
@@ -214,7 +214,7 @@ def descend(loss: Landscape, x: Array) -> tuple[npt.NDArray[np.int_], Array]:
         return labels, minima
     field, jacobian = stacked(_descent(loss), loss.dim), stacked(_descent_jacobian(loss), loss.dim)
     spread = float(np.linalg.norm(np.ptp(x, axis=0)))
-    diagonal = spread if loss.box is None else float(np.linalg.norm(loss.box[:, 1] - loss.box[:, 0]))
+    diagonal = spread if loss.box is None else diagonal_of(loss.box)
     current, moving = x.copy(), np.arange(len(x))
     with np.errstate(all="ignore"):
         step = 0.1 / np.linalg.norm(loss.hessian(x), axis=(-1, -2))

@@ -37,6 +37,7 @@ import numpy.typing as npt
 from scipy.spatial import cKDTree
 
 from samdyn.compute.checks import Array
+from samdyn.compute.scales import diagonal_of
 from samdyn.local.degree import FIRST, Evaluation, grid_windings, windings
 from samdyn.local.wording import listed
 
@@ -177,7 +178,7 @@ class _Check:
 
     def __init__(self, evaluate: Evaluation, box: Array, curves: Array, convex: bool) -> None:
         self.evaluate, self.box, self.curves, self.convex = evaluate, box, curves, convex
-        self.diagonal = float(np.linalg.norm(box[:, 1] - box[:, 0]))
+        self.diagonal = diagonal_of(box)
         self.x, self.index = np.empty((0, 2)), np.empty(0)
 
     def add(self, x: Array, *, regular: bool, tight: npt.NDArray[np.bool_] | None = None) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 from torch import Tensor
 
 from samdyn.compute.checks import Array
+from samdyn.compute.scales import diagonal_of
 from samdyn.ensemble.kinked_flow import LARGEST_TRACED_DIM
 from samdyn.local.fixed_point import FixedPoint
 from samdyn.local.following_orbits import (
@@ -113,7 +114,7 @@ def resting_entries(
     """
     loss = system.landscape
     assert loss is not None
-    diagonal = float(np.linalg.norm(box[:, 1] - box[:, 0]))
+    diagonal = diagonal_of(box)
     field = field_of(displacement, system.dim)
     result: list[FixedPoint] = []
     for n, x in enumerate(np.concatenate([critical, others])):
@@ -141,7 +142,7 @@ def jumping_entry(
     if type(rule).__module__.split(".")[0] == "samdyn" and kinks is False:
         return point  # the rules of samdyn jump at critical points only
     field = field_of(displacement, system.dim)
-    diagonal = float(np.linalg.norm(box[:, 1] - box[:, 0]))
+    diagonal = diagonal_of(box)
     x = point.x[None]
     if not (field_jumps(field, x, diagonal)[0] or (kinks and slope_jumps(field, x, diagonal)[0])):
         return point
@@ -150,7 +151,7 @@ def jumping_entry(
 
 def _entry(system: System, field: Field, x: Array, kind: str, box: Array) -> FixedPoint:
     """A point where the field jumps."""
-    diagonal = float(np.linalg.norm(box[:, 1] - box[:, 0]))
+    diagonal = diagonal_of(box)
     stability, hover = followed_stability(field, x, diagonal), 0.0
     if stability == "trapping" and isinstance(system, Map):
         hover = hover_radius(system, field, x, diagonal)

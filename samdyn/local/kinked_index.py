@@ -24,6 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from samdyn.compute.checks import Array
+from samdyn.compute.scales import diagonal_of
 from samdyn.landscapes.landscape import Landscape
 from samdyn.local.following_orbits import field_jumps
 from samdyn.local.index_check import IndexCheck, check_index
@@ -70,7 +71,7 @@ def rest_points(
     >>> len(zeros), jumps.round(9).tolist()
     (0, [[0.0, 0.0]])
     """
-    diagonal = float(np.linalg.norm(box[:, 1] - box[:, 0]))
+    diagonal = diagonal_of(box)
 
     def field(x: Array) -> Array:
         with np.errstate(all="ignore"):

@@ -46,6 +46,7 @@ from torch import Tensor
 from samdyn.compute.checks import Array
 from samdyn.compute.cost import announce
 from samdyn.compute.scalar_graph import NotTraceable
+from samdyn.compute.scales import diagonal_of
 from samdyn.compute.sphere import directions
 from samdyn.landscapes.landscape import Landscape
 from samdyn.local.newton import (
@@ -131,7 +132,7 @@ def search_kinks(
     most = max(r.n_switches for r in relaxed)
     if most > MOST_SWITCHES:
         return KinkSearch([], refused=f"{most} kinks and comparisons, more than {MOST_SWITCHES}")
-    diagonal = float(np.linalg.norm(box[:, 1] - box[:, 0]))
+    diagonal = diagonal_of(box)
     evaluate = value_and_jacobian(field, dim)
     found: list[KinkedPoint] = []
     n_families = 0
@@ -156,7 +157,7 @@ def _resting(relaxed: RelaxedKinks, box: Array) -> tuple[Array, Array, Array, np
     nothing = (np.empty((0, dim)), np.empty((0, k)), np.empty((0, dim + k, dim + k)), np.empty(0, dtype=bool))
     if k == 0:
         return nothing
-    diagonal = float(np.linalg.norm(box[:, 1] - box[:, 0]))
+    diagonal = diagonal_of(box)
 
     def switches(w: Tensor) -> Tensor:
         return relaxed(w, lambda _, s: torch.sign(s))[1]

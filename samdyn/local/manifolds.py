@@ -25,7 +25,7 @@ from torch import Tensor
 
 from samdyn.compute import checks
 from samdyn.compute.checks import Array
-from samdyn.compute.scales import ACCURACY, displacement_tolerance
+from samdyn.compute.scales import ACCURACY, diagonal_of, displacement_tolerance
 from samdyn.compute.signature import checked
 from samdyn.local.curve_spacing import Limits, lengths, needed
 from samdyn.local.linearization import MARGIN
@@ -183,7 +183,7 @@ def manifold(
     period = int(getattr(fixed_point, "period", 1))
     point = _state(system, fixed_point)
     region, length = _extent(system, box, length)
-    reach = length if region is None else min(length, float(np.linalg.norm(region[:, 1] - region[:, 0])))
+    reach = length if region is None else min(length, diagonal_of(region))
     spacing = reach / 500 if max_distance is None else checks.number("max_distance", max_distance, above=0)
     function = _repeated(system.point_function(), period)
     vector, value = _direction(system, function, point, which, strong)
@@ -222,7 +222,7 @@ def _extent(system: System, box: Any, length: float | None) -> tuple[Array | Non
         region = np.stack([system.box[:, 0] - half, system.box[:, 1] + half], axis=1)
     else:
         region = checks.box("box", box, system.dim)
-    return region, 4 * float(np.linalg.norm(region[:, 1] - region[:, 0]))
+    return region, 4 * diagonal_of(region)
 
 
 def _repeated(function: Callable[[Tensor], Tensor], period: int) -> Callable[[Tensor], Tensor]:

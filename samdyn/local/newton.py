@@ -49,6 +49,7 @@ from torch import Tensor
 from samdyn.compute import batch
 from samdyn.compute.checks import Array
 from samdyn.compute.printing import numpy_form
+from samdyn.compute.scales import diagonal_of
 from samdyn.compute.tracing import NotTraceable, coordinate_form
 from samdyn.local.coverage import OFTEN, Coverage
 from samdyn.local.search_seeds import between_zeros, iterates
@@ -173,7 +174,7 @@ def search_zeros(
     coverage : Coverage
         With counts in the order of the zeros.
     """
-    diagonal = float(np.linalg.norm(box[:, 1] - box[:, 0]))
+    diagonal = diagonal_of(box)
     search = _Search(evaluate, box, diagonal, n_steps, tolerance)
     plain = sobol_starts(box, n_starts)
     extra = np.empty((0, len(box))) if starts is None else starts
@@ -218,7 +219,7 @@ def search_zeros(
 
 def zeros_from(evaluate: Evaluation, box: Array, starts: Array, tolerance: float = 1e-12) -> Array:
     """Zeros (n, dim) in a box at which Newton's method ends from starts (m, dim), each once."""
-    diagonal = float(np.linalg.norm(box[:, 1] - box[:, 0]))
+    diagonal = diagonal_of(box)
     search = _Search(evaluate, box, diagonal, n_steps=60, tolerance=tolerance)
     with np.errstate(all="ignore"):
         zeros, size, _ = search.run(starts, damped=False, known=np.empty((0, len(box))))

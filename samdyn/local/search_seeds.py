@@ -25,6 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 from samdyn.compute.checks import Array
+from samdyn.compute.scales import diagonal_of
 from samdyn.local.line import nodes, sign_changes
 
 FIRST = 0.03
@@ -40,7 +41,7 @@ def iterates(evaluate: Evaluation, starts: Array, box: Array) -> Array:
 
     Ends at which F is larger than at every start are left out: steps against the field lead into poles.
     """
-    diagonal = float(np.linalg.norm(box[:, 1] - box[:, 0]))
+    diagonal = diagonal_of(box)
     x = np.concatenate([starts, starts])
     sign = np.repeat([1.0, -1.0], len(starts))[:, None]
     step = FIRST * diagonal

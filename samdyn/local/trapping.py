@@ -64,6 +64,7 @@ from torch import Tensor
 from samdyn.compute import batch
 from samdyn.compute.checks import Array
 from samdyn.compute.printing import numpy_form
+from samdyn.compute.scales import diagonal_of
 from samdyn.compute.sphere import directions
 from samdyn.compute.tracing import traced_or_batched
 from samdyn.local.newton import newton_steps
@@ -404,7 +405,7 @@ def jump_stability(system: System, z: Array, reach: float | None = None) -> list
     length = np.array([jump_length(rule, point) for point in z])
     reaches = 10 * length if reach is None else np.full(len(z), reach)
     if reach is None and system.box is not None:
-        reaches = np.full(len(z), np.linalg.norm(system.box[:, 1] - system.box[:, 0]))
+        reaches = np.full(len(z), diagonal_of(system.box))
     # where the Hessian vanishes, if for rounding, it cannot say what attracts: a ball does, or nothing
     around = np.abs(loss.hessian(z[:, None] + length[:, None, None] * directions(system.dim))).max(
         axis=(1, 2, 3)

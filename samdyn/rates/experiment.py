@@ -274,13 +274,13 @@ def _minimisers(loss: Any, given: Any, start: Array) -> tuple[Array, float]:
         return best.x[None], best.value
     known = [point.x for point in loss.critical_points if point.kind == "minimum"]
     if known:
-        values = loss.value(np.array(known))
-        # heights are told apart next to what the curvature makes of the problem's length
         points = np.array(known)
+        values = loss.value(points)
+        # heights are told apart next to what the curvature makes of the problem's length
         steepness = np.abs(np.nan_to_num(loss.hessian(points))).max()
         unit = steepness * float(length_scale(loss.box, points[0])) ** 2
         lowest = values <= values.min() + 1e-12 * unit + ROUNDING * abs(values.min())
-        return np.array(known)[lowest], float(values.min())
+        return points[lowest], float(values.min())
     from scipy.optimize import minimize
 
     # in units of the problem's length and of its first gradient: the tolerance is an absolute one
