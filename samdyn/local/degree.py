@@ -33,6 +33,8 @@ import numpy.typing as npt
 
 from samdyn.compute.checks import Array
 
+__all__ = ["grid_windings", "turning", "windings"]
+
 Evaluation = Callable[[Array], tuple[Array, Array]]
 
 FIRST = 16
@@ -157,6 +159,3 @@ def _whole(angle: Array) -> Array:
     turns = angle / (2 * np.pi)
     with np.errstate(invalid="ignore"):
         return np.where(np.abs(turns - np.round(turns)) < 1e-6, np.round(turns), np.nan) + 0.0
-
-
-__all__ = ["grid_windings", "turning", "windings"]

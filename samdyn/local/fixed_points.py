@@ -33,13 +33,12 @@ Without step 6 the search is complete with high probability, not certainly; how 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from scipy.spatial import cKDTree
 from torch import Tensor
 
 from samdyn.compute import checks
@@ -48,27 +47,26 @@ from samdyn.compute.scales import diagonal_of
 from samdyn.compute.signature import checked
 from samdyn.compute.tracing import NotTraceable
 from samdyn.ensemble.kinked_flow import kinks_of
-from samdyn.landscapes.landscape import Landscape
-from samdyn.local.certify import Certificate, Proof, certificates, exhaust
-from samdyn.local.coverage import Coverage
-from samdyn.local.enclosure import Field, critical_field, shift_coefficients, zero_field
-from samdyn.local.families import FEWEST, LINK, Family, split_families
+from samdyn.local.enclosure import critical_field, shift_coefficients, zero_field
 from samdyn.local.fixed_point import FixedPoint, FixedPoints
 from samdyn.local.following_orbits import field_jumps
-from samdyn.local.index_check import check_index
 from samdyn.local.jump_entries import jumping_entry, kinked_entries, resting_entries
-from samdyn.local.kinked_index import rest_points
 from samdyn.local.linearization import scales_of, stability_of
 from samdyn.local.newton import (
-    Evaluation,
-    newton_steps,
     perturbed_evaluation,
-    search_zeros,
     sobol_starts,
     value_and_jacobian,
-    zeros_from,
 )
 from samdyn.local.trapping import jump_stability, kind_of
+from samdyn.local.zero_search import (
+    Options,
+    Zeros,
+    checked_search,
+    critical_among,
+    proven,
+    undefined_share,
+    with_undefined,
+)
 from samdyn.rules.rule import Rule
 from samdyn.systems.flow import velocity
 from samdyn.systems.map import Map
@@ -78,7 +76,6 @@ __all__ = ["FixedPoint", "FixedPoints", "fixed_points"]
 
 MOST_DIMENSIONS = 6
 """Above it no box can be subdivided to the end: `certify` is refused."""
-PROOF_ROUNDS = 3
 
 
 @checked
@@ -176,13 +173,13 @@ def fixed_points(
 
 
 def _found(system: System, box: Array, n_starts: int, tolerance: float, certify: bool) -> FixedPoints:
-    options = _Options(box, n_starts, tolerance)
+    options = Options(box, n_starts, tolerance)
     displacement = displacement_of(system)
     loss = system.landscape
     if loss is None:
-        search, _ = _checked(value_and_jacobian(displacement, system.dim), options)
+        search, _ = checked_search(value_and_jacobian(displacement, system.dim), options)
         if certify:
-            search = _proven(search, zero_field(system, displacement), options)
+            search = proven(search, zero_field(system, displacement), options)
         points = _described(system, search, "fixed point") + _as_families(system, search, "fixed point")
         return FixedPoints(
             tuple(points),
@@ -191,7 +188,7 @@ def _found(system: System, box: Array, n_starts: int, tolerance: float, certify:
             {"all": search.coverage},
             {"all": search.proof} if search.proof else {},
         )
-    undefined = _undefined_share(loss, options)
+    undefined = undefined_share(loss, options)
     evaluate_gradient = value_and_jacobian(torch.func.grad(loss.one_point), system.dim)
     kinks, diagonal = kinks_of(loss), diagonal_of(box)
 
@@ -202,10 +199,10 @@ def _found(system: System, box: Array, n_starts: int, tolerance: float, certify:
         jumps = field_jumps(lambda x: evaluate_gradient(x)[0], zeros, diagonal) if may_jump else False
         return np.asarray(~np.isfinite(loss.value(zeros)) | jumps)
 
-    genuine, resting = _checked(evaluate_gradient, options, no_zeros, kinks=may_jump)
-    genuine = replace(genuine, coverage=_with_undefined(genuine.coverage, undefined))
+    genuine, resting = checked_search(evaluate_gradient, options, no_zeros, kinks=may_jump)
+    genuine = replace(genuine, coverage=with_undefined(genuine.coverage, undefined))
     if certify:
-        genuine = _proven(genuine, critical_field(loss), options)
+        genuine = proven(genuine, critical_field(loss), options)
     kinds = _kinds(genuine, box)
     points = _described_critical(system, genuine, kinds, box) + _as_families(system, genuine, "degenerate")
     others = np.empty((0, system.dim))
@@ -222,9 +219,9 @@ def _found(system: System, box: Array, n_starts: int, tolerance: float, certify:
             evaluate = perturbed_evaluation(genuine.evaluate, *coefficients)
 
         def is_critical(zeros: Array) -> npt.NDArray[np.bool_]:
-            return _is_critical(genuine.evaluate, zeros, critical, box)
+            return critical_among(genuine.evaluate, zeros, critical, box)
 
-        hallucinated, others = _checked(
+        hallucinated, others = checked_search(
             evaluate,
             options,
             is_critical,
@@ -235,8 +232,8 @@ def _found(system: System, box: Array, n_starts: int, tolerance: float, certify:
         if certify:
             # a smooth field vanishes at the critical points too: there they are known zeros
             known = np.empty((0, system.dim)) if system.rule.jumps else genuine.x
-            hallucinated = _proven(hallucinated, zero_field(system, displacement), options, known)
-        hallucinated = replace(hallucinated, coverage=_with_undefined(hallucinated.coverage, undefined))
+            hallucinated = proven(hallucinated, zero_field(system, displacement), options, known)
+        hallucinated = replace(hallucinated, coverage=with_undefined(hallucinated.coverage, undefined))
         points += _described(system, hallucinated, "hallucinated")
         points += _as_families(system, hallucinated, "hallucinated")
         coverage["hallucinated"] = hallucinated.coverage
@@ -253,165 +250,6 @@ def _found(system: System, box: Array, n_starts: int, tolerance: float, certify:
         kinked += resting_entries(system, displacement, box, resting, others, known)
     points = [p for p in points if all(np.linalg.norm(p.x - q.x) > 1e-7 * diagonal for q in kinked)]
     return FixedPoints((*points, *kinked), system, box, coverage, proofs, tuple(notes))
-
-
-# ---------------------------------------------------------------------- search and proof
-
-
-@dataclass(frozen=True)
-class _Options:
-    box: Array
-    n_starts: int
-    tolerance: float
-
-
-@dataclass(frozen=True)
-class _Zeros:
-    """Isolated zeros x (n, dim), families, and what is known about their completeness."""
-
-    evaluate: Evaluation
-    x: Array
-    families: list[Family]
-    coverage: Coverage
-    certificates: list[Certificate | None]
-    proof: Proof | None = None
-
-
-def _search(
-    evaluate: Evaluation,
-    options: _Options,
-    excluded: Callable[[Array], npt.NDArray[np.bool_]] | None = None,
-    starts: Array | None = None,
-    on_kinks: bool = False,
-) -> _Zeros:
-    box = options.box
-    zeros, coverage = search_zeros(
-        evaluate,
-        box,
-        n_starts=options.n_starts,
-        tolerance=options.tolerance,
-        excluded=excluded,
-        starts=starts,
-    )
-    if coverage.n_undefined == coverage.n_starts:
-        raise _nowhere_finite(coverage.n_starts, box)
-    isolated, families = split_families(evaluate, zeros, box)
-    if excluded is not None and on_kinks:  # walks along null directions may have ended on kinks
-        families = [replace(f, points=f.points[~excluded(f.points)]) for f in families]
-        families = [f for f in families if len(f.points) >= FEWEST]
-        alone = ~np.isin(np.arange(len(zeros)), isolated)
-        if alone.any():
-            near = np.concatenate([np.empty((0, len(box))), *(f.points for f in families)])
-            reach = LINK * diagonal_of(box)
-            if len(near):
-                alone[alone] = cKDTree(near).query(zeros[alone])[0] > reach
-            isolated = np.sort(np.concatenate([isolated, np.flatnonzero(alone)]))
-    counts = coverage.counts[isolated]
-    if families:  # a family counts as one point, found as often as its members
-        members = coverage.counts.sum() - counts.sum()
-        counts = np.append(counts, np.full(len(families), members // len(families)))
-    return _Zeros(
-        evaluate, zeros[isolated], families, replace(coverage, counts=counts), [None] * len(isolated)
-    )
-
-
-def _checked(
-    evaluate: Evaluation,
-    options: _Options,
-    excluded: Callable[[Array], npt.NDArray[np.bool_]] | None = None,
-    *,
-    genuine: _Zeros | None = None,
-    jumps: bool = False,
-    kinks: bool = False,
-) -> tuple[_Zeros, Array]:
-    """The same, with the index sum in two dimensions: where it shows that zeros are missing they join.
-
-    `genuine` are critical points, which are known and not searched for; `jumps` says that the field is
-    discontinuous there, `kinks` that it may be so elsewhere. Also returned are points at rest (n, dim) where
-    the field jumps.
-    """
-    search = _search(evaluate, options, excluded, on_kinks=kinks and genuine is None)
-    none = np.empty((0, len(options.box)))
-    if len(options.box) != 2:
-        return search, none
-    known = none if genuine is None else genuine.x
-    curves = np.concatenate([none, *(f.points for z in (search, genuine) if z for f in z.families)])
-    resting = none
-    if kinks:
-        listed = np.concatenate([search.x, known])
-        check, new, resting = rest_points(evaluate, options.box, listed, curves)
-    else:
-        exact = None
-        if genuine is not None and jumps:  # a degenerate critical point is not known to rounding
-            size = np.linalg.svd(genuine.evaluate(known)[1], compute_uv=False)
-            exact = size[:, 1] > 1e-4 * size[:, 0]
-        check, new = check_index(
-            evaluate,
-            options.box,
-            search.x if jumps else np.concatenate([search.x, known]),
-            known if jumps else none,
-            curves,
-            lambda starts: zeros_from(evaluate, options.box, starts, options.tolerance),
-            tight=exact,
-        )
-    if len(new):
-        search = _search(evaluate, options, excluded, new, kinks and genuine is None)
-    return replace(search, coverage=replace(search.coverage, index=check)), resting
-
-
-def _undefined_share(loss: Landscape, options: _Options) -> float:
-    """The share of starts at which the loss itself is infinite or nan; its traced gradient need not be."""
-    starts = sobol_starts(options.box, options.n_starts)
-    finite = np.isfinite(loss.value(starts))
-    if not finite.any():
-        raise _nowhere_finite(len(starts), options.box)
-    return float(1 - finite.mean())
-
-
-def _with_undefined(coverage: Coverage, share: float) -> Coverage:
-    return replace(coverage, n_undefined=max(coverage.n_undefined, round(share * coverage.n_starts)))
-
-
-def _nowhere_finite(n_starts: int, box: Array) -> ValueError:
-    return ValueError(
-        f"system must be finite in the box, got infinity or nan at all {n_starts} starts in {box.tolist()}"
-    )
-
-
-def _proven(search: _Zeros, field: Field, options: _Options, others: Array | None = None) -> _Zeros:
-    """The same with certificates and a proof of completeness; `others` are further known zeros."""
-    box = options.box
-    reach = diagonal_of(box)
-    others = np.empty((0, len(box))) if others is None else others
-    their_proofs = certificates(field, others, reach)
-    x, coverage = search.x, search.coverage
-    for _ in range(PROOF_ROUNDS):
-        proofs = certificates(field, x, reach)
-        proof = exhaust(field, box, np.concatenate([x, others]), proofs + their_proofs)
-        if len(proof.missing) == 0:
-            break
-        missing = _polished(search.evaluate, proof.missing)
-        if len(x):  # what polishes to a point of the list is no new one
-            gap = cKDTree(x).query(missing)[0]
-            missing = missing[gap > 1e-9 * float(np.ptp(box, axis=1).max())]
-        if len(missing) == 0:
-            break
-        x = np.concatenate([x, missing])
-        order = np.lexsort(np.round(x, 9).T[::-1])
-        x = x[order]
-        counts = coverage.counts
-        isolated, rest = counts[: len(x) - len(missing)], counts[len(x) - len(missing) :]
-        isolated = np.append(isolated, np.zeros(len(missing), dtype=np.int64))[order]
-        coverage = replace(coverage, counts=np.append(isolated, rest))
-    if len(proofs) != len(x):  # points came to light in the last round too
-        proofs = certificates(field, x, reach)
-    return replace(search, x=x, coverage=coverage, certificates=proofs, proof=proof)
-
-
-def _polished(evaluate: Evaluation, x: Array) -> Array:
-    for _ in range(8):
-        x = x + newton_steps(*evaluate(x))
-    return x
 
 
 def _perturbs(rule: Rule) -> bool:
@@ -431,19 +269,10 @@ def displacement_of(system: System) -> Callable[[Tensor], Tensor]:
     return lambda x: function(x) - x
 
 
-def _is_critical(gradient: Evaluation, zeros: Array, critical: Array, box: Array) -> npt.NDArray[np.bool_]:
-    """Which zeros of the field are critical points of the loss."""
-    value, hessian = gradient(zeros)
-    diagonal = diagonal_of(box)
-    away = np.full(len(zeros), np.inf) if len(critical) == 0 else cKDTree(critical).query(zeros)[0]
-    flat = np.linalg.norm(value, axis=-1) <= 1e-7 * np.abs(hessian).max(axis=(-1, -2)) * diagonal
-    return np.asarray(flat | (away <= 1e-7 * diagonal))
-
-
 # ---------------------------------------------------------------------- description
 
 
-def _kinds(genuine: _Zeros, box: Array) -> list[str]:
+def _kinds(genuine: Zeros, box: Array) -> list[str]:
     """Kinds of the critical points; a Hessian that rounding alone keeps from zero makes one degenerate."""
     hessian = genuine.evaluate(genuine.x)[1]
     around = genuine.evaluate(sobol_starts(box, 64))[1]
@@ -458,7 +287,7 @@ def _residuals(system: System, x: Array) -> Array:
     return np.asarray(np.linalg.norm(moved, axis=-1))
 
 
-def _described(system: System, search: _Zeros, kind: str | list[str]) -> list[FixedPoint]:
+def _described(system: System, search: Zeros, kind: str | list[str]) -> list[FixedPoint]:
     """Entries for isolated points with a Jacobian."""
     if len(search.x) == 0:
         return []
@@ -482,7 +311,7 @@ def _described(system: System, search: _Zeros, kind: str | list[str]) -> list[Fi
     return result
 
 
-def _described_critical(system: System, search: _Zeros, kinds: list[str], box: Array) -> list[FixedPoint]:
+def _described_critical(system: System, search: Zeros, kinds: list[str], box: Array) -> list[FixedPoint]:
     """Entries for isolated critical points, which trap where the rule jumps."""
     assert system.rule is not None
     if not system.rule.jumps or len(search.x) == 0:
@@ -507,7 +336,7 @@ def _described_critical(system: System, search: _Zeros, kinds: list[str], box: A
     ]
 
 
-def _as_families(system: System, search: _Zeros, kind: str) -> list[FixedPoint]:
+def _as_families(system: System, search: Zeros, kind: str) -> list[FixedPoint]:
     """One entry for each curve or surface of fixed points, at the sample nearest to its centre."""
     result = []
     for family in search.families:

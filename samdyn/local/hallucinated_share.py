@@ -37,7 +37,7 @@ from torch import Tensor
 from samdyn.compute import batch, checks
 from samdyn.compute.checks import Array
 from samdyn.compute.cost import announce, seconds_of
-from samdyn.compute.progress import paced
+from samdyn.compute.progress import PartsBar
 from samdyn.compute.random import STREAM_START, split_seed, uniform_block
 from samdyn.compute.signature import checked
 from samdyn.ensemble.trajectory import trajectory
@@ -224,10 +224,12 @@ def hallucinated_share(
     few = seconds_of(lambda: trajectory(system, starts[:tile], trial, every=trial, seed=seed), repeats=2)
     parts = range(0, len(starts), tile)
     announce("hallucinated_share", few * len(parts) * n_steps / trial, "pass fewer n_starts or n_steps")
-    for first in paced(parts, "hallucinated_share", len(parts), "pass fewer n_starts", show=progress):
-        path = trajectory(system, starts[first : first + tile], n_steps, every=every, seed=seed)
-        ends.append(path[-1])
-        outcomes.append(_outcomes(system, path[-N_LOOKED:], region, n_steps))
+    with PartsBar(progress, "hallucinated_share", len(parts)) as bar:
+        for first in parts:
+            path = trajectory(system, starts[first : first + tile], n_steps, every=every, seed=seed)
+            ends.append(path[-1])
+            outcomes.append(_outcomes(system, path[-N_LOOKED:], region, n_steps))
+            bar.update()
     x = np.concatenate(ends)
     with np.errstate(all="ignore"):
         value = system.landscape.value(x)

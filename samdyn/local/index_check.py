@@ -41,6 +41,8 @@ from samdyn.compute.scales import diagonal_of
 from samdyn.local.degree import FIRST, Evaluation, grid_windings, windings
 from samdyn.local.wording import listed
 
+__all__ = ["IndexCheck", "check_index"]
+
 CELLS = 32
 DEPTH = 34  # the last cells are 2e-12 of the box wide, thousands of roundings of its coordinates
 CUTS = (0.488, 0.439, 0.541, 0.397, 0.587)  # where cells are split; not in the middle, for symmetric fields
@@ -314,6 +316,3 @@ class _Check:
                 for d in (np.array([1e-11, 0.6e-11]), np.array([1e-4, 0.6e-4]))
             )
         return np.asarray(~(at < 0.1 * beside))
-
-
-__all__ = ["IndexCheck", "check_index"]

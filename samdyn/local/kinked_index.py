@@ -31,6 +31,8 @@ from samdyn.local.index_check import IndexCheck, check_index
 from samdyn.local.kinked_points import BESIDE, in_hull
 from samdyn.local.newton import Evaluation, zeros_from
 
+__all__ = ["kind_around", "rest_points"]
+
 CIRCLE = 1e-3
 """Of the diagonal: the radius of the circle whose values decide the kind of a new critical point."""
 N_ANGLES = 2048
@@ -128,6 +130,3 @@ def kind_around(loss: Landscape, x: Array, diagonal: float) -> str:
     if low > 0:
         return "minimum"
     return "maximum" if high < 0 else "saddle"
-
-
-__all__ = ["kind_around", "rest_points"]

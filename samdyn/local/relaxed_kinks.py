@@ -29,6 +29,8 @@ from torch import Tensor, fx
 from samdyn.compute.scalar_graph import NotTraceable
 from samdyn.compute.tracing import coordinate_form
 
+__all__ = ["RelaxedKinks"]
+
 SwitchValue = Callable[[int, Tensor], Tensor]
 """The value of a sign, from its number and its switching function."""
 ABOVE, BELOW = frozenset({"gt", "ge"}), frozenset({"lt", "le"})
@@ -193,6 +195,3 @@ def _members(node: Any, name: str) -> list[Any]:
     if isinstance(node, fx.Node) and getattr(node.target, "__name__", "") == name:
         return [m for part in node.args for m in _members(part, name)]
     return [node]
-
-
-__all__ = ["RelaxedKinks"]
