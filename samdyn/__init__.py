@@ -79,6 +79,7 @@ from samdyn.escape import (
 )
 from samdyn.landscapes.finite_sum import FiniteSum
 from samdyn.landscapes.landscape import CriticalPoint, Landscape
+from samdyn.landscapes.module_loss import ModuleLoss, from_module
 from samdyn.local import (
     Attractors1D,
     Bifurcation,
@@ -234,6 +235,7 @@ __all__ = [
     "Map",
     "MeanSquareStability",
     "Minibatch",
+    "ModuleLoss",
     "MorseContinuation",
     "MorseGraph",
     "OrbitDiagram",
@@ -283,6 +285,7 @@ __all__ = [
     "exit_time_sweep",
     "exit_times",
     "fixed_points",
+    "from_module",
     "hallucinated_branches",
     "hallucinated_share",
     "hallucination_intervals",

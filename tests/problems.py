@@ -366,6 +366,16 @@ def xor_network(width: int, weight_decay: float = 0.0) -> sd.Landscape:
     return sd.Landscape(loss, dim=4 * width + 1, name=f"XOR network of width {width}")
 
 
+def xor_module(width: int, weight_decay: float = 0.0, **options: Any) -> sd.ModuleLoss:
+    """The same loss from a torch module; the order of its parameters is the same."""
+    inputs = torch.tensor([[-1.0, -1.0], [-1.0, 1.0], [1.0, -1.0], [1.0, 1.0]])
+    targets = torch.tensor([[-1.0], [1.0], [1.0], [-1.0]])
+    net = torch.nn.Sequential(torch.nn.Linear(2, width), torch.nn.Tanh(), torch.nn.Linear(width, 1))
+    return sd.from_module(
+        net, lambda o, t: ((o - t) ** 2).mean() / 2, (inputs, targets), weight_decay=weight_decay, **options
+    )
+
+
 @dataclass(frozen=True)
 class HallucinatedNetwork:
     """A hallucinated point of SAM on an XOR network: |g| there, and the eigenvalues of H(y) dT/dx."""

@@ -52,11 +52,41 @@ def evaluate(function: OnePoint, x: Array) -> Array:
         if len(flat) == 0:
             shape = function(torch.zeros(dim, dtype=flat.dtype)).shape
             return np.zeros(leading + tuple(shape))
+        # a single point of many coordinates needs no transform
+        alone = size == 1 and len(flat) == 1
         mapped = torch.func.vmap(function)
         # detached, so that a user's captured parameters that ask for a gradient do not get in the way
-        pieces = [mapped(piece).detach() for piece in torch.split(flat, size)]
+        pieces = (
+            [function(flat[0])[None].detach()]
+            if alone
+            else [mapped(piece).detach() for piece in torch.split(flat, size)]
+        )
     result: Array = torch.cat(pieces).numpy() + 0.0  # turns -0.0 into 0.0, which reads better
     return result.reshape(leading + result.shape[1:])
+
+
+def evaluate_pairs(function: Callable[[Tensor, Tensor], Tensor], x: Array, v: Array) -> Array:
+    """A function of a point and a vector, at points and vectors whose leading axes are broadcast.
+
+    Parameters
+    ----------
+    function : callable
+        Takes tensors of shape (dim,) and (k,), returns a tensor of any shape.
+    x : ndarray, shape (..., dim)
+    v : ndarray, shape (..., k)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> evaluate_pairs(lambda w, u: w @ u, np.array([1.0, 2.0]), np.eye(2))
+    array([1., 2.])
+    """
+    leading = np.broadcast_shapes(x.shape[:-1], v.shape[:-1])
+    dim = x.shape[-1]
+    both = np.concatenate(
+        [np.broadcast_to(x, leading + x.shape[-1:]), np.broadcast_to(v, leading + v.shape[-1:])], axis=-1
+    )
+    return evaluate(lambda pair: function(pair[:dim], pair[dim:]), both)
 
 
 @contextlib.contextmanager

@@ -19,7 +19,7 @@ from samdyn.compute.tracing import NotTraceable, coordinate_form
 from samdyn.ensemble.replica_step import Coefficients, ReplicaStep
 from samdyn.landscapes.finite_sum import FiniteSum
 from samdyn.systems.map import Map
-from samdyn.systems.minibatch import Minibatch, batch_gradient, descent_direction
+from samdyn.systems.minibatch import Minibatch, descent_direction
 from samdyn.systems.sampling import Index
 
 MAX_TRACED_INPUTS = 96
@@ -90,12 +90,13 @@ def sampled_step(system: Map) -> tuple[Callable[[Tensor], Tensor], tuple[str, ..
     numbers = loss.flat_samples.shape[1]
     names = tuple(system.coefficients())
     micro = noise.micro_batch or size
-    full = torch.func.grad(loss.one_point)
+    full = loss.gradient_function
     n_drawn = 2 * size if noise.probe == "independent" else size
+    weighted = noise.sampler(loss).weighted
 
     def gradient_of(flat: Tensor) -> Callable[[Tensor], Tensor]:
         samples = torch.func.vmap(loss.unflatten)(flat[:, :numbers])
-        return batch_gradient(loss, samples, flat[:, numbers])
+        return loss.batch_gradient(samples, flat[:, numbers] if weighted else None)
 
     def step(inputs: Tensor) -> Tensor:
         state = inputs[:state_dim]

@@ -6,6 +6,7 @@ cache; the random numbers of several steps are made at once. What a step is, `bu
 
 - `SquaresStep` (`samdyn.ensemble.squares_step`): least squares and ridge regression in closed form;
 - `BatchStep` (`samdyn.ensemble.batch_step`): batches of any components;
+- `PointStep` (`samdyn.ensemble.point_step`): networks, noiseless or with Gaussian noise;
 - `NormalStep` (`samdyn.ensemble.normal_step`): noiseless maps, Gaussian noise, diffusions.
 
 Words belong to (seed, path, step): a replica's path does not depend on the tile or on the other replicas.
@@ -24,6 +25,7 @@ from samdyn.compute.random import standard_normal
 from samdyn.compute.random_arrays import minibatch_words
 from samdyn.ensemble.batch_step import MAX_TRACED_INPUTS, BatchStep
 from samdyn.ensemble.normal_step import NormalStep
+from samdyn.ensemble.point_step import PointStep
 from samdyn.ensemble.replica_step import Coefficients, ReplicaStep
 from samdyn.ensemble.squares_step import SquaresStep
 from samdyn.landscapes.finite_sum import FiniteSum
@@ -54,6 +56,8 @@ def build_replica_step(system: System) -> ReplicaStep:
     'BatchStep'
     """
     if not isinstance(system, Map) or not isinstance(system.noise, Minibatch):
+        if isinstance(system, Map) and system.landscape is not None and not system.landscape.traceable:
+            return PointStep(system)
         return NormalStep(system)
     loss, noise = system.landscape, system.noise
     assert isinstance(loss, FiniteSum)

@@ -184,7 +184,7 @@ def _map(system: Map, x: Array, n_steps: int, every: int, seed: int) -> Array:
     state = np.concatenate([x, rest], axis=1)
     if system.landscape is None:
         return _iterate_function(system, state, n_steps, every)
-    if isinstance(system.noise, Minibatch):
+    if isinstance(system.noise, Minibatch) or not system.landscape.traceable:
         return _batches(system, state, n_steps, every, seed)
     stepper = build_stepper(system)
     if not system.scheduled and not stepper.n_normals and stepper.traced and 0 < len(x) <= FEW:
@@ -202,7 +202,7 @@ def _map(system: Map, x: Array, n_steps: int, every: int, seed: int) -> Array:
 
 
 def _batches(system: Map, state: Array, n_steps: int, every: int, seed: int) -> Array:
-    """Steps on drawn batches: the engine of many replicas stores the points."""
+    """Steps on drawn batches, or of a network: the engine of many replicas stores the points."""
     at = np.unique(np.append(np.arange(0, n_steps, every), n_steps))
     stored = np.empty((len(at), len(state), system.dim))
 

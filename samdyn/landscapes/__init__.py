@@ -1,5 +1,7 @@
 """Losses: the `Landscape` class and a catalogue of named ones.
 
+`finite_sum` has means over samples, `module_loss` networks as such means.
+
 Each function of the catalogue returns a `Landscape` with its box and its known critical points.
 
 Quadratics and polynomials (`quadratics`)

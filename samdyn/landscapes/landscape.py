@@ -28,7 +28,7 @@ LARGE = 200
 """Dimensions up to which a Hessian costs too little to be worth an estimate."""
 ROW = 3.0
 """Gradients that a row of a Hessian costs: one forwards, one backwards through it."""
-PRODUCTS = "take products with the Hessian, torch.func.jvp(torch.func.grad(loss.one_point), (x,), (v,))[1]"
+PRODUCTS = "take products with the Hessian, loss.hvp(x, v)"
 
 
 def hessian_of(loss: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
@@ -139,6 +139,28 @@ class Landscape:
         """The loss as a function of `w` alone, with its parameters filled in."""
         return functools.partial(self.function, **self.parameters) if self.parameters else self.function
 
+    @property
+    def traceable(self) -> bool:
+        """Whether a step may be written out as scalar operations, if its operations allow it."""
+        return True
+
+    @property
+    def points_together(self) -> int:
+        """Points that are evaluated together, so that memory stays bounded."""
+        return max(1, batch.CHUNK_VALUES // self.dim**2)
+
+    @property
+    def gradient_function(self) -> Callable[[Tensor], Tensor]:
+        """The gradient as a torch function of one point."""
+        return torch.func.grad(self.one_point)
+
+    @property
+    def product_function(self) -> Callable[[Tensor, Tensor], Tensor]:
+        """H(x) v as a torch function of one point x and one vector v."""
+        gradient = self.gradient_function
+        # reverse over reverse: see `hessian_of`; the Hessian is symmetric
+        return lambda x, v: torch.func.vjp(gradient, x)[1](v)[0]
+
     def _trial_point(self) -> Array:
         # irrational fractions of the box: not on an axis or a symmetry line, where a kink could hide
         fractions = np.modf((1 + np.arange(self.dim)) * 0.6180339887498949)[0]
@@ -164,6 +186,31 @@ class Landscape:
         if self.dim > LARGE:
             self._announce_hessians(points.reshape(-1, self.dim))
         return batch.evaluate(hessian_of(self.one_point), points)
+
+    def hvp(self, x: npt.ArrayLike, v: npt.ArrayLike) -> Array:
+        """Products H(x) v of the Hessian with vectors; nothing of the size of a Hessian is made.
+
+        Parameters
+        ----------
+        x : array_like, shape (..., dim)
+            Points.
+        v : array_like, shape (..., dim)
+            Vectors; leading axes broadcast against those of `x`.
+
+        Returns
+        -------
+        ndarray, shape (..., dim)
+
+        Examples
+        --------
+        >>> import samdyn as sd
+        >>> sd.landscapes.saddle(2.0, 1.0).hvp([0.0, 0.0], [[1.0, 0.0], [0.0, 1.0]])
+        array([[ 2.,  0.],
+               [ 0., -1.]])
+        """
+        points = checks.points("x", x, self.dim, finite=False)
+        vectors = checks.points("v", v, self.dim, finite=False)
+        return batch.evaluate_pairs(self.product_function, points, vectors)
 
     def _announce_hessians(self, x: Array) -> None:
         """Say what Hessians at points (n, dim) will cost: each of their rows is a gradient of a gradient."""
@@ -205,6 +252,7 @@ ATTRIBUTES = {
     "value": ("evaluate", "f", "fun", "func", "loss", "forward", "val", "values", "energy", "potential"),
     "gradient": ("grad", "jac", "jacobian", "df", "derivative", "nabla", "gradients"),
     "hessian": ("hess", "hessians", "d2f"),
+    "hvp": ("hessp", "hessian_vector_product", "hv"),
     "box": ("bounds", "domain", "xlim", "ylim", "limits", "region"),
     "dim": ("ndim", "n", "d", "n_dim", "dimension", "dims"),
     "parameters": ("params", "args", "kwargs"),

@@ -53,7 +53,7 @@ class SampledLandscape(Landscape):
         if not callable(component):
             raise TypeError(f"component must be callable, got {type(component).__name__}")
         self.component = component
-        self.data: tuple[Array, ...] = _arrays(data)
+        self._data: tuple[Array, ...] = _arrays(data)
         self.single = not isinstance(data, tuple)
         dim = checks.integer("dim", dim, at_least=1)
         _check_component(self, dict(parameters or {}), dim)
@@ -62,6 +62,11 @@ class SampledLandscape(Landscape):
             name = getattr(component, "__name__", "finite sum")
             name = "finite sum" if name == "<lambda>" else name
         super().__init__(mean, dim, box, name, parameters=parameters, critical_points=critical_points)
+
+    @property
+    def data(self) -> tuple[Array, ...]:
+        """The samples, each array along its first axis, in float64."""
+        return self._data
 
     @property
     def n_samples(self) -> int:
@@ -91,6 +96,24 @@ class SampledLandscape(Landscape):
             pieces.append(flat[start : start + size].reshape(a.shape[1:]))
             start += size
         return pieces[0] if self.single else tuple(pieces)
+
+    def batch_gradient(self, samples: Any, weights: Tensor | None) -> Callable[[Tensor], Tensor]:
+        """The mean gradient of a batch as a torch function of one point.
+
+        Parameters
+        ----------
+        samples : Tensor or tuple of Tensor
+            In the form that `component` gets, with a leading axis for the batch.
+        weights : Tensor, shape (batch_size,), or None
+            What each sample's gradient is multiplied by.
+        """
+        each = torch.func.vmap(torch.func.grad(self.at_sample), in_dims=(None, 0))
+
+        def at(x: Tensor) -> Tensor:
+            gradients = each(x, samples)
+            return (gradients if weights is None else weights[:, None] * gradients).mean(dim=0)
+
+        return at
 
     def _each(
         self, x: npt.ArrayLike, function: Callable[[Callable[..., Tensor]], Callable[..., Tensor]], size: int

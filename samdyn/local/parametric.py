@@ -188,7 +188,7 @@ def function_of(system: System, names: Sequence[str], n: int) -> Callable[[Tenso
         loss, coefficients, lr, momentum = ingredients(system, dict(zip(names, y[n:], strict=True)))
         assert system.rule is not None
         if isinstance(system, Flow):
-            return velocity(loss, system.rule, system.form, **coefficients)(y[:n])
+            return velocity(torch.func.grad(loss), system.rule, system.form, **coefficients)(y[:n])
         dim, gradient = system.dim, torch.func.grad(loss)
         x = y[:dim]
         direction = system.rule.descent(x, gradient, gradient, **coefficients)

@@ -41,7 +41,7 @@ from torch import Tensor
 from samdyn.compute.batch import tensor_of
 from samdyn.landscapes.finite_sum import FiniteSum
 from samdyn.rules.rule import Rule
-from samdyn.systems.minibatch import Minibatch, batch_gradient, descent_direction
+from samdyn.systems.minibatch import Minibatch, descent_direction
 from samdyn.systems.sampling import Batches, Sampler
 
 MAX_PAIRS = 1 << 20
@@ -69,7 +69,7 @@ def gaussian_model(
         mean, covariance = gaussian_model(loss, rule, single, x, **coefficients)
         return mean, covariance * sampler.moments().second
     samples = Samples.of(loss, sampler, x)
-    more = {"full_gradient": torch.func.grad(loss.one_point)(x)} if rule.uses_full_gradient else {}
+    more = {"full_gradient": loss.gradient_function(x)} if rule.uses_full_gradient else {}
 
     def perturbation(g: Tensor) -> Tensor:
         return rule.perturbation(x, g, **coefficients, **more)
@@ -206,19 +206,19 @@ def _full(
     parts = (loss.samples,) if loss.single else loss.samples
     chosen = tuple(part.to(x)[index] for part in parts)
     samples = chosen[0] if loss.single else chosen
-    full = torch.func.grad(loss.one_point)
+    full = loss.gradient_function
     micro = noise.micro_batch or noise.batch_size
 
     def direction(s: Any, w: Tensor) -> Tensor:
         made = []
         for i in range(0, noise.batch_size, micro):
             cut = slice(i, i + micro)
-            g = batch_gradient(loss, s[cut] if loss.single else tuple(a[cut] for a in s), w[cut])
+            g = loss.batch_gradient(s[cut] if loss.single else tuple(a[cut] for a in s), w[cut])
             made.append(descent_direction(rule, x, g, g, full, **coefficients))
         return torch.stack(made).mean(dim=0)
 
     def mixed(s: Any, w: Tensor, s2: Any, w2: Tensor) -> Tensor:
-        descent, other = batch_gradient(loss, s, w), batch_gradient(loss, s2, w2)
+        descent, other = loss.batch_gradient(s, w), loss.batch_gradient(s2, w2)
         ascent = full if noise.probe == "full" else other
         return descent_direction(rule, x, ascent, descent, full, **coefficients)
 

@@ -207,7 +207,7 @@ class Diffusion(System):
             assert isinstance(self.landscape, FiniteSum)
             field = -gaussian_model(self.landscape, self.rule, self.noise, x, **coefficients)[0]
         else:
-            field = velocity(self.landscape.one_point, self.rule, "perturbed", **coefficients)(x)
+            field = velocity(self.landscape.gradient_function, self.rule, "perturbed", **coefficients)(x)
         return field * (lr / value_at(self.lr, 0)) if callable(self.lr) else field
 
     def point_root(self, x: Tensor, **coefficients: Any) -> Tensor:
@@ -228,7 +228,7 @@ class Diffusion(System):
             return self._root(x) @ normals
         assert self.landscape is not None and self.rule is not None and self.noise is not None
         loss, dim = self.landscape.one_point, self.dim
-        gradient, hessian = torch.func.grad(loss), hessian_of(loss)
+        gradient, hessian = self.landscape.gradient_function, hessian_of(loss)
         if callable(self.lr):
             root = lr / value_at(self.lr, 0) ** 0.5
         else:

@@ -21,14 +21,13 @@ FORMS = ("perturbed", "first-order")
 
 
 def velocity(
-    loss: Callable[[Tensor], Tensor], rule: Rule, form: str, **coefficients: Any
+    gradient: Callable[[Tensor], Tensor], rule: Rule, form: str, **coefficients: Any
 ) -> Callable[[Tensor], Tensor]:
-    """The field of a rule as a torch function of one point.
+    """The field of a rule as a torch function of one point, from the gradient of the loss.
 
     "perturbed" is -grad f(x + e(x)); "first-order" is -(grad f(x) + H(x) e(x)), its expansion to first
     order in the perturbation.
     """
-    gradient = torch.func.grad(loss)
     if form == "perturbed":
         return lambda x: -rule.descent(x, gradient, gradient, **coefficients)
 
@@ -127,7 +126,7 @@ class Flow(System):
         if self._function is not None:
             return self._function.point_function(step)
         assert self.landscape is not None and self.rule is not None
-        return velocity(self.landscape.one_point, self.rule, self.form, **self.rule.coefficients())
+        return velocity(self.landscape.gradient_function, self.rule, self.form, **self.rule.coefficients())
 
     def __call__(self, x: npt.ArrayLike) -> Array:
         """The velocity at points (..., dim)."""

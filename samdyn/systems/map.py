@@ -192,7 +192,7 @@ class Map(System):
             return self._function.point_function(0)(state)
         assert self.landscape is not None and self.rule is not None
         loss, dim = self.landscape.one_point, self.dim
-        gradient = torch.func.grad(loss)
+        gradient = self.landscape.gradient_function
         ascent: Callable[[Tensor], Tensor] = gradient
         descent: Callable[[Tensor], Tensor] = gradient
         if self.noise is not None and normals is not None:

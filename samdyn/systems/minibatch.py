@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from samdyn.compute import checks
@@ -153,23 +152,6 @@ def _probabilities(values: Any, reweight: bool) -> tuple[float, ...]:
             f"sampling must give every sample a probability > 0 when it is reweighted, got 0 for sample {i}"
         )
     return tuple((p / p.sum()).tolist())
-
-
-def batch_gradient(loss: FiniteSum, samples: Any, weights: Any) -> Callable[[Tensor], Tensor]:
-    """The mean gradient of a batch as a torch function of one point.
-
-    Parameters
-    ----------
-    samples : tensor or tuple of tensors, leading axis batch_size
-    weights : tensor (batch_size,) or None
-    """
-    each = torch.func.vmap(torch.func.grad(loss.at_sample), in_dims=(None, 0))
-
-    def at(x: Tensor) -> Tensor:
-        gradients = each(x, samples)
-        return (gradients if weights is None else weights[:, None] * gradients).mean(dim=0)
-
-    return at
 
 
 def descent_direction(

@@ -1,0 +1,138 @@
+"""A torch module and an objective as a function of the flattened trainable parameters and some samples.
+
+The module itself is not copied: its parameters are replaced by tensors for the time of a call
+(`torch.func.functional_call`), so that an objective that reads the module's weights, for weight decay say,
+sees those that the loss is asked at. What is not trained (frozen parameters, buffers, whether each part is in
+training mode) is kept as it was when the function was made, whatever happens to the module later. Attention
+takes the plain formula, because torch's fused one cannot be differentiated twice on the CPU.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from samdyn.compute.checks import Array
+
+
+class ModuleFunction:
+    """The objective of a module's outputs as a function of its trainable parameters.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+    objective : callable
+        ``objective(outputs, targets)``, a scalar.
+    dtype : torch.dtype
+        In which it computes.
+    device : torch.device
+        On which it computes.
+
+    Attributes
+    ----------
+    names : list of str
+        The trainable parameters; one that is used twice (tied weights) once.
+    sizes : list of int
+        Their numbers of entries.
+    dim : int
+    """
+
+    def __init__(
+        self,
+        model: torch.nn.Module,
+        objective: Callable[[Any, Any], Tensor],
+        dtype: torch.dtype,
+        device: torch.device,
+    ) -> None:
+        self.model, self.dtype, self.device = model, dtype, device
+        self.together = _Together(model, objective)
+        trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
+        if not trained:
+            raise ValueError(
+                "model must have trainable parameters, got "
+                f"{type(model).__name__} with none: set requires_grad_(True) on those that are trained"
+            )
+        self.names = list(trained)
+        self.shapes = [tuple(p.shape) for p in trained.values()]
+        self.sizes = [p.numel() for p in trained.values()]
+        self.dim = sum(self.sizes)
+        first = {id(p): name for name, p in trained.items()}
+        # every name of a tied parameter leads to the one that stands for it
+        aliases = dict(model.named_parameters(remove_duplicate=False))
+        self.names_of = {name: first[id(p)] for name, p in aliases.items() if id(p) in first}
+        self.fixed = {
+            name: self._own(p) for name, p in [*model.named_parameters(), *model.named_buffers()]
+            if name not in trained
+        }  # fmt: skip
+        self.modes = [(part, part.training) for part in model.modules()]
+        self.state = {name: value.detach().clone() for name, value in model.state_dict().items()}
+
+    def _own(self, value: Tensor) -> Tensor:
+        """A tensor of the module as a constant of its own."""
+        dtype = self.dtype if value.is_floating_point() else value.dtype
+        return value.detach().to(device=self.device, dtype=dtype, copy=True)
+
+    def __call__(self, w: Tensor, inputs: tuple[Tensor, ...], targets: Tensor) -> Tensor:
+        """The objective at weights w (dim,), in the dtype and on the device of w."""
+        return self.called(w, inputs, targets, self.fixed).to(w)
+
+    def called(
+        self, w: Tensor, inputs: tuple[Tensor, ...], targets: Tensor, fixed: Mapping[str, Tensor]
+    ) -> Any:
+        """What the objective returns, with given values of what is not trained."""
+        own = w.to(device=self.device, dtype=self.dtype)
+        # one split, whose derivative is one concatenation
+        pieces = own.split(self.sizes)
+        weights = {n: p.reshape(s) for n, p, s in zip(self.names, pieces, self.shapes, strict=True)}
+        state = {f"model.{name}": value for name, value in {**fixed, **weights}.items()}
+        with self._surroundings():
+            return torch.func.functional_call(self.together, state, (inputs, targets))
+
+    @contextlib.contextmanager
+    def _surroundings(self) -> Iterator[None]:
+        """Every part in the mode that it had, attention by the plain formula."""
+        changed = [(part, part.training) for part, mode in self.modes if part.training != mode]
+        fast = torch.backends.mha.get_fastpath_enabled()
+        try:
+            for part, mode in changed:
+                part.training = not mode
+            torch.backends.mha.set_fastpath_enabled(False)
+            with sdpa_kernel(SDPBackend.MATH):
+                yield
+        finally:
+            torch.backends.mha.set_fastpath_enabled(fast)
+            for part, mode in changed:
+                part.training = mode
+
+    def flat(self, state: Mapping[str, Tensor]) -> Array:
+        """The trainable parameters out of a state dict, in float64: shape (dim,)."""
+        parts = [state[name].detach().to("cpu", torch.float64).reshape(-1) for name in self.names]
+        return np.asarray(torch.cat(parts).numpy())
+
+    def unflat(self, x: Array) -> dict[str, Tensor]:
+        """A whole state dict with the trainable parameters x (dim,) in float64."""
+        pieces = torch.from_numpy(np.array(x, dtype=np.float64)).split(self.sizes)
+        trained = {n: p.reshape(s) for n, p, s in zip(self.names, pieces, self.shapes, strict=True)}
+        return {
+            name: trained[self.names_of[name]].clone() if name in self.names_of else value.clone()
+            for name, value in self.state.items()
+        }
+
+
+class _Together(torch.nn.Module):
+    """Model and objective as one module of inputs and targets."""
+
+    def __init__(self, model: torch.nn.Module, objective: Callable[[Any, Any], Tensor]) -> None:
+        super().__init__()
+        self.model = model
+        # in a list, so that an objective that is a module does not become a part of this one
+        self.objective = [objective]
+
+    def forward(self, inputs: tuple[Tensor, ...], targets: Tensor) -> Any:
+        return self.objective[0](self.model(*inputs), targets)

@@ -1,0 +1,440 @@
+"""Networks as losses: a torch module, an objective and data as a finite sum over the flattened weights.
+
+Values, gradients and products with the Hessian are means over chunks of the data, one chunk in memory at a
+time. Products come in forward over reverse mode, H v = d/dt grad f(x + t v), or in reverse over reverse mode
+where an operation of the module has no forward rule. Several weight vectors go through `torch.vmap` together.
+Nothing of the size of a Hessian is made unless `hessian` is asked for.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.fx.experimental.proxy_tensor import get_proxy_mode
+
+from samdyn.compute import checks
+from samdyn.compute.batch import derivatives_by_name
+from samdyn.compute.checks import Array
+from samdyn.compute.device import choose_device
+from samdyn.compute.signature import checked
+from samdyn.compute.surroundings import own_surroundings
+from samdyn.compute.tracing import MAX_NODES
+from samdyn.landscapes.finite_sum import FiniteSum, Minimum
+from samdyn.landscapes.module_data import ModuleData, read_data
+from samdyn.landscapes.module_function import ModuleFunction
+from samdyn.landscapes.module_probe import probe
+
+CHUNK_BYTES = {"cpu": 1 << 26, "cuda": 1 << 30}
+"""Memory that the intermediate numbers of one chunk may take."""
+PRODUCT = 4
+"""Numbers that a product with the Hessian keeps for each that a gradient keeps."""
+TRACED_STEPS = 10
+"""Scalar operations of a traced gradient for each weight and sample, about."""
+DTYPES = {"float32": torch.float32, "float64": torch.float64}
+
+
+class ModuleLoss(FiniteSum):
+    """The loss of a torch module over its trainable parameters; `samdyn.from_module` makes it.
+
+    Attributes
+    ----------
+    model : torch.nn.Module
+    x0 : ndarray, shape (dim,)
+        The module's own parameters when the loss was made.
+    blocks : dict of str to slice
+        Where each trainable parameter lies in a point.
+    chunk : int
+        Samples that are evaluated together.
+    dtype : torch.dtype
+        In which the loss computes. Points and results are float64 arrays whatever it is.
+    parameters : dict
+        "weight_decay", the number lam in the term (lam / 2) |x|^2 of the loss.
+
+    Notes
+    -----
+    All that `FiniteSum` offers works: gradients of samples and their covariance, and `Minibatch` noise.
+    """
+
+    def __init__(
+        self,
+        function: ModuleFunction,
+        data: ModuleData,
+        chunk: int | None,
+        weight_decay: float,
+        name: str,
+    ) -> None:
+        self.module_function, self.module_data = function, data
+        self.model, self.dtype, self.dim, self.name = function.model, function.dtype, function.dim, name
+        self.box, self.critical_points, self.single = None, (), False
+        self.parameters: dict[str, Any] = {"weight_decay": weight_decay}
+        self.x0 = function.flat(dict(self.model.named_parameters()))
+        if not np.isfinite(self.x0).all():
+            raise ValueError("model must have finite parameters, got nan or inf in them")
+        self.probed = probe(function, torch.from_numpy(self.x0.copy()), data)
+        per_sample = PRODUCT * self.probed.numbers * self.dtype.itemsize
+        room = CHUNK_BYTES[function.device.type]
+        self.chunk = min(self.n_samples, chunk or max(1, int(room / per_sample)))
+        self._together = max(1, int(room / (per_sample * self.chunk + 8.0 * PRODUCT * self.dim)))
+        self.function = self._mean
+        self.component = self._component
+        value = float(self.value(self.x0))
+        if not math.isfinite(value):
+            raise ValueError(
+                f"model must have a finite loss at its own parameters, got {value}: start from other "
+                "weights, or look for a logarithm or a quotient that overflows"
+            )
+
+    @property
+    def n_samples(self) -> int:
+        """Number of samples."""
+        return len(self.module_data.targets)
+
+    @property
+    def blocks(self) -> dict[str, slice]:
+        """Where each trainable parameter lies in a point, by its name."""
+        function = self.module_function
+        ends = np.cumsum(function.sizes)
+        starts = ends - function.sizes
+        return {n: slice(int(a), int(b)) for n, a, b in zip(function.names, starts, ends, strict=True)}
+
+    @property
+    def data(self) -> tuple[Array, ...]:
+        """Inputs and targets in float64, whole numbers included."""
+        return tuple(part.to("cpu", torch.float64).numpy() for part in self._parts)
+
+    @property
+    def _parts(self) -> tuple[Tensor, ...]:
+        return (*self.module_data.inputs, self.module_data.targets)
+
+    @property
+    def traceable(self) -> bool:
+        """Whether the loss is small enough for a step of it to be written out as scalar operations."""
+        return TRACED_STEPS * self.n_samples * self.dim <= MAX_NODES
+
+    @property
+    def points_together(self) -> int:
+        """Points that are evaluated together: as many as their chunks of data fit into memory."""
+        return self._together if self.probed.batchable else 1
+
+    def _mean(self, w: Tensor, weight_decay: Any = 0.0) -> Tensor:
+        """The loss of one point in torch."""
+        if not self.traceable and get_proxy_mode() is not None:
+            raise RuntimeError(f"a network of {self.dim} weights is too large to be written out")
+        shares = [share * self.module_function(w, *part) for share, part in self._chunks()]
+        return torch.stack(shares).sum() + weight_decay * (w @ w) / 2
+
+    def _component(self, w: Tensor, sample: tuple[Tensor, ...], weight_decay: Any = 0.0) -> Tensor:
+        """The loss of one sample, given as float64 tensors, in torch."""
+        parts = [s.to(p)[None] for s, p in zip(sample, self._parts, strict=True)]
+        return self.module_function(w, tuple(parts[:-1]), parts[-1]) + weight_decay * (w @ w) / 2
+
+    def _chunks(self) -> list[tuple[float, ModuleData]]:
+        """Chunks of the data, each with its share of the samples."""
+        n, data = self.n_samples, self.module_data
+        if self.chunk >= n:
+            return [(1.0, data)]
+        cuts = [slice(start, min(start + self.chunk, n)) for start in range(0, n, self.chunk)]
+        return [
+            ((cut.stop - cut.start) / n, ModuleData(tuple(a[cut] for a in data.inputs), data.targets[cut]))
+            for cut in cuts
+        ]
+
+    @property
+    def gradient_function(self) -> Callable[[Tensor], Tensor]:
+        """The gradient as a torch function of one point: chunk after chunk, one in memory at a time."""
+        if self.traceable:
+            return torch.func.grad(self.one_point)
+        decay = self.parameters["weight_decay"]
+
+        def gradient(w: Tensor) -> Tensor:
+            total = decay * w
+            for share, part in self._chunks():
+                total = total + share * torch.func.grad(self.module_function)(w, *part)
+            return total
+
+        return gradient
+
+    @property
+    def product_function(self) -> Callable[[Tensor, Tensor], Tensor]:
+        """H(x) v as a torch function of x and v: chunk after chunk, one in memory at a time."""
+        decay = self.parameters["weight_decay"]
+
+        def product(w: Tensor, v: Tensor) -> Tensor:
+            total = decay * v
+            for share, part in self._chunks():
+
+                def gradient(u: Tensor, part: ModuleData = part) -> Tensor:
+                    return torch.func.grad(self.module_function)(u, *part)
+
+                if self.probed.forward:
+                    one = torch.func.jvp(gradient, (w,), (v,))[1]
+                else:
+                    one = torch.func.vjp(gradient, w)[1](v)[0]
+                total = total + share * one
+            return total
+
+        return product
+
+    def value(self, x: npt.ArrayLike) -> Array:
+        """The loss at points (..., dim): an array of shape (...)."""
+        return self._at(self.one_point, checks.points("x", x, self.dim, finite=False))
+
+    def gradient(self, x: npt.ArrayLike) -> Array:
+        """The gradient at points (..., dim): an array of shape (..., dim)."""
+        return self._at(self.gradient_function, checks.points("x", x, self.dim, finite=False))
+
+    def hvp(self, x: npt.ArrayLike, v: npt.ArrayLike) -> Array:
+        """Products H(x) v of the Hessian at points (..., dim) with vectors (..., dim)."""
+        points = checks.points("x", x, self.dim, finite=False)
+        vectors = checks.points("v", v, self.dim, finite=False)
+        return self._at(self.product_function, *np.broadcast_arrays(points, vectors))
+
+    def hessian(self, x: npt.ArrayLike) -> Array:
+        """The Hessian at points (..., dim): an array of shape (..., dim, dim), of products with unit vectors.
+
+        What it costs is said and refused as by `Landscape.hessian`.
+        """
+        points = checks.points("x", x, self.dim, finite=False)
+        self._announce_hessians(points.reshape(-1, self.dim))
+        rows = [self.hvp(points, unit) for unit in np.eye(self.dim)]
+        full = np.stack(rows, axis=-1)
+        return np.asarray((full + np.swapaxes(full, -1, -2)) / 2)
+
+    def _at(self, function: Callable[..., Tensor], *arrays: Array) -> Array:
+        """A torch function of points (..., dim), and of a vector with each, at many of them."""
+        leading = arrays[0].shape[:-1]
+        flat = [torch.from_numpy(np.array(a.reshape(-1, self.dim))) for a in arrays]
+        size = self.points_together
+        with own_surroundings(), torch.no_grad(), derivatives_by_name():
+            if len(flat[0]) == 0:
+                shape = function(*(torch.from_numpy(self.x0.copy()) for _ in flat)).shape
+                return np.zeros(leading + tuple(shape))
+            pieces = []
+            for part in zip(*(torch.split(a, size) for a in flat), strict=True):
+                if len(part[0]) == 1:  # a single point needs no transform
+                    pieces.append(function(*(a[0] for a in part))[None].detach())
+                else:
+                    pieces.append(torch.func.vmap(function)(*part).detach())
+        result: Array = torch.cat(pieces).numpy() + 0.0
+        return result.reshape(leading + result.shape[1:])
+
+    def batch_gradient(self, samples: Any, weights: Tensor | None) -> Callable[[Tensor], Tensor]:
+        """The gradient of a batch's mean as a torch function of one point; no gradient of a single sample is
+        made.
+        """
+        parts = [s.to(p) for s, p in zip(samples, self._parts, strict=True)]
+        decay = self.parameters["weight_decay"]
+
+        def mean(w: Tensor) -> Tensor:
+            if weights is None:
+                return self.module_function(w, tuple(parts[:-1]), parts[-1]) + decay * (w @ w) / 2
+            each = torch.func.vmap(self.at_sample, in_dims=(None, 0))
+            return (weights * each(w, tuple(parts))).mean()
+
+        return torch.func.grad(mean)
+
+    def parameters_of(self, x: npt.ArrayLike) -> dict[str, Tensor]:
+        """A point as a state dict, for ``model.load_state_dict``.
+
+        Parameters
+        ----------
+        x : array_like, shape (dim,)
+
+        Returns
+        -------
+        dict of str to Tensor
+            Trainable parameters in float64; frozen ones and buffers as they were when the loss was made.
+        """
+        return self.module_function.unflat(self._point("x", x))
+
+    def point_of(self, state: torch.nn.Module | Mapping[str, Tensor]) -> Array:
+        """A module, or a state dict such as a checkpoint holds, as a point.
+
+        Parameters
+        ----------
+        state : torch.nn.Module or dict of str to Tensor
+            Prefixes that wrappers put before every name ("module.", "_orig_mod.") are taken off.
+
+        Returns
+        -------
+        ndarray, shape (dim,)
+
+        Raises
+        ------
+        TypeError, ValueError
+            Names or shapes that do not fit, frozen parameters or buffers other than those of the loss.
+        """
+        given: Any = state.state_dict() if isinstance(state, torch.nn.Module) else state
+        if not isinstance(given, Mapping) or not all(isinstance(v, Tensor) for v in given.values()):
+            raise TypeError(f"state must be a module or a state dict of tensors, got {checks.shown(state)}")
+        function = self.module_function
+        for prefix in ("module.", "_orig_mod."):
+            if given and all(name.startswith(prefix) for name in given):
+                given = {name.removeprefix(prefix): value for name, value in given.items()}
+        missing = [name for name in function.names if name not in given]
+        unknown = [name for name in given if name not in function.state and name not in function.names]
+        if missing or unknown:
+            said = [f"{what} {names[0]!r}" for what, names in (("lacks", missing), ("has", unknown)) if names]
+            raise ValueError(
+                f"state must have the parameters of {self.name} ({', '.join(function.names)}), got one that "
+                f"{' and '.join(said)}"
+            )
+        for name, shape in zip(function.names, function.shapes, strict=True):
+            if tuple(given[name].shape) != shape:
+                raise ValueError(
+                    f"state must have {name!r} of shape {shape}, got shape {tuple(given[name].shape)}"
+                )
+        for name, value in function.state.items():
+            if (
+                name in given
+                and name not in function.names_of
+                and not torch.equal(given[name].cpu(), value.cpu())
+            ):
+                raise ValueError(
+                    f"state must have the frozen parameters and buffers of the loss, got another {name!r}: "
+                    "load it into the model and make the loss from that"
+                )
+        return function.flat(given)
+
+    def minimum(self, start: npt.ArrayLike | None = None) -> Minimum:
+        """A local minimum from `start`, by default from `x0`; see `FiniteSum.minimum`."""
+        return super().minimum(self.x0 if start is None else start)
+
+    def with_parameters(self, **parameters: Any) -> Self:
+        """A copy with another weight decay."""
+        unknown = sorted(set(parameters) - set(self.parameters))
+        if unknown:
+            raise ValueError(f"unknown parameter {unknown[0]!r} of {self.name}; it has: weight_decay")
+        result = copy.copy(self)
+        result.parameters = {**self.parameters, **parameters}
+        result.function, result.component = result._mean, result._component
+        return result
+
+    @property
+    def quadratics(self) -> None:
+        """None: whether a module's components are quadratic is not looked for."""
+
+    @property
+    def squares(self) -> None:
+        """None, as `quadratics`."""
+
+    @property
+    def quadratic_as_known(self) -> bool:
+        """False, as `quadratics`."""
+        return False
+
+    @property
+    def _sure_squares(self) -> None:
+        return None
+
+    def _trial_point(self) -> Array:
+        return self.x0
+
+    def __repr__(self) -> str:
+        decay = self.parameters["weight_decay"]
+        more = f", weight_decay={decay:g}" if decay else ""
+        return f"ModuleLoss({self.name!r}, dim={self.dim}, n={self.n_samples}{more})"
+
+
+@checked
+def from_module(
+    model: torch.nn.Module,
+    objective: Callable[[Any, Any], Tensor],
+    data: Any,
+    *,
+    chunk: int | None = None,
+    dtype: Any = torch.float64,
+    weight_decay: float = 0.0,
+    device: str | torch.device | None = None,
+    name: str | None = None,
+) -> ModuleLoss:
+    """The loss of a torch module as a function of its flattened trainable parameters.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        Its trainable parameters (``requires_grad``) are the coordinates, in the order of
+        ``model.named_parameters()``; a parameter that is used twice (tied weights) counts once.
+    objective : callable
+        ``objective(outputs, targets)``, a scalar: the mean over the samples of the batch, such as
+        ``torch.nn.functional.mse_loss``. It may read the model's parameters.
+    data : tuple, Dataset or DataLoader
+        (inputs, targets), arrays or tensors along a first axis of n samples; inputs may be a tuple of such,
+        the module's positional arguments. A Dataset or a DataLoader of such pairs is read once, in order.
+    chunk : int, optional
+        Samples that are evaluated together; by default as many as take about 64 MiB (1 GiB on a GPU) for a
+        product with the Hessian.
+    dtype : torch.dtype or None
+        torch.float64 or torch.float32, in which the loss computes; None for that of the module's parameters.
+    weight_decay : float
+        Adds (weight_decay / 2) |x|^2 to the loss, over all trainable parameters; it can be varied as a
+        parameter of the loss.
+    device : str, optional
+        Where the loss computes; where the module's parameters are by default.
+    name : str, optional
+        For titles; the module's class by default.
+
+    Returns
+    -------
+    ModuleLoss
+        A `FiniteSum`: batches work. `x0` is the module's own parameters, `parameters_of(x)` a state dict,
+        `point_of(module or state dict)` a point, `blocks` where each parameter lies in a point.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A module without trainable parameters, with random outputs (dropout), with buffers that a call changes
+        or samples that depend on each other (batch norm in training mode); an objective that returns a vector
+        or is no mean over samples; data of unequal lengths, not finite or of the wrong dtype; a loss that is
+        not finite at the module's own parameters.
+
+    Notes
+    -----
+    The module is called with other weights put in for the time of a call and is not changed. Frozen
+    parameters, buffers and the training mode are those at the time when the loss was made. float32 results
+    carry its rounding: about 1e-7 of the terms that a sum over the samples adds up.
+
+    Examples
+    --------
+    >>> import torch
+    >>> import samdyn as sd
+    >>> torch.manual_seed(0)  # doctest: +ELLIPSIS
+    <torch...
+    >>> net = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.Tanh(), torch.nn.Linear(2, 1))
+    >>> inputs = torch.tensor([[-1.0, -1.0], [-1.0, 1.0], [1.0, -1.0], [1.0, 1.0]])
+    >>> targets = torch.tensor([[-1.0], [1.0], [1.0], [-1.0]])
+    >>> loss = sd.from_module(net, torch.nn.functional.mse_loss, (inputs, targets))
+    >>> loss
+    ModuleLoss('Sequential', dim=9, n=4)
+    >>> loss.gradient(loss.x0).shape, loss.blocks["2.weight"]
+    ((9,), slice(6, 8, None))
+    """
+    for kind in ("OptimizedModule", "DataParallel", "DistributedDataParallel"):
+        if type(model).__name__ == kind:  # wrappers around the module that the user wrote
+            model = getattr(model, "_orig_mod", getattr(model, "module", model))
+    if isinstance(model, type) or not isinstance(model, torch.nn.Module):
+        raise TypeError(f"model must be a torch.nn.Module, got {checks.shown(model)}")
+    first = next((p for p in model.parameters() if p.requires_grad), None)
+    chosen = _dtype(dtype, first)
+    place = choose_device(device if device is not None else "cpu" if first is None else str(first.device))
+    if chunk is not None:
+        chunk = checks.integer("chunk", chunk, at_least=1)
+    decay = checks.number("weight_decay", weight_decay, at_least=0)
+    function = ModuleFunction(model, objective, chosen, place)
+    return ModuleLoss(function, read_data(data, chosen, place), chunk, decay, name or type(model).__name__)
+
+
+def _dtype(dtype: Any, first: Tensor | None) -> torch.dtype:
+    if dtype is None:
+        dtype = torch.float64 if first is None else first.dtype
+    chosen = DTYPES.get(str(dtype).removeprefix("torch."))
+    if chosen is None:
+        raise ValueError(f"dtype must be torch.float64, torch.float32 or None, got {checks.shown(dtype)}")
+    return chosen

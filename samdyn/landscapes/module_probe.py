@@ -1,0 +1,225 @@
+"""Whether a module and an objective are a function of the weights, and the mean over samples of one.
+
+The module is called a few times on the first samples, at its own weights. What cannot be a loss of a finite
+sum is refused with what to change: outputs that differ from call to call (dropout), buffers that a call
+changes (running statistics), outputs of a sample that depend on the others in its batch (batch norm),
+objectives that return a vector or a sum. The same calls tell how much memory a sample takes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from samdyn.compute.surroundings import own_surroundings
+from samdyn.landscapes.module_data import ModuleData
+from samdyn.landscapes.module_function import ModuleFunction
+
+SAMPLES = 5
+"""First samples that the probe looks at."""
+SAME = {torch.float64: 1e-9, torch.float32: 1e-3}
+"""Relative difference between the mean over a batch and the mean of its samples that rounding leaves."""
+
+
+class Probe(NamedTuple):
+    """What the probe found.
+
+    Attributes
+    ----------
+    numbers : float
+        Numbers that a gradient keeps for each sample.
+    batchable : bool
+        Whether torch.vmap can map the module over several weight vectors.
+    forward : bool
+        Whether products with the Hessian can be taken in forward over reverse mode, which is cheaper.
+    """
+
+    numbers: float
+    batchable: bool
+    forward: bool
+
+
+def probe(function: ModuleFunction, x: Tensor, data: ModuleData) -> Probe:
+    """Refuse what is no mean over samples of a function of the weights; see the module's docstring.
+
+    Parameters
+    ----------
+    function : ModuleFunction
+    x : Tensor, shape (dim,)
+        The module's own weights.
+    data : ModuleData
+
+    Raises
+    ------
+    TypeError, ValueError
+    """
+    few = first_samples(data, SAMPLES)
+    count = len(few.targets)
+    with own_surroundings(gradients=True), torch.random.fork_rng(devices=_devices(function)):
+        value = _value(function, x, few)
+        torch.manual_seed(1)
+        again = _value(function, x, few)
+        if not torch.equal(value, again) and bool(value.isfinite()):
+            raise ValueError(_random(function.model))
+        singles = [_value(function, x, one_sample(few, i)) for i in range(count)]
+        mean = torch.stack(singles).mean()
+        size = torch.stack(singles).abs().mean() + value.abs()
+        if bool(value.isfinite()) and not bool((value - mean).abs() <= SAME[function.dtype] * size):
+            raise ValueError(_no_mean(function.model, float(value), float(mean), count))
+        kept = _numbers_kept(function, x, few)
+        if count > 1:
+            kept = max(kept - _numbers_kept(function, x, one_sample(few, 0)), 0.0) / (count - 1)
+        return Probe(max(kept, 1.0), _is_batchable(function, x, few), _is_forward(function, x, few))
+
+
+def first_samples(data: ModuleData, count: int) -> ModuleData:
+    """The first samples."""
+    return ModuleData(tuple(part[:count] for part in data.inputs), data.targets[:count])
+
+
+def one_sample(data: ModuleData, i: int) -> ModuleData:
+    """The i-th sample, as a batch of one."""
+    return ModuleData(tuple(part[i : i + 1] for part in data.inputs), data.targets[i : i + 1])
+
+
+def _devices(function: ModuleFunction) -> list[Any]:
+    return [function.device] if function.device.type == "cuda" else []
+
+
+def _value(function: ModuleFunction, x: Tensor, data: ModuleData) -> Tensor:
+    """The objective on some samples, with everything that is wrong about it said."""
+    fixed = {name: value.clone() for name, value in function.fixed.items()}
+    try:
+        value: Any = function.called(x, data.inputs, data.targets, fixed)
+    except Exception as error:
+        raise TypeError(
+            "model and objective must give a loss of the data, got "
+            f"{type(error).__name__}: {_first_line(error)}{_advice(error, data)}"
+        ) from error
+    changed = [name for name in fixed if not torch.equal(fixed[name], function.fixed[name])]
+    if changed:
+        raise ValueError(_changing(function.model, changed))
+    if not isinstance(value, Tensor):
+        raise TypeError(f"objective must return a torch scalar, got {type(value).__name__}")
+    if value.ndim != 0:
+        raise ValueError(
+            f"objective must return a scalar, the mean over the batch, got shape {tuple(value.shape)}: "
+            'pass reduction="mean", or take .mean()'
+        )
+    if not value.is_floating_point():
+        raise TypeError(f"objective must return a floating-point scalar, got dtype {value.dtype}")
+    return value.detach()
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), "")
+
+
+def _advice(error: Exception, data: ModuleData) -> str:
+    """What to change, where an error of torch has one of the usual causes."""
+    text, dtype = str(error), data.targets.dtype
+    whole = [str(part.dtype) for part in data.inputs if not part.is_floating_point()]
+    if whole and ("dtype" in text or "Long" in text):
+        return f". The inputs are {whole[0]}: pass floating-point numbers to layers of weights"
+    if "Long" in text or "target" in text.lower():
+        if data.targets.is_floating_point():
+            return (
+                f". The targets are {dtype}: class labels must be whole numbers (torch.int64), of shape (n,)"
+            )
+        return (
+            f". The targets are {dtype} of shape {tuple(data.targets.shape)}: pass what the objective wants"
+        )
+    if "dtype" in text:
+        return ". Tensors that the module or the objective makes itself must have the dtype of the inputs"
+    if "shape" in text or "size" in text:
+        shapes = ", ".join(str(tuple(part.shape[1:])) for part in data.inputs)
+        return (
+            f". One sample has inputs of shape {shapes} and targets of shape {tuple(data.targets.shape[1:])}"
+        )
+    return ""
+
+
+def _random(model: torch.nn.Module) -> str:
+    drops = [
+        name for name, part in model.named_modules()
+        if isinstance(part, torch.nn.modules.dropout._DropoutNd) and part.training and part.p > 0
+    ]  # fmt: skip
+    where = f" ({', '.join(map(repr, drops))} drops at random)" if drops else ""
+    return (
+        f"model must give the same loss each time, got {type(model).__name__}{where}, whose loss differs "
+        "from call to call: call model.eval() first, or take the random part out"
+    )
+
+
+def _changing(model: torch.nn.Module, changed: list[str]) -> str:
+    return (
+        f"model must not change when it is evaluated, got {type(model).__name__}, which changes its buffer "
+        f"{changed[0]!r}: call model.eval() first, so that running statistics stay as they are, or use "
+        "GroupNorm or LayerNorm, which keep none"
+    )
+
+
+def _no_mean(model: torch.nn.Module, whole: float, mean: float, count: int) -> str:
+    norms = [
+        name for name, part in model.named_modules()
+        if isinstance(part, torch.nn.modules.batchnorm._NormBase)
+        and (part.training or part.running_mean is None)
+    ]  # fmt: skip
+    if norms:
+        return (
+            f"model must treat each sample on its own, got the layer {norms[0]!r}, which normalises over the "
+            "batch: call model.eval() with running statistics, or use GroupNorm or LayerNorm"
+        )
+    return (
+        f"objective must be the mean over the samples of the batch, got {whole:.6g} for the first {count} "
+        f"samples together and {mean:.6g} as the mean of each alone: average over samples "
+        '(reduction="mean"), without weights that depend on the batch'
+    )
+
+
+def _numbers_kept(function: ModuleFunction, x: Tensor, data: ModuleData) -> float:
+    """Numbers that torch keeps to differentiate the objective of some samples."""
+    met: dict[int, int] = {}
+
+    def pack(tensor: Tensor) -> Tensor:
+        met[tensor.data_ptr()] = max(met.get(tensor.data_ptr(), 0), tensor.numel())
+        return tensor
+
+    w = x.detach().clone().requires_grad_(True)
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        value = function(w, data.inputs, data.targets)
+    if not value.requires_grad:
+        raise TypeError(
+            "objective must depend on the outputs through torch operations, got a loss that carries no "
+            "gradient: write it without .item(), .detach() and numpy"
+        )
+    return float(sum(met.values()))
+
+
+def _is_batchable(function: ModuleFunction, x: Tensor, data: ModuleData) -> bool:
+    gradient = torch.func.grad(lambda w: function(w, data.inputs, data.targets))
+    try:
+        both = torch.func.vmap(gradient)(torch.stack([x, x]))
+        return bool((both[0] - gradient(x)).norm() <= SAME[function.dtype] * (both[0].norm() + 1e-30))
+    except Exception:  # an operation that vmap has no rule for: points are taken one by one
+        return False
+
+
+def _is_forward(function: ModuleFunction, x: Tensor, data: ModuleData) -> bool:
+    """Whether forward over reverse mode gives what reverse over reverse mode gives."""
+    gradient = torch.func.grad(lambda w: function(w, data.inputs, data.targets))
+    generator = torch.Generator().manual_seed(0)
+    v = torch.randn(len(x), generator=generator, dtype=x.dtype).to(x)
+    ahead: Tensor | None = None
+    with contextlib.suppress(Exception):  # an operation without a forward rule
+        ahead = torch.func.jvp(gradient, (x,), (v,))[1]
+    if ahead is None:
+        return False
+    try:
+        back = torch.func.vjp(gradient, x)[1](v)[0]
+    except Exception:  # no second derivative in reverse mode: the forward one stands alone
+        return True
+    return bool((ahead - back).norm() <= SAME[function.dtype] * (back.norm() + 1e-30))
