@@ -22,6 +22,7 @@ from samdyn.compute.checks import Array
 from samdyn.compute.cost import announce, seconds_of
 from samdyn.compute.loss_check import check_scalar_loss, check_values, warn_of_unread
 from samdyn.compute.memory import check_fits
+from samdyn.compute.product_operator import ProductOperator
 from samdyn.compute.signature import checked
 
 LARGE = 200
@@ -211,6 +212,44 @@ class Landscape:
         points = checks.points("x", x, self.dim, finite=False)
         vectors = checks.points("v", v, self.dim, finite=False)
         return batch.evaluate_pairs(self.product_function, points, vectors)
+
+    def jvp(self, x: npt.ArrayLike, v: npt.ArrayLike) -> Array:
+        """Products with the Hessian, the Jacobian of the gradient: `hvp`."""
+        return self.hvp(x, v)
+
+    def vjp(self, x: npt.ArrayLike, v: npt.ArrayLike) -> Array:
+        """Products with the transposed Hessian, which is the Hessian: `hvp`."""
+        return self.hvp(x, v)
+
+    def operator(self, x: npt.ArrayLike) -> ProductOperator:
+        """The Hessian at one point as a `scipy.sparse.linalg.LinearOperator` that never makes the matrix.
+
+        Parameters
+        ----------
+        x : array_like, shape (dim,)
+            The point, or a FixedPoint.
+
+        Returns
+        -------
+        ProductOperator
+            Symmetric; it counts its products (`n_products`) and times them (`seconds`).
+
+        Examples
+        --------
+        >>> import samdyn as sd
+        >>> from scipy.sparse.linalg import eigsh
+        >>> eigsh(sd.landscapes.beale().operator([3.0, 0.5]), k=1)[0].round(4)
+        array([49.6012])
+        """
+        point = checks.points("x", x, self.dim)
+        if point.ndim != 1:
+            raise ValueError(f"x must be one point of shape ({self.dim},), got shape {point.shape}")
+        at, product = torch.from_numpy(point), self.product_function
+
+        def times(v: Tensor) -> Tensor:
+            return product(at, v)
+
+        return ProductOperator(self.dim, times, times)
 
     def _announce_hessians(self, x: Array) -> None:
         """Say what Hessians at points (n, dim) will cost: each of their rows is a gradient of a gradient."""

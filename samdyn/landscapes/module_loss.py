@@ -203,8 +203,7 @@ class ModuleLoss(FiniteSum):
         """
         points = checks.points("x", x, self.dim, finite=False)
         self._announce_hessians(points.reshape(-1, self.dim))
-        rows = [self.hvp(points, unit) for unit in np.eye(self.dim)]
-        full = np.stack(rows, axis=-1)
+        full = self.hvp(points[..., None, :], np.eye(self.dim))
         return np.asarray((full + np.swapaxes(full, -1, -2)) / 2)
 
     def _at(self, function: Callable[..., Tensor], *arrays: Array) -> Array:

@@ -257,6 +257,12 @@ class Diffusion(System):
         coefficients = self.coefficients(step)
         return lambda x: self.point_drift(x, **coefficients)
 
+    def field_of_direction(self, step: int = 0) -> tuple[float, float, float | None] | None:
+        """-d(x), times lr(step) / lr(0); see `System.field_of_direction`."""
+        if self._function is not None or isinstance(self.noise, Minibatch):
+            return None
+        return 0.0, -value_at(self.lr, step) / value_at(self.lr, 0), None  # type: ignore[arg-type]
+
     def drift(self, x: npt.ArrayLike, step: int = 0) -> Array:
         """The drift -grad f(x + e(x)), or that of `from_function`, at points (..., dim): shape (..., dim)."""
         return self.evaluate(x, step)

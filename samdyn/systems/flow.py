@@ -128,6 +128,10 @@ class Flow(System):
         assert self.landscape is not None and self.rule is not None
         return velocity(self.landscape.gradient_function, self.rule, self.form, **self.rule.coefficients())
 
+    def field_of_direction(self, step: int = 0) -> tuple[float, float, float | None] | None:
+        """-d(x) in the perturbed form; see `System.field_of_direction`."""
+        return None if self.rule is None or self.form != "perturbed" else (0.0, -1.0, None)
+
     def __call__(self, x: npt.ArrayLike) -> Array:
         """The velocity at points (..., dim)."""
         return self.evaluate(x)

@@ -236,10 +236,13 @@ class Map(System):
         """Jacobian of one noiseless step; with momentum that of the state map, (2 dim, 2 dim), taken at
         rest where `x` holds points.
         """
-        if self.has_memory and np.shape(x)[-1:] == (self.dim,):
-            at_rest = checks.points("x", x, self.dim, finite=False)
-            x = np.concatenate([at_rest, np.zeros_like(at_rest)], axis=-1)
-        return super().jacobian(x)
+        return super().jacobian(self._states(x))
+
+    def field_of_direction(self, step: int = 0) -> tuple[float, float, float | None] | None:
+        """x - lr d(x), or with momentum the step of (x, v); see `System.field_of_direction`."""
+        if self.rule is None:
+            return None
+        return 1.0, -value_at(self.lr, step), self.momentum if self.has_memory else None
 
     @property
     def parameters(self) -> dict[str, Any]:

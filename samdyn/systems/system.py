@@ -19,12 +19,14 @@ from torch import Tensor
 
 from samdyn.compute import batch, checks
 from samdyn.compute.checks import Array
+from samdyn.compute.product_operator import ProductOperator
 from samdyn.compute.scales import ROUNDING, length_scale
 from samdyn.compute.surroundings import own_surroundings
-from samdyn.landscapes.landscape import Landscape
+from samdyn.landscapes.landscape import LARGE, Landscape
 from samdyn.rules.rule import Rule
 from samdyn.rules.schedules import value_at
 from samdyn.systems.jump import jumps_at
+from samdyn.systems.tangent import Tangent, tangent_at
 
 
 class System(ABC):
@@ -91,6 +93,107 @@ class System(ABC):
         result[self.on_jump(states)] = np.nan
         return result
 
+    def field_of_direction(self, step: int = 0) -> tuple[float, float, float | None] | None:
+        """How the function follows from the descent direction d of the rule, where it does.
+
+        Parameters
+        ----------
+        step : int
+            At which the coefficients are read.
+
+        Returns
+        -------
+        tuple or None
+            (i, c, None) where the function is i x + c d(x); (1, c, momentum) where it is the step of a state
+            (x, v), with v' = momentum v + d(x) and x' = x + c v'; None for any other function.
+        """
+        return None
+
+    def jvp(self, x: npt.ArrayLike, v: npt.ArrayLike) -> Array:
+        """Products J(x) v of the Jacobian with vectors; the matrix is not made.
+
+        Parameters
+        ----------
+        x : array_like, shape (..., dim)
+            Points, or states (..., state_dim); with momentum a point stands for the state at rest.
+        v : array_like, shape (..., state_dim)
+            Vectors; leading axes broadcast against those of `x`.
+
+        Returns
+        -------
+        ndarray, shape (..., state_dim)
+            nan where the perturbation jumps and no Jacobian exists.
+
+        Examples
+        --------
+        >>> import samdyn as sd
+        >>> sd.Map(sd.landscapes.quadratic([[2.0]]), sd.USAM(0.5), lr=0.1).jvp([1.0], [1.0])
+        array([0.6])
+        """
+        return self._products(x, v, lambda tangent: tangent.forward)
+
+    def vjp(self, x: npt.ArrayLike, v: npt.ArrayLike) -> Array:
+        """Products J(x)^T v of the transposed Jacobian with vectors; see `jvp`."""
+        return self._products(x, v, lambda tangent: tangent.transposed)
+
+    def _products(
+        self, x: npt.ArrayLike, v: npt.ArrayLike, of: Callable[[Tangent], Callable[[Tensor], Tensor]]
+    ) -> Array:
+        states, n = self._states(x), self.state_dim
+        vectors = checks.points("v", v, n, finite=False)
+        result = batch.evaluate_pairs(lambda s, u: of(tangent_at(self, s))(u), states, vectors)
+        result[np.broadcast_to(self.on_jump(states), result.shape[:-1])] = np.nan
+        return result
+
+    def operator(self, x: npt.ArrayLike) -> ProductOperator:
+        """The Jacobian at one point as a `scipy.sparse.linalg.LinearOperator` that never makes the matrix.
+
+        Parameters
+        ----------
+        x : array_like, shape (dim,) or (state_dim,)
+            The point, or a FixedPoint; with momentum a point stands for the state at rest.
+
+        Returns
+        -------
+        ProductOperator
+            Of shape (state_dim, state_dim), with its transpose (`rmatvec`); it counts its products
+            (`n_products`) and times them (`seconds`).
+
+        Raises
+        ------
+        ValueError
+            No Jacobian exists there, because the perturbation jumps (g = 0 under a normalised rule).
+
+        Examples
+        --------
+        >>> import samdyn as sd
+        >>> from scipy.sparse.linalg import eigs
+        >>> step = sd.Map(sd.landscapes.quadratic([[2.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 0.5]]),
+        ...               sd.GD(), lr=0.5)
+        >>> eigs(step.operator([1.0, 1.0, 1.0]), k=1)[0].real.round(6)
+        array([0.75])
+        """
+        state = self._states(x)
+        if state.ndim != 1:
+            raise ValueError(f"x must be one point of shape ({self.dim},), got shape {state.shape}")
+        if not np.isfinite(state).all():
+            raise ValueError(f"x must be finite, got {checks.shown(x)}")
+        if bool(self.on_jump(state)):
+            raise ValueError(
+                f"x must be a point where the Jacobian exists, got {checks.shown(state)}, where the gradient "
+                f"vanishes and the perturbation of {self.rule!r} jumps"
+            )
+        with own_surroundings(), torch.no_grad(), batch.derivatives_by_name():
+            tangent = tangent_at(self, torch.from_numpy(np.array(state)))
+        return ProductOperator(self.state_dim, tangent.forward, tangent.transposed)
+
+    def _states(self, x: npt.ArrayLike) -> Array:
+        """States (..., state_dim); points (..., dim) of a system with memory are taken at rest."""
+        if self.state_dim != self.dim and np.shape(getattr(x, "x", x))[-1:] == (self.dim,):
+            at_rest = checks.points("x", x, self.dim, finite=False)
+            return np.concatenate([at_rest, np.zeros_like(at_rest)], axis=-1)
+        return checks.points("x", x, self.state_dim, finite=False)
+
     def on_jump(self, states: Array) -> npt.NDArray[np.bool_]:
         """Whether states (..., state_dim) lie on a critical point, to rounding, where the rule jumps."""
         if self.landscape is None or self.rule is None or not self.rule.jumps:
@@ -98,11 +201,28 @@ class System(ABC):
         x = states[..., : self.dim]
         with np.errstate(all="ignore"):
             size = np.linalg.norm(self.landscape.gradient(x), axis=-1)
-            steepness = np.linalg.norm(self.landscape.hessian(x), axis=(-1, -2))
+            steepness = steepness_of(self.landscape, x)
             # what rounding leaves of the gradient at the float nearest to a critical point
             length = length_scale(self.landscape.box, x) + np.linalg.norm(x, axis=-1)
             critical = size <= ROUNDING * (1e-100 + steepness * length)
         return np.asarray(critical & jumps_at(self.rule, steepness))
+
+
+PROBES = 4
+"""Random vectors from which the norm of a large Hessian is estimated."""
+
+
+def steepness_of(loss: Landscape, x: Array) -> Array:
+    """Frobenius norm of the Hessian at points (..., dim); shape (...).
+
+    In more than `LARGE` dimensions, and for networks, it is estimated from products with random vectors z of independent normal
+    numbers, E |H z|^2 = |H|^2: of `PROBES` of them, to a factor of about two.
+    """
+    if loss.dim <= LARGE and loss.traceable:
+        return np.asarray(np.linalg.norm(loss.hessian(x), axis=(-1, -2)))
+    z = np.random.default_rng(0).standard_normal((PROBES, loss.dim))
+    products = np.stack([np.linalg.norm(loss.hvp(x, row), axis=-1) for row in z])
+    return np.asarray(np.sqrt((products**2).mean(axis=0)))
 
 
 class FromFunction:

@@ -1,0 +1,62 @@
+"""Jacobians and Hessians as linear operators for the Krylov methods of scipy, which never make the matrix."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from scipy.sparse.linalg import LinearOperator
+from torch import Tensor
+
+from samdyn.compute.batch import derivatives_by_name
+from samdyn.compute.surroundings import own_surroundings
+
+Product = Callable[[Tensor], Tensor]
+
+
+class ProductOperator(LinearOperator):  # type: ignore[misc]
+    """A square matrix that is known by its products with vectors.
+
+    Attributes
+    ----------
+    shape : tuple of int
+    dtype : dtype
+        float64.
+    n_products : int
+        Products so far, those with the transpose included; one for each column of a matrix.
+    seconds : float
+        What they took.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import samdyn as sd
+    >>> A = sd.landscapes.saddle(2.0, 1.0).operator([0.0, 0.0])
+    >>> A @ np.array([1.0, 1.0]), A.n_products
+    (array([ 2., -1.]), 1)
+    """
+
+    def __init__(self, size: int, forward: Product, transposed: Product) -> None:
+        super().__init__(np.dtype(np.float64), (size, size))
+        self._forward, self._transposed = forward, transposed
+        self.n_products, self.seconds = 0, 0.0
+
+    def _matvec(self, x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        return self._times(self._forward, x)
+
+    def _rmatvec(self, x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        return self._times(self._transposed, x)
+
+    def _times(self, product: Product, x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        if np.iscomplexobj(x):  # the matrix is real
+            return np.asarray(self._times(product, x.real) + 1j * self._times(product, x.imag))
+        start = time.perf_counter()
+        vector = torch.from_numpy(np.array(x, dtype=np.float64).reshape(-1))
+        with own_surroundings(), torch.no_grad(), derivatives_by_name():
+            result = product(vector).detach()
+        self.n_products += 1
+        self.seconds += time.perf_counter() - start
+        return np.asarray(result.numpy())

@@ -1,0 +1,124 @@
+"""Products with the Jacobian of a system and with its transpose, without the matrix.
+
+With g = grad f(x), e = e(x, g), y = x + e, P = grad f(y) and the descent direction d = d(g, P), which is P
+for SAM, the derivative along v is
+
+    dg = H(x) v,    de = e_x v + e_g dg,    dP = H(y) (v + de),    dd = d_g dg + d_P dP,
+
+and the transpose goes the other way: with (a, b) = (d_g^T w, d_P^T w) and c = H(y) b it is
+c + e_x^T c + H(x) (a + e_g^T c). That is two products with Hessians each, for SAM
+
+    A v = H(y) (v + (rho / |g|) (I - u u^T) H(x) v),    u = g / |g|.
+
+e and d are pointwise and are differentiated by torch. Rules that take their steps in another way, fields that
+are not of this form, and systems from functions are differentiated as a whole: forwards for the product, in
+reverse mode for the transpose.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from samdyn.landscapes.landscape import Landscape
+from samdyn.rules.rule import Rule
+
+if TYPE_CHECKING:
+    from samdyn.systems.system import System
+
+Product = Callable[[Tensor], Tensor]
+
+
+class Tangent(NamedTuple):
+    """The Jacobian at one state as two torch functions of one vector.
+
+    Attributes
+    ----------
+    forward : callable
+        J v.
+    transposed : callable
+        J^T w.
+    """
+
+    forward: Product
+    transposed: Product
+
+
+def differentiated(function: Callable[[Tensor], Tensor], x: Tensor) -> Tangent:
+    """The tangent of any torch function at x, by automatic differentiation of the whole."""
+    return Tangent(
+        lambda v: torch.func.jvp(function, (x,), (v,))[1],
+        lambda w: torch.func.vjp(function, x)[1](w)[0],
+    )
+
+
+def direction_tangent(loss: Landscape, rule: Rule, x: Tensor, coefficients: dict[str, Any]) -> Tangent | None:
+    """The tangent of the descent direction of a rule at x; None for rules of another form."""
+    gradient, product = loss.gradient_function, loss.product_function
+    if rule.parts(coefficients) == (0.0, 0.0):  # gradient descent, or a radius of 0
+        return Tangent(lambda v: product(x, v), lambda w: product(x, w))
+    if type(rule).descent is not Rule.descent or rule.memory:
+        return None
+
+    def perturbation(point: Tensor, g: Tensor) -> Tensor:
+        return rule.perturbation(point, g, **coefficients)
+
+    def combine(g: Tensor, perturbed: Tensor) -> Tensor:
+        return rule.combine(g, perturbed, **coefficients)
+
+    plain = type(rule).combine is Rule.combine
+    g = gradient(x)
+    y = x + perturbation(x, g)
+    at_y = g if plain else gradient(y)  # a plain descent does not need its value
+
+    def forward(v: Tensor) -> Tensor:
+        dg = product(x, v)
+        moved = product(y, v + torch.func.jvp(perturbation, (x, g), (v, dg))[1])
+        return moved if plain else torch.func.jvp(combine, (g, at_y), (dg, moved))[1]
+
+    def transposed(w: Tensor) -> Tensor:
+        by_gradient, by_moved = (None, w) if plain else torch.func.vjp(combine, g, at_y)[1](w)
+        pulled = product(y, by_moved)
+        by_x, by_g = torch.func.vjp(perturbation, x, g)[1](pulled)
+        return pulled + by_x + product(x, by_g if by_gradient is None else by_g + by_gradient)
+
+    return Tangent(forward, transposed)
+
+
+def tangent_at(system: System, state: Tensor, step: int = 0) -> Tangent:
+    """The Jacobian of a system's function at one state: of a map's step, a flow's velocity, a drift.
+
+    Parameters
+    ----------
+    system : System
+    state : Tensor, shape (state_dim,)
+    step : int
+        At which the coefficients are read.
+    """
+    loss, rule, dim = system.landscape, system.rule, system.dim
+    field = system.field_of_direction(step)
+    if loss is None or rule is None or field is None:
+        return differentiated(system.point_function(step), state)
+    x = state[:dim]
+    direction = direction_tangent(loss, rule, x, rule.coefficients(step))
+    if direction is None:
+        return differentiated(system.point_function(step), state)
+    identity, factor, momentum = field
+
+    def forward(v: Tensor) -> Tensor:
+        along = direction.forward(v[:dim])
+        if momentum is None:
+            return identity * v + factor * along
+        velocity = along + momentum * v[dim:]
+        return torch.cat([v[:dim] + factor * velocity, velocity])
+
+    def transposed(w: Tensor) -> Tensor:
+        if momentum is None:
+            return identity * w + factor * direction.transposed(w)
+        back = factor * w[:dim] + w[dim:]
+        return torch.cat([w[:dim] + direction.transposed(back), momentum * back])
+
+    return Tangent(forward, transposed)
