@@ -142,6 +142,7 @@ from samdyn.local import (
     virtual_loss,
     warm_start_study,
 )
+from samdyn.network import SpectralDensity, Spectrum, spectrum
 from samdyn.rates import (
     Convergence,
     Estimate,
@@ -246,6 +247,8 @@ __all__ = [
     "RareProbability",
     "Region",
     "Rule",
+    "SpectralDensity",
+    "Spectrum",
     "SphericalMinima",
     "StabilityWindow",
     "StationaryLaw",
@@ -320,6 +323,7 @@ __all__ = [
     "schedules",
     "smallest_kick",
     "smooth_boundary_entropy",
+    "spectrum",
     "spherical_minima",
     "stationary_law",
     "switch_branch",

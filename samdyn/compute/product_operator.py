@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from scipy.sparse.linalg import LinearOperator
 from torch import Tensor
 
 from samdyn.compute.batch import derivatives_by_name
+from samdyn.compute.checks import Array
 from samdyn.compute.surroundings import own_surroundings
 
 Product = Callable[[Tensor], Tensor]
 
 
-class ProductOperator(LinearOperator):  # type: ignore[misc]
+class ProductOperator(LinearOperator):
     """A square matrix that is known by its products with vectors.
 
     Attributes
@@ -44,13 +45,30 @@ class ProductOperator(LinearOperator):  # type: ignore[misc]
         self._forward, self._transposed = forward, transposed
         self.n_products, self.seconds = 0, 0.0
 
-    def _matvec(self, x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    def forward_of(self, shift: float) -> Product:
+        """v to J v + shift v."""
+        return lambda v: self._forward(v) + shift * v
+
+    def transposed_of(self, shift: float) -> Product:
+        """w to J^T w + shift w."""
+        return lambda w: self._transposed(w) + shift * w
+
+    def within(self, columns: Any) -> ProductOperator:
+        """The part of the matrix in the coordinates `columns`, an array of int."""
+        kept, size = torch.from_numpy(columns), self.shape[0]
+
+        def cut(product: Product) -> Product:
+            return lambda v: product(v.new_zeros(size).index_put((kept,), v))[kept]
+
+        return ProductOperator(len(columns), cut(self._forward), cut(self._transposed))
+
+    def _matvec(self, x: Array) -> Array:
         return self._times(self._forward, x)
 
-    def _rmatvec(self, x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    def _rmatvec(self, x: Array) -> Array:
         return self._times(self._transposed, x)
 
-    def _times(self, product: Product, x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    def _times(self, product: Product, x: Array) -> Array:
         if np.iscomplexobj(x):  # the matrix is real
             return np.asarray(self._times(product, x.real) + 1j * self._times(product, x.imag))
         start = time.perf_counter()

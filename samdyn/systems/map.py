@@ -236,7 +236,7 @@ class Map(System):
         """Jacobian of one noiseless step; with momentum that of the state map, (2 dim, 2 dim), taken at
         rest where `x` holds points.
         """
-        return super().jacobian(self._states(x))
+        return super().jacobian(self.states(x))
 
     def field_of_direction(self, step: int = 0) -> tuple[float, float, float | None] | None:
         """x - lr d(x), or with momentum the step of (x, v); see `System.field_of_direction`."""

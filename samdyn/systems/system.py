@@ -139,7 +139,7 @@ class System(ABC):
     def _products(
         self, x: npt.ArrayLike, v: npt.ArrayLike, of: Callable[[Tangent], Callable[[Tensor], Tensor]]
     ) -> Array:
-        states, n = self._states(x), self.state_dim
+        states, n = self.states(x), self.state_dim
         vectors = checks.points("v", v, n, finite=False)
         result = batch.evaluate_pairs(lambda s, u: of(tangent_at(self, s))(u), states, vectors)
         result[np.broadcast_to(self.on_jump(states), result.shape[:-1])] = np.nan
@@ -173,7 +173,7 @@ class System(ABC):
         >>> eigs(step.operator([1.0, 1.0, 1.0]), k=1)[0].real.round(6)
         array([0.75])
         """
-        state = self._states(x)
+        state = self.states(x)
         if state.ndim != 1:
             raise ValueError(f"x must be one point of shape ({self.dim},), got shape {state.shape}")
         if not np.isfinite(state).all():
@@ -187,7 +187,28 @@ class System(ABC):
             tangent = tangent_at(self, torch.from_numpy(np.array(state)))
         return ProductOperator(self.state_dim, tangent.forward, tangent.transposed)
 
-    def _states(self, x: npt.ArrayLike) -> Array:
+    def perturbation(self, x: npt.ArrayLike, step: int = 0) -> Array:
+        """The rule's perturbation e(x) at points (..., dim): shape (..., dim).
+
+        Examples
+        --------
+        >>> import samdyn as sd
+        >>> sd.Flow(sd.landscapes.quadratic([[1.0]]), sd.SAM(0.5)).perturbation([2.0])
+        array([0.5])
+        """
+        points = checks.points("x", x, self.dim, finite=False)
+        if self.landscape is None or self.rule is None:
+            raise ValueError(
+                f"the perturbation is that of a rule, got {self!r}, which is made from a function"
+            )
+        rule, gradient, coefficients = (
+            self.rule,
+            self.landscape.gradient(points),
+            self.rule.coefficients(step),
+        )
+        return batch.evaluate_pairs(lambda w, g: rule.perturbation(w, g, **coefficients), points, gradient)
+
+    def states(self, x: npt.ArrayLike) -> Array:
         """States (..., state_dim); points (..., dim) of a system with memory are taken at rest."""
         if self.state_dim != self.dim and np.shape(getattr(x, "x", x))[-1:] == (self.dim,):
             at_rest = checks.points("x", x, self.dim, finite=False)
@@ -215,8 +236,8 @@ PROBES = 4
 def steepness_of(loss: Landscape, x: Array) -> Array:
     """Frobenius norm of the Hessian at points (..., dim); shape (...).
 
-    In more than `LARGE` dimensions, and for networks, it is estimated from products with random vectors z of independent normal
-    numbers, E |H z|^2 = |H|^2: of `PROBES` of them, to a factor of about two.
+    In more than `LARGE` dimensions, and for networks, it is estimated from products with `PROBES` random
+    vectors z of independent normal numbers, E |H z|^2 = |H|^2: to a factor of about two.
     """
     if loss.dim <= LARGE and loss.traceable:
         return np.asarray(np.linalg.norm(loss.hessian(x), axis=(-1, -2)))

@@ -1,0 +1,466 @@
+"""The leading part of the spectrum of a loss's Hessian or of a system's Jacobian, without the matrix."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from samdyn.compute import checks
+from samdyn.compute.checks import Array
+from samdyn.compute.cost import announce, seconds_of
+from samdyn.compute.html_table import html_table
+from samdyn.compute.product_operator import ProductOperator
+from samdyn.compute.signature import checked
+from samdyn.landscapes.landscape import Landscape
+from samdyn.network.eigenvalues import DENSE, WHICH, find_eigenpairs
+from samdyn.network.lanczos import lanczos_quadrature, smoothed
+from samdyn.systems.map import Map
+from samdyn.systems.system import System
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+GRID = 512
+"""Points of the grid on which a density is given."""
+MARGIN = 1e-9
+"""Of the largest eigenvalue: what is smaller counts as 0 in the index."""
+
+
+@dataclass(frozen=True, eq=False)
+class SpectralDensity:
+    """The density of the eigenvalues of a symmetric matrix, smoothed.
+
+    Attributes
+    ----------
+    grid : ndarray, shape (m,)
+        Eigenvalues at which the density is given.
+    values : ndarray, shape (m,)
+        The density there; it integrates to 1.
+    standard_error : ndarray, shape (m,)
+        Of `values`, from the spread over the random vectors.
+    width : float
+        Standard deviation of the Gaussian that stands for each eigenvalue.
+    trace : tuple of float
+        The matrix's trace and its standard error.
+    n_vectors, n_steps : int
+        Random vectors, and products with each.
+    """
+
+    grid: Array
+    values: Array
+    standard_error: Array
+    width: float
+    trace: tuple[float, float]
+    n_vectors: int
+    n_steps: int
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """The density on a logarithmic axis, with a band of two standard errors."""
+        from samdyn.plot.spectrum import density
+
+        return density(self, ax)
+
+    def __repr__(self) -> str:
+        return (
+            f"SpectralDensity on [{self.grid[0]:.4g}, {self.grid[-1]:.4g}], smoothed by {self.width:.3g}: "
+            f"trace {self.trace[0]:.5g} +- {self.trace[1]:.2g}, from {self.n_vectors} vectors"
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Spectrum:
+    """Some eigenvalues of a Hessian, or of a system's Jacobian, at a point.
+
+    Attributes
+    ----------
+    eigenvalues : ndarray of float or complex, shape (k,)
+        In the order that `which` asks for: curvatures of a loss, multipliers of one step of a map, rates of a
+        flow or a drift.
+    residuals : ndarray, shape (k,)
+        |J v - mu v| of each, with |v| = 1.
+    eigenvectors : ndarray, shape (n, k)
+        Of length 1, as columns; n is the length of the state, or of the block.
+    which : str
+    x : ndarray, shape (dim,)
+        The point.
+    of : str
+        What the matrix is: "Hessian", or "Jacobian" with the system.
+    gradient_norm : float
+        |g| at x. Where it is small, the Jacobian of a normalised rule has entries of the size rho/|g|.
+    alignment : ndarray, shape (k,)
+        Squared cosine between each eigenvector and the perturbation e(x); the gradient for a loss or a rule
+        that does not perturb. nan where that is 0.
+    symmetric, discrete : bool
+        Whether the matrix is symmetric, and whether it is that of a map.
+    complete : bool
+        Whether all n eigenvalues are listed.
+    step, momentum : float
+        lr and momentum of a map, 1 and 0 of a flow; nan where `field_eigenvalues` do not exist.
+    n_products : int
+        Products with the matrix.
+    seconds : float
+        What they took.
+    """
+
+    eigenvalues: npt.NDArray[Any]
+    residuals: Array
+    eigenvectors: npt.NDArray[Any]
+    which: str
+    x: Array
+    of: str
+    gradient_norm: float
+    alignment: Array
+    symmetric: bool
+    discrete: bool
+    complete: bool
+    step: float
+    momentum: float
+    n_products: int
+    seconds: float
+    tolerance: float = field(repr=False, default=0.0)
+    operator: ProductOperator | None = field(repr=False, default=None)
+
+    @property
+    def field_eigenvalues(self) -> npt.NDArray[Any]:
+        """Eigenvalues a of A, the derivative of the descent direction d, shape (k,).
+
+        Those of a flow are -a, of a map 1 - lr a, and with momentum gamma the two roots mu of
+        mu^2 - (1 + gamma - lr a) mu + gamma = 0, so that each a is listed twice where both roots are. nan for
+        rules with a memory and for systems made from functions.
+        """
+        values = self.eigenvalues
+        if np.isnan(self.step):
+            return np.full(len(values), np.nan)
+        if not self.discrete:
+            return values if self.symmetric else np.asarray(-values / self.step)
+        with np.errstate(all="ignore"):
+            return np.asarray((1 + self.momentum - values - self.momentum / values) / self.step)
+
+    @property
+    def converged(self) -> npt.NDArray[np.bool_]:
+        """Whether each residual is within the tolerance, relative to the largest eigenvalue: shape (k,)."""
+        neutral = 1.0 if self.discrete else 0.0
+        size = float(np.abs(self.eigenvalues - neutral).max(initial=0.0))
+        # residuals of the order of rounding times the matrix's size are all that can be had
+        return np.asarray(self.residuals <= max(self.tolerance, 1e-9) * max(size, 1e-300))
+
+    @property
+    def n_negative(self) -> int | None:
+        """Negative eigenvalues of a Hessian, the index of the point; None where the list does not tell.
+
+        What is within 1e-9 of the largest eigenvalue counts as 0.
+        """
+        if not self.symmetric:
+            raise ValueError(f"n_negative is of a Hessian, got the spectrum of a {self.of}")
+        values = np.sort(self.eigenvalues)
+        zero = MARGIN * float(np.abs(values).max(initial=0.0))
+        negative = int((values < -zero).sum())
+        # of a list from the smallest up, one that is not negative says that no further one is
+        return negative if self.complete or (self.which == "smallest" and negative < len(values)) else None
+
+    @checked
+    def density(
+        self, n_vectors: int = 8, n_steps: int = 60, width: float | None = None, seed: int = 0
+    ) -> SpectralDensity:
+        """The density of all eigenvalues of a Hessian, by stochastic Lanczos quadrature.
+
+        Parameters
+        ----------
+        n_vectors : int
+            Random vectors: the standard error falls with their root.
+        n_steps : int
+            Products with each: how finely the spectrum is resolved.
+        width : float, optional
+            Standard deviation of the Gaussian that stands for an eigenvalue; 1 % of the spectrum's range by
+            default.
+        seed : int
+
+        Returns
+        -------
+        SpectralDensity
+
+        Raises
+        ------
+        ValueError
+            The matrix is not symmetric: of a system, look at the loss's spectrum instead.
+
+        Examples
+        --------
+        >>> import samdyn as sd
+        >>> spectrum = sd.spectrum(sd.landscapes.saddle(2.0, 1.0), [0.0, 0.0])
+        >>> round(spectrum.density(n_vectors=4).trace[0], 12)
+        1.0
+        """
+        if not self.symmetric or self.operator is None:
+            raise ValueError(
+                f"density is of a symmetric matrix, got the spectrum of a {self.of}: take "
+                "sd.spectrum(loss, x).density()"
+            )
+        n_vectors = checks.integer("n_vectors", n_vectors, at_least=2)
+        n_steps = checks.integer("n_steps", n_steps, at_least=1)
+        if width is not None:
+            width = checks.number("width", width, above=0)
+        n = self.operator.shape[0]
+        # signs: in dimensions of equal variance their quadratic form has the smallest variance
+        signs = np.sign(np.random.default_rng(seed).standard_normal((n_vectors, n)))
+        announce(
+            "Spectrum.density",
+            seconds_of(lambda: self.operator @ signs[0]) * n_vectors * min(n_steps, n),
+            "pass fewer n_vectors or n_steps",
+        )
+        found = [lanczos_quadrature(self.operator, row, n_steps) for row in signs]
+        low, high = min(q.nodes[0] for q in found), max(q.nodes[-1] for q in found)
+        spread = max(high - low, 1e-12 * max(abs(low), abs(high)), 1e-300)
+        width = 0.01 * spread if width is None else width
+        grid = np.linspace(low - 4 * width, high + 4 * width, GRID)
+        rows = smoothed(found, grid, width)
+        traces = n * np.array([q.nodes @ q.weights for q in found])
+        root = n_vectors**0.5
+        return SpectralDensity(
+            grid,
+            rows.mean(axis=0),
+            rows.std(axis=0, ddof=1) / root,
+            width,
+            (float(traces.mean()), float(traces.std(ddof=1) / root)),
+            n_vectors,
+            n_steps,
+        )
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """The eigenvalues: in the complex plane for a system, on a line for a loss."""
+        from samdyn.plot.spectrum import spectrum as draw
+
+        return draw(self, ax)
+
+    def _rows(self) -> list[tuple[str, ...]]:
+        name = "curvature" if self.symmetric else "multiplier" if self.discrete else "rate"
+        rows: list[tuple[str, ...]] = [(name, "residual", "alignment")]
+        for value, residual, share, good in zip(
+            self.eigenvalues, self.residuals, self.alignment, self.converged, strict=True
+        ):
+            rows.append(
+                (f"{value:.8g}", f"{residual:.1e}" + ("" if good else " (not converged)"), f"{share:.3f}")
+            )
+        return rows
+
+    def __repr__(self) -> str:
+        head = f"Spectrum of the {self.of}: {len(self.eigenvalues)} eigenvalues ({self.which})"
+        if self.complete:
+            head = f"Spectrum of the {self.of}: all {len(self.eigenvalues)} eigenvalues"
+        rows = self._rows()
+        widths = [max(len(row[i]) for row in rows) for i in range(3)]
+        lines = ["  " + "  ".join(c.rjust(w) for c, w in zip(row, widths, strict=True)) for row in rows]
+        end = f"  |g| = {self.gradient_norm:.6g}; {self.n_products} products in {self.seconds:.2g} s"
+        return "\n".join([head, *lines, end])
+
+    def _repr_html_(self) -> str:
+        return html_table(self._rows())
+
+
+@checked
+def spectrum(
+    system: System | Landscape,
+    x: npt.ArrayLike,
+    k: int = 10,
+    which: str | None = None,
+    *,
+    block: str | slice | Sequence[int] | None = None,
+    start: Spectrum | npt.ArrayLike | None = None,
+    tolerance: float = 1e-8,
+    seed: int = 0,
+) -> Spectrum:
+    """Some eigenvalues of a loss's Hessian, or of a system's Jacobian, with their residuals.
+
+    Parameters
+    ----------
+    system : Landscape, Map, Flow or Diffusion
+        Of a loss the Hessian; of a map the Jacobian of one step (multipliers), of a flow or a drift that of
+        the field (rates).
+    x : array_like, shape (dim,)
+        The point, or a FixedPoint; with momentum a state, or a point at rest.
+    k : int
+        How many eigenvalues; all of them where there are fewer.
+    which : str, optional
+        "largest" or "smallest" (real part), "both" ends by turns, largest "magnitude", "leading" (farthest
+        from standing still: from 1 for maps, from 0 otherwise) or nearest the "unit circle" (maps).
+        "largest" by default for a loss, "leading" for a system.
+    block : str, slice or sequence of int, optional
+        Coordinates to which the matrix is restricted: the name of a block of a network
+        (`ModuleLoss.blocks`), or the coordinates themselves.
+    start : Spectrum or array_like, optional
+        A spectrum of the same size from nearby, whose eigenvectors start the search; or a vector.
+    tolerance : float
+        Wanted size of the residuals, relative to the largest eigenvalue (of ARPACK).
+    seed : int
+        Of the vector that starts the search otherwise.
+
+    Returns
+    -------
+    Spectrum
+
+    Raises
+    ------
+    TypeError, ValueError
+        Arguments out of range; a point where no Jacobian exists (g = 0 under a normalised rule).
+
+    Warns
+    -----
+    CostWarning
+        The products will take more than ten seconds; of large matrices their number is a guess, right to a
+        factor of about three.
+
+    Notes
+    -----
+    Up to 400 coordinates the matrix is made and solved densely. Above, ARPACK takes products only. An
+    eigenvalue that occurs several times may be listed fewer times, since a Krylov space of one vector sees it
+    once. Where not all of the `k` converge, those that do are returned.
+
+    References
+    ----------
+    Lehoucq, Sorensen, Yang, ARPACK Users' Guide (SIAM 1998).
+
+    Examples
+    --------
+    >>> import samdyn as sd
+    >>> loss = sd.landscapes.saddle(2.0, 1.0)
+    >>> sd.spectrum(loss, [0.0, 0.0]).eigenvalues
+    array([ 2., -1.])
+    >>> sd.spectrum(sd.Flow(loss, sd.USAM(0.5)), [0.0, 0.0]).field_eigenvalues
+    array([ 4. , -0.5])
+    """
+    if isinstance(system, Landscape):
+        loss: Landscape | None = system
+        point = checks.points("x", x, system.dim)
+        operator, of, discrete = system.operator(point), "Hessian", False
+    elif isinstance(system, System):
+        loss = system.landscape
+        point = system.states(x)
+        operator, of = system.operator(point), f"Jacobian of {system!r}"
+        discrete = isinstance(system, Map)
+    else:
+        raise TypeError(
+            f"system must be a Landscape, a Map, a Flow or a Diffusion, got {checks.shown(system)}"
+        )
+    k = checks.integer("k", k, at_least=1)
+    which = checks.choice("which", which or ("largest" if of == "Hessian" else "leading"), WHICH)
+    if which == "unit circle" and not discrete:
+        raise ValueError(f"which='unit circle' is of the multipliers of a map, got {system!r}")
+    tolerance = checks.number("tolerance", tolerance, at_least=0, below=1)
+    columns = None if block is None else _columns(block, loss, operator.shape[0])
+    if columns is not None:
+        operator, of = operator.within(columns), f"{of}, block {block!r}" if isinstance(block, str) else of
+    n = operator.shape[0]
+    k = min(k, n)
+    symmetric = isinstance(system, Landscape)
+    first = _first(start, n)
+    if n > DENSE // 2:
+        one = seconds_of(lambda: operator @ np.ones(n))
+        announce(
+            "spectrum",
+            one * (n if n <= DENSE else 6 * k + 40),
+            "pass a smaller k, or a start from a spectrum nearby",
+        )
+    pairs = find_eigenpairs(
+        operator,
+        k,
+        which,
+        symmetric=symmetric,
+        neutral=1.0 if discrete else 0.0,
+        tolerance=tolerance,
+        start=first,
+        seed=checks.seed("seed", seed),
+    )
+    form = (0.0, 1.0, 0.0) if isinstance(system, Landscape) else _form(system)
+    size, alignment = _alignment(system, loss, point, pairs.vectors, columns)
+    return Spectrum(
+        eigenvalues=pairs.values,
+        residuals=pairs.residuals,
+        eigenvectors=pairs.vectors,
+        which=which,
+        x=point,
+        of=of,
+        gradient_norm=size,
+        alignment=alignment,
+        symmetric=symmetric,
+        discrete=discrete,
+        complete=len(pairs.values) == n,
+        step=form[1],
+        momentum=form[2],
+        n_products=operator.n_products,
+        seconds=operator.seconds,
+        tolerance=tolerance,
+        operator=operator if symmetric else None,
+    )
+
+
+def _form(system: System) -> tuple[float, float, float]:
+    """Identity, step and momentum with which a system's function follows from its direction; nan if not."""
+    form = system.field_of_direction()
+    if form is None or (system.rule is not None and system.rule.memory):
+        return np.nan, np.nan, np.nan
+    return form[0], -form[1], form[2] or 0.0
+
+
+def _columns(block: Any, loss: Landscape | None, size: int) -> npt.NDArray[np.int64]:
+    """The coordinates of a block."""
+    if isinstance(block, str):
+        blocks = getattr(loss, "blocks", None) if loss is not None and hasattr(type(loss), "blocks") else None
+        if not blocks or block not in blocks:
+            known = ", ".join(blocks) if blocks else "none: the loss has no blocks"
+            raise ValueError(f"block must be the name of a block of the loss ({known}), got {block!r}")
+        block = blocks[block]
+    if isinstance(block, slice):
+        kept = np.arange(size)[block]
+    else:
+        kept = np.array(checks.integers("block", block, at_least=0), dtype=np.int64)
+        if kept.max() >= size or len(np.unique(kept)) < len(kept):
+            raise ValueError(f"block must hold different coordinates below {size}, got {checks.shown(block)}")
+    if not len(kept):
+        raise ValueError(f"block must hold at least one coordinate, got {block!r}")
+    return kept
+
+
+def _first(start: Any, n: int) -> Array | None:
+    """The vector that starts the search."""
+    if start is None:
+        return None
+    if isinstance(start, Spectrum):
+        if len(start.eigenvectors) != n:
+            raise ValueError(
+                f"start must be a spectrum of a matrix of {n} rows, got one of {len(start.eigenvectors)}"
+            )
+        vector = np.real(start.eigenvectors).sum(axis=1)
+    else:
+        vector = checks.points("start", start, n)
+    if vector.ndim != 1 or not np.linalg.norm(vector) > 0:
+        raise ValueError(
+            f"start must be one vector that is not 0, of shape ({n},), got {checks.shown(start)}"
+        )
+    return np.asarray(vector)
+
+
+def _alignment(
+    system: System | Landscape,
+    loss: Landscape | None,
+    point: Array,
+    vectors: npt.NDArray[Any],
+    columns: npt.NDArray[np.int64] | None,
+) -> tuple[float, Array]:
+    """|g|, and the squared cosines of the eigenvectors with the perturbation."""
+    if loss is None:
+        return float("nan"), np.full(vectors.shape[1], np.nan)
+    x = point[: loss.dim]
+    g = loss.gradient(x)
+    e = g if isinstance(system, Landscape) else system.perturbation(x)
+    if not np.any(e):
+        e = g
+    along = np.zeros(len(point))
+    along[: loss.dim] = e
+    along = along if columns is None else along[columns]
+    size = float(np.linalg.norm(along))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return float(np.linalg.norm(g)), np.abs(along @ vectors / size) ** 2

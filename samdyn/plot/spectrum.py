@@ -1,0 +1,56 @@
+"""Eigenvalues of a Hessian on a line, those of a system in the complex plane, and their density."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from samdyn.plot import settings, style
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from samdyn.network.spectrum import SpectralDensity, Spectrum
+
+COLOR = style.OKABE_ITO["blue"]
+
+
+@settings.picture
+def spectrum(result: Spectrum, ax: Axes | None = None) -> Axes:
+    """The eigenvalues of a `Spectrum`.
+
+    Of a loss they stand on a line by their rank, with their residuals as bars; of a system in the complex
+    plane, with the border of stability (the unit circle of a map, the imaginary axis otherwise).
+    """
+    ax = style.axes(ax)
+    values = result.eigenvalues
+    if result.symmetric:
+        rank = np.arange(1, len(values) + 1)
+        ax.errorbar(rank, np.real(values), yerr=result.residuals, fmt="o", color=COLOR, capsize=3)
+        ax.axhline(0.0, color="0.7", lw=0.8)
+        style.axis_labels(ax, f"rank ({result.which})", "eigenvalue of the Hessian")
+        return ax
+    ax.scatter(np.real(values), np.imag(values), s=24, color=COLOR, zorder=3)
+    if result.discrete:
+        angle = np.linspace(0, 2 * np.pi, 400)
+        ax.plot(np.cos(angle), np.sin(angle), color="0.6", lw=0.9)
+        ax.set_aspect("equal", adjustable="datalim")
+    else:
+        ax.axvline(0.0, color="0.6", lw=0.9)
+    ax.axhline(0.0, color="0.85", lw=0.6, zorder=0)
+    style.axis_labels(ax, f"real part of the {'multiplier' if result.discrete else 'rate'}", "imaginary part")
+    return ax
+
+
+@settings.picture
+def density(result: SpectralDensity, ax: Axes | None = None) -> Axes:
+    """The density of a `SpectralDensity` on a logarithmic axis, with a band of two standard errors."""
+    ax = style.axes(ax)
+    floor = 1e-6 * float(result.values.max())
+    low, high = (np.maximum(result.values + s * result.standard_error, floor) for s in (-2, 2))
+    ax.fill_between(result.grid, low, high, color=COLOR, alpha=0.25, lw=0)
+    ax.plot(result.grid, np.maximum(result.values, floor), color=COLOR)
+    ax.set_yscale("log")
+    style.axis_labels(ax, "eigenvalue of the Hessian", "density")
+    return ax
