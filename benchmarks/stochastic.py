@@ -18,7 +18,7 @@ import time
 import numpy as np
 
 import samdyn as sd
-from samdyn.ensemble.replicas import run_replicas
+from samdyn.dynamics.drive import drive
 from samdyn.rates.stationary import stationary_law
 
 
@@ -42,7 +42,7 @@ def check(loss: sd.FiniteSum, lr: float, n_replicas: int, n_steps: int) -> None:
     usam = sd.Map(loss, sd.USAM(0.002), lr=lr, noise=batches)
     law = stationary_law(usam)
     start = np.tile(law.mean, (n_replicas, 1))
-    end = run_replicas(usam, start, n_steps, np.empty(0, np.int64), lambda *_: None, seed=1)
+    end = drive(usam, start, n_steps, np.empty(0, np.int64), lambda *_: None, seed=1)
     gap = loss.value(end) - loss.minimum().value
     error = gap.std(ddof=1) / n_replicas**0.5
     score = (gap.mean() - law.gap) / error
@@ -67,9 +67,9 @@ def measure(loss: sd.FiniteSum, lr: float, n_replicas: int, n_steps: int) -> flo
     sam = sd.Map(loss, sd.SAM(0.05), lr=lr, noise=sd.Minibatch(batch_size=1))
     start = np.zeros((n_replicas, loss.dim))
     none = np.empty(0, np.int64)
-    run_replicas(sam, start, 100, none, lambda *_: None)
+    drive(sam, start, 100, none, lambda *_: None)
     began = time.process_time()
-    end = run_replicas(sam, start, n_steps, none, lambda *_: None)
+    end = drive(sam, start, n_steps, none, lambda *_: None)
     spent = time.process_time() - began
     assert np.isfinite(end).all()
     speed = n_replicas * n_steps / spent / 1e6

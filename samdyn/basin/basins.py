@@ -155,7 +155,7 @@ def basins(
     {'minimum (-1)': 0.425, 'trapping maximum (0)': 0.15, 'minimum (1)': 0.425}
     """
     region = check_system(system, box)
-    noisy = bool(getattr(system, "n_normals", 0))
+    noisy = system.noisy
     if replicas is not None and not noisy:
         raise ValueError(f"replicas must be left out for a system without noise, got {replicas!r}")
     copies = 1 if not noisy else 16 if replicas is None else checks.integer("replicas", replicas, at_least=1)

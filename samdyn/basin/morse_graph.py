@@ -252,9 +252,9 @@ def morse_graph(
     """
     if not isinstance(system, Map | Flow):
         raise TypeError(f"system must be a Map or a Flow without noise, got {system!r}")
-    if getattr(system, "n_normals", 0):
+    if system.noisy:
         raise ValueError(f"system must have no noise, got {system!r}")
-    if getattr(system, "scheduled", False):
+    if system.scheduled:
         raise ValueError(f"system must have constant coefficients, got {system!r}")
     given = system.box if box is None and system.state_dim == system.dim else box
     if given is None:

@@ -1,9 +1,9 @@
 """How states move between two looks of a basin computation: the steps of a map, the strides of a flow, the
 steps of a diffusion.
 
-- Map: whole steps, printed as numpy code with its coefficients as constants. On a schedule, with the
-  coefficients of each step; with noise, with the normals of (seed, path, step), as in `trajectory`.
-- Diffusion: Euler-Maruyama steps, likewise; without noise the steps of its drift as a Flow.
+- Map: whole steps, printed as numpy code with its coefficients as constants. On a schedule, and with noise,
+  the steps of `samdyn.dynamics.traced_step`, which are those of `trajectory`.
+- Diffusion: Euler-Maruyama steps of the same module; without noise the steps of its drift as a Flow.
 - Flow of a smooth field: strides of fixed length, by Dormand-Prince 5(4) with a step for each path
   (`samdyn.basin.explicit_flow`).
 - Flow of a normalised rule, or on a loss with kinks: strides by the linearly implicit Rosenbrock method
@@ -25,15 +25,14 @@ import torch
 
 from samdyn.basin.explicit_flow import ExplicitFlow, Tolerance
 from samdyn.basin.motion_on_device import MotionOnDevice
-from samdyn.compute.batch import tensor_of
 from samdyn.compute.checks import Array
 from samdyn.compute.printing import numpy_form
-from samdyn.compute.random import STEPS_PER_BLOCK, normal_block, split_seed
 from samdyn.compute.scales import diagonal_of
 from samdyn.compute.tracing import traced_or_batched
+from samdyn.dynamics.clock import coefficients_at
+from samdyn.dynamics.traced_step import TracedStep
 from samdyn.ensemble.jumping_flow import _rosenbrock
 from samdyn.ensemble.kinked_flow import has_kinks
-from samdyn.ensemble.step import build_stepper, combine
 from samdyn.ensemble.step_length import default_dt
 from samdyn.systems.diffusion import Diffusion
 from samdyn.systems.flow import Flow
@@ -79,14 +78,15 @@ def build_motion(
     """The motion of a system; `noisy` says whether a Map or Diffusion draws its noise."""
     if device != "cpu":
         assert isinstance(system, Map | Diffusion)
-        return MotionOnDevice(system, device, seed=seed, noisy=noisy, dt=stride)
+        if isinstance(system, Diffusion):
+            return MotionOnDevice(system, device, seed, middle_dt(system) if stride is None else stride)
+        return MotionOnDevice(system if noisy else system.without_noise(), device, seed)
     if isinstance(system, Map):
-        if system.scheduled or (noisy and system.n_normals):
-            return _NoisyMap(system, seed, noisy)
-        return _PlainMap(system)
+        moved = system if noisy else system.without_noise()
+        return _Steps(moved, seed) if moved.scheduled or moved.noisy else _PlainMap(moved)
     if isinstance(system, Diffusion):
         if noisy:
-            return _NoisyDiffusion(system, seed, stride)
+            return _Steps(system, seed, middle_dt(system) if stride is None else stride)
         return _Flow(as_flow(system), stride, box)
     assert isinstance(system, Flow)
     return _Flow(system, stride, box)
@@ -113,80 +113,23 @@ class _PlainMap:
         return _stack(current, state)
 
 
-class _NoisyMap:
-    every, unit, hover = 8, 1.0, 0.0
-
-    def __init__(self, system: Map, seed: int, noisy: bool) -> None:
-        self.system, self.key = system, split_seed(seed)
-        self.stepper = build_stepper(system)
-        self.step = numpy_form(self.stepper.form)
-        self.noisy = noisy and self.stepper.n_normals > 0
-
-    def __call__(self, state: Array, path: Paths, step: int, n_steps: int) -> Array:
-        k = self.stepper.n_normals
-        draw = _normals(self.key, path, k) if self.noisy else None
-        silent = [np.zeros_like(state[0])] * k
-        current: Coordinates = list(state)
-        for j in range(step, step + n_steps):
-            values = [np.full_like(state[0], c) for c in self.system.coefficients(j).values()]
-            current = self.step(*current, *(draw(j) if draw else silent), *values)
-        return _stack(current, state)
-
-
-class _NoisyDiffusion:
+class _Steps:
     every, hover = 8, 0.0
 
-    def __init__(self, system: Diffusion, seed: int, dt: float | None) -> None:
-        self.system, self.key = system, split_seed(seed)
-        at = np.zeros((1, system.dim)) if system.box is None else system.box.mean(axis=1)[None]
-        self.unit = default_dt(system, at) if dt is None else dt
-        self.lr = system.step_length or self.unit
-        self.stepper = build_stepper(system)
-        self.local = numpy_form(self.stepper.form)
+    def __init__(self, system: Map | Diffusion, seed: int, dt: float | None = None) -> None:
+        self.step, self.seed = TracedStep(system, dt), seed
+        self.unit = 1.0 if dt is None else dt
+        self.coefficients = coefficients_at(system, dt)
 
     def __call__(self, state: Array, path: Paths, step: int, n_steps: int) -> Array:
-        dim, k, dt = self.stepper.dim, self.stepper.n_normals, self.unit
-        draw = _normals(self.key, path, k)
-        current: Coordinates = list(state)
-        for j in range(step, step + n_steps):
-            at = int(j * dt / self.lr + 1e-9)
-            values = [np.full_like(state[0], c) for c in self.system.coefficients(at).values()]
-            out, z = self.local(*current, *values), draw(j)
-            if self.stepper.noise is not None:  # too many entries to list
-                noise = self._product(current, values, z)
-            else:
-                noise = [
-                    sum(
-                        out[dim + i * k + m] * z[m]
-                        for m in range(k)
-                        if dim + i * k + m not in self.stepper.zeros
-                    )
-                    for i in range(dim)
-                ]
-            with np.errstate(all="ignore"):  # a path that diverges is labelled, not warned of
-                current = [x + dt * b + dt**0.5 * w for x, b, w in zip(current, out, noise, strict=False)]
-        return _stack(current, state)
-
-    def _product(self, state: Coordinates, values: Sequence[Array], z: Sequence[Array]) -> list[Array]:
-        """B z for a noise root B of many entries."""
-        tensors = [[tensor_of(v) for v in part] for part in (state, values, z)]
-        columns = self.stepper.local(tensors[0], tensors[1])[1]  # type: ignore[arg-type]
-        return [x.numpy() for x in combine(columns, tensors[2])]
+        stream = self.step.stream(self.seed, path, step + n_steps)
+        return self.step.advance(state, stream, step, n_steps, self.coefficients)
 
 
-def _normals(key: tuple[int, int], path: Paths, k: int) -> Callable[[int], list[Array]]:
-    """The standard normals of a step, drawn in blocks of four steps."""
-    numbers = tensor_of(np.asarray(path, dtype=np.int64))
-    kept: dict[int, list[tuple[torch.Tensor, ...]]] = {}
-
-    def at(step: int) -> list[Array]:
-        block = step // STEPS_PER_BLOCK
-        if block not in kept:
-            kept.clear()
-            kept[block] = normal_block(key, numbers, block, k, torch.float64)
-        return [z.numpy() for z in kept[block][step % STEPS_PER_BLOCK]]
-
-    return at
+def middle_dt(system: Diffusion) -> float:
+    """The default step of a Diffusion whose paths start all over its box."""
+    at = np.zeros((1, system.dim)) if system.box is None else system.box.mean(axis=1)[None]
+    return default_dt(system, at)
 
 
 class _Flow:

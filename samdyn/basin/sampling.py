@@ -188,7 +188,7 @@ def basin_fractions(
         raise ValueError(f"features must be a function, with method='features', got {features!r}")
     tail = checks.integer("tail", tail, at_least=1)
     tolerance = checks.number("tolerance", tolerance, above=0)
-    noisy = bool(getattr(system, "n_normals", 0))
+    noisy = system.noisy
     given = max_steps
     options = check_options(system, n_starts, max_steps, 0.8, 0.6, None, None, radius, far, dt, seed)
     count_workers(workers, executor)

@@ -34,11 +34,11 @@ from samdyn.compute.checks import Array
 from samdyn.compute.device import one_thread
 from samdyn.compute.memory import halving
 from samdyn.compute.random import STEPS_PER_BLOCK, split_seed
+from samdyn.dynamics.step import Stepper
 from samdyn.ensemble.checkpoint import Checkpoint
 from samdyn.ensemble.coefficients import Coefficients, Values
 from samdyn.ensemble.kernel import ExitTest
 from samdyn.ensemble.replay import Exits, Finish, Notes, replay
-from samdyn.ensemble.step import Stepper
 from samdyn.ensemble.sweep import choose_sweep
 
 # paths to a call: more repay the overhead of a compiled one and fill a GPU; an eager one has more arrays

@@ -24,9 +24,9 @@ import torch
 from torch import Tensor
 
 from samdyn.compute.exponential import power_of_two
-from samdyn.compute.random import STEPS_PER_BLOCK, normal_block, spare_uniform
+from samdyn.compute.random import STEPS_PER_BLOCK, spare_uniform
 from samdyn.compute.vector import Coordinates
-from samdyn.ensemble.step import Stepper, combine
+from samdyn.dynamics.step import Stepper, combine, euler_maruyama
 
 EXPONENT = -2.0 / math.log(2.0)
 
@@ -90,10 +90,10 @@ def block_function(stepper: Stepper, test: ExitTest) -> Kernel:
         dt: Tensor,
         key: tuple[Tensor, Tensor],
     ) -> tuple[tuple[Tensor, ...], Tensor]:
-        dtype, k = state[0].dtype, stepper.n_normals
-        normals = normal_block(key, path, index, k, dtype) if k else [()] * STEPS_PER_BLOCK
+        dtype = state[0].dtype
+        inputs = stepper.draws.block(key, path, index, dtype)
         uniform = spare_uniform(key, path, index, dtype) if test.bridge else None
-        return advance_block(stepper, test, state, normals, uniform, coefficients, dt)
+        return advance_block(stepper, test, state, inputs, uniform, coefficients, dt)
 
     return block
 
@@ -102,7 +102,7 @@ def advance_block(
     stepper: Stepper,
     test: ExitTest,
     state: tuple[Tensor, ...],
-    normals: Sequence[Sequence[Tensor]],
+    inputs: Sequence[Sequence[Tensor]],
     uniform: Tensor | None,
     coefficients: Sequence[Sequence[Tensor]],
     dt: Any,
@@ -112,18 +112,14 @@ def advance_block(
     """
     code = total = torch.zeros_like(state[0])
     current = Coordinates(state)
-    root = dt**0.5
     for j in range(STEPS_PER_BLOCK):
         start = Coordinates(current[: stepper.dim])
         if stepper.continuous:
             drift, columns = stepper.local(current, coefficients[j])
-            noise = combine(columns, normals[j])
-            following = Coordinates(
-                x + dt * b + root * s for x, b, s in zip(current, drift, noise, strict=True)
-            )
+            following = euler_maruyama(current, drift, combine(columns, inputs[j]), dt)
         else:
             columns = []
-            following = stepper.iterate(current, normals[j], coefficients[j])
+            following = stepper.iterate(current, inputs[j], coefficients[j])
         end = Coordinates(following[: stepper.dim])
         # both written so that nan, a path that diverged, counts as outside
         if uniform is not None:

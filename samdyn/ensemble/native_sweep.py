@@ -33,10 +33,10 @@ from samdyn.compute.native import CompilationError, load_library
 from samdyn.compute.random import STEPS_PER_BLOCK
 from samdyn.compute.tracing import NotTraceable, coordinate_form
 from samdyn.compute.vector import Coordinates
+from samdyn.dynamics.step import Stepper, combine, euler_maruyama
 from samdyn.ensemble.coefficients import Coefficients, Values
 from samdyn.ensemble.kernel import EXPONENT, ExitTest
 from samdyn.ensemble.replay import Notes
-from samdyn.ensemble.step import Stepper, combine
 
 UNROLLED = 60  # statements of a step above which the four steps of a block stay a loop
 
@@ -219,10 +219,9 @@ def _step(stepper: Stepper, test: ExitTest) -> Callable[[Tensor], Tensor]:
         if not stepper.continuous:
             return torch.stack(tuple(stepper.iterate(x, z, values)))
         drift, columns = stepper.local(x, values)
-        noise, root = combine(columns, z), torch.sqrt(dt)
-        following = [a + dt * b + root * s for a, b, s in zip(x, drift, noise, strict=True)]
+        following = euler_maruyama(x, drift, combine(columns, z), dt)
         if not test.bridge:
-            return torch.stack(following)
+            return torch.stack(tuple(following))
         _, variances = test.geometry(Coordinates(x[: stepper.dim]), columns, dt)
         return torch.stack([*following, *(EXPONENT / variance for variance in variances)])
 

@@ -27,16 +27,15 @@ from samdyn.compute.checks import Array
 from samdyn.compute.memory import halving
 from samdyn.compute.random import (
     STEPS_PER_BLOCK,
-    normal_block,
     normals_from_bits,
     path_counter,
     philox4x32,
     uniform_from_bits,
 )
 from samdyn.compute.vector import Coordinates
+from samdyn.dynamics.step import Stepper
 from samdyn.ensemble.checkpoint import Checkpoint
 from samdyn.ensemble.coefficients import Coefficients
-from samdyn.ensemble.step import Stepper, combine
 
 STREAM_EXIT = 0xFFFF_1000  # and the numbers after it: what an exit draws
 
@@ -199,8 +198,7 @@ def _replay_batch(
     key: tuple[Tensor, Tensor],
 ) -> None:
     dtype, path = states.dtype, coefficients.paths(row)
-    n_normals, dim = stepper.n_normals, stepper.dim
-    normals: Any = normal_block(key, path, block, n_normals, dtype) if n_normals else [()] * STEPS_PER_BLOCK
+    inputs = stepper.draws.block(key, path, block, dtype)
     values = coefficients.of_notes(block, row, dtype)
     dt = coefficients.of_rows(row)(coefficients.step_lengths(dtype, states.device))
     current = Coordinates(states.unbind(0))
@@ -208,20 +206,13 @@ def _replay_batch(
     own = values[:, 0]
     for j in range(STEPS_PER_BLOCK):
         at = [values[:, j, k] for k in range(values.shape[2])]
-        if stepper.continuous:
-            drift, columns = stepper.local(current, at)
-            noise = combine(columns, normals[j])
-            following = Coordinates(
-                x + dt * v + dt**0.5 * s for x, v, s in zip(current, drift, noise, strict=True)
-            )
-        else:
-            following = stepper.iterate(current, normals[j], at)
+        following = stepper.step(current, inputs[j], at, dt)
         here = code == j + 1
         start = Coordinates(torch.where(here, u, v) for u, v in zip(current, start, strict=True))
         end = Coordinates(torch.where(here, u, v) for u, v in zip(following, end, strict=True))
         own = torch.where(here[:, None], values[:, j], own)
         current = following
-    start, end = Coordinates(start[:dim]), Coordinates(end[:dim])
+    start, end = Coordinates(start[: stepper.dim]), Coordinates(end[: stepper.dim])
     step = STEPS_PER_BLOCK * block + code - 1
 
     def draws(count: int) -> tuple[list[Tensor], list[Tensor]]:

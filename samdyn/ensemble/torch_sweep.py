@@ -12,11 +12,11 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from samdyn.compute.random import STEPS_PER_BLOCK, normal_block, spare_uniform
+from samdyn.compute.random import spare_uniform
+from samdyn.dynamics.step import Stepper
 from samdyn.ensemble.coefficients import Coefficients, Values
 from samdyn.ensemble.kernel import ExitTest, Kernel, advance_block, block_function, compiled_kernel
 from samdyn.ensemble.replay import Notes
-from samdyn.ensemble.step import Stepper
 
 # pool, row numbers, which have left, number of the first block, coefficients of the four steps of each block
 # (0-d, or over the systems), notes: advances the pool, notes who leaves and marks it as gone
@@ -87,11 +87,10 @@ def _noise(
 ) -> Callable[[int], tuple[Sequence[Sequence[Tensor]], Tensor | None]]:
     """The random numbers of a tile for a whole sweep."""
     blocks = torch.arange(block, block + n_blocks, device=path.device)[:, None]
-    k = stepper.n_normals
-    normals = normal_block(key, path, blocks, k, dtype) if k else [()] * STEPS_PER_BLOCK
+    inputs = stepper.draws.block(key, path, blocks, dtype)
     uniforms = spare_uniform(key, path, blocks, dtype) if test.bridge else None
 
     def at(s: int) -> tuple[Sequence[Sequence[Tensor]], Tensor | None]:
-        return [tuple(z[s] for z in step) for step in normals], None if uniforms is None else uniforms[s]
+        return [tuple(z[s] for z in step) for step in inputs], None if uniforms is None else uniforms[s]
 
     return at

@@ -20,7 +20,7 @@ microseconds a step for one path.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -35,21 +35,21 @@ from samdyn.compute.cost import announce, seconds_of
 from samdyn.compute.iterate import iterate_scalar
 from samdyn.compute.memory import check_fits
 from samdyn.compute.printing import numpy_form
-from samdyn.compute.random import split_seed, standard_normal
+from samdyn.compute.random import split_seed
 from samdyn.compute.tracing import NotTraceable, coordinate_form, traced_or_batched
+from samdyn.dynamics.build_step import build_stepper
+from samdyn.dynamics.clock import coefficients_at
+from samdyn.dynamics.drive import drive
+from samdyn.dynamics.traced_step import TracedStep
 from samdyn.ensemble.jumping_flow import jumping_flow
 from samdyn.ensemble.kinked_flow import has_kinks, kinked_flow
-from samdyn.ensemble.replicas import run_replicas
-from samdyn.ensemble.step import Stepper, build_stepper
 from samdyn.ensemble.step_length import default_dt
 from samdyn.systems.diffusion import Diffusion
 from samdyn.systems.flow import Flow
 from samdyn.systems.map import Map
-from samdyn.systems.minibatch import Minibatch
 from samdyn.systems.system import System
 
 FEW = 24  # below so many starts a loop over floats beats numpy
-NOISE_CHUNK = 1 << 20
 PILOT = 100  # steps that are timed before a long run
 MANY_STEPS = 5000  # a shorter run costs little next to its estimate
 SHARE = 50  # parts of a flow's time, of which one is timed
@@ -180,99 +180,45 @@ def _check_stored(name: str, n_stored: float, x: Array) -> None:
 
 
 def _map(system: Map, x: Array, n_steps: int, every: int, seed: int) -> Array:
-    rest = np.zeros((len(x), system.state_dim - system.dim))
-    state = np.concatenate([x, rest], axis=1)
+    state = system.at_rest(x)
     if system.landscape is None:
         return _iterate_function(system, state, n_steps, every)
-    if isinstance(system.noise, Minibatch) or not system.landscape.traceable:
-        return _batches(system, state, n_steps, every, seed)
-    stepper = build_stepper(system)
-    if not system.scheduled and not stepper.n_normals and stepper.traced and 0 < len(x) <= FEW:
+    few = 0 < len(x) <= FEW and not system.scheduled and not system.noisy and system.landscape.traceable
+    stepper = build_stepper(system) if few else None
+    if stepper is not None and stepper.traced:
         constants = tuple(system.coefficients().values())
         orbits = [iterate_scalar(stepper.form, s, constants, n_steps=n_steps, every=every) for s in state]
         return np.stack(orbits, axis=1)[..., : system.dim]
-    fixed = tuple(system.coefficients().values())
-    values = (
-        (lambda step: tuple(system.coefficients(step).values())) if system.scheduled else (lambda step: fixed)
-    )
-    advance = numpy_form(stepper.form)
-    return _loop(
-        lambda s, z, step: advance(*s, *z, *_full(values(step), s)), stepper, state, n_steps, every, seed
-    )[..., : system.dim]
+    return _recorded(system, state, n_steps, every, seed)
 
 
-def _batches(system: Map, state: Array, n_steps: int, every: int, seed: int) -> Array:
-    """Steps on drawn batches, or of a network: the engine of many replicas stores the points."""
+def _recorded(
+    system: Map | Diffusion, state: Array, n_steps: int, every: int, seed: int, dt: float | None = None
+) -> Array:
+    """The points of many paths after 0, every, 2 every, ... and n_steps steps."""
     at = np.unique(np.append(np.arange(0, n_steps, every), n_steps))
     stored = np.empty((len(at), len(state), system.dim))
 
     def store(record: int, part: slice, points: Array) -> None:
         stored[record, part] = points
 
-    run_replicas(system, state, n_steps, at, store, seed=seed)
+    drive(system, state, n_steps, at, store, seed=seed, dt=dt)
     return stored
 
 
 def _diffusion(system: Diffusion, x: Array, t_max: float, dt: float | None, every: int, seed: int) -> Array:
     given = dt is not None
     dt = dt if dt is not None else default_dt(system, x)
-    lr = system.step_length or dt
     if not given and system.step_length is None:
         dt = min(dt, t_max)
     n_steps = int(np.ceil(t_max / dt * (1 - 1e-12)))
-    last = t_max - (n_steps - 1) * dt  # the last step ends at t_max
-    stepper = build_stepper(system)
-    local = numpy_form(stepper.form)
-    dim, k = system.dim, stepper.n_normals
-    fixed = tuple(system.coefficients().values())
-    values = (
-        (lambda step: tuple(system.coefficients(int(step * dt / lr + 1e-9)).values()))
-        if system.scheduled
-        else (lambda step: fixed)
-    )
-
-    def advance(s: Sequence[Array], z: Sequence[Array], step: int) -> Sequence[Array]:
-        coefficients = _full(values(step), s)
-        out = local(*s, *coefficients)
-        noise = [
-            sum(out[dim + i * k + j] * z[j] for j in range(k) if dim + i * k + j not in stepper.zeros)
-            for i in range(dim)
-        ]
-        h = last if step == n_steps - 1 else dt
-        return [u + h * v + h**0.5 * w for u, v, w in zip(s, out, noise, strict=False)]
-
-    return _loop(advance, stepper, x, n_steps, every, seed)
-
-
-def _full(values: Sequence[float], state: Sequence[Array]) -> list[Array]:
-    return [np.full_like(state[0], value) for value in values]
-
-
-def _loop(
-    advance: Callable[[Sequence[Array], Sequence[Array], int], Sequence[Array]],
-    stepper: Stepper,
-    state: Array,
-    n_steps: int,
-    every: int,
-    seed: int,
-) -> Array:
-    """Iterate separate coordinates, drawing the noise of many steps at a time."""
-    n, k = len(state), stepper.n_normals
-    stored = np.empty((1 + -(-n_steps // every), *state.shape))
-    stored[0] = state
-    current: Sequence[Array] = list(np.ascontiguousarray(state.T))
-    chunk = max(1, NOISE_CHUNK // max(1, n * k))
-    noise: npt.NDArray[np.floating] = np.empty((0, n, 0))
-    with np.errstate(all="ignore"):
-        for step in range(n_steps):
-            if k and step % chunk == 0:
-                steps = np.arange(step, min(step + chunk, n_steps))
-                noise = standard_normal(seed, np.arange(n), steps[:, None], k)
-            normals = list(noise[step % chunk].T) if k else []
-            current = advance(current, normals, step)
-            if (step + 1) % every == 0 or step + 1 == n_steps:
-                stored[-(-(step + 1) // every)] = np.stack(current, axis=1)
-    return stored
+    stored = _recorded(system, x, n_steps - 1, every, seed, dt)
+    # the last step ends at t_max
+    step, before = TracedStep(system, dt), n_steps - 1
+    stream, values = step.stream(seed, np.arange(len(x)), n_steps), coefficients_at(system, dt)
+    end = step.advance(step.load(stored[-1]), stream, before, 1, values, dt=t_max - before * dt)
+    kept = stored if before % every == 0 else stored[:-1]
+    return np.concatenate([kept, step.points(end)[None]])
 
 
 def _iterate_function(system: Map, state: Array, n_steps: int, every: int) -> Array:

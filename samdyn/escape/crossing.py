@@ -36,7 +36,7 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
-from samdyn.ensemble.wide_root import WideRoot
+from samdyn.dynamics.wide_root import WideRoot
 from samdyn.escape.faces import project
 
 Variance: TypeAlias = Tensor | float

@@ -11,33 +11,26 @@ step; these exact figures are in `samdyn.escape.linear_model`.
 
 from __future__ import annotations
 
-import math
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from samdyn.compute import checks
 from samdyn.compute.checks import Array
-from samdyn.compute.cost import announce
-from samdyn.compute.progress import PartsBar
-from samdyn.compute.random import split_seed, standard_normal
+from samdyn.compute.progress import WorkMeter
+from samdyn.compute.random import split_seed
 from samdyn.compute.signature import checked
-from samdyn.compute.vector import Coordinates
-from samdyn.ensemble.step import Stepper, build_stepper, combine
+from samdyn.dynamics.clock import algorithm_step
+from samdyn.dynamics.contract import Coefficients
+from samdyn.dynamics.drive import MAX_TILE as TILE
+from samdyn.dynamics.drive import drive
 from samdyn.ensemble.step_length import default_dt
 from samdyn.escape.displacement_result import Displacement
 from samdyn.escape.exit_arguments import MOST_PATHS
 from samdyn.escape.linear_model import step_schedule
 from samdyn.systems.diffusion import Diffusion
 from samdyn.systems.map import Map
-
-TILE = 1 << 14
-NOISE_CHUNK = 1 << 20  # normals drawn at a time
-TIMED = 10  # steps whose time gives the estimate of the cost
 
 
 @checked
@@ -110,7 +103,7 @@ def mean_squared_displacement(
     """
     if not isinstance(system, Diffusion | Map):
         raise TypeError(f"system must be a Diffusion or a Map, got {system!r}")
-    if not system.n_normals:
+    if not system.noisy:
         raise ValueError(f"system must have noise, such as noise=sd.GaussianNoise(std=1.0), got {system!r}")
     start = checks.points("x0", x0, system.dim)
     if start.ndim != 1:
@@ -140,18 +133,22 @@ def mean_squared_displacement(
             raise ValueError(f"direction must be one vector other than 0, got {direction!r}")
         along = along / np.abs(along).max()
         along = along / np.linalg.norm(along)
-    stepper = build_stepper(system).eager()
+    schedule = step_schedule(times, longest, discrete)
     moments: tuple[int, Array, Array] | None = None
     lost = np.zeros(len(times), dtype=np.int64)
-    n_steps = sum(steps for steps, _ in step_schedule(times, longest, discrete)) * math.ceil(n / TILE)
-    with np.errstate(all="ignore"), PartsBar(progress, "mean_squared_displacement", n_steps, "step") as bar:
-        meter = _Meter(bar, n_steps)
+    cheaper = "pass fewer n_paths, earlier times or a larger dt"
+    meter = WorkMeter(
+        "mean_squared_displacement", n * sum(count for count, _ in schedule), progress, cheaper, "path-step"
+    )
+    with np.errstate(all="ignore"):
         for first in range(0, n, TILE):
             paths = np.arange(first, min(first + TILE, n))
-            mean, square, gone = _tile(system, stepper, start, times, longest, paths, seed, along, meter)
-            moments, lost = _merge(moments, (len(paths), mean, square)), lost + gone
-        assert moments is not None
-        variance = moments[2] / (n - 1)
+            tile = Moments(start, along, len(times))
+            _run(system, times, schedule, paths, int(seed), tile, meter)
+            moments, lost = _merge(moments, (len(paths), tile.mean, tile.square)), lost + tile.lost
+    meter.close()
+    assert moments is not None
+    variance = moments[2] / (n - 1)
     return Displacement(
         times=times,
         mean=np.where(lost > 0, np.inf, moments[1][:, -1]),
@@ -183,108 +180,54 @@ def _times(t: npt.ArrayLike, discrete: bool) -> Array:
     return times
 
 
-@dataclass
-class _Meter:
-    """Counts the steps of all tiles, and says what they will cost once the first ones are timed."""
+class Moments:
+    """An observer: moments of the displacement of a tile of paths at each look.
 
-    bar: PartsBar
-    n_steps: int
-    done: int = 0
-    drawing: float = 0.0  # seconds that the normals of a step take
-    start: float = 0.0
+    Attributes
+    ----------
+    mean, square : ndarray, shape (n_t, dim + 1)
+        Means, and sums of squared deviations, of the displacement by coordinate and of its square.
+    lost : ndarray of int, shape (n_t,)
+        Paths that are not finite.
+    """
 
-    def drew(self, seconds: float, steps: int) -> None:
-        if not self.done:
-            self.drawing = seconds / steps
+    def __init__(self, start: Array, along: Array | None, n_times: int) -> None:
+        self.start, self.along = start, along
+        self.mean, self.square = np.empty((n_times, len(start) + 1)), np.empty((n_times, len(start) + 1))
+        self.lost = np.zeros(n_times, dtype=np.int64)
 
-    def stepped(self) -> None:
-        self.done += 1
-        self.bar.update()
-        if self.done == 1:  # the first step prepares more than it does
-            self.start = time.perf_counter()
-        if self.done == 1 + TIMED:
-            each = self.drawing + (time.perf_counter() - self.start) / TIMED
-            cheaper = "pass fewer n_paths, earlier times or a larger dt"
-            announce("mean_squared_displacement", each * (self.n_steps - self.done), cheaper)
+    def __call__(self, record: int, part: slice, points: Array) -> None:
+        moved = points.T - self.start[:, None]
+        squared = (moved**2).sum(axis=0) if self.along is None else (self.along @ moved) ** 2
+        looked_at = np.vstack([moved, squared])
+        self.lost[record] = (~np.isfinite(moved).all(axis=0)).sum()
+        self.mean[record] = looked_at.mean(axis=1)
+        self.square[record] = ((looked_at - self.mean[record][:, None]) ** 2).sum(axis=1)
 
 
-def _tile(
+def _run(
     system: Diffusion | Map,
-    stepper: Stepper,
-    start: Array,
     times: Array,
-    dt: float,
+    schedule: Sequence[tuple[int, float]],
     paths: npt.NDArray[np.int64],
     seed: int,
-    along: Array | None,
-    meter: _Meter,
-) -> tuple[Array, Array, npt.NDArray[np.int64]]:
-    """Means and sums of squared deviations, (n_t, dim + 1), of the displacement by coordinate and of its
-    square, and the numbers of paths that are not finite.
-    """
-    dim, k = stepper.dim, stepper.n_normals
-    mean, square = np.empty((len(times), dim + 1)), np.empty((len(times), dim + 1))
-    lost = np.zeros(len(times), dtype=np.int64)
-    rest = [0.0] * (stepper.state_dim - dim)
-    state = Coordinates(
-        torch.full((len(paths),), float(v), dtype=torch.float64, device="cpu") for v in [*start, *rest]
-    )
-    chunk = max(1, NOISE_CHUNK // (len(paths) * k))
-    schedule = step_schedule(times, dt, not stepper.continuous)
-    n_steps, done = sum(n for n, _ in schedule), 0
-    coefficients = _coefficients(system, stepper)
-    noise: npt.NDArray[np.floating] = np.empty((0, len(paths), k))
-    for i, (n, length) in enumerate(schedule):
-        begin = times[i - 1] if i else 0.0
-        for j in range(n):
-            if done % chunk == 0:
-                steps = np.arange(done, min(done + chunk, n_steps))
-                now = time.perf_counter()
-                noise = standard_normal(seed, paths, steps[:, None], k)
-                meter.drew(time.perf_counter() - now, len(steps))
-            draw = np.ascontiguousarray(noise[done % chunk].T)
-            normals = [torch.from_numpy(z) for z in draw]
-            state = advance(stepper, state, normals, coefficients(begin + j * length), length)
-            done += 1
-            meter.stepped()
-        moved = np.stack([x.numpy() for x in state[:dim]]) - start[:, None]
-        squared = (moved**2).sum(axis=0) if along is None else (along @ moved) ** 2
-        looked_at = np.vstack([moved, squared])
-        lost[i] = (~np.isfinite(moved).all(axis=0)).sum()
-        mean[i] = looked_at.mean(axis=1)
-        square[i] = ((looked_at - mean[i][:, None]) ** 2).sum(axis=1)
-    return mean, square, lost
+    observer: Moments,
+    meter: WorkMeter,
+) -> None:
+    """Take a tile of paths to all times."""
+    looks = np.cumsum([count for count, _ in schedule])
+    lengths = [length for _, length in schedule]
 
+    def coefficients(step: int) -> Coefficients:
+        leg = int(np.searchsorted(looks, step, side="right"))
+        begin, before = (times[leg - 1], looks[leg - 1]) if leg else (0.0, 0)
+        return system.coefficients(algorithm_step(begin + (step - before) * lengths[leg], system))
 
-def _coefficients(system: Diffusion | Map, stepper: Stepper) -> Callable[[float], list[torch.Tensor]]:
-    """Coefficients at a time, which a Diffusion counts in units of its first lr."""
-
-    def tensors(step: int) -> list[torch.Tensor]:
-        return [
-            torch.tensor([value], dtype=torch.float64, device="cpu")
-            for value in system.coefficients(step).values()
-        ]
-
-    unit = 1.0 / (system.step_length or 1.0)
-    if system.scheduled:
-        return lambda time: tensors(int(time * unit + 1e-9))
-    fixed = tensors(0)
-    return lambda time: fixed
-
-
-def advance(
-    stepper: Stepper,
-    state: Coordinates,
-    normals: Sequence[torch.Tensor],
-    coefficients: Sequence[torch.Tensor],
-    dt: float,
-) -> Coordinates:
-    """One step of all paths: the map, or Euler-Maruyama with step dt."""
-    if not stepper.continuous:
-        return stepper.iterate(state, normals, coefficients)
-    drift, columns = stepper.local(state, coefficients)
-    noise, root = combine(columns, normals), math.sqrt(dt)
-    return Coordinates(x + dt * b + root * s for x, b, s in zip(state, drift, noise, strict=True))
+    state = np.tile(system.at_rest(observer.start), (len(paths), 1))
+    drive(
+        system, state, int(looks[-1]), looks, observer, seed=seed, paths=paths, coefficients=coefficients,
+        report=meter, dt=lengths[-1], lengths=lengths,
+    )  # fmt: skip
 
 
 def _merge(one: tuple[int, Array, Array] | None, other: tuple[int, Array, Array]) -> tuple[int, Array, Array]:

@@ -22,7 +22,7 @@ from samdyn.compute.device import choose_device
 from samdyn.compute.random import split_seed
 from samdyn.compute.tracing import traced_or_batched
 from samdyn.compute.vector import Coordinates
-from samdyn.ensemble.step import combine
+from samdyn.dynamics.step import combine
 from samdyn.ensemble.step_length import default_dt
 from samdyn.ensemble.sweep import COMPILE_FROM, can_compile
 from samdyn.ensemble.workers import count_workers
@@ -216,7 +216,7 @@ def _starts(
     x = np.atleast_2d(x)
     rest = system.state_dim - system.dim
     states = np.concatenate([x, np.zeros((len(x), rest))], axis=1) if rest else x
-    default = 10_000 if system.n_normals else 1
+    default = 10_000 if system.noisy else 1
     return states, default if n_paths is None else n_paths
 
 
@@ -229,10 +229,10 @@ def _first_step(job: Job, starts: Array) -> tuple[Array, Array]:
     with torch.no_grad():
         for at, dt in zip(values, job.dts, strict=True):
             own = [torch.tensor(value, dtype=torch.float64, device="cpu") for value in at(0)]
-            normals = [torch.zeros_like(states[0])] * (0 if stepper.continuous else stepper.n_normals)
+            drawn = [] if stepper.continuous else stepper.draws.example(states[0])
             inputs = own if stepper.traced else [value.expand_as(states[0]) for value in own]
             outputs = torch.stack(
-                [value.expand_as(states[0]) for value in stepper.form(*states, *normals, *inputs)]
+                [value.expand_as(states[0]) for value in stepper.form(*states, *drawn, *inputs)]
             ).numpy()
             if stepper.continuous:
                 ends.append(starts[:1000].T + outputs[: stepper.dim] * dt)

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from samdyn.compute.vector import Coordinates
+from samdyn.dynamics.step import Stepper, combine
 from samdyn.ensemble.kernel import ExitTest
 from samdyn.ensemble.replay import Draws, Finish
-from samdyn.ensemble.step import Stepper, combine
 from samdyn.escape.crossing import first_exit
 from samdyn.escape.exit_place import conjugate_direction, exit_point
 

@@ -16,10 +16,12 @@ from typing import Any, NamedTuple
 
 import torch
 
+from samdyn.dynamics.build_step import build_stepper
+from samdyn.dynamics.clock import coefficients_at
+from samdyn.dynamics.step import Stepper
 from samdyn.ensemble.coefficients import Coefficients
 from samdyn.ensemble.kernel import ExitTest
 from samdyn.ensemble.replay import Finish
-from samdyn.ensemble.step import Stepper, build_stepper
 from samdyn.escape.crossing import exit_probability, projected_variance
 from samdyn.escape.exit_draw import finisher
 from samdyn.escape.regions import OpenSet
@@ -152,8 +154,8 @@ def _coefficients(job: Job, names: Sequence[str]) -> Coefficients:
 def _values(system: Diffusion | Map, dt: float, extra: Sequence[str]) -> Callable[[int], Sequence[float]]:
     """Values at a step of the simulation; a Diffusion's schedules count steps of its lr."""
     rest = tuple(float(system.parameters[name]) for name in extra)
+    at = coefficients_at(system, dt)
     if not system.scheduled:
-        constant = (*system.coefficients().values(), *rest)
+        constant = (*at(0).values(), *rest)
         return lambda step: constant
-    unit = dt / (system.step_length or dt) if isinstance(system, Diffusion) else 1.0
-    return lambda step: (*system.coefficients(int(step * unit + 1e-9)).values(), *rest)
+    return lambda step: (*at(step).values(), *rest)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from samdyn.compute.vector import Coordinates, dot
-from samdyn.ensemble.wide_root import WideRoot
+from samdyn.dynamics.wide_root import WideRoot
 from samdyn.escape.faces import Face, project
 
 # oblique moves onto a face: one is exact for planes; on curved faces they converge quadratically

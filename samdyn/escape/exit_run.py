@@ -61,7 +61,7 @@ def run(
         not any(result.n_exited or result.n_diverged for result in results)
         and np.min(exits.n_steps) == job.n_steps
     ):
-        noise = ", or the noise" if job.system.n_normals else ""
+        noise = ", or the noise" if job.system.noisy else ""
         t_max = max(result.t_max for result in results)
         warnings.warn(
             f"none of {job.n_rows} paths left by t_max = {t_max:g}, so that the mean exit time has "

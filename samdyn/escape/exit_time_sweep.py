@@ -24,11 +24,13 @@ from samdyn.compute import checks
 from samdyn.compute.checks import Array
 from samdyn.compute.signature import checked
 from samdyn.escape.exit_arguments import check_system, check_workers, make_job
+from samdyn.escape.exit_job import Job
 from samdyn.escape.exit_run import run
 from samdyn.escape.regions import OpenSet
 from samdyn.escape.statistics import ExitTimes
 from samdyn.systems.diffusion import Diffusion
 from samdyn.systems.map import Map
+from samdyn.systems.minibatch import Minibatch
 
 SHOWN = 25  # rows of a table
 
@@ -217,24 +219,54 @@ def exit_time_sweep(
     check_system(system)
     workers = check_workers(workers, executor, progress)
     axes = _axes(system, parameters)
-    systems = [
-        system.with_parameters(**dict(zip(axes, map(float, values), strict=True)))
-        for values in itertools.product(*axes.values())
-    ]
-    try:
-        job, starts = make_job(
-            systems, tuple(axes), x0, region, n_paths, t_max=t_max, dt=dt, seed=seed, correction=correction,
-            device=device, precision=precision, compile=compile,
+    points = [dict(zip(axes, map(float, p), strict=True)) for p in itertools.product(*axes.values())]
+    groups = _ensembles(system, points)
+    if len(groups) > 1 and checkpoint is not None:
+        raise ValueError(
+            "checkpoint must be left out where the parameters are built into the step, as the size of drawn "
+            f"batches is, got {checkpoint!r}: call exit_times for each value, with a file for each"
+        )
+    results: dict[int, ExitTimes] = {}
+    for members in groups:
+        systems = [system.with_parameters(**points[i]) for i in members]
+        job, starts = _job(
+            systems, tuple(axes) if len(groups) == 1 else tuple(system.coefficients()), x0, region, n_paths,
+            t_max=t_max, dt=dt, seed=seed, correction=correction, device=device, precision=precision,
+            compile=compile,
         )  # fmt: skip
+        found = run(job, starts, workers=workers, executor=executor, checkpoint=checkpoint, progress=progress)
+        results.update(zip(members, found, strict=True))
+    return ExitTimeSweep(axes, tuple(results[i] for i in range(len(points))))
+
+
+def _ensembles(system: Diffusion | Map, points: Sequence[Mapping[str, float]]) -> list[list[int]]:
+    """Points of the grid that run as one ensemble: those that differ in numbers which a step takes as inputs.
+
+    The step of drawn batches is made for a size of batches and for the numbers of the loss.
+    """
+    if not (system.discrete and isinstance(system.noise, Minibatch)):
+        return [list(range(len(points)))]
+    inputs = system.coefficients()
+    groups: dict[tuple[float, ...], list[int]] = {}
+    for i, point in enumerate(points):
+        built_in = tuple(value for name, value in point.items() if name not in inputs)
+        groups.setdefault(built_in, []).append(i)
+    return list(groups.values())
+
+
+def _job(
+    systems: Sequence[Diffusion | Map], varied: tuple[str, ...], *starts: Any, **options: Any
+) -> tuple[Job, Array]:
+    """The job of one ensemble, or an error that says which parameters cannot vary within it."""
+    try:
+        return make_job(systems, varied, *starts, **options)
     except (
         RuntimeError
     ) as error:  # torch cannot make a number of a coefficient that differs from path to path
         raise ValueError(
-            f"parameters must be numbers that the loss uses in torch operations only, got {', '.join(axes)} "
-            f"({error}): run exit_times for each value"
+            f"parameters must be numbers that the loss uses in torch operations only, got "
+            f"{', '.join(varied)} ({error}): run exit_times for each value"
         ) from error
-    results = run(job, starts, workers=workers, executor=executor, checkpoint=checkpoint, progress=progress)
-    return ExitTimeSweep(axes, tuple(results))
 
 
 def _axes(system: Diffusion | Map, parameters: Mapping[str, Any]) -> dict[str, Array]:

@@ -27,7 +27,7 @@ from samdyn.compute.fingerprint import fingerprint
 from samdyn.compute.random import standard_normal
 from samdyn.compute.tracing import coordinate_form
 from samdyn.compute.vector import Coordinates
-from samdyn.ensemble.step import Stepper
+from samdyn.dynamics.step import Stepper
 from samdyn.escape.exit_job import Job, prepare
 
 LISTED = 1_000_000
@@ -89,16 +89,16 @@ def _schedules(job: Job, at: Sequence[Callable[[int], Sequence[float]]], schedul
 def _step(stepper: Stepper, points: Array, first: Callable[[int], Sequence[float]]) -> str:
     """A hash of what a step does."""
     if stepper.traced:
-        return _hash(stepper.form.code.encode())  # type: ignore[attr-defined]
+        return _hash(stepper.form.code.encode() + stepper.draws.identity())  # type: ignore[attr-defined]
     numbers = np.array(first(0), dtype=np.float64)
-    width = stepper.state_dim + (0 if stepper.continuous else stepper.n_normals)
+    width = stepper.state_dim + (0 if stepper.continuous else stepper.draws.n_inputs)
     example = tensor_of(np.concatenate([np.resize(points[0], width), numbers]))
     told = [graph_identity(stepper.form.function, example)]  # type: ignore[attr-defined]
     if stepper.noise is not None:
         x, z = tensor_of(points[0]), tensor_of(np.resize(points[1], stepper.n_normals))
         told.append(graph_identity(stepper.noise, x, z, tensor_of(numbers)))
     with torch.no_grad():
-        inputs = np.concatenate([points] * (stepper.n_normals // stepper.dim + 3), axis=1)
+        inputs = np.concatenate([points] * (stepper.draws.n_inputs // stepper.dim + 3), axis=1)
         rows = [*inputs.T[:width], *(np.full(len(points), c) for c in numbers)]
         values = torch.stack(tuple(stepper.form(*map(tensor_of, rows)))).numpy()
     return f"{len(numbers)} {told} {_hash(_rounded(values))}"

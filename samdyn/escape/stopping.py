@@ -25,9 +25,10 @@ from torch import Tensor
 
 from samdyn.compute import checks
 from samdyn.compute.checks import Array
-from samdyn.compute.random import STEPS_PER_BLOCK, STREAM_BRIDGE, normal_block, split_seed, uniform_block
+from samdyn.compute.random import STEPS_PER_BLOCK, STREAM_BRIDGE, split_seed, uniform_block
 from samdyn.compute.vector import Coordinates
-from samdyn.ensemble.step import Stepper, build_stepper, combine
+from samdyn.dynamics.build_step import build_stepper
+from samdyn.dynamics.step import Stepper
 from samdyn.ensemble.step_length import default_dt
 from samdyn.escape.crossing import exit_probability, projected_variance
 from samdyn.escape.faces import Face
@@ -86,21 +87,13 @@ class StoppedChain:
         """Some steps of paths: the states after each (state_dim, steps, n), and the codes (steps, n) that say
         whether a step stops its path, and where. What follows a stop means nothing.
         """
-        k, dt = self.stepper.n_normals, self.dt
         blocks = block + torch.arange(SWEEP, device="cpu")[:, None]
-        normals = normal_block(self.key, path, blocks, k, torch.float64)
+        inputs = self.stepper.draws.block(self.key, path, blocks, torch.float64)
         states = [state]
         current = Coordinates(state.unbind(0))
         for s, j in itertools.product(range(SWEEP), range(STEPS_PER_BLOCK)):
-            z = [normal[s] for normal in normals[j]]
-            if self.stepper.continuous:
-                drift, columns = self.stepper.local(current, self.coefficients)
-                noise = combine(columns, z)
-                current = Coordinates(
-                    x + dt * b + dt**0.5 * n for x, b, n in zip(current, drift, noise, strict=True)
-                )
-            else:
-                current = self.stepper.iterate(current, z, self.coefficients)
+            z = [entry[s] for entry in inputs[j]]
+            current = self.stepper.step(current, z, self.coefficients, self.dt)
             states.append(torch.stack(tuple(current)))
         every = torch.stack(states, dim=1)
         # the tests of all steps at once: eager operations cost their overhead, not their size

@@ -21,15 +21,15 @@ import numpy.typing as npt
 
 from samdyn.compute import checks
 from samdyn.compute.checks import Array
+from samdyn.compute.progress import WorkMeter
 from samdyn.compute.random import split_seed
 from samdyn.compute.scales import ROUNDING, length_scale
 from samdyn.compute.signature import checked
-from samdyn.ensemble.replicas import run_replicas
+from samdyn.dynamics.drive import drive
 from samdyn.landscapes.finite_sum import FiniteSum, Minimum
 from samdyn.rates.curves import KINDS, QUANTITIES, Convergence
 from samdyn.rates.observation import WINDOW, Watcher
 from samdyn.rates.settling import gap_of_mean, relaxation
-from samdyn.rates.work_meter import WorkMeter
 from samdyn.systems.diffusion import Diffusion
 from samdyn.systems.map import Map
 
@@ -117,7 +117,9 @@ def convergence(
     kind, period = np.zeros(final.shape[:2], np.int64), np.zeros(final.shape[:2], np.int64)
     noisy = getattr(system, "noise", None) is not None
     rests = np.full((len(settings), 3), np.nan)
-    meter = WorkMeter("convergence", len(settings) * n_replicas * n_steps, progress)
+    meter = WorkMeter(
+        "convergence", len(settings) * n_replicas * n_steps, progress, "pass fewer n_steps or n_replicas"
+    )
 
     for members in _groups(system, settings).values():
         first = systems[members[0]]
@@ -136,7 +138,7 @@ def convergence(
             return {name: np.repeat([row[name] for row in table], n_replicas) for name in names}
 
         own = values if len(members) > 1 else None
-        end = run_replicas(
+        end = drive(
             first,
             state,
             n_steps,

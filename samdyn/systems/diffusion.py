@@ -172,6 +172,11 @@ class Diffusion(System):
         return self.noise.n_normals(self.dim)
 
     @property
+    def noisy(self) -> bool:
+        """True, unless the noise root has no columns."""
+        return self.n_normals > 0
+
+    @property
     def step_length(self) -> float | None:
         """Time of one step of the algorithm, lr(0); None for `from_function`."""
         return None if self.lr is None else value_at(self.lr, 0)

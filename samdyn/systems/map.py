@@ -147,18 +147,32 @@ class Map(System):
 
     @property
     def n_normals(self) -> int:
-        """Standard normals that one step uses."""
-        if isinstance(self.noise, Minibatch):
-            raise ValueError(
-                "noise must be Gaussian here, got Minibatch, which draws batches: use sd.trajectory or "
-                "sd.convergence, or the Diffusion with the same noise"
-            )
-        return self.noise.n_normals(self.dim) if self.noise is not None else 0
+        """Standard normals that one step uses: none where it draws batches."""
+        if self.noise is None or isinstance(self.noise, Minibatch):
+            return 0
+        return self.noise.n_normals(self.dim)
+
+    @property
+    def discrete(self) -> bool:
+        """True: time is the step."""
+        return True
+
+    @property
+    def noisy(self) -> bool:
+        """Whether there is a noise model."""
+        return self.noise is not None
 
     @property
     def step_length(self) -> float:
         """1: time is the step."""
         return 1.0
+
+    def without_noise(self) -> Map:
+        """The same map without noise: the full gradient at every step."""
+        if self.noise is None:
+            return self
+        assert self.landscape is not None and self.rule is not None
+        return Map(self.landscape, self.rule, self.lr, self.momentum)
 
     @property
     def scheduled(self) -> bool:

@@ -13,6 +13,7 @@ In a `Diffusion` the batches are replaced by a Gaussian with their mean and cova
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -112,6 +113,13 @@ class Minibatch(Noise):
     def parameters(self) -> dict[str, Any]:
         """The batch size."""
         return {"batch_size": self.batch_size}
+
+    def with_parameters(self, **values: Any) -> Minibatch:
+        """A copy with another batch size, which may come as a whole number in floating point."""
+        size = values.get("batch_size")
+        if isinstance(size, float) and size.is_integer():
+            values["batch_size"] = int(size)
+        return dataclasses.replace(self, **values)
 
     def n_normals(self, dim: int) -> int:
         """Standard normals that one step of the Gaussian model uses."""

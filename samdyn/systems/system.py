@@ -71,6 +71,26 @@ class System(ABC):
         return self.dim
 
     @property
+    def discrete(self) -> bool:
+        """Whether time is the step of an algorithm (Map), or runs on between steps."""
+        return False
+
+    @property
+    def noisy(self) -> bool:
+        """Whether steps have random inputs."""
+        return False
+
+    @property
+    def scheduled(self) -> bool:
+        """Whether any coefficient depends on the step."""
+        return False
+
+    def at_rest(self, x: Array) -> Array:
+        """States (..., state_dim) at points (..., dim), with memory (the velocity of momentum) 0."""
+        rest = np.zeros((*x.shape[:-1], self.state_dim - self.dim))
+        return np.concatenate([x, rest], axis=-1) if self.state_dim > self.dim else x
+
+    @property
     def step_length(self) -> float | None:
         """Time of one step where the system has steps of its own: 1 for a map, lr(0) for a diffusion."""
         return None

@@ -227,10 +227,10 @@ def views() -> list[sd.Map | sd.Diffusion]:
 def test_steps_on_a_device_are_those_of_the_cpu(i: int) -> None:
     system = views()[i]
     state = np.random.default_rng(0).uniform(-1, 1, (system.state_dim, 50))
-    paths, noisy = np.arange(100, 150), bool(system.n_normals)
+    paths, noisy = np.arange(100, 150), system.noisy
     box, dt = np.array([[-2.0, 2.0]] * 2), 0.03 if isinstance(system, sd.Diffusion) else None
     here = build_motion(system, stride=dt, noisy=noisy, seed=3, box=box)
-    there = MotionOnDevice(system, "cpu", seed=3, noisy=noisy, dt=dt)
+    there = MotionOnDevice(system, "cpu", 3, dt)
     assert (here.every, here.unit, here.hover) == (there.every, there.unit, there.hover)
     np.testing.assert_allclose(there(state, paths, 5, 8), here(state, paths, 5, 8), rtol=1e-13, atol=1e-14)
 
@@ -241,7 +241,7 @@ def test_basins_through_the_steps_of_a_device(monkeypatch: pytest.MonkeyPatch) -
     one = sd.basins(system, [(-2, 2)], 310, n_starts=8)
     monkeypatch.setattr(basins_module, "check_device", lambda device, system: "meta")
     monkeypatch.setattr(
-        motion_module, "MotionOnDevice", lambda s, device, **options: MotionOnDevice(s, "cpu", **options)
+        motion_module, "MotionOnDevice", lambda s, device, *options: MotionOnDevice(s, "cpu", *options)
     )
     other = sd.basins(system, [(-2, 2)], 310, n_starts=8)
     assert other.course is not None

@@ -8,8 +8,8 @@ import torch
 
 import samdyn as sd
 from samdyn.compute.vector import Coordinates
+from samdyn.dynamics.build_step import build_stepper
 from samdyn.ensemble.kernel import ExitTest, advance_block
-from samdyn.ensemble.step import build_stepper
 from samdyn.escape.crossing import exit_probability, projected_variance
 from samdyn.escape.regions import OpenSet
 

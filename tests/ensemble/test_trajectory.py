@@ -13,6 +13,7 @@ import torch
 
 import samdyn as sd
 from samdyn.compute.random import standard_normal
+from samdyn.dynamics import draws
 
 module = importlib.import_module("samdyn.ensemble.trajectory")
 BEALE = sd.landscapes.beale()
@@ -86,7 +87,7 @@ def test_the_noise_of_a_diffusion() -> None:
 def test_the_noise_is_drawn_in_chunks_of_any_size(monkeypatch: pytest.MonkeyPatch) -> None:
     step = sd.Map(BEALE, sd.SAM(0.1), lr=1e-3, noise=sd.GaussianNoise(1.0))
     whole = sd.trajectory(step, np.ones((4, 2)), n_steps=23, seed=2)
-    monkeypatch.setattr(module, "NOISE_CHUNK", 24)
+    monkeypatch.setattr(draws, "CHUNK_VALUES", 24)
     np.testing.assert_array_equal(sd.trajectory(step, np.ones((4, 2)), n_steps=23, seed=2), whole)
     other = sd.trajectory(step, np.ones((4, 2)), n_steps=23, seed=3)
     assert (other[1:] != whole[1:]).all()

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
 import samdyn as sd
+from samdyn.dynamics.build_step import build_stepper
 from samdyn.escape import Displacement, mean_squared_displacement
 from samdyn.escape import displacement as module
 from samdyn.escape.linear_model import linear_model
@@ -132,7 +133,7 @@ def test_loss_without_a_pointwise_form():
 
     landscape = sd.Landscape(loss, dim=2, name="fft")
     system = sd.Map(landscape, sd.USAM(0.1), 0.05, noise=sd.GaussianNoise(std=1.0))
-    assert not module.build_stepper(system).traced
+    assert not build_stepper(system).traced
     result = mean_squared_displacement(system, [0.3, 0.1], 5, n_paths=50, seed=2)
     moved = sd.trajectory(system, np.tile([0.3, 0.1], (50, 1)), 5, seed=2)[-1] - [0.3, 0.1]
     assert_allclose(result.mean, (moved**2).sum(axis=1).mean(), rtol=1e-12)

@@ -70,7 +70,7 @@ def test_the_root_of_a_hessian_in_four_dimensions_says_what_its_trace_costs() ->
     def stop(*_: Any) -> Any:
         raise KeyboardInterrupt
 
-    from samdyn.ensemble import step
+    from samdyn.dynamics import build_step as step
 
     with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")

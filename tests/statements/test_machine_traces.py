@@ -17,7 +17,7 @@ import torch
 import samdyn as sd
 from samdyn.compute.fingerprint import fingerprint
 from samdyn.compute.vector import Coordinates
-from samdyn.ensemble.step import build_stepper
+from samdyn.dynamics.build_step import build_stepper
 
 
 class Holder:

@@ -16,9 +16,11 @@ import torch
 
 import samdyn as sd
 from samdyn.compute.vector import Coordinates
-from samdyn.ensemble import step as steps
+from samdyn.dynamics import build_step as steps
+from samdyn.dynamics.build_step import build_stepper
+from samdyn.dynamics.step import combine
+from samdyn.dynamics.wide_root import WideRoot
 from samdyn.ensemble import workers
-from samdyn.ensemble.step import build_stepper, combine
 from samdyn.escape.crossing import projected_variance
 from samdyn.escape.exit_place import conjugate_direction
 
@@ -82,7 +84,7 @@ def test_products_with_the_noise_root(noise: Any, monkeypatch: pytest.MonkeyPatc
     wide_drift, wide = build_stepper(sd.Diffusion(wide_loss(3), sd.USAM(0.1), lr=0.1, noise=noise)).local(
         x, numbers
     )
-    assert isinstance(wide, steps.WideRoot)
+    assert isinstance(wide, WideRoot)
 
     def same(a: Any, b: Any) -> None:
         for u, v in zip(a, b, strict=True):

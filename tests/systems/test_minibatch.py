@@ -267,9 +267,6 @@ def test_what_needs_samples_says_so() -> None:
         sd.Map(sd.landscapes.beale(), sd.GD(), lr=0.1, noise=sd.Minibatch())
     with pytest.raises(TypeError, match=r"loss must be an sd\.FiniteSum"):
         sd.Diffusion(sd.landscapes.beale(), sd.GD(), lr=0.1, noise=sd.Minibatch())
-    batches = sd.Map(problems.r6(), sd.GD(), lr=0.1, noise=sd.Minibatch())
-    with pytest.raises(ValueError, match=r"use sd\.trajectory or sd\.convergence"):
-        sd.exit_times(batches, [0.0, 0.0], sd.Ball([0.0, 0.0], 1.0), n_paths=2, t_max=5)
     many = sd.FiniteSum.least_squares(np.eye(30), np.ones(30))
     with pytest.raises(ValueError, match="more batches than can be enumerated"):
         sd.Diffusion(many, sd.SAM(0.1), lr=0.1, noise=sd.Minibatch(15)).drift(np.zeros(30))

@@ -1,4 +1,4 @@
-"""Replicas: every kind of step is the algorithm, and paths depend on (seed, path, step) alone."""
+"""The drive of many copies: every kind of step is the algorithm; paths depend on (seed, path, step) alone."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ import torch
 
 import samdyn as sd
 from samdyn.compute.random_arrays import minibatch_words
-from samdyn.ensemble import batch_step, replicas
-from samdyn.ensemble.batch_step import BatchStep
-from samdyn.ensemble.replicas import run_replicas
-from samdyn.ensemble.squares_step import SquaresStep
+from samdyn.dynamics import batch_step, draws
+from samdyn.dynamics import drive as driving
+from samdyn.dynamics.drive import drive
+from samdyn.dynamics.squares_step import SquaresStep
+from samdyn.dynamics.traced_step import TracedStep
 
 NONE = np.empty(0, np.int64)
 
@@ -22,7 +23,7 @@ NONE = np.empty(0, np.int64)
 def end(system: Any, n_steps: int, n: int = 40, **more: Any) -> np.ndarray:
     state = np.zeros((n, system.state_dim))
     state[:, : system.dim] = problems.R6_START
-    return run_replicas(system, state, n_steps, NONE, lambda *_: None, **more)
+    return drive(system, state, n_steps, NONE, lambda *_: None, **more)
 
 
 def by_hand(system: sd.Map, n_steps: int, n: int, seed: int) -> np.ndarray:
@@ -89,16 +90,16 @@ BATCHES = [
 def test_steps_are_the_algorithm(rule: Any, noise: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     system = sd.Map(problems.r6(), rule, lr=0.02, noise=noise)
     expected = by_hand(system, 9, 3, seed=5)
-    for step in (SquaresStep, BatchStep):
-        monkeypatch.setattr(replicas, "build_replica_step", step)
+    for step in (SquaresStep, TracedStep):
+        monkeypatch.setattr(driving, "build_step", lambda system, dt, step=step: step(system))
         np.testing.assert_allclose(end(system, 9, 3, seed=5), expected, rtol=1e-10, atol=1e-12)
 
 
-@pytest.mark.parametrize("step", [SquaresStep, BatchStep])
+@pytest.mark.parametrize("step", [SquaresStep, TracedStep])
 @pytest.mark.parametrize("noise", [BATCHES[0], BATCHES[2]], ids=["same", "independent"])
 def test_momentum(step: Any, noise: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     system = sd.Map(problems.r6(), sd.SAM(0.1), lr=0.01, momentum=0.9, noise=noise)
-    monkeypatch.setattr(replicas, "build_replica_step", step)
+    monkeypatch.setattr(driving, "build_step", lambda system, dt: step(system))
     np.testing.assert_allclose(end(system, 9, 3, seed=5), by_hand(system, 9, 3, 5), rtol=1e-10)
 
 
@@ -111,10 +112,10 @@ def test_micro_batches() -> None:
 
 def test_untraceable_components_go_through_vmap(monkeypatch: pytest.MonkeyPatch) -> None:
     system = sd.Map(problems.r6(), sd.SAM(0.1), lr=0.02, noise=sd.Minibatch(2))
-    assert BatchStep(system).arrays is not None
+    assert TracedStep(system).stepper.traced
     traced = end(system, 9, seed=5)
     monkeypatch.setattr(batch_step, "MAX_TRACED_INPUTS", 0)
-    assert BatchStep(system).arrays is None
+    assert not TracedStep(system).stepper.traced
     np.testing.assert_allclose(end(system, 9, seed=5), traced, rtol=1e-11)
 
 
@@ -122,9 +123,9 @@ def test_large_problems_use_their_squares() -> None:
     rng = np.random.default_rng(0)
     loss = sd.FiniteSum.least_squares(rng.standard_normal((20, 30)), rng.standard_normal(20), ridge=0.1)
     system = sd.Map(loss, sd.SAM(0.1), lr=0.01, noise=sd.Minibatch(1))
-    assert isinstance(replicas.build_replica_step(system), SquaresStep)
+    assert isinstance(driving.build_step(system), SquaresStep)
     several = sd.Map(loss, sd.SAM(0.1), lr=0.01, noise=sd.Minibatch(4, probe="independent"))
-    assert isinstance(replicas.build_replica_step(several), SquaresStep)
+    assert isinstance(driving.build_step(several), SquaresStep)
 
 
 def test_rank_one_step() -> None:
@@ -138,8 +139,8 @@ def test_rank_one_step() -> None:
 def test_paths_do_not_depend_on_tiles_or_length(monkeypatch: pytest.MonkeyPatch) -> None:
     system = sd.Map(problems.r6(), sd.SAM(0.1), lr=0.02, noise=sd.Minibatch(2))
     whole = end(system, 50, 600, seed=9)
-    monkeypatch.setattr(replicas, "TILE_VALUES", 1)
-    monkeypatch.setattr(replicas, "CHUNK_VALUES", 1)
+    monkeypatch.setattr(driving, "TILE_VALUES", 1)
+    monkeypatch.setattr(draws, "CHUNK_VALUES", 1)
     np.testing.assert_array_equal(end(system, 50, 600, seed=9), whole)
     np.testing.assert_array_equal(end(system, 50, 3, seed=9, paths=np.array([7, 0, 599])), whole[[7, 0, 599]])
     assert np.abs(end(system, 50, 600, seed=10) - whole).max() > 1e-3
@@ -164,13 +165,13 @@ def test_schedules_and_gaussian_noise_are_those_of_trajectory() -> None:
     )
     start = np.tile([1.0, 1.0], (6, 1))
     state = np.concatenate([start, np.zeros_like(start)], axis=1)
-    got = run_replicas(system, state, 33, NONE, lambda *_: None, seed=2)
+    got = drive(system, state, 33, NONE, lambda *_: None, seed=2)
     np.testing.assert_allclose(got, sd.trajectory(system, start, n_steps=33, seed=2)[-1], rtol=1e-12)
 
 
 def test_diffusion_is_that_of_trajectory() -> None:
     system = sd.Diffusion(sd.landscapes.beale(), sd.USAM(0.01), lr=1e-3, noise=sd.GaussianNoise(0.5))
     start = np.tile([1.0, 1.0], (6, 1))
-    got = run_replicas(system, start, 25, NONE, lambda *_: None, seed=2)
+    got = drive(system, start, 25, NONE, lambda *_: None, seed=2)
     path = sd.trajectory(system, start, t_max=0.025, seed=2)
     np.testing.assert_allclose(got, path[-1], rtol=1e-12)

@@ -15,29 +15,36 @@ from torch import Tensor
 
 from samdyn.compute.batch import tensor_of
 from samdyn.compute.checks import Array
-from samdyn.ensemble.replica_step import Coefficients, ReplicaStep, column
+from samdyn.dynamics.contract import Coefficients, Step, column
+from samdyn.dynamics.draws import BatchDraws, Stream
 from samdyn.landscapes.finite_sum import FiniteSum
 from samdyn.systems.map import Map
 from samdyn.systems.minibatch import Minibatch, descent_direction
 from samdyn.systems.sampling import Index
 
 
-class SquaresStep(ReplicaStep):
+class SquaresStep(Step):
     """Steps on components (a.x - b)^2 / 2 + r |x|^2 / 2."""
 
     def __init__(self, system: Map) -> None:
         loss, noise = system.landscape, system.noise
         assert isinstance(loss, FiniteSum) and isinstance(noise, Minibatch) and loss.squares is not None
         assert system.rule is not None
-        self.rule, self.momentum, self.dim = system.rule, system.momentum, system.dim
+        self.rule, self.momentum = system.rule, system.momentum
+        self.dim, self.state_dim = system.dim, system.state_dim
         self.memory, self.probe = system.has_memory, noise.probe
         self.rows, self.targets, self.ridge = loss.squares
         self.square = (self.rows**2).sum(axis=1)
         self.sampler = noise.sampler(loss)
-        self.ascent_sampler = self.sampler if noise.probe == "independent" else None
+        samplers = [self.sampler, self.sampler] if noise.probe == "independent" else [self.sampler]
+        self.draws = BatchDraws(samplers, self.rows.T, by_index=True)
         parts = self.rule.parts()
         same = noise.probe == "same" or not self.rule.perturbs
         self.fused = parts is not None and noise.batch_size == 1 and same
+
+    def stream(self, seed: int, paths: Index, end: int) -> Stream:
+        """See `Step.stream`."""
+        return Stream(self.draws.index_steps, self.draws.n_words, seed, paths, end)
 
     def load(self, state: Array) -> list[Array]:
         """Points, and the last directions where there is memory."""
@@ -48,13 +55,24 @@ class SquaresStep(ReplicaStep):
         """The points."""
         return loaded[0]
 
-    def advance(self, loaded: list[Array], random: Index, coefficients: Coefficients) -> list[Array]:
-        """One step, in place."""
-        return (
-            self._fused(loaded, random[0], coefficients)
-            if self.fused
-            else self._general(loaded, random, coefficients)
-        )
+    def advance(
+        self,
+        loaded: list[Array],
+        stream: Stream,
+        step: int,
+        n_steps: int,
+        values: Callable[[int], Coefficients],
+        dt: float | None = None,
+    ) -> list[Array]:
+        """See `Step.advance`; the states are changed in place."""
+        with np.errstate(all="ignore"):
+            for j in range(step, step + n_steps):
+                index = stream(j)
+                if self.fused:
+                    loaded = self._fused(loaded, index[0], values(j))
+                else:
+                    loaded = self._general(loaded, index, values(j))
+        return loaded
 
     def _fused(self, loaded: list[Array], index: Index, coefficients: Coefficients) -> list[Array]:
         x = loaded[0]
@@ -62,7 +80,6 @@ class SquaresStep(ReplicaStep):
         parts = self.rule.parts(coefficients)
         assert parts is not None
         alpha, beta = parts
-        assert self.sampler is not None
         ridged = bool(self.ridge.any())
         weight = self.sampler.weights.take(index) if self.sampler.weighted else 1.0
         a = self.rows.take(index, axis=0)
@@ -99,7 +116,6 @@ class SquaresStep(ReplicaStep):
             return np.asarray(
                 (x @ self.rows.T - self.targets) @ self.rows / len(self.rows) + self.ridge.mean() * x
             )
-        assert self.sampler is not None
         chosen = np.ascontiguousarray(index.T)  # (n, batch)
         rows = self.rows.take(chosen, axis=0)
         weights = self.sampler.weights.take(chosen) / chosen.shape[1]
@@ -108,7 +124,7 @@ class SquaresStep(ReplicaStep):
         return np.asarray(np.matmul(residual[:, None, :], rows)[:, 0] + ridge[:, None] * x)
 
     def _general(self, loaded: list[Array], random: Index, coefficients: Coefficients) -> list[Array]:
-        x, size = loaded[0], self.sampler.batch_size  # type: ignore[union-attr]
+        x, size = loaded[0], self.sampler.batch_size
         descent, independent = random[:size], random[size:]
         chosen = {"same": descent, "independent": independent, "full": None}[self.probe]
 

@@ -33,7 +33,7 @@ from samdyn.systems.noise_root import Selected
 from samdyn.systems.system import System
 
 if TYPE_CHECKING:
-    from samdyn.ensemble.step import Stepper
+    from samdyn.dynamics.step import Stepper
 
 KEPT = 16  # steppers to a loss function
 

@@ -13,9 +13,10 @@ import torch
 
 import samdyn as sd
 from samdyn.compute.vector import Coordinates
-from samdyn.ensemble.step import build_stepper, combine
+from samdyn.dynamics.build_step import build_stepper
+from samdyn.dynamics.step import combine
 
-module = importlib.import_module("samdyn.ensemble.step")
+module = importlib.import_module("samdyn.dynamics.build_step")
 
 LOSS = sd.landscapes.coupled_double_well()
 RULES = [sd.GD(), sd.USAM(0.3), sd.SAM(0.3), sd.UnifiedSAM(0.3, 0.4)]

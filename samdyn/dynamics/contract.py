@@ -1,0 +1,72 @@
+"""The contract of a step of many copies: states loaded into a form, points read off it, and some steps."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from samdyn.compute.checks import Array
+from samdyn.dynamics.draws import Stream
+from samdyn.systems.sampling import Index
+
+Coefficients: TypeAlias = Mapping[str, Any]
+"""Values of the coefficients by name: numbers, or arrays (n,) with one for each copy."""
+
+
+class Step(ABC):
+    """Some steps of a tile of copies of a system.
+
+    Attributes
+    ----------
+    dim, state_dim : int
+        Coordinates of a point and of a state.
+    """
+
+    dim: int
+    state_dim: int
+
+    @abstractmethod
+    def stream(self, seed: int, paths: Index, end: int) -> Stream:
+        """The random inputs of copies with these path numbers, (n,), for the steps before `end`."""
+
+    @abstractmethod
+    def load(self, state: Array) -> Any:
+        """States (n, state_dim) in the form that `advance` works on."""
+
+    @abstractmethod
+    def points(self, loaded: Any) -> Array:
+        """The points (n, dim) of loaded states."""
+
+    @abstractmethod
+    def advance(
+        self,
+        loaded: Any,
+        stream: Stream,
+        step: int,
+        n_steps: int,
+        values: Callable[[int], Coefficients],
+        dt: float | None = None,
+    ) -> Any:
+        """The states after some steps.
+
+        Parameters
+        ----------
+        loaded
+            What `load` or an earlier `advance` gave; it may be changed in place.
+        stream : Stream
+            What `stream` gives for these copies.
+        step, n_steps : int
+            The number of the first step, and how many are taken.
+        values : callable
+            Step to the coefficients.
+        dt : float, optional
+            Length of these steps, where a Diffusion's are not all the same.
+        """
+
+
+def column(value: Any) -> Any:
+    """A number as it is; one for each copy as a column (n, 1)."""
+    return value[:, None] if np.ndim(value) else value
