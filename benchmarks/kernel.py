@@ -21,9 +21,9 @@ from contestants.problem import DIFFUSIVITY, DT, RHO, start
 import samdyn as sd
 from samdyn.compute.random import split_seed
 from samdyn.dynamics.build_step import build_stepper
+from samdyn.dynamics.native_sweep import native_sweep
 from samdyn.ensemble.coefficients import Coefficients
 from samdyn.ensemble.kernel import ExitTest
-from samdyn.ensemble.native_sweep import native_sweep
 from samdyn.ensemble.replay import Notes
 from samdyn.escape.crossing import exit_probability, projected_variance
 

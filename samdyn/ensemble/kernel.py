@@ -8,7 +8,7 @@ afterwards (`samdyn.ensemble.exits`) and the inner loop stays short.
 The function here is in torch. It runs eagerly, and through torch.compile on a GPU, where it becomes one
 kernel: coordinates are separate 1-D tensors, random numbers are integer arithmetic on the path number, and
 coefficients are tensors, so that one kernel serves every lr, rho, dt and seed. On the CPU the same block is
-printed as C++ (`samdyn.ensemble.native_sweep`): that is twice as fast as what torch.compile makes of it,
+printed as C++ (`samdyn.dynamics.native_sweep`): that is twice as fast as what torch.compile makes of it,
 and compiled in half a second instead of ten."""
 
 from __future__ import annotations

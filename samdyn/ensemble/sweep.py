@@ -9,10 +9,10 @@ import torch
 from samdyn.compute.cost import outside
 from samdyn.compute.native import CompilationError, compiler
 from samdyn.compute.tracing import NotTraceable
+from samdyn.dynamics.native_sweep import native_sweep
 from samdyn.dynamics.step import Stepper
 from samdyn.ensemble.coefficients import Coefficients
 from samdyn.ensemble.kernel import ExitTest
-from samdyn.ensemble.native_sweep import native_sweep
 from samdyn.ensemble.torch_sweep import Sweep, torch_sweep
 
 # path-steps of a job that take as long as compiling does

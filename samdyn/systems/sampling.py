@@ -117,10 +117,11 @@ class Sampler:
         """Random words that one batch takes."""
         if self.replacement:
             return self.batch_size
-        return self.n - self.batch_size if self._by_complement else self.batch_size
+        return self.n - self.batch_size if self.by_complement else self.batch_size
 
     @property
-    def _by_complement(self) -> bool:
+    def by_complement(self) -> bool:
+        """Whether what is drawn are the samples that are left out: fewer, where a batch is more than half."""
         return not self.ordered and 2 * self.batch_size > self.n
 
     def draw(self, words: Words, size: int) -> Index:
@@ -142,10 +143,10 @@ class Sampler:
             column = (product >> _SHIFT).view(np.int64)
             if self.uniform:
                 return np.asarray(column)
-            threshold, alias = self._alias
+            threshold, alias = self.alias_table
             keep = (product & _MASK) < threshold.take(column)
             return np.where(keep, column, alias.take(column))
-        if not self._by_complement:
+        if not self.by_complement:
             return self._distinct(words)
         if not len(words):
             return np.repeat(np.arange(self.n)[:, None], size, axis=1)
@@ -165,7 +166,7 @@ class Sampler:
         return chosen
 
     @property
-    def _alias(self) -> tuple[Words, Index]:
+    def alias_table(self) -> tuple[Words, Index]:
         """Walker's table: thresholds in 32 bits, and the alias of every column."""
         if "_table" not in self.__dict__:
             height = self.probabilities * self.n

@@ -14,7 +14,7 @@ import torch
 import samdyn as sd
 from samdyn.compute import native
 from samdyn.compute.native import CompilationError, compiler
-from samdyn.ensemble import native_sweep as engine
+from samdyn.dynamics import native_sweep as engine
 from samdyn.ensemble import sweep as choice
 from samdyn.ensemble.replay import Notes
 from samdyn.escape.statistics import ExitTimes

@@ -13,7 +13,7 @@ import pytest
 import samdyn as sd
 from samdyn.compute import library_cache, native
 from samdyn.compute.native import CompilationError, compiler, load_library
-from samdyn.ensemble import native_sweep
+from samdyn.dynamics import native_sweep
 
 needs_compiler = pytest.mark.skipif(compiler() is None, reason="no C++ compiler")
 

@@ -1,7 +1,6 @@
-// Some blocks of four steps of many paths with the first-exit test; see samdyn/ensemble/native_sweep.py.
+// Some blocks of four steps of many paths with the first-exit test; see samdyn/dynamics/native_sweep.py.
 //
-// Pasted behind lanes.hpp and what was printed for one system and one region: the numbers STATE, NORMALS, FACES,
-// BRIDGE and SCHEDULED, the struct Values with its `load`, and the functions `step` and `distances`.
+// Pasted behind group.hpp and what was printed for one region: the number FACES and the function `distances`.
 
 constexpr int GROUPS = 2;
 constexpr REAL NEGLIGIBLE = -40;  // 2^-40 changes no comparison with a uniform number of 31 bits
@@ -26,29 +25,14 @@ INLINE Vector leaving(Vector total, const Vector *e) {
   return select(sum != sum, sum, after);  // nan stays: it may be lost in a comparison
 }
 
-// What a register's worth of paths carries along.
-struct Group {
-  Wide number[WIDE];
-  Vector x[STATE + 1], before[STATE + 1], distance[FACES], z[STEPS_PER_BLOCK][NORMALS + 1], uniform, total;
+// A group of paths with what the exit test carries along.
+struct Watched : Group {
+  Vector before[STATE + 1], distance[FACES], total;
   Mask left, code;
-  Values c;
 };
 
-// The random numbers of a block.
-INLINE void draw(Group &g, uint32_t block, uint32_t k0, uint32_t k1) {
-  for (int k = 0; k < NORMALS || (BRIDGE && k == 0); k++) {
-    Mask word[4];
-    words_of(g.number, block, k, k0, k1, word);
-    if (BRIDGE && k == 0) g.uniform = spare_uniform(word);
-    if (k < NORMALS) {
-      box_muller(word[0], word[1], g.z[0][k], g.z[1][k]);
-      box_muller(word[2], word[3], g.z[2][k], g.z[3][k]);
-    }
-  }
-}
-
 // Step j of a block, and whether a path left in it.
-INLINE void advance(Group &g, int j) {
+INLINE void advance(Watched &g, int j) {
   Vector y[STATE + 1], following[FACES], factor[FACES];
   step(g.x, g.z[j], g.c, y, factor);
   distances(y, following);
@@ -69,12 +53,14 @@ INLINE void advance(Group &g, int j) {
 
 extern "C" int64_t sweep(int64_t n, const int64_t *path, REAL *const *state, uint8_t *gone, const REAL *const *values,
                          const int64_t *strides, int64_t first_block, int64_t n_blocks, uint32_t k0, uint32_t k1,
-                         int64_t *noted, int64_t *noted_block, int64_t *noted_code, REAL *noted_state) {
+                         int64_t *noted, int64_t *noted_block, int64_t *noted_code, REAL *noted_state,
+                         const REAL *numbers, int64_t n_samples, const int64_t *threshold, const int64_t *alias) {
+  const Samples samples{numbers, n_samples, threshold, alias};
   int64_t count = 0;
   for (int64_t i = 0; i < n; i += GROUPS * LANES) {
-    Group group[GROUPS];
+    Watched group[GROUPS];
     for (int q = 0; q < GROUPS; q++) {
-      Group &g = group[q];
+      Watched &g = group[q];
       const int64_t a = i + q * LANES, rest = n > a ? n - a : 0;
       for (int h = 0; h < WIDE; h++) g.number[h] = load<Wide>(path + a + h * WIDE_LANES, rest - h * WIDE_LANES);
       for (int d = 0; d < STATE; d++) g.x[d] = load<Vector>(state[d] + a, rest);
@@ -85,8 +71,8 @@ extern "C" int64_t sweep(int64_t n, const int64_t *path, REAL *const *state, uin
     }
     for (int64_t block = 0; block < n_blocks; block++) {
       for (int q = 0; q < GROUPS; q++) {
-        Group &g = group[q];
-        draw(g, uint32_t(first_block + block), k0, k1);
+        Watched &g = group[q];
+        draw(g, uint32_t(first_block + block), k0, k1, samples);
         for (int d = 0; d < STATE; d++) g.before[d] = g.x[d];
         g.total = Vector{};
         g.code = Mask{};
@@ -101,7 +87,7 @@ extern "C" int64_t sweep(int64_t n, const int64_t *path, REAL *const *state, uin
       }
       Mask running{};
       for (int q = 0; q < GROUPS; q++) {
-        Group &g = group[q];
+        Watched &g = group[q];
         Mask finite = Mask{} - 1;
         for (int d = 0; d < STATE; d++) finite = finite & is_finite(g.x[d]);
         g.code = ((g.code == 0) & ~finite) ? Mask{} + STEPS_PER_BLOCK : g.code;
@@ -120,7 +106,7 @@ extern "C" int64_t sweep(int64_t n, const int64_t *path, REAL *const *state, uin
       if (!any(running)) break;
     }
     for (int q = 0; q < GROUPS; q++) {
-      Group &g = group[q];
+      Watched &g = group[q];
       const int64_t a = i + q * LANES, rest = n > a ? n - a : 0;
       for (int d = 0; d < STATE; d++) store(g.x[d], state[d] + a, rest);
       for (int l = 0; l < LANES && l < rest; l++) gone[a + l] = g.left[l] != 0;

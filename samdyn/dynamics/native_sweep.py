@@ -22,23 +22,26 @@ from __future__ import annotations
 import ctypes
 import functools
 from collections.abc import Callable, Sequence
-from importlib import resources
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from samdyn.compute.cpp import cpp_function, lanes_header
-from samdyn.compute.native import CompilationError, load_library
-from samdyn.compute.random import STEPS_PER_BLOCK
+from samdyn.compute.cpp import cpp_function
 from samdyn.compute.tracing import NotTraceable, coordinate_form
 from samdyn.compute.vector import Coordinates
+from samdyn.dynamics.native_program import (
+    SAMPLE_TYPES,
+    function_of,
+    header,
+    pointers,
+    program,
+    samples_of,
+)
 from samdyn.dynamics.step import Stepper, combine, euler_maruyama
 from samdyn.ensemble.coefficients import Coefficients, Values
 from samdyn.ensemble.kernel import EXPONENT, ExitTest
 from samdyn.ensemble.replay import Notes
-
-UNROLLED = 60  # statements of a step above which the four steps of a block stay a loop
 
 
 def native_sweep(
@@ -71,6 +74,7 @@ def native_sweep(
     # a scheduled coefficient may be the same for all systems in one step and not in the next
     mixed = coefficients.scheduled and coefficients.several
     own = tuple(mixed or value.ndim > 0 for value in coefficients.step(0, dtype, cpu))
+    samples = samples_of(stepper.draws, dtype)
     function = _compiled(stepper, test, dtype, (*own, dt.ndim > 0), coefficients.scheduled)
 
     def sweep(
@@ -83,9 +87,10 @@ def native_sweep(
         # a copy: a tile whose memory runs out on the way is tried again from the states that it had
         following = pool.clone(memory_format=torch.contiguous_format)
         count = function(
-            n, path.data_ptr(), _pointers([x.data_ptr() for x in following]), gone.data_ptr(),
-            _pointers([value.data_ptr() for value in table]), (ctypes.c_int64 * len(strides))(*strides),
+            n, path.data_ptr(), pointers([x.data_ptr() for x in following]), gone.data_ptr(),
+            pointers([value.data_ptr() for value in table]), (ctypes.c_int64 * len(strides))(*strides),
             block, len(values), *key, *(row.ctypes.data for row in noted), states.data_ptr(),
+            *samples.arguments(),
         )  # fmt: skip
         if count:
             place, blocks, codes = torch.from_numpy(noted[:, :count].copy())
@@ -93,10 +98,6 @@ def native_sweep(
         pool.copy_(following)
 
     return sweep
-
-
-def _pointers(addresses: Sequence[int]) -> ctypes.Array[ctypes.c_void_p]:
-    return (ctypes.c_void_p * len(addresses))(*addresses)
 
 
 def _table(
@@ -132,81 +133,41 @@ def _compiled(
     """
     if not stepper.traced or not all(face.pointwise for face in test.faces):
         raise NotTraceable("the step or the region has no pointwise form")
-    library = load_library(_source(stepper, test, dtype, own, scheduled))
-    try:
-        function: Callable[..., int] = library.sweep
-    except AttributeError as error:
-        raise CompilationError(f"the compiled library has no function `sweep`: {error}") from error
     pointer, integer = ctypes.c_void_p, ctypes.c_int64
-    function.restype = integer  # type: ignore[attr-defined]
-    function.argtypes = [  # type: ignore[attr-defined]
+    types = [
         integer, pointer, pointer, pointer, pointer, pointer, integer, integer, ctypes.c_uint32,
-        ctypes.c_uint32, pointer, pointer, pointer, pointer,
+        ctypes.c_uint32, pointer, pointer, pointer, pointer, *SAMPLE_TYPES,
     ]  # fmt: skip
-    return function
+    return function_of(_source(stepper, test, dtype, own, scheduled), "sweep", types, integer)
 
 
 def _source(
     stepper: Stepper, test: ExitTest, dtype: torch.dtype, own: Sequence[bool], scheduled: bool
 ) -> str:
-    state, k, n_faces = stepper.state_dim, stepper.n_normals, len(test.faces)
-    names = [*(f"v{i}" for i in range(len(own) - 1)), "dt"]
-    step = cpp_function(
-        coordinate_form(_step(stepper, test), state + k + len(names)),
-        "step",
-        [
-            *(f"x[{i}]" for i in range(state)),
-            *(f"z[{i}]" for i in range(k)),
-            *(f"c.{name}" for name in names),
-        ],
-        "const Vector *x, const Vector *z, const Values &c, Vector *y, Vector *factor",
-        [*(f"y[{i}]" for i in range(state)), *(f"factor[{i}]" for i in range(n_faces if test.bridge else 0))],
-    )
+    n_faces = len(test.faces)
 
     def distances(x: Tensor) -> Tensor:
         at = Coordinates(x.unbind(0))
         return torch.stack([face.distance(at) for face in test.faces])
 
-    numbers = {"STATE": state, "NORMALS": k, "FACES": n_faces}
-    switches = {"BRIDGE": test.bridge, "SCHEDULED": scheduled}
-    fields = [f"{'Vector' if each else 'REAL'} {name};" for name, each in zip(names, own, strict=True)]
-    loads = [
-        f"{name} = ::load<Vector>(from[{i}] + step * strides[{i}] + i, rest);"
-        if each
-        else f"{name} = from[{i}][step * strides[{i}]];"
-        for i, (name, each) in enumerate(zip(names, own, strict=True))
-    ]
-    unroll = f'_Pragma("GCC unroll {STEPS_PER_BLOCK}")' if step.count("\n") < UNROLLED else ""
-    lines = [
-        lanes_header(dtype),
-        *(f"constexpr int {name} = {value};" for name, value in numbers.items()),
-        *(f"constexpr bool {name} = {str(value).lower()};" for name, value in switches.items()),
-        f"#define UNROLL {unroll}",
-        "struct Values {",
-        *("  " + line for line in fields),
-        "  INLINE_MEMBER void load(const REAL *const *from, const int64_t *strides, int64_t step, int64_t i,",
-        "                          int64_t rest) {",
-        *("    " + line for line in loads),
-        "  }",
-        "};",
-        step,
-        cpp_function(
-            coordinate_form(distances, stepper.dim),
-            "distances",
-            [f"x[{i}]" for i in range(stepper.dim)],
-            "const Vector *x, Vector *d",
-            [f"d[{i}]" for i in range(n_faces)],
-        ),
-        resources.files("samdyn.ensemble").joinpath("sweep.hpp").read_text(encoding="utf-8"),
-    ]
-    return "\n".join(lines)
+    printed = cpp_function(
+        coordinate_form(distances, stepper.dim),
+        "distances",
+        [f"x[{i}]" for i in range(stepper.dim)],
+        "const Vector *x, Vector *d",
+        [f"d[{i}]" for i in range(n_faces)],
+    )
+    switches = [f"constexpr int FACES = {n_faces};", f"constexpr bool BRIDGE = {str(test.bridge).lower()};"]
+    factors = [f"factor[{i}]" for i in range(n_faces if test.bridge else 0)]
+    loop = [printed, header("sweep.hpp")]
+    return program(stepper, _step(stepper, test), factors, dtype, own, scheduled, switches, loop)
 
 
 def _step(stepper: Stepper, test: ExitTest) -> Callable[[Tensor], Tensor]:
     """From state, normals, coefficients and dt: the next state, and, with the bridge, for each face the
     factor of the distances at both ends in the exponent (to the base 2) of the crossing probability.
     """
-    state, k = stepper.state_dim, stepper.n_normals
+    state, k = stepper.state_dim, stepper.draws.n_inputs
 
     def step(v: Tensor) -> Tensor:
         parts = v.unbind(0)
