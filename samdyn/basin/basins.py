@@ -167,7 +167,9 @@ def basins(
     )
     count_workers(workers, executor)
     check_attractors(attractors, system)
-    course = course_of(system, region, dt, noisy, seed, far, check_device(device, system))
+    course = course_of(
+        system, region, dt, noisy, seed, far, check_device(device, system), grid.n_cells * copies
+    )
     check_travel(course, workers, executor)
     check_stride(course, options.rules.max_steps)
     starts = Starts(grid, copies, system.state_dim)

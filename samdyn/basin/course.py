@@ -15,6 +15,7 @@ import numpy.typing as npt
 from samdyn.basin.grid import Grid
 from samdyn.basin.motion import Motion, build_motion
 from samdyn.compute.checks import Array
+from samdyn.dynamics.drive import COMPILE_FROM
 from samdyn.systems.diffusion import Diffusion
 from samdyn.systems.map import Map
 from samdyn.systems.system import System
@@ -23,6 +24,7 @@ Index = npt.NDArray[np.int64]
 
 # An attractor on the boundary is approached from inside, to where the search takes it as standing still.
 ROUNDING = 1e-6
+EXPECTED_STEPS = 400  # that a path takes to an attractor, roughly
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,8 @@ class Course:
         Distance from the middle of the box, in its widths, beyond which a path has diverged.
     device : str
         Where steps are taken.
+    compiled : bool
+        Whether steps of a map or a diffusion are compiled, where they can be.
     key : str
         Tells apart the courses that a worker has seen.
     """
@@ -84,6 +88,7 @@ class Course:
     seed: int
     far: float
     device: str = "cpu"
+    compiled: bool = False
     key: str = field(default_factory=lambda: uuid.uuid4().hex)
 
     def without_noise(self) -> Course:
@@ -110,15 +115,23 @@ class Course:
 
 
 def course_of(
-    system: System, box: Array, dt: float | None, noisy: bool, seed: int, far: float, device: str = "cpu"
+    system: System,
+    box: Array,
+    dt: float | None,
+    noisy: bool,
+    seed: int,
+    far: float,
+    device: str = "cpu",
+    n_paths: int = 0,
 ) -> Course:
-    """The course of a system's paths."""
+    """The course of a system's paths, of which there are `n_paths` or some more."""
     lr = 1.0
     if system.state_dim > system.dim:  # a velocity counts by the step that it makes
         lr = float(system.coefficients()["lr"])  # type: ignore[attr-defined]
     scale = np.concatenate([np.ones(system.dim), np.full(system.state_dim - system.dim, lr)])
     stride = None if dt is None else float(dt)
-    return Course(system, box, scale, stride, noisy, int(seed), float(far), device)
+    compiled = n_paths * EXPECTED_STEPS >= COMPILE_FROM
+    return Course(system, box, scale, stride, noisy, int(seed), float(far), device, compiled)
 
 
 _motions: dict[str, Motion] = {}
@@ -138,6 +151,7 @@ def motion_of(course: Course) -> Motion:
                 seed=course.seed,
                 box=course.box,
                 device=course.device,
+                compiled=course.compiled,
             )
         return _motions[course.key]
 

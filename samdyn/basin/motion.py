@@ -16,6 +16,7 @@ All of it is pointwise: what a path does does not depend on the paths beside it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -30,6 +31,7 @@ from samdyn.compute.printing import numpy_form
 from samdyn.compute.scales import diagonal_of
 from samdyn.compute.tracing import traced_or_batched
 from samdyn.dynamics.clock import coefficients_at
+from samdyn.dynamics.drive import build_step
 from samdyn.dynamics.traced_step import TracedStep
 from samdyn.ensemble.jumping_flow import _rosenbrock
 from samdyn.ensemble.kinked_flow import has_kinks
@@ -73,9 +75,16 @@ class Motion(Protocol):
 
 
 def build_motion(
-    system: System, *, stride: float | None, noisy: bool, seed: int, box: Array, device: str = "cpu"
+    system: System,
+    *,
+    stride: float | None,
+    noisy: bool,
+    seed: int,
+    box: Array,
+    device: str = "cpu",
+    compiled: bool = False,
 ) -> Motion:
-    """The motion of a system; `noisy` says whether a Map or Diffusion draws its noise."""
+    """The motion of a system; `noisy`: a Map or Diffusion draws its noise; `compiled`: its steps are compiled."""
     if device != "cpu":
         assert isinstance(system, Map | Diffusion)
         if isinstance(system, Diffusion):
@@ -83,10 +92,12 @@ def build_motion(
         return MotionOnDevice(system if noisy else system.without_noise(), device, seed)
     if isinstance(system, Map):
         moved = system if noisy else system.without_noise()
-        return _Steps(moved, seed) if moved.scheduled or moved.noisy else _PlainMap(moved)
+        if moved.scheduled or moved.noisy or compiled:
+            return _Steps(moved, seed, compiled=compiled)
+        return _PlainMap(moved)
     if isinstance(system, Diffusion):
         if noisy:
-            return _Steps(system, seed, middle_dt(system) if stride is None else stride)
+            return _Steps(system, seed, middle_dt(system) if stride is None else stride, compiled)
         return _Flow(as_flow(system), stride, box)
     assert isinstance(system, Flow)
     return _Flow(system, stride, box)
@@ -116,8 +127,13 @@ class _PlainMap:
 class _Steps:
     every, hover = 8, 0.0
 
-    def __init__(self, system: Map | Diffusion, seed: int, dt: float | None = None) -> None:
-        self.step, self.seed = TracedStep(system, dt), seed
+    def __init__(
+        self, system: Map | Diffusion, seed: int, dt: float | None = None, compiled: bool = False
+    ) -> None:
+        step = build_step(system, dt, math.inf if compiled else 0.0)
+        # states come by coordinates, which is how these two keep them
+        self.step = step if isinstance(step, TracedStep) else TracedStep(system, dt)
+        self.seed = seed
         self.unit = 1.0 if dt is None else dt
         self.coefficients = coefficients_at(system, dt)
 

@@ -201,7 +201,7 @@ def basin_fractions(
             f"{available_memory() // per_start} fit" + (f" at tail={tail}" if method == "features" else "")
         )
     x = np.random.default_rng([seed, 1]).uniform(region[:, 0], region[:, 1], (n, system.dim))
-    course = course_of(system, region, dt, noisy, seed, far, check_device(device, system))
+    course = course_of(system, region, dt, noisy, seed, far, check_device(device, system), n)
     check_travel(course, workers, executor)
     check_stride(course, options.rules.max_steps)
     starts = Starts(x, 1, system.state_dim)

@@ -133,7 +133,7 @@ class BatchDraws(Draws):
     Examples
     --------
     >>> sampler = Sampler(4, 2, False, np.full(4, 0.25), np.ones(4))
-    >>> draws = BatchDraws([sampler], np.zeros((1, 4)), by_index=True)
+    >>> draws = BatchDraws([sampler], np.zeros((1, 4)))
     >>> draws.index_steps(seed=0, paths=np.arange(3), first=0, n_steps=4)[0]
     array([[1, 3, 2],
            [3, 1, 0]])

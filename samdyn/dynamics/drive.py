@@ -6,6 +6,7 @@ Copies go in tiles that fit the cache. A tile is taken from look to look by its 
 
 - `SquaresStep` (`samdyn.dynamics.squares_step`): least squares and ridge regression in closed form;
 - `PointStep` (`samdyn.dynamics.point_step`): networks;
+- `NativeStep` (`samdyn.dynamics.native_step`): large jobs whose step can be printed as C++;
 - `TracedStep` (`samdyn.dynamics.traced_step`): everything else.
 
 Random numbers belong to (seed, path, step): a copy's path does not depend on the tile or on the other copies.
@@ -13,6 +14,7 @@ Random numbers belong to (seed, path, step): a copy's path does not depend on th
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
@@ -20,9 +22,13 @@ import numpy as np
 import numpy.typing as npt
 
 from samdyn.compute.checks import Array
+from samdyn.compute.cost import outside
+from samdyn.compute.native import CompilationError, compiler
+from samdyn.compute.tracing import NotTraceable
 from samdyn.dynamics.batch_step import MAX_TRACED_INPUTS
 from samdyn.dynamics.clock import coefficients_at
 from samdyn.dynamics.contract import Coefficients, Step
+from samdyn.dynamics.native_step import NativeStep
 from samdyn.dynamics.point_step import PointStep
 from samdyn.dynamics.squares_step import SquaresStep
 from samdyn.dynamics.traced_step import TracedStep
@@ -38,12 +44,27 @@ Look = tuple[int, int, float | None]  # step, number of the record or -1, length
 
 TILE_VALUES = 1 << 17
 MAX_TILE = 1 << 14
+COMPILE_FROM = 2e7
+"""Path-steps that take numpy as long as compiling takes: half a second to a few."""
 REPORT_WORK = 1 << 13
 """Path-steps between reports of progress."""
 
 
-def build_step(system: System, dt: float | None = None) -> Step:
+def build_step(system: System, dt: float | None = None, path_steps: float = 0.0) -> Step:
     """The fastest step of a system: see the module's docstring.
+
+    Parameters
+    ----------
+    system : Map or Diffusion
+    dt : float, optional
+        Length of a Diffusion's step, its lr by default.
+    path_steps : float
+        Steps of all paths of the job together: from `COMPILE_FROM` on they are compiled, where they can be.
+
+    Warns
+    -----
+    RuntimeWarning
+        The compiler fails: the step then runs in numpy.
 
     Examples
     --------
@@ -62,6 +83,14 @@ def build_step(system: System, dt: float | None = None) -> Step:
             return SquaresStep(system)
     if isinstance(system, Map) and loss is not None and not loss.traceable:
         return PointStep(system)
+    if path_steps >= COMPILE_FROM and compiler() is not None:
+        try:
+            return NativeStep(system, dt)
+        except NotTraceable:
+            pass
+        except CompilationError as error:
+            told = f"the step runs without being compiled: {error}"
+            warnings.warn(told, RuntimeWarning, stacklevel=outside())
     return TracedStep(system, dt)
 
 
@@ -78,6 +107,7 @@ def drive(
     report: Callable[[int], None] | None = None,
     dt: float | None = None,
     lengths: Sequence[float] | None = None,
+    total: int | None = None,
 ) -> Array:
     """Move copies of a system and show them to an observer.
 
@@ -104,13 +134,15 @@ def drive(
         Length of a Diffusion's step, its lr by default.
     lengths : sequence of float, optional
         For each look the length of a Diffusion's steps before it, where these differ.
+    total : int, optional
+        Copies of the whole job, of which these are a part: what is compiled depends on it.
 
     Returns
     -------
     ndarray, shape (n, dim)
         The last points.
     """
-    step = build_step(system, dt)
+    step = build_step(system, dt, float(total or len(state)) * n_steps)
     values = coefficients or coefficients_at(system, dt)
     own_lengths = [None] * len(at) if lengths is None else lengths
     looks: list[Look] = [

@@ -39,7 +39,7 @@ class NativeStep(TracedStep):
     NotTraceable
         The step has no pointwise form.
     CompilationError
-        There is no compiler, or it fails; when the first step is taken.
+        There is no compiler, or it fails.
     """
 
     def __init__(self, system: Map | Diffusion, dt: float | None = None) -> None:
@@ -48,6 +48,8 @@ class NativeStep(TracedStep):
             raise NotTraceable("the step has no pointwise form")
         self.samples = samples_of(self.stepper.draws, torch.float64)
         self.scheduled = system.scheduled
+        # coefficients that are the same for all paths; the compiler fails here, if it does
+        _compiled(self.stepper, (False,) * (len(self.stepper.names) + 1), self.scheduled)
 
     def advance(
         self,

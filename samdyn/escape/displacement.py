@@ -144,7 +144,7 @@ def mean_squared_displacement(
         for first in range(0, n, TILE):
             paths = np.arange(first, min(first + TILE, n))
             tile = Moments(start, along, len(times))
-            _run(system, times, schedule, paths, int(seed), tile, meter)
+            _run(system, times, schedule, paths, int(seed), tile, meter, n)
             moments, lost = _merge(moments, (len(paths), tile.mean, tile.square)), lost + tile.lost
     meter.close()
     assert moments is not None
@@ -213,8 +213,9 @@ def _run(
     seed: int,
     observer: Moments,
     meter: WorkMeter,
+    total: int,
 ) -> None:
-    """Take a tile of paths to all times."""
+    """Take a tile of the paths to all times."""
     looks = np.cumsum([count for count, _ in schedule])
     lengths = [length for _, length in schedule]
 
@@ -226,7 +227,7 @@ def _run(
     state = np.tile(system.at_rest(observer.start), (len(paths), 1))
     drive(
         system, state, int(looks[-1]), looks, observer, seed=seed, paths=paths, coefficients=coefficients,
-        report=meter, dt=lengths[-1], lengths=lengths,
+        report=meter, dt=lengths[-1], lengths=lengths, total=total,
     )  # fmt: skip
 
 
