@@ -84,7 +84,7 @@ def build_motion(
     device: str = "cpu",
     compiled: bool = False,
 ) -> Motion:
-    """The motion of a system; `noisy`: a Map or Diffusion draws its noise; `compiled`: its steps are compiled."""
+    """The motion of a system; `noisy`: a Map or Diffusion draws its noise; `compiled`: in compiled steps."""
     if device != "cpu":
         assert isinstance(system, Map | Diffusion)
         if isinstance(system, Diffusion):
