@@ -107,7 +107,7 @@ def drive(
     report: Callable[[int], None] | None = None,
     dt: float | None = None,
     lengths: Sequence[float] | None = None,
-    total: int | None = None,
+    path_steps: float | None = None,
 ) -> Array:
     """Move copies of a system and show them to an observer.
 
@@ -134,15 +134,15 @@ def drive(
         Length of a Diffusion's step, its lr by default.
     lengths : sequence of float, optional
         For each look the length of a Diffusion's steps before it, where these differ.
-    total : int, optional
-        Copies of the whole job, of which these are a part: what is compiled depends on it.
+    path_steps : float, optional
+        Steps of all paths of the job that these are a part of: whether steps are compiled depends on it.
 
     Returns
     -------
     ndarray, shape (n, dim)
         The last points.
     """
-    step = build_step(system, dt, float(total or len(state)) * n_steps)
+    step = build_step(system, dt, len(state) * float(n_steps) if path_steps is None else path_steps)
     values = coefficients or coefficients_at(system, dt)
     own_lengths = [None] * len(at) if lengths is None else lengths
     looks: list[Look] = [

@@ -141,7 +141,8 @@ def trajectory(
         n_steps = checks.integer("n_steps", n_steps, at_least=0)
         _check_stored("n_steps", n_steps / every, flat)
         if n_steps > MANY_STEPS:
-            few = seconds_of(lambda: _map(system, flat, PILOT, PILOT, seed), repeats=2)
+            whole = len(flat) * float(n_steps)
+            few = seconds_of(lambda: _map(system, flat, PILOT, PILOT, seed, whole), repeats=2)
             announce("trajectory", few * n_steps / PILOT, "pass a smaller n_steps or fewer starts")
         stored = _map(system, flat, n_steps, every, seed)
     else:
@@ -160,7 +161,10 @@ def trajectory(
             step = default_dt(system, flat) if dt is None else dt
             _check_stored("t_max", t_max / step / every, flat)
             if t_max > MANY_STEPS * step:
-                few = seconds_of(lambda: _diffusion(system, flat, PILOT * step, step, PILOT, seed), repeats=2)
+                whole = len(flat) * t_max / step
+                few = seconds_of(
+                    lambda: _diffusion(system, flat, PILOT * step, step, PILOT, seed, whole), repeats=2
+                )
                 announce("trajectory", few * t_max / (PILOT * step), "pass a larger dt or fewer starts")
             stored = _diffusion(system, flat, t_max, dt, every, seed)
         else:
@@ -179,7 +183,9 @@ def _check_stored(name: str, n_stored: float, x: Array) -> None:
     check_fits(name, 8.0 * (n_stored + 1) * x.size, "pass a larger every (of a Flow dt), or fewer starts")
 
 
-def _map(system: Map, x: Array, n_steps: int, every: int, seed: int) -> Array:
+def _map(
+    system: Map, x: Array, n_steps: int, every: int, seed: int, path_steps: float | None = None
+) -> Array:
     state = system.at_rest(x)
     if system.landscape is None:
         return _iterate_function(system, state, n_steps, every)
@@ -189,11 +195,17 @@ def _map(system: Map, x: Array, n_steps: int, every: int, seed: int) -> Array:
         constants = tuple(system.coefficients().values())
         orbits = [iterate_scalar(stepper.form, s, constants, n_steps=n_steps, every=every) for s in state]
         return np.stack(orbits, axis=1)[..., : system.dim]
-    return _recorded(system, state, n_steps, every, seed)
+    return _recorded(system, state, n_steps, every, seed, path_steps=path_steps)
 
 
 def _recorded(
-    system: Map | Diffusion, state: Array, n_steps: int, every: int, seed: int, dt: float | None = None
+    system: Map | Diffusion,
+    state: Array,
+    n_steps: int,
+    every: int,
+    seed: int,
+    dt: float | None = None,
+    path_steps: float | None = None,
 ) -> Array:
     """The points of many paths after 0, every, 2 every, ... and n_steps steps."""
     at = np.unique(np.append(np.arange(0, n_steps, every), n_steps))
@@ -202,17 +214,25 @@ def _recorded(
     def store(record: int, part: slice, points: Array) -> None:
         stored[record, part] = points
 
-    drive(system, state, n_steps, at, store, seed=seed, dt=dt)
+    drive(system, state, n_steps, at, store, seed=seed, dt=dt, path_steps=path_steps)
     return stored
 
 
-def _diffusion(system: Diffusion, x: Array, t_max: float, dt: float | None, every: int, seed: int) -> Array:
+def _diffusion(
+    system: Diffusion,
+    x: Array,
+    t_max: float,
+    dt: float | None,
+    every: int,
+    seed: int,
+    path_steps: float | None = None,
+) -> Array:
     given = dt is not None
     dt = dt if dt is not None else default_dt(system, x)
     if not given and system.step_length is None:
         dt = min(dt, t_max)
     n_steps = int(np.ceil(t_max / dt * (1 - 1e-12)))
-    stored = _recorded(system, x, n_steps - 1, every, seed, dt)
+    stored = _recorded(system, x, n_steps - 1, every, seed, dt, path_steps)
     # the last step ends at t_max
     step, before = TracedStep(system, dt), n_steps - 1
     stream, values = step.stream(seed, np.arange(len(x)), n_steps), coefficients_at(system, dt)

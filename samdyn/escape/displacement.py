@@ -137,14 +137,13 @@ def mean_squared_displacement(
     moments: tuple[int, Array, Array] | None = None
     lost = np.zeros(len(times), dtype=np.int64)
     cheaper = "pass fewer n_paths, earlier times or a larger dt"
-    meter = WorkMeter(
-        "mean_squared_displacement", n * sum(count for count, _ in schedule), progress, cheaper, "path-step"
-    )
+    total = n * sum(count for count, _ in schedule)
+    meter = WorkMeter("mean_squared_displacement", total, progress, cheaper, "path-step")
     with np.errstate(all="ignore"):
         for first in range(0, n, TILE):
             paths = np.arange(first, min(first + TILE, n))
             tile = Moments(start, along, len(times))
-            _run(system, times, schedule, paths, int(seed), tile, meter, n)
+            _run(system, times, schedule, paths, int(seed), tile, meter, total)
             moments, lost = _merge(moments, (len(paths), tile.mean, tile.square)), lost + tile.lost
     meter.close()
     assert moments is not None
@@ -213,7 +212,7 @@ def _run(
     seed: int,
     observer: Moments,
     meter: WorkMeter,
-    total: int,
+    total: float,
 ) -> None:
     """Take a tile of the paths to all times."""
     looks = np.cumsum([count for count, _ in schedule])
@@ -227,7 +226,7 @@ def _run(
     state = np.tile(system.at_rest(observer.start), (len(paths), 1))
     drive(
         system, state, int(looks[-1]), looks, observer, seed=seed, paths=paths, coefficients=coefficients,
-        report=meter, dt=lengths[-1], lengths=lengths, total=total,
+        report=meter, dt=lengths[-1], lengths=lengths, path_steps=total,
     )  # fmt: skip
 
 

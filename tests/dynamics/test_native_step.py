@@ -1,0 +1,116 @@
+"""Compiled steps are those of numpy to rounding; a path does not depend on the paths beside it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import problems
+import pytest
+
+import samdyn as sd
+from samdyn.compute.native import compiler
+from samdyn.dynamics import drive as driving
+from samdyn.dynamics.clock import coefficients_at
+from samdyn.dynamics.drive import build_step, drive
+from samdyn.dynamics.native_step import NativeStep
+from samdyn.dynamics.traced_step import TracedStep
+
+pytestmark = pytest.mark.skipif(compiler() is None, reason="no C++ compiler")
+
+BEALE = sd.landscapes.beale()
+SCHEDULES: dict[str, Any] = {"lr": sd.schedules.PowerDecay(1e-3)}
+SYSTEMS = [
+    sd.Map(BEALE, sd.SAM(0.1), lr=1e-3),
+    sd.Map(BEALE, sd.SAM(0.1), lr=1e-3, momentum=0.5, noise=sd.GaussianNoise(0.5, probe="independent")),
+    sd.Map(BEALE, sd.SAM(sd.schedules.PowerDecay(0.3)), **SCHEDULES, noise=sd.GaussianNoise(0.5)),
+    sd.Diffusion(BEALE, sd.SAM(0.1), lr=1e-3, noise=sd.CurvatureNoise(4)),
+    sd.Diffusion(BEALE, sd.USAM(0.01), **SCHEDULES, noise=sd.GaussianNoise((0.5, 1.0))),
+]
+NOISES = [
+    sd.Minibatch(1),
+    sd.Minibatch(2, micro_batch=1),
+    sd.Minibatch(5),
+    sd.Minibatch(6),
+    sd.Minibatch(2, probe="independent", sampling="with replacement"),
+    sd.Minibatch(3, probe="full"),
+    sd.Minibatch(3, sampling="importance"),
+]
+SYSTEMS += [sd.Map(problems.r6(), sd.SAM(0.1), lr=0.02, noise=noise) for noise in NOISES]
+
+
+@pytest.mark.parametrize("system", SYSTEMS, ids=str)
+def test_the_same_steps_as_in_numpy(system: Any) -> None:
+    n, ends = 37, []
+    x = system.at_rest(np.random.default_rng(0).uniform(0.5, 1.0, (n, system.dim)))
+    for kind in (TracedStep, NativeStep):
+        step = kind(system)
+        stream, loaded = step.stream(3, np.arange(100, 100 + n), 50), step.load(x)
+        for first, count in ((0, 5), (5, 1), (6, 2), (8, 17)):  # from any step on, across blocks
+            loaded = step.advance(loaded, stream, first, count, coefficients_at(system))
+        ends.append(loaded)
+    np.testing.assert_allclose(ends[1], ends[0], rtol=1e-11, atol=1e-13)
+
+
+def test_bits_do_not_depend_on_the_paths_beside_them() -> None:
+    system, n = SYSTEMS[1], 50
+    x = system.at_rest(np.random.default_rng(0).uniform(0.5, 1.0, (n, 2)))
+    step, values = NativeStep(system), coefficients_at(system)
+    whole = step.advance(step.load(x), step.stream(3, np.arange(n), 40), 0, 40, values)
+    for chosen in (np.array([7]), np.array([49, 3, 20])):
+        alone = step.advance(step.load(x[chosen]), step.stream(3, chosen, 40), 0, 40, values)
+        np.testing.assert_array_equal(alone, whole[:, chosen])
+
+
+def test_coefficients_of_each_path() -> None:
+    system = sd.Map(BEALE, sd.SAM(0.1), lr=1e-3, noise=sd.GaussianNoise(0.5))
+    rho = np.linspace(0.0, 0.3, 20)
+    x, ends = np.full((20, 2), 0.7), []
+    for kind in (TracedStep, NativeStep):
+        step = kind(system)
+        stream = step.stream(3, np.zeros(20, np.int64), 30)
+        ends.append(
+            step.advance(step.load(x), stream, 0, 30, lambda _: {"rho": rho, "lr": np.full(20, 1e-3)})
+        )
+    np.testing.assert_allclose(ends[1], ends[0], rtol=1e-12)
+    assert len(np.unique(ends[1][0])) == 20
+
+
+def test_large_jobs_are_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert type(build_step(SYSTEMS[0], path_steps=driving.COMPILE_FROM)) is NativeStep
+    assert type(build_step(SYSTEMS[0], path_steps=driving.COMPILE_FROM - 1)) is TracedStep
+    plain = drive(SYSTEMS[0], np.full((5, 2), 0.7), 20, np.array([], np.int64), lambda *_: None)
+    monkeypatch.setattr(driving, "COMPILE_FROM", 0.0)
+    compiled = drive(SYSTEMS[0], np.full((5, 2), 0.7), 20, np.array([], np.int64), lambda *_: None)
+    np.testing.assert_allclose(compiled, plain, rtol=1e-13)
+
+
+def test_a_compiler_that_fails_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any) -> Any:
+        raise driving.CompilationError("no space left")
+
+    monkeypatch.setattr(driving, "NativeStep", fail)
+    with pytest.warns(RuntimeWarning, match="without being compiled: no space left"):
+        assert type(build_step(SYSTEMS[0], path_steps=1e9)) is TracedStep
+
+
+def test_verbs_give_the_same_figures_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trajectory, displacement, convergence and basins, whose jobs are small here."""
+    sde = sd.Diffusion(sd.landscapes.double_well(), sd.SAM(0.2), lr=0.01, noise=sd.GaussianNoise(1.0))
+    well = sd.Map(sd.landscapes.double_well(), sd.SAM(0.3), lr=0.05, noise=sd.GaussianNoise(0.3))
+    batches = sd.Map(problems.r6(), sd.SAM(0.1), lr=0.02, noise=sd.Minibatch(2))
+
+    def run() -> list[Any]:
+        moved = sd.mean_squared_displacement(sde, [0.0], [0.5, 1.0], n_paths=200)
+        return [
+            sd.trajectory(sde, np.full((30, 1), -1.0), t_max=0.505, every=7),
+            moved.mean,
+            sd.convergence(batches, [0.5, 0.5], n_steps=60, n_replicas=8).final,
+            sd.basins(well, [(-2, 2)], resolution=40, replicas=3).labels,
+        ]
+
+    plain = run()
+    monkeypatch.setattr(driving, "COMPILE_FROM", 0.0)
+    monkeypatch.setattr("samdyn.basin.course.COMPILE_FROM", 0.0)
+    for one, other in zip(run(), plain, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-12)
