@@ -32,7 +32,7 @@ import numpy as np
 
 from samdyn.basin.candidate import Candidate
 from samdyn.basin.course import Course
-from samdyn.basin.motion import Motion
+from samdyn.basin.motion import Motion, time_scale
 from samdyn.basin.recurrences import Rules, admit, search
 from samdyn.basin.refinement import is_cycle
 from samdyn.compute.checks import Array
@@ -356,12 +356,15 @@ def largest_exponent(
     """Largest Lyapunov exponent per unit of time on a sample (n, state_dim), and its standard error.
 
     `N_PAIRS` pairs of orbits, held `BESIDE` of the box's diagonal apart, start from states all over the
-    sample. They are followed for `n_steps` steps (a quarter as many strides of a flow), and for up to eight
-    times as many where that does not tell the exponent from 0 nor from the least one of chaos. The error is
-    the larger of those that the pairs, and that nine stretches of time, say.
+    sample. They are followed for `n_steps` steps (of a flow an eighth as many times half its time scale), and
+    for up to eight times as many where that does not tell the exponent from 0 nor from the least one of
+    chaos. The error is the larger of those that the pairs, and that nine stretches of time, say.
     """
-    least = CHAOTIC / time_scale(motion, states) * motion.unit
-    n_steps = n_steps if motion.every > 1 else n_steps // 4
+    scale_of_time = time_scale(motion, states)
+    together = 1 if motion.every > 1 else max(1, int(scale_of_time / motion.unit / 2))  # strides of a look
+    unit = together * motion.unit
+    least = CHAOTIC / scale_of_time * unit
+    n_steps = n_steps if motion.every > 1 else n_steps // 8
     apart = BESIDE * diagonal_of(course.box)
     scale = course.scale[:, None]
     own = states[np.linspace(0, len(states) - 1, N_PAIRS).astype(int)].T
@@ -372,7 +375,9 @@ def largest_exponent(
     while True:
         more = np.empty((n_steps, N_PAIRS))
         for j in range(n_steps):
-            pairs = motion(np.concatenate([own, beside], axis=1), numbers, len(logs) + j, 1)
+            pairs = motion(
+                np.concatenate([own, beside], axis=1), numbers, (len(logs) + j) * together, together
+            )
             own, gap = pairs[:, :N_PAIRS], (pairs[:, N_PAIRS:] - pairs[:, :N_PAIRS]) * scale
             size = np.linalg.norm(gap, axis=0)
             odd = ~np.isfinite(size) | (size == 0)
@@ -387,19 +392,7 @@ def largest_exponent(
         error = max(float(of_pairs.std(ddof=1)) / N_PAIRS**0.5, float(of_times.std(ddof=1)) / 3)
         undecided = exponent <= 4 * error and exponent + 2 * error > least
         if not undecided or len(logs) >= 8 * n_steps:
-            return exponent / motion.unit, error / motion.unit
-
-
-def time_scale(motion: Motion, states: Array) -> float:
-    """The time that exponents are compared with: a step, or that in which a flow's orbit covers its extent.
-
-    A stride will not do, since it depends on the box.
-    """
-    if motion.every > 1:
-        return motion.unit
-    speed = float(np.median(np.linalg.norm(motion.field(states), axis=1)))  # type: ignore[attr-defined]
-    extent = float(np.linalg.norm(states - states.mean(axis=0), axis=1).max())
-    return extent / speed if speed > 0 and np.isfinite(extent / speed) else motion.unit
+            return exponent / unit, error / unit
 
 
 def as_candidates(attractors: Mapping[int, Attractor]) -> list[Candidate]:

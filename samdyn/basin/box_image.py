@@ -22,6 +22,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from samdyn.basin.recurrent_boxes import BoxImage
 from samdyn.compute import checks
@@ -36,6 +37,12 @@ from samdyn.systems.map import Map
 
 KINDS = ("interval", "lipschitz", "padded", "corners")
 RIGOROUS = ("interval", "lipschitz")
+
+MOST_PARTS = 16
+"""Parts of an image that is imaged again; more narrow it hardly further (a neuron under SAM, 5 iterates: 327
+boxes met by an image without parts, 35 with 16, 11 by the points themselves)."""
+PART_TILE = 1 << 18
+"""Parts whose images are computed at a time."""
 
 Enclosure = Callable[[Array, Array], Interval]
 
@@ -107,17 +114,63 @@ class TimeMap:
         return np.asarray(trajectory(self.flow, x, t_max=self.duration, dt=self.duration)[-1])
 
 
-def iterated(image: BoxImage, times: int) -> BoxImage:
-    """Images of images; an outer bound of the iterated map where `image` is one of the map."""
+def iterated(image: BoxImage, times: int, *, narrow: bool = True) -> BoxImage:
+    """Images of images; an outer bound of the iterated map where `image` is one of the map.
+
+    Parameters
+    ----------
+    image : callable
+    times : int
+    narrow : bool
+        Whether an image that has become wider than the box it came from is cut before it is imaged again,
+        along each side into parts no wider than that box, `MOST_PARTS` in all at most. The image is the hull
+        of those of the parts. It is an outer bound all the same, and its excess is that of narrower parts.
+    """
     if times == 1:
         return image
 
     def repeated(lower: Array, upper: Array) -> tuple[Array, Array]:
+        side = upper - lower
         for _ in range(times):
-            lower, upper = image(lower, upper)
+            lower, upper = _by_parts(image, lower, upper, side) if narrow else image(lower, upper)
         return lower, upper
 
     return repeated
+
+
+def _by_parts(image: BoxImage, lower: Array, upper: Array, side: Array) -> tuple[Array, Array]:
+    """Hulls of the images of parts of boxes (n, dim), no wider than `side` (n, dim) where `MOST_PARTS` do."""
+    n, dim = lower.shape
+    most = max(1, int(MOST_PARTS ** (1 / dim) + 1e-9))
+    with np.errstate(all="ignore"):
+        ratio = (upper - lower) / side
+    # to rounding as wide as its box is wide enough, and what is infinite stays so in parts
+    wanted = np.where(np.isfinite(ratio), np.ceil(ratio * (1 - 1e-9)), 1.0)
+    parts = np.clip(wanted, 1, most).astype(np.int64)
+    if (parts == 1).all():
+        return image(lower, upper)
+    low, high = np.full((n, dim), np.inf), np.full((n, dim), -np.inf)
+    for start in range(0, n, tile := max(1, PART_TILE // most**dim)):
+        own = np.arange(start, min(start + tile, n))
+        count = parts[own].prod(axis=1)
+        owner = np.repeat(own, count)
+        number = np.arange(len(owner)) - np.repeat(np.cumsum(count) - count, count)
+        place = np.empty((len(owner), dim), dtype=np.int64)
+        for axis in range(dim):
+            number, place[:, axis] = np.divmod(number, parts[owner, axis])
+        # both neighbours of a cut have the same number there, and the ends are those of the box
+        first, last = (_cut(lower[owner], upper[owner], place + k, parts[owner]) for k in (0, 1))
+        below, above = image(first, last)
+        # a bound that is not a number is none, and so is that of the whole
+        np.minimum.at(low, owner, np.where(np.isnan(below), -np.inf, below))
+        np.maximum.at(high, owner, np.where(np.isnan(above), np.inf, above))
+    return low, high
+
+
+def _cut(lower: Array, upper: Array, place: npt.NDArray[np.int64], parts: npt.NDArray[np.int64]) -> Array:
+    """The end of a part: `place` of `parts` parts of the way from `lower` to `upper`."""
+    inside = lower + (upper - lower) * (place / parts)
+    return np.where(place == 0, lower, np.where(place == parts, upper, np.clip(inside, lower, upper)))
 
 
 def _corners(system: Map | TimeMap) -> BoxImage:

@@ -234,7 +234,8 @@ def morse_graph(
 
     Notes
     -----
-    Closed boxes: an image that touches a box meets it. With iterates, images are images of images, whose
+    Closed boxes: an image that touches a box meets it. With iterates, images are images of images (cut into
+    parts no wider than the first box, 16 at most), whose
     excess grows with every one: a warning says when the images of ordinary boxes cover a tenth of the box.
     Fewer iterates at a higher resolution, with ``adaptive=True``, then say more. Under a normalised rule
     the image of a box that may hold a critical point holds all ascent directions, and is about twice lr
@@ -280,7 +281,7 @@ def morse_graph(
                 f"duration must not be given for a Map, whose time is its step, got {duration!r}"
             )
         bound, kind = box_image(system, image)
-    bound = iterated(bound, iterates)
+    bound = iterated(bound, iterates, narrow=kind in RIGOROUS)
     # a level of an adaptive subdivision takes memory for its recurrent boxes alone
     shape = make_grid(region, resolution, 1).shape
     _check_images(bound, Level(region, shape), iterates)

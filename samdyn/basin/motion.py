@@ -228,3 +228,15 @@ def default_stride(field: Callable[[Array], Array], box: Array) -> float:
     moving = np.isfinite(speed) & (speed > 0)
     typical = np.median(speed[moving]) if moving.any() else 1.0
     return float(diagonal_of(box) / STRIDES_ACROSS / typical)
+
+
+def time_scale(motion: Motion, states: Array) -> float:
+    """The time that exponents are compared with: a step, or that in which a flow's orbit covers its extent.
+
+    A stride will not do, since it depends on the box.
+    """
+    if motion.every > 1:
+        return motion.unit
+    speed = float(np.median(np.linalg.norm(motion.field(states), axis=1)))  # type: ignore[attr-defined]
+    extent = float(np.linalg.norm(states - states.mean(axis=0), axis=1).max())
+    return extent / speed if speed > 0 and np.isfinite(extent / speed) else motion.unit

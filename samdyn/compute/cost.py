@@ -40,9 +40,20 @@ def announce(verb: str, seconds: float, cheaper: str) -> None:
     --------
     >>> announce("basins", 2.0, "pass a smaller resolution")
     """
-    if seconds > LONG_SECONDS:
+    if is_long(seconds):
         text = f"{verb} will take about {duration(seconds)}; {cheaper}"
         warnings.warn(text, CostWarning, stacklevel=outside())
+
+
+def is_long(seconds: float) -> bool:
+    """Whether a verb that takes so long says so.
+
+    Examples
+    --------
+    >>> is_long(2.0), is_long(60.0)
+    (False, True)
+    """
+    return seconds > LONG_SECONDS
 
 
 def outside() -> int:

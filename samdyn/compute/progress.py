@@ -1,5 +1,7 @@
 """Progress bars: over a known number of parts, and over path-steps, whose number is not known beforehand.
 
+`PartsBar` counts, `PacedBar` also says what the rest will take, and `paced` goes through parts one by one.
+
 Paths leave at random times, so the path-steps ahead are an estimate, renewed at every report: with events at
 a constant rate r per path-step, the paths still inside take (1 - exp(-r s)) / r steps each if s steps are
 left, and s while no event has been seen.
@@ -10,9 +12,9 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterable, Iterator
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
-from samdyn.compute.cost import announce
+from samdyn.compute.cost import announce, is_long
 
 T = TypeVar("T")
 
@@ -54,7 +56,7 @@ class PartsBar:
         The verb's `progress` argument.
     verb : str
         The public name of the verb, shown before the bar.
-    total : int, optional
+    total : float, optional
         Number of parts; None if it is not known.
     unit : str
         What one part is.
@@ -65,7 +67,7 @@ class PartsBar:
     ...     bar.update(10)
     """
 
-    def __init__(self, show: bool, verb: str, total: int | None, unit: str = "part") -> None:
+    def __init__(self, show: bool, verb: str, total: float | None, unit: str = "part") -> None:
         self._bar: Any = None
         if show:
             # A tqdm object sets the start method of processes and can leave a thread, so none is made when
@@ -74,19 +76,76 @@ class PartsBar:
 
             self._bar = tqdm(total=total, desc=verb, unit=unit, leave=False)
 
-    def __enter__(self) -> PartsBar:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         if self._bar is not None:
             self._bar.close()
 
-    def update(self, parts: int = 1, *, note: str = "") -> None:
+    def update(self, parts: float = 1, *, note: str = "") -> None:
         """`parts` more are done; `note` says where the work stands."""
         if self._bar is not None:
             if note:
                 self._bar.set_postfix_str(note, refresh=False)
             self._bar.update(parts)
+
+
+class PacedBar(PartsBar):
+    """A bar that says once, from the pace of the work's first part, what all of it will take.
+
+    Parameters
+    ----------
+    show : bool
+        The verb's `progress` argument.
+    verb : str
+        The public name of the verb.
+    total : float
+        The amount of the work, in any unit.
+    cheaper : str
+        What makes it cheaper, as a clause.
+    unit : str
+        What the amount counts.
+    after : float
+        Seconds of work before which nothing is said: the pace of a very short part is no guide.
+
+    Examples
+    --------
+    >>> with PacedBar(False, "trajectory", 100.0, "pass fewer starts", unit="time") as bar:
+    ...     bar.reach(40.0)
+    ...     bar.update(60.0)
+    """
+
+    def __init__(
+        self, show: bool, verb: str, total: float, cheaper: str, *, unit: str = "part", after: float = 0.0
+    ) -> None:
+        super().__init__(show, verb, total, unit)
+        self._verb, self._cheaper, self._total, self._after = verb, cheaper, total, after
+        self._done, self._said, self._long, self._began = 0.0, False, False, time.perf_counter()
+
+    def update(self, parts: float = 1, *, note: str = "") -> None:
+        """`parts` more are done; `note` says where the work stands."""
+        super().update(parts, note=note)
+        self._done += parts
+        if self._said or not self._done:
+            return
+        elapsed = time.perf_counter() - self._began
+        if elapsed >= self._after:
+            rest = elapsed / self._done * (self._total - self._done)
+            self._said = True
+            self._long = self._long or is_long(rest)
+            announce(self._verb, rest, self._cheaper)
+
+    def reach(self, done: float) -> None:
+        """`done` of the total is done by now; less than before changes nothing."""
+        if done > self._done:
+            self.update(done - self._done)
+
+    def stretch(self, total: float) -> None:
+        """The work is more than was thought: its cost is said again, unless it was called long already."""
+        self._total, self._said = total, self._long
+        if self._bar is not None:
+            self._bar.total = total
 
 
 def paced(

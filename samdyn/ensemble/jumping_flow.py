@@ -36,6 +36,7 @@ from torch import Tensor
 
 from samdyn.compute.checks import Array
 from samdyn.compute.printing import numpy_form
+from samdyn.compute.progress import PartsBar
 from samdyn.compute.tracing import traced_or_batched
 from samdyn.landscapes.landscape import hessian_of
 from samdyn.systems.flow import Flow
@@ -53,7 +54,7 @@ E32 = 6 + 2**0.5
 OfPoints = Callable[[Array], Array]
 
 
-def jumping_flow(system: Flow, x: Array, times: Array) -> Array:
+def jumping_flow(system: Flow, x: Array, times: Array, bar: PartsBar | None = None) -> Array:
     """Paths of a flow that jumps.
 
     Parameters
@@ -118,6 +119,8 @@ def jumping_flow(system: Flow, x: Array, times: Array) -> Array:
                 current[at[lost]], moving[at[lost]] = np.nan, False
                 left[(left < 1e-12 * interval) | ~moving | sliding] = 0.0
             stored[k] = current
+            if bar is not None:
+                bar.update()
     return stored
 
 

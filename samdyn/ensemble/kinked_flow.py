@@ -25,6 +25,7 @@ import torch
 from torch import Tensor
 
 from samdyn.compute.checks import Array
+from samdyn.compute.progress import PartsBar
 from samdyn.compute.tracing import NotTraceable, coordinate_form
 from samdyn.ensemble.jumping_flow import _rosenbrock as rosenbrock
 from samdyn.ensemble.jumping_flow import _stacked as stacked
@@ -66,7 +67,7 @@ def kinks_of(loss: Landscape) -> bool | None:
     return any(getattr(node.target, "__name__", "") in JUMPS for node in module.graph.nodes)
 
 
-def kinked_flow(system: Flow, x: Array, times: Array) -> Array:
+def kinked_flow(system: Flow, x: Array, times: Array, bar: PartsBar | None = None) -> Array:
     """Paths (m, n, dim) of the flow of a loss with kinks from x (n, dim), at increasing times (m,) from 0.
 
     A path that diverges is nan from then on.
@@ -97,4 +98,6 @@ def kinked_flow(system: Flow, x: Array, times: Array) -> Array:
                 grow = np.clip(0.8 * np.maximum(error, 1e-12) ** (-1 / 3), 0.2, 5.0)
                 h[at] = np.clip(step * np.where(np.isfinite(grow), grow, 0.2), least, interval)
             stored[k] = current
+            if bar is not None:
+                bar.update()
     return stored

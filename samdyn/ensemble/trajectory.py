@@ -20,7 +20,7 @@ microseconds a step for one path.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -35,6 +35,7 @@ from samdyn.compute.cost import announce, seconds_of
 from samdyn.compute.iterate import iterate_scalar
 from samdyn.compute.memory import check_fits
 from samdyn.compute.printing import numpy_form
+from samdyn.compute.progress import PartsBar
 from samdyn.compute.random import split_seed
 from samdyn.compute.tracing import NotTraceable, coordinate_form, traced_or_batched
 from samdyn.dynamics.build_step import build_stepper
@@ -77,6 +78,7 @@ def trajectory(
     *,
     t_max: float | None = None,
     dt: float | None = None,
+    progress: bool = False,
 ) -> Array:
     """Follow one or many starts.
 
@@ -97,6 +99,9 @@ def trajectory(
     dt : float, optional
         Step of a Diffusion (by default its lr, or a hundredth of the drift's shortest time scale where it has
         none), or storage step of a Flow (t_max / 1000 by default).
+    progress : bool
+        Show a progress bar: over paths where they are followed one by one, over steps or time where they are
+        followed all at once.
 
     Returns
     -------
@@ -132,6 +137,7 @@ def trajectory(
     x = checks.points("x0", x0, system.dim)
     every = checks.integer("every", every, at_least=1)
     split_seed(seed)
+    progress = checks.flag("progress", progress)
     flat = x.reshape(-1, system.dim)
     if isinstance(system, Map):
         if n_steps is None or t_max is not None or dt is not None:
@@ -144,7 +150,7 @@ def trajectory(
             whole = len(flat) * float(n_steps)
             few = seconds_of(lambda: _map(system, flat, PILOT, PILOT, seed, whole), repeats=2)
             announce("trajectory", few * n_steps / PILOT, "pass a smaller n_steps or fewer starts")
-        stored = _map(system, flat, n_steps, every, seed)
+        stored = _map(system, flat, n_steps, every, seed, progress=progress)
     else:
         if t_max is None or n_steps is not None:
             raise ValueError(
@@ -166,7 +172,7 @@ def trajectory(
                     lambda: _diffusion(system, flat, PILOT * step, step, PILOT, seed, whole), repeats=2
                 )
                 announce("trajectory", few * t_max / (PILOT * step), "pass a larger dt or fewer starts")
-            stored = _diffusion(system, flat, t_max, dt, every, seed)
+            stored = _diffusion(system, flat, t_max, dt, every, seed, progress=progress)
         else:
             assert isinstance(system, Flow)
             step = t_max / 1000 if dt is None else dt
@@ -174,7 +180,7 @@ def trajectory(
             if len(flat) * t_max > MANY_POINTS * step:
                 few = seconds_of(lambda: _flow(system, flat, t_max / SHARE, step, every))
                 announce("trajectory", few * SHARE, "pass fewer starts, a shorter t_max or a larger dt")
-            stored = _flow(system, flat, t_max, step, every)
+            stored = _flow(system, flat, t_max, step, every, progress)
     return stored.reshape(len(stored), *x.shape)
 
 
@@ -184,18 +190,35 @@ def _check_stored(name: str, n_stored: float, x: Array) -> None:
 
 
 def _map(
-    system: Map, x: Array, n_steps: int, every: int, seed: int, path_steps: float | None = None
+    system: Map,
+    x: Array,
+    n_steps: int,
+    every: int,
+    seed: int,
+    path_steps: float | None = None,
+    progress: bool = False,
 ) -> Array:
     state = system.at_rest(x)
     if system.landscape is None:
-        return _iterate_function(system, state, n_steps, every)
+        return _iterate_function(system, state, n_steps, every, progress)
     few = 0 < len(x) <= FEW and not system.scheduled and not system.noisy and system.landscape.traceable
     stepper = build_stepper(system) if few else None
     if stepper is not None and stepper.traced:
         constants = tuple(system.coefficients().values())
-        orbits = [iterate_scalar(stepper.form, s, constants, n_steps=n_steps, every=every) for s in state]
-        return np.stack(orbits, axis=1)[..., : system.dim]
-    return _recorded(system, state, n_steps, every, seed, path_steps=path_steps)
+        return _scalar_orbits(stepper.form, state, constants, n_steps, every, progress)[..., : system.dim]
+    return _recorded(system, state, n_steps, every, seed, path_steps=path_steps, progress=progress)
+
+
+def _scalar_orbits(
+    form: Any, state: Array, constants: Sequence[float], n_steps: int, every: int, progress: bool
+) -> Array:
+    """Orbits (n_stored, n, state_dim) of a few states, each in a loop over Python floats."""
+    orbits = []
+    with PartsBar(progress, "trajectory", len(state), "path") as bar:
+        for one in state:
+            orbits.append(iterate_scalar(form, one, constants, n_steps=n_steps, every=every))
+            bar.update()
+    return np.stack(orbits, axis=1)
 
 
 def _recorded(
@@ -206,6 +229,7 @@ def _recorded(
     seed: int,
     dt: float | None = None,
     path_steps: float | None = None,
+    progress: bool = False,
 ) -> Array:
     """The points of many paths after 0, every, 2 every, ... and n_steps steps."""
     at = np.unique(np.append(np.arange(0, n_steps, every), n_steps))
@@ -214,7 +238,9 @@ def _recorded(
     def store(record: int, part: slice, points: Array) -> None:
         stored[record, part] = points
 
-    drive(system, state, n_steps, at, store, seed=seed, dt=dt, path_steps=path_steps)
+    with PartsBar(progress, "trajectory", n_steps * len(state), "path-step") as bar:
+        report = bar.update if progress else None  # reports cut the work into shorter parts
+        drive(system, state, n_steps, at, store, seed=seed, dt=dt, path_steps=path_steps, report=report)
     return stored
 
 
@@ -226,13 +252,14 @@ def _diffusion(
     every: int,
     seed: int,
     path_steps: float | None = None,
+    progress: bool = False,
 ) -> Array:
     given = dt is not None
     dt = dt if dt is not None else default_dt(system, x)
     if not given and system.step_length is None:
         dt = min(dt, t_max)
     n_steps = int(np.ceil(t_max / dt * (1 - 1e-12)))
-    stored = _recorded(system, x, n_steps - 1, every, seed, dt, path_steps)
+    stored = _recorded(system, x, n_steps - 1, every, seed, dt, path_steps, progress)
     # the last step ends at t_max
     step, before = TracedStep(system, dt), n_steps - 1
     stream, values = step.stream(seed, np.arange(len(x)), n_steps), coefficients_at(system, dt)
@@ -241,7 +268,7 @@ def _diffusion(
     return np.concatenate([kept, step.points(end)[None]])
 
 
-def _iterate_function(system: Map, state: Array, n_steps: int, every: int) -> Array:
+def _iterate_function(system: Map, state: Array, n_steps: int, every: int, progress: bool) -> Array:
     function = system.point_function()
     try:
         module = coordinate_form(function, system.dim)
@@ -252,40 +279,50 @@ def _iterate_function(system: Map, state: Array, n_steps: int, every: int) -> Ar
         and 0 < len(state) <= FEW
         and not any(callable(v) for v in system.parameters.values())
     ):
-        return np.stack([iterate_scalar(module, s, (), n_steps=n_steps, every=every) for s in state], axis=1)
+        return _scalar_orbits(module, state, (), n_steps, every, progress)
     stored = np.empty((1 + -(-n_steps // every), *state.shape))
     stored[0] = current = state
-    for step in range(n_steps):
-        current = system(current, step)
-        if (step + 1) % every == 0 or step + 1 == n_steps:
-            stored[-(-(step + 1) // every)] = current
+    with PartsBar(progress, "trajectory", n_steps, "step") as bar:
+        for step in range(n_steps):
+            current = system(current, step)
+            if (step + 1) % every == 0 or step + 1 == n_steps:
+                stored[-(-(step + 1) // every)] = current
+            bar.update()
     return stored
 
 
-def _flow(system: Flow, x: Array, t_max: float, dt: float, every: int) -> Array:
+def _flow(system: Flow, x: Array, t_max: float, dt: float, every: int, progress: bool = False) -> Array:
     n_steps = int(np.ceil(t_max / dt * (1 - 1e-12)))
     keep = np.unique(np.append(np.arange(0, n_steps, every), n_steps))
     times = np.minimum(np.arange(n_steps + 1) * dt, t_max)
     if system.rule is None or not system.rule.jumps:
         if system.landscape is not None and has_kinks(system.landscape):
-            return kinked_flow(system, x, times)[keep]
-        return _smooth_flow(system, x, times[keep])
-    return jumping_flow(system, x, times)[keep]
+            with PartsBar(progress, "trajectory", n_steps, "interval") as bar:
+                return kinked_flow(system, x, times, bar)[keep]
+        return _smooth_flow(system, x, times[keep], progress)
+    with PartsBar(progress, "trajectory", n_steps, "interval") as bar:
+        return jumping_flow(system, x, times, bar)[keep]
 
 
-def _smooth_flow(system: Flow, x: Array, times: Array) -> Array:
+def _smooth_flow(system: Flow, x: Array, times: Array, progress: bool) -> Array:
     """By an explicit method; one by one by Radau if one is stiff or runs to infinity."""
     if len(x) == 0:
         return np.empty((len(times), *x.shape))
     if len(x) > FEW_PATHS:
-        explicit = _many_paths(system, x, times)
-        return _implicit(_velocity(system), x, times) if explicit is None else explicit
-    velocity = _velocity(system)
-    explicit = _few_paths(velocity, x, times)
-    return _implicit(velocity, x, times) if explicit is None else explicit
+        with PartsBar(progress, "trajectory", times[-1], "time") as bar:
+            explicit = _many_paths(system, x, times, bar)
+        velocity = None
+    else:
+        velocity = _velocity(system)
+        with PartsBar(progress, "trajectory", len(x), "path") as bar:
+            explicit = _few_paths(velocity, x, times, bar)
+    if explicit is not None:
+        return explicit
+    with PartsBar(progress, "trajectory", len(x), "path") as bar:
+        return _implicit(_velocity(system) if velocity is None else velocity, x, times, bar)
 
 
-def _few_paths(velocity: Velocity, x: Array, times: Array) -> Array | None:
+def _few_paths(velocity: Velocity, x: Array, times: Array, bar: PartsBar) -> Array | None:
     """One by one, or None if one needs too many evaluations or is not finite."""
     most = EVALUATIONS * max(1, len(times) - 1)
     left, stored = most, np.empty((len(times), *x.shape))
@@ -307,6 +344,7 @@ def _few_paths(velocity: Velocity, x: Array, times: Array) -> Array | None:
             if path.status != 0 or path.y.shape[1] != len(times) or not np.isfinite(path.y).all():
                 return None
             stored[:, i] = path.y.T
+            bar.update()
     return stored
 
 
@@ -328,16 +366,24 @@ class _TooMany(Exception):
     """A path needs more evaluations than an explicit method should."""
 
 
-def _many_paths(system: Flow, x: Array, times: Array) -> Array | None:
+def _many_paths(system: Flow, x: Array, times: Array, bar: PartsBar) -> Array | None:
     """All at once, or None if one needs too many steps or is not finite."""
     from torchdiffeq import odeint
 
-    field = torch.func.vmap(system.point_function())
-    start = torch.from_numpy(np.array(x))
+    batched = torch.func.vmap(system.point_function())
+    start, reached = torch.from_numpy(np.array(x)), 0.0
+
+    def field(t: Tensor, y: Tensor) -> Tensor:
+        nonlocal reached
+        if t > reached:
+            bar.update(float(t) - reached)
+            reached = float(t)
+        return batched(y)
+
     try:
         with torch.no_grad():
             path: Tensor = odeint(
-                lambda _, y: field(y),
+                field,
                 start,
                 torch.from_numpy(times),
                 rtol=RELATIVE,
@@ -362,7 +408,7 @@ def _velocity(system: Flow) -> Velocity:
     return velocity
 
 
-def _implicit(velocity: Velocity, x: Array, times: Array) -> Array:
+def _implicit(velocity: Velocity, x: Array, times: Array, bar: PartsBar) -> Array:
     """One by one, by Radau's method; inf from where a path runs to infinity."""
 
     def explodes(t: float, y: Array) -> float:
@@ -372,9 +418,10 @@ def _implicit(velocity: Velocity, x: Array, times: Array) -> Array:
     stored = np.full((len(times), *x.shape), np.inf)
     with np.errstate(all="ignore"):
         for i, point in enumerate(x):
-            if not np.isfinite(velocity(0.0, point)).all():
+            if np.isfinite(velocity(0.0, point)).all():
+                one_path = _solved(velocity, point, times, "Radau", events=explodes)
+                stored[: one_path.y.shape[1], i] = one_path.y.T
+            else:
                 stored[0, i] = point
-                continue
-            one_path = _solved(velocity, point, times, "Radau", events=explodes)
-            stored[: one_path.y.shape[1], i] = one_path.y.T
+            bar.update()
     return stored

@@ -13,9 +13,14 @@ import numpy.typing as npt
 
 from samdyn.compute import checks
 from samdyn.compute.checks import Array
-from samdyn.escape.chain import ChainEquation, ChainExitTime, chain_equation, check_ways
+from samdyn.compute.cost import announce
+from samdyn.compute.progress import PartsBar
+from samdyn.escape.chain import PARTS, ChainEquation, ChainExitTime, chain_equation, check_ways
 from samdyn.escape.domain import interval
 from samdyn.escape.regions import OpenSet
+
+SMALLER = "a smaller region, a larger dt or more noise makes the equation smaller"
+"""What makes the equation cheaper, as a clause."""
 
 
 def chain_exit_time(
@@ -26,6 +31,7 @@ def chain_exit_time(
     dt: float | None = None,
     correction: str | None = None,
     crossing: str = "inside",
+    progress: bool = False,
 ) -> ChainExitTime:
     """Exit-time moments of a stochastic `Map`, or of Euler-Maruyama steps of a `Diffusion`, in one dimension.
 
@@ -42,11 +48,18 @@ def chain_exit_time(
         Time step of a diffusion; a map has none and counts steps.
     correction, crossing
         As in `chain_mean_exit_time`; a map has no time inside a step and takes None.
+    progress : bool
+        Show a progress bar over the parts of the work: the matrix, its factors, the solutions.
 
     Returns
     -------
     ChainExitTime
         In steps for a map, in time for a diffusion.
+
+    Warns
+    -----
+    CostWarning
+        The equation will take more than ten seconds, by the number of its entries.
 
     Examples
     --------
@@ -57,7 +70,10 @@ def chain_exit_time(
     """
     check_ways(correction, crossing)
     equation, starts, unit = system_equation(system, region, x0, dt, correction)
-    result = equation.moments(starts, times_crossing=crossing == "inside")
+    progress = checks.flag("progress", progress)
+    announce("chain_exit_time", equation.seconds(), SMALLER)
+    with PartsBar(progress, "chain_exit_time", PARTS) as bar:
+        result = equation.moments(starts, times_crossing=crossing == "inside", bar=bar)
     return ChainExitTime(result.mean / unit, result.second_moment / unit**2, result.n_nodes)
 
 

@@ -18,11 +18,14 @@ import numpy as np
 import numpy.typing as npt
 
 from samdyn.compute.checks import Array
-from samdyn.escape.chain_exit import system_equation
+from samdyn.compute.cost import announce
+from samdyn.compute.progress import PartsBar
+from samdyn.escape.chain import PARTS
+from samdyn.escape.chain_exit import SMALLER, system_equation
 from samdyn.escape.comparison import censored_share
 from samdyn.escape.domain import interval
 from samdyn.escape.field import Field
-from samdyn.escape.kolmogorov import mean_exit_time
+from samdyn.escape.kolmogorov import mean_exit_field
 from samdyn.escape.mean_interval import mean_deviation
 from samdyn.escape.statistics import ExitTimes
 from samdyn.systems.map import Map
@@ -74,7 +77,11 @@ class ExactComparison:
 
 
 def compare_exact(
-    result: ExitTimes, *, resolution: Any = 256, box: npt.ArrayLike | None = None
+    result: ExitTimes,
+    *,
+    resolution: Any = 256,
+    box: npt.ArrayLike | None = None,
+    progress: bool = False,
 ) -> ExactComparison:
     """The exact mean exit time of the problem that a result sampled; see `ExitTimes.compare_exact`.
 
@@ -114,11 +121,11 @@ def compare_exact(
     region = region.with_dim(dim)
     starts, weights = _distinct(np.atleast_2d(np.asarray(x0, dtype=float)))
     if dim == 1 and interval(region) is not None:
-        found = _chain(result, system, region, starts, weights)
+        found = _chain(result, system, region, starts, weights, progress)
     elif is_map:
         raise ValueError(f"region must be an interval or a half-line for an exact mean, got {region!r}")
     else:
-        found = _diffusion(result, system, region, starts, weights, resolution, box)
+        found = _diffusion(result, system, region, starts, weights, (resolution, box, progress))
     exact, error, expected, source, notes = found
     if result.n_censored + result.n_diverged and expected is None:
         notes.append(
@@ -145,11 +152,15 @@ Found = tuple[float, float, float | None, str, list[str]]
 """Exact mean, its error, what a censored mean converges to (None: the same, or not known), source, notes."""
 
 
-def _chain(result: ExitTimes, system: Any, region: Any, starts: Array, weights: Array) -> Found:
+def _chain(
+    result: ExitTimes, system: Any, region: Any, starts: Array, weights: Array, progress: bool
+) -> Found:
     """From the integral equation of the simulated chain."""
     step = None if isinstance(system, Map) else result.dt
     equation, points, unit = system_equation(system, region, starts, step, result.correction)
-    exact = float(weights @ equation.moments(points).mean) / unit
+    announce("compare_exact", equation.seconds(), SMALLER)
+    with PartsBar(progress, "compare_exact", PARTS) as bar:
+        exact = float(weights @ equation.moments(points, bar=bar).mean) / unit
     two_ends = len(equation.barriers) == 2  # taken as independent within a step
     error = 1e-10 * exact + (1e-5 * result.dt if two_ends else 0.0)
     how = "whole steps" if result.correction is None else "Brownian-bridge crossings"
@@ -165,10 +176,15 @@ def _chain(result: ExitTimes, system: Any, region: Any, starts: Array, weights: 
 
 
 def _diffusion(
-    result: ExitTimes, system: Any, region: Any, starts: Array, weights: Array, resolution: Any, box: Any
+    result: ExitTimes,
+    system: Any,
+    region: Any,
+    starts: Array,
+    weights: Array,
+    options: tuple[Any, Any, bool],
 ) -> Found:
-    """From the backward Kolmogorov equation."""
-    field = mean_exit_time(system, region, resolution=resolution, box=box)
+    """From the backward Kolmogorov equation, with the options (resolution, box, progress)."""
+    field = mean_exit_field(system, region, *options, verb="compare_exact")
     exact = float(weights @ field(starts))
     if not math.isfinite(exact):
         raise ValueError("box must contain every start, or there is no exact mean there")

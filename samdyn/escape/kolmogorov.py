@@ -123,6 +123,20 @@ def mean_exit_time(
     >>> time([0.0, 0.0]).round(3)
     np.float64(1.71)
     """
+    return mean_exit_field(diffusion, region, resolution, box, progress, moment=moment)
+
+
+def mean_exit_field(
+    diffusion: Any,
+    region: Any,
+    resolution: Resolution,
+    box: npt.ArrayLike | None,
+    progress: bool,
+    *,
+    moment: int = 1,
+    verb: str = "mean_exit_time",
+) -> Field:
+    """The field of `mean_exit_time`; `verb` is the public name under which its cost is said."""
     moment = checks.integer("moment", moment, at_least=1, below=MOST_MOMENTS + 1)
     unit = "units of time" if moment == 1 else f"units of time^{moment}"
     name = "mean exit time" if moment == 1 else f"moment {moment} of the exit time"
@@ -130,7 +144,7 @@ def mean_exit_time(
     check_region("region", region, diffusion.dim)
     exits = (Exit(region, 1.0, 0.0),)
     if diffusion.dim == 2:
-        problem = Problem(diffusion, exits, box, resolution, "mean_exit_time", progress)
+        problem = Problem(diffusion, exits, box, resolution, verb, progress)
         return kolmogorov_2d.solve(problem, moment, name, unit)
 
     def solve(inverse: line.Inverse, values: tuple[float, float]) -> Array:

@@ -354,13 +354,17 @@ class ExitTimes:
         return locate(self.exit_points[gone], self.faces[gone], self.face_names, region, level, left_out)
 
     @checked
-    def compare_exact(self, *, resolution: Any = 256, box: npt.ArrayLike | None = None) -> ExactComparison:
+    def compare_exact(
+        self, *, resolution: Any = 256, box: npt.ArrayLike | None = None, progress: bool = False
+    ) -> ExactComparison:
         """The exact mean exit time of the same problem beside the sampled one.
 
         Parameters
         ----------
         resolution, box
             Of the solver in two dimensions, see `mean_exit_time`.
+        progress : bool
+            Show a progress bar over the parts of the work.
 
         Returns
         -------
@@ -373,6 +377,11 @@ class ExitTimes:
         ValueError
             There is no exact answer: more than two dimensions, momentum, a schedule, a map in two dimensions,
             no path that left, or a result read from a file.
+
+        Warns
+        -----
+        CostWarning
+            The equation will take more than ten seconds.
 
         Examples
         --------
@@ -387,7 +396,7 @@ class ExitTimes:
         """
         from samdyn.escape.exact_comparison import compare_exact
 
-        return compare_exact(self, resolution=resolution, box=box)
+        return compare_exact(self, resolution=resolution, box=box, progress=progress)
 
     @property
     def step_bias(self) -> float:

@@ -34,6 +34,7 @@ import numpy.typing as npt
 
 from samdyn.compute import checks
 from samdyn.compute.checks import Array
+from samdyn.compute.progress import PacedBar
 from samdyn.compute.scales import ROUNDING
 from samdyn.compute.signature import checked
 from samdyn.landscapes.landscape import Landscape
@@ -45,6 +46,7 @@ from samdyn.systems.jump import descent_beside
 from samdyn.systems.map import Map
 from samdyn.systems.system import System
 
+SHARES = (1.0, 2.0, 1.0)  # of the time: critical points of f, zeros of G, kinds and barriers
 SAME = 1e-9  # of the box: a zero of G as close as this to a critical point is that point
 
 
@@ -141,6 +143,7 @@ def attractors_1d(
     box: Sequence[Sequence[float]] | npt.ArrayLike | None = None,
     *,
     resolution: int = 4096,
+    progress: bool = False,
 ) -> Attractors1D:
     """Every attractor of a rule in one dimension, with its basin.
 
@@ -153,6 +156,8 @@ def attractors_1d(
         Where to look; the system's own box by default.
     resolution : int
         Nodes on which sign changes are looked for.
+    progress : bool
+        Show a progress bar over the parts of the work: critical points, zeros of G, and what is said of each.
 
     Returns
     -------
@@ -162,6 +167,11 @@ def attractors_1d(
     ------
     TypeError, ValueError
         More than one dimension, no loss, no box, a coefficient on a schedule.
+
+    Warns
+    -----
+    CostWarning
+        The work will take more than ten seconds, by the time of the critical points.
 
     Notes
     -----
@@ -189,29 +199,34 @@ def attractors_1d(
         raise ValueError(f"system must have constant coefficients to have attractors, got {rule!r}")
     low, high = region[0]
     flow = Flow(loss, rule)
-    critical = critical_points_1d(loss, low, high, resolution)
-    points, sides = _zeros(loss, rule, flow, critical, low, high, resolution)
-    rises = (sides[:, 0] < 0) & (sides[:, 1] > 0)
-    falls = (sides[:, 0] > 0) & (sides[:, 1] < 0)
-    repellers = points[falls]
-    x, slopes = points[rises], sides[rises]
-    index = np.searchsorted(repellers, x)
-    edges = np.concatenate([[low], repellers, [high]])
-    basins = np.stack([edges[index], edges[index + 1]], axis=1)
-    nearest = np.abs(x[:, None] - critical).min(axis=1) if len(critical) else np.full(len(x), np.inf)
-    of_loss = nearest <= SAME * (high - low)
-    kinds = tuple(
-        _kind(float(h)) if known else "hallucinated"
-        for h, known in zip(loss.hessian(x[:, None])[:, 0, 0], of_loss, strict=True)
-    )
-    kink = of_loss & rule.jumps & (np.abs(slopes) > 0).all(axis=1)
-    curvature = np.full(len(x), np.nan)
-    curvature[~kink] = -flow.jacobian(x[~kink, None])[:, 0, 0]
-    slopes = np.where(kink[:, None], slopes, 0.0)
-    J = virtual_loss(flow, [(low + high) / 2])
-    heights = J.value(x[:, None])
-    barriers = J.value(basins[..., None]) - heights[:, None]
-    lr = _largest_lr(flow, x, slopes, curvature, basins, region)
+    cheaper = "pass a smaller resolution"
+    with PacedBar(progress, "attractors_1d", sum(SHARES), cheaper, after=0.1) as bar:
+        critical = critical_points_1d(loss, low, high, resolution)
+        bar.update(SHARES[0], note="critical points")
+        points, sides = _zeros(loss, rule, flow, critical, low, high, resolution)
+        bar.update(SHARES[1], note="zeros")
+        rises = (sides[:, 0] < 0) & (sides[:, 1] > 0)
+        falls = (sides[:, 0] > 0) & (sides[:, 1] < 0)
+        repellers = points[falls]
+        x, slopes = points[rises], sides[rises]
+        index = np.searchsorted(repellers, x)
+        edges = np.concatenate([[low], repellers, [high]])
+        basins = np.stack([edges[index], edges[index + 1]], axis=1)
+        nearest = np.abs(x[:, None] - critical).min(axis=1) if len(critical) else np.full(len(x), np.inf)
+        of_loss = nearest <= SAME * (high - low)
+        kinds = tuple(
+            _kind(float(h)) if known else "hallucinated"
+            for h, known in zip(loss.hessian(x[:, None])[:, 0, 0], of_loss, strict=True)
+        )
+        kink = of_loss & rule.jumps & (np.abs(slopes) > 0).all(axis=1)
+        curvature = np.full(len(x), np.nan)
+        curvature[~kink] = -flow.jacobian(x[~kink, None])[:, 0, 0]
+        slopes = np.where(kink[:, None], slopes, 0.0)
+        J = virtual_loss(flow, [(low + high) / 2])
+        heights = J.value(x[:, None])
+        barriers = J.value(basins[..., None]) - heights[:, None]
+        lr = _largest_lr(flow, x, slopes, curvature, basins, region)
+        bar.update(SHARES[2])
     return Attractors1D(x, kinds, basins, slopes, curvature, heights, barriers, lr, repellers, region, system)
 
 
@@ -253,13 +268,10 @@ def _zeros(
 
 def sign_changes_between(G: Any, grid: Array, jumps: Array, tiny: float) -> Array:
     """Zeros of a function that is continuous between given jumps."""
-    found = []
     edges = np.concatenate([[grid[0] - tiny], jumps, [grid[-1] + tiny]])
-    for a, b in zip(edges[:-1] + tiny, edges[1:] - tiny, strict=True):
-        piece = np.unique(np.concatenate([[a], grid[(grid > a) & (grid < b)], [b]]))
-        if b > a and len(piece) > 1:
-            found.append(sign_changes(G, piece))
-    return np.concatenate(found) if found else np.empty(0)
+    ends = [(a, b) for a, b in zip(edges[:-1] + tiny, edges[1:] - tiny, strict=True) if b > a]
+    pieces = [np.unique(np.concatenate([[a], grid[(grid > a) & (grid < b)], [b]])) for a, b in ends]
+    return sign_changes(G, *pieces)
 
 
 def _largest_lr(flow: Flow, x: Array, slopes: Array, curvature: Array, basins: Array, region: Array) -> Array:

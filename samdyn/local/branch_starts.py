@@ -5,6 +5,7 @@ The steps are 2-5 of the algorithm in `samdyn.local.hallucinated_branches`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -90,8 +91,13 @@ class Starts:
             x = x + step * np.minimum(1.0, 0.05 * self.length / np.maximum(size, 1e-300))
         return np.where(np.linalg.norm(step, axis=1, keepdims=True) < 1e-12 * self.length, x, np.nan)
 
-    def follow(self, region: Array, n_steps: int) -> list[tuple[Curve, Array, str, int, str, str]]:
-        """The followed curves, each once, with their endpoints (place, kind, dimension) and ends."""
+    def follow(
+        self, region: Array, n_steps: int, report: Callable[[float, int], None] | None = None
+    ) -> list[tuple[Curve, Array, str, int, str, str]]:
+        """The followed curves, each once, with their endpoints (place, kind, dimension) and ends.
+
+        `report` as in `samdyn.local.proximal_branches.follow`.
+        """
         if not self.rows:
             return []
         j, x, nu, along, scale = (np.array([row[i] for row in self.rows]) for i in range(5))
@@ -109,7 +115,7 @@ class Starts:
         turned = family.tangent(z, along / np.linalg.norm(along, axis=1, keepdims=True), np.arange(len(x)))[0]
         beside &= np.isfinite(turned).all(axis=1)
         along[beside] = turned[beside]
-        curves = follow(family, x, nu, along, region, n_steps=n_steps)
+        curves = follow(family, x, nu, along, region, n_steps=n_steps, report=report)
         result: list[tuple[Curve, Array, str, int, str, str]] = []
         seen: list[tuple[int, _End, _End]] = []
         for row, curve, ok in zip(self.rows, curves, good, strict=True):

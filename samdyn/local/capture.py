@@ -19,6 +19,7 @@ memory]; Bartlett, Long & Bousquet (2022) for the 2-cycle; the rest is own deriv
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,11 +28,19 @@ import numpy.typing as npt
 
 from samdyn.compute import checks
 from samdyn.compute.checks import Array
+from samdyn.compute.cost import CostWarning, announce, seconds_of
+from samdyn.compute.progress import PartsBar
 from samdyn.compute.scales import ACCURACY, displacement_tolerance
 from samdyn.compute.signature import checked
 from samdyn.ensemble.trajectory import trajectory
 from samdyn.local.lyapunov import lyapunov_exponents
-from samdyn.local.trapping import check_size, jump_stability, kind_of
+from samdyn.local.trapping import (
+    CHATTER_STEPS,
+    check_size,
+    jump_stability,
+    kind_of,
+    seconds_of_capture,
+)
 from samdyn.local.wording import listed
 from samdyn.rules.rule import Rule
 from samdyn.systems.diffusion import Diffusion
@@ -43,6 +52,7 @@ from samdyn.systems.system import System
 TRANSIENT = 4000
 OBSERVED = 4000
 N_ORBITS = 8
+PILOT = 200  # steps that are timed for the estimate of cost
 LONGEST_PERIOD = 24
 
 
@@ -114,7 +124,7 @@ class CaptureSet:
 
 
 @checked
-def capture_set(system: System, x: Any) -> CaptureSet:
+def capture_set(system: System, x: Any, *, progress: bool = False) -> CaptureSet:
     """How the critical point `x` captures a flow, or holds a map, of a rule that jumps there.
 
     Parameters
@@ -123,6 +133,8 @@ def capture_set(system: System, x: Any) -> CaptureSet:
         Made from a loss and a normalised rule with constant coefficients; of a Diffusion the drift.
     x : FixedPoint or array_like, shape (dim,)
         A critical point of the loss.
+    progress : bool
+        Show a progress bar over the parts: radii, and of a map the orbit and its exponent.
 
     Returns
     -------
@@ -132,6 +144,12 @@ def capture_set(system: System, x: Any) -> CaptureSet:
     ------
     TypeError, ValueError
         The rule does not jump, or x is not a critical point (its gradient is reported).
+
+    Warns
+    -----
+    CostWarning
+        The work will take more than ten seconds, by the time of Hessians at a few points, and of a map of a
+        few steps of its orbits.
 
     Notes
     -----
@@ -167,19 +185,28 @@ def capture_set(system: System, x: Any) -> CaptureSet:
     size = float(np.linalg.norm(loss.gradient(point)))
     if not size <= np.abs(hessian).max() * displacement_tolerance(loss.box, point, ACCURACY):
         raise ValueError(f"x must be a critical point of {loss.name}, got |gradient| = {size:.3g} at {point}")
-    stability, radius, chatter = jump_stability(system, point[None])[0]
-    quadratic = float("nan")
-    if along_the_gradient(rule, point):
-        eigenvalues, length = np.linalg.eigvalsh(hessian), jump_length(rule, point)
-        smooth = _smooth(rule, point, length, length * float(np.abs(eigenvalues).max()))
-        quadratic = quadratic_capture_radius(eigenvalues, length, smooth)
-    kind = kind_of(hessian)
-    if stability != "trapping" or not isinstance(system, Map):
-        motion = "rest" if stability == "trapping" else "escape"
-        radii = (radius, quadratic, chatter) if stability == "trapping" else (np.nan, quadratic, np.nan)
-        return CaptureSet(point, kind, stability, *radii, motion, 0, point[None], np.nan, np.nan)
-    orbit, period = _observe(system, point, chatter)
-    spectrum = lyapunov_exponents(system, orbit[0], OBSERVED, transient=100)
+    _announce(system, point)
+    # the parts have been announced together
+    with (
+        PartsBar(progress, "capture_set", 3 if isinstance(system, Map) else 1) as bar,
+        warnings.catch_warnings(),
+    ):
+        warnings.simplefilter("ignore", CostWarning)
+        stability, radius, chatter = jump_stability(system, point[None])[0]
+        bar.update(note="radii")
+        quadratic = float("nan")
+        if along_the_gradient(rule, point):
+            eigenvalues, length = np.linalg.eigvalsh(hessian), jump_length(rule, point)
+            smooth = _smooth(rule, point, length, length * float(np.abs(eigenvalues).max()))
+            quadratic = quadratic_capture_radius(eigenvalues, length, smooth)
+        kind = kind_of(hessian)
+        if stability != "trapping" or not isinstance(system, Map):
+            motion = "rest" if stability == "trapping" else "escape"
+            radii = (radius, quadratic, chatter) if stability == "trapping" else (np.nan, quadratic, np.nan)
+            return CaptureSet(point, kind, stability, *radii, motion, 0, point[None], np.nan, np.nan)
+        orbit, period = _observe(system, point, chatter)
+        bar.update(note="orbit")
+        spectrum = lyapunov_exponents(system, orbit[0], OBSERVED, n_exponents=1, transient=100)
     exponent, error = float(spectrum.exponents[0]), float(spectrum.standard_error[0])
     if period:
         motion, orbit = "cycle", orbit[:period]
@@ -188,6 +215,19 @@ def capture_set(system: System, x: Any) -> CaptureSet:
     return CaptureSet(
         point, kind, stability, radius, quadratic, chatter, motion, period, orbit, exponent, error
     )
+
+
+def _announce(system: System, x: Array) -> None:
+    """Say what the radii, and of a map its orbits, will cost."""
+    flow = system if isinstance(system, Flow) else Flow(system.landscape, system.rule)  # type: ignore[arg-type]
+    seconds = seconds_of_capture(flow, x)
+    if isinstance(system, Map):
+        beside = x + 1e-3 * np.random.default_rng(0).standard_normal((N_ORBITS, len(x)))
+        each = seconds_of(lambda: trajectory(system, beside, n_steps=2), repeats=2) / 2
+        if each * PILOT < 0.5:  # what is done once for a run is most of so short a one
+            each = seconds_of(lambda: trajectory(system, beside, n_steps=PILOT)) / PILOT
+        seconds += each * (CHATTER_STEPS + TRANSIENT + 2 * OBSERVED)  # a tangent moves beside the last orbit
+    announce("capture_set", seconds, "restrict the loss to fewer coordinates (samdyn.restrict)")
 
 
 def _smooth(rule: Rule, x: Array, length: float, gradient: float) -> float:

@@ -36,6 +36,7 @@ Rump, Acta Numerica 19 (2010) 287-449, sec. 13. Hungria, Lessard & Mireles James
 from __future__ import annotations
 
 import math
+import time
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,6 +46,7 @@ from samdyn.compute.checks import Array
 from samdyn.compute.interval import Flags, Interval
 from samdyn.compute.interval_form import mean_value
 from samdyn.local.interval_fields import Field
+from samdyn.local.search_watch import SearchWatch
 from samdyn.local.unit_vectors import matrix_product
 
 RADII_PER_OCTAVE = 3
@@ -161,6 +163,7 @@ def exhaust(
     known: Array,
     proofs: list[Certificate | None],
     max_boxes: int = MAX_BOXES,
+    watch: SearchWatch | None = None,
 ) -> Proof:
     """Search a box for every zero that is not known.
 
@@ -175,6 +178,8 @@ def exhaust(
         Theirs; a zero without a certificate settles nothing.
     max_boxes : int
         A generation with more boxes is given up, and undecided.
+    watch : SearchWatch, optional
+        Hears of every generation.
 
     Returns
     -------
@@ -199,7 +204,8 @@ def exhaust(
         return np.asarray(inside.all(axis=2))
 
     while len(lower):
-        n_boxes += len(lower)
+        began, n = time.perf_counter(), len(lower)
+        n_boxes += n
         if len(lower) > max_boxes:
             undecided.append(np.stack([lower, upper], axis=-1))
             break
@@ -251,6 +257,8 @@ def exhaust(
             undecided.append(np.stack([lower[narrow], upper[narrow]], axis=-1))
             lower, upper = lower[~narrow], upper[~narrow]
         lower, upper = _halved(lower, upper, width)
+        if watch is not None:
+            watch.boxes(time.perf_counter() - began, n, len(lower), max_boxes)
     rest = np.concatenate(undecided) if undecided else np.empty((0, dim, 2))
     return Proof(rest, np.array(missing).reshape(-1, dim), n_boxes)
 

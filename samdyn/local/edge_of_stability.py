@@ -20,7 +20,6 @@ code]. The factor 1 + momentum: own derivation.
 from __future__ import annotations
 
 import itertools
-import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,8 +29,7 @@ import torch
 
 from samdyn.compute import batch, checks
 from samdyn.compute.checks import Array
-from samdyn.compute.cost import announce
-from samdyn.compute.progress import PartsBar
+from samdyn.compute.progress import PacedBar
 from samdyn.compute.signature import checked
 from samdyn.landscapes.landscape import Landscape
 from samdyn.rules.rule import Rule
@@ -121,6 +119,7 @@ class EdgeOfStability:
     gradient_norm : ndarray, shape (...)
     alignment, perturbed_alignment : ndarray, shape (...)
         Absolute cosines of the gradient at the point, and at its perturbed point, with the top eigenvector.
+    system : Map
     """
 
     sharpness: Array
@@ -129,12 +128,13 @@ class EdgeOfStability:
     gradient_norm: Array
     alignment: Array
     perturbed_alignment: Array
+    system: Map
 
     def __repr__(self) -> str:
         last = (np.ravel(v)[-1] for v in (self.sharpness, self.edge, self.gradient_norm, self.alignment))
         sharpness, edge, size, alignment = last
         return (
-            f"EdgeOfStability at {self.sharpness.size} points; at the last one:\n"
+            f"EdgeOfStability of {self.system!r} at {self.sharpness.size} points; at the last one:\n"
             f"  sharpness {sharpness:.6g}, edge {edge:.6g} (GD {self.gd_edge:.6g})\n"
             f"  |gradient| {size:.6g}, alignment with the top eigenvector {alignment:.4f}"
         )
@@ -214,6 +214,7 @@ def edge_of_stability(system: Map, trajectory: npt.ArrayLike, *, progress: bool 
         size,
         np.asarray(alignment),
         np.asarray(of_perturbed),
+        system,
     )
 
 
@@ -224,16 +225,12 @@ def _sharpest(loss: Landscape, x: Array, progress: bool) -> tuple[Array, Array]:
     # a first part of one point, so that a long job is known early
     ends = [0, *range(1, n, size), n] if n * dim**2 > LONG else [0, n]
     sharpness, top = np.empty(n), np.empty((n, dim))
-    parts = list(itertools.pairwise(ends))
-    lengths = "pass fewer points of the trajectory"
-    with PartsBar(progress, "edge_of_stability", n, "point") as bar:
-        for k, (low, high) in enumerate(parts):
-            start = time.perf_counter()
+    cheaper = "pass fewer points of the trajectory"
+    with PacedBar(progress, "edge_of_stability", n, cheaper, unit="point") as bar:
+        for low, high in itertools.pairwise(ends):
             values, vectors = np.linalg.eigh(loss.hessian(x[low:high]))
             sharpness[low:high], top[low:high] = values[:, -1], vectors[:, :, -1]
             bar.update(high - low)
-            if k == 0 and len(parts) > 1:
-                announce("edge_of_stability", (time.perf_counter() - start) * (n - 1), lengths)
     return sharpness, top
 
 

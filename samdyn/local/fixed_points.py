@@ -57,6 +57,7 @@ from samdyn.local.newton import (
     sobol_starts,
     value_and_jacobian,
 )
+from samdyn.local.search_watch import SearchWatch
 from samdyn.local.trapping import jump_stability, kind_of
 from samdyn.local.zero_search import (
     Options,
@@ -87,6 +88,7 @@ def fixed_points(
     n_starts: int | None = None,
     tolerance: float | None = None,
     certify: bool = False,
+    progress: bool = False,
 ) -> FixedPoints:
     """All fixed points (or cycles) of a system in a box: genuine and hallucinated, isolated and in families.
 
@@ -107,6 +109,9 @@ def fixed_points(
     certify : bool
         Prove the list complete by interval subdivision, or name the boxes left `undecided`. In up to six
         dimensions, for losses that can be traced into scalar operations.
+    progress : bool
+        Show a progress bar over Newton steps of all starts, and generations of boxes of the proof; how many
+        there will be is not known.
 
     Returns
     -------
@@ -119,6 +124,12 @@ def fixed_points(
     TypeError, ValueError
         No box, bounds reversed, a scheduled coefficient, period > 1 for a flow, a system that is infinite or
         nan all over the box, a loss that cannot be certified.
+
+    Warns
+    -----
+    CostWarning
+        The search, or the proof, will take more than ten seconds: by the time of its first batch of starts
+        (right to a factor of three), or the growth of the number of boxes (rougher still).
 
     Notes
     -----
@@ -143,7 +154,7 @@ def fixed_points(
         raise ValueError(f"box must be given: {system.name} has none of its own")
     region = checks.box("box", system.box if box is None else box, system.dim)
     period = checks.integer("period", period, at_least=1)
-    given = {"n_starts": n_starts, "tolerance": tolerance}
+    given: dict[str, Any] = {"n_starts": n_starts, "tolerance": tolerance}
     n_starts = 2048 if n_starts is None else checks.integer("n_starts", n_starts, at_least=1)
     tolerance = 1e-12 if tolerance is None else checks.number("tolerance", tolerance, above=0)
     if getattr(system, "scheduled", False):
@@ -158,22 +169,29 @@ def fixed_points(
         from samdyn.local.cycles import cycles  # which starts from the fixed points
 
         options: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-        found = cycles(system, period, region, **options)
+        found = cycles(system, period, region, progress=progress, **options)
         return FixedPoints(tuple(p for p in found if p.period == period), system, region)
     if certify and system.dim > MOST_DIMENSIONS:
         raise ValueError(
             f"certify must be False in more than {MOST_DIMENSIONS} dimensions, got dim={system.dim}"
         )
     try:
-        return _found(system, region, n_starts, tolerance, certify)
+        with SearchWatch(
+            progress,
+            "fixed_points",
+            2 if system.rule is not None and _perturbs(system.rule) else 1,
+            "pass a smaller n_starts",
+            "a smaller box, or certify=False, is cheaper",
+        ) as watch:
+            return _found(system, Options(region, n_starts, tolerance, watch), certify)
     except NotTraceable as error:
         raise ValueError(
             f"certify must be False for {system.name}: it cannot be evaluated on intervals ({error})"
         ) from error
 
 
-def _found(system: System, box: Array, n_starts: int, tolerance: float, certify: bool) -> FixedPoints:
-    options = Options(box, n_starts, tolerance)
+def _found(system: System, options: Options, certify: bool) -> FixedPoints:
+    box = options.box
     displacement = displacement_of(system)
     loss = system.landscape
     if loss is None:

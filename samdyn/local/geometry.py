@@ -38,6 +38,7 @@ from torch import Tensor
 from samdyn.compute import checks
 from samdyn.compute.checks import Array
 from samdyn.compute.cost import announce, seconds_of
+from samdyn.compute.progress import PartsBar
 from samdyn.compute.scales import diagonal_of, displacement_tolerance
 from samdyn.compute.signature import checked
 from samdyn.ensemble.jumping_flow import _rosenbrock as rosenbrock
@@ -75,6 +76,7 @@ class PerturbationGeometry:
         Which minimum the gradient flow of the loss carries w and w + e to: 1, 2, ... in the order of
         `minima`, -1 where it leaves the box, 0 where unknown; None if not asked for.
     minima : ndarray, shape (n, dim)
+    system : Map, Flow or Diffusion
     """
 
     points: Array
@@ -83,6 +85,7 @@ class PerturbationGeometry:
     basin: npt.NDArray[np.int_] | None
     perturbed_basin: npt.NDArray[np.int_] | None
     minima: Array
+    system: System
 
     @property
     def case(self) -> npt.NDArray[np.int_]:
@@ -105,7 +108,7 @@ class PerturbationGeometry:
         counts = ", ".join(
             f"{name}: {int((case == k).sum())}" for k, name in enumerate(("unknown", "I", "II", "III"))
         )
-        lines = [f"PerturbationGeometry of {self.cosine.size} points"]
+        lines = [f"PerturbationGeometry of {self.system!r} at {self.cosine.size} points"]
         if len(cosine):
             lines.append(f"  cosine from {cosine.min():.4f} to {cosine.max():.4f}")
         lines.append(f"  cases {counts}")
@@ -121,7 +124,7 @@ class PerturbationGeometry:
 
 @checked
 def perturbation_geometry(
-    system: System, trajectory: npt.ArrayLike, *, basins: bool = True
+    system: System, trajectory: npt.ArrayLike, *, basins: bool = True, progress: bool = False
 ) -> PerturbationGeometry:
     """The cosine of the gradients at w and at w + e, and the basins that both lie in, along a path.
 
@@ -133,6 +136,8 @@ def perturbation_geometry(
         Points, such as `samdyn.trajectory` returns.
     basins : bool
         Whether to follow the gradient flow of the loss from every point; the cosine costs next to nothing.
+    progress : bool
+        Show a progress bar over paths of the gradient flow, two for each point.
 
     Returns
     -------
@@ -170,16 +175,16 @@ def perturbation_geometry(
         sizes = np.linalg.norm(gradient, axis=-1) * np.linalg.norm(there, axis=-1)
         cosine = np.asarray((gradient * there).sum(axis=-1) / sizes)
     if not basins:
-        return PerturbationGeometry(x, perturbed, cosine, None, None, np.empty((0, loss.dim)))
+        return PerturbationGeometry(x, perturbed, cosine, None, None, np.empty((0, loss.dim)), system)
     both = np.concatenate([x.reshape(-1, loss.dim), perturbed.reshape(-1, loss.dim)])
     if loss.dim > LARGE:
         _announce(loss, both)
-    labels, minima = descend(loss, both)
+    with PartsBar(progress, "perturbation_geometry", len(both), "path") as bar:
+        labels, minima = descend(loss, both, bar.update)
     half = len(both) // 2
     shape = x.shape[:-1]
-    return PerturbationGeometry(
-        x, perturbed, cosine, labels[:half].reshape(shape), labels[half:].reshape(shape), minima
-    )
+    mine, other = labels[:half].reshape(shape), labels[half:].reshape(shape)
+    return PerturbationGeometry(x, perturbed, cosine, mine, other, minima, system)
 
 
 def _announce(loss: Landscape, x: Array) -> None:
@@ -202,8 +207,12 @@ def _announce(loss: Landscape, x: Array) -> None:
     announce("perturbation_geometry", n * one * TYPICAL_STEPS, cheaper)
 
 
-def descend(loss: Landscape, x: Array) -> tuple[npt.NDArray[np.int_], Array]:
+def descend(
+    loss: Landscape, x: Array, report: Callable[[int], None] | None = None
+) -> tuple[npt.NDArray[np.int_], Array]:
     """The minimum to which the gradient flow of the loss carries each point (n, dim).
+
+    `report` gets numbers of paths that have ended.
 
     Labels from 1, or 0 where a path has not come near a minimum, or -1 where it leaves the box; and the
     minima (m, dim).
@@ -232,6 +241,8 @@ def descend(loss: Landscape, x: Array) -> tuple[npt.NDArray[np.int_], Array]:
                 left = _beyond(loss, current[moving]) > diagonal / 2
                 labels[moving[left]] = -1
                 moving = moving[~left]
+                if report is not None:
+                    report(int(arrived.sum() + left.sum()))
                 if len(moving) == 0:
                     break
             new, _, error = rosenbrock(field, jacobian, current[moving], step[moving])

@@ -40,6 +40,8 @@ import numpy.typing as npt
 
 from samdyn.compute import checks
 from samdyn.compute.checks import Array
+from samdyn.compute.cost import announce
+from samdyn.compute.progress import PacedBar, PartsBar
 from samdyn.compute.signature import checked
 from samdyn.landscapes.landscape import Landscape
 from samdyn.local.branch_refinement import bound_along, eigenvalues_along, n_stable, refined
@@ -55,6 +57,9 @@ from samdyn.systems.map import Map
 from samdyn.systems.system import System
 
 SAME = 1e-7
+MOST_STEPS = 3000
+TYPICAL_STEPS = 100
+"""Steps of all curves until most have ended: 60 to 500 over seven losses."""
 
 
 @dataclass(frozen=True)
@@ -197,7 +202,8 @@ def hallucinated_branches(
     box: Sequence[Sequence[float]] | npt.ArrayLike | None = None,
     *,
     radii: Sequence[float] = (),
-    n_steps: int = 3000,
+    n_steps: int = MOST_STEPS,
+    progress: bool = False,
 ) -> HallucinatedBranches:
     """Branches of fixed points of normalised SAM that are not critical points of the loss.
 
@@ -211,6 +217,9 @@ def hallucinated_branches(
         Radii at which points found by `fixed_points` seed branches that no critical point leads to.
     n_steps : int
         Most steps along each branch.
+    progress : bool
+        Show a progress bar over curves that have been followed to their ends, and one over branches whose
+        folds and changes of stability have been located.
 
     Returns
     -------
@@ -220,6 +229,12 @@ def hallucinated_branches(
     ------
     TypeError, ValueError
         Not a Landscape, no box, or a radius that is not positive.
+
+    Warns
+    -----
+    CostWarning
+        Following the curves, by one step of all (right to a factor of five), or locating their folds, by the
+        first of them, will take more than ten seconds.
 
     Notes
     -----
@@ -246,15 +261,41 @@ def hallucinated_branches(
     region = checks.box("box", loss.box if box is None else box, loss.dim)
     seeds = [checks.number("radii", rho, above=0) for rho in radii]
     n_steps = checks.integer("n_steps", n_steps, at_least=1)
+    return followed_branches(loss, region, seeds, n_steps, "hallucinated_branches", progress)
+
+
+def followed_branches(
+    loss: Landscape,
+    region: Array,
+    radii: Sequence[float],
+    n_steps: int,
+    verb: str,
+    progress: bool,
+) -> HallucinatedBranches:
+    """The branches in a box; `verb` is the public name under which the cost is said."""
     critical = fixed_points(Flow(loss, GD()), region)
     derivatives = derivatives_of(loss)
     starts = Starts(derivatives, critical, region)
     for c in critical:
         starts.around(c)
-    curves = starts.follow(region, n_steps)
-    branches = [_branch(derivatives, *of_curve) for of_curve in curves]
+    cheaper, said = "pass a smaller box, or a loss of fewer coordinates", False
+    with PartsBar(progress, f"{verb}: curves", len(starts.rows), "curve") as bar:
+
+        def report(seconds: float, ended: int) -> None:
+            nonlocal said
+            if not said:
+                said = True
+                announce(verb, seconds * TYPICAL_STEPS, cheaper)
+            bar.update(ended)
+
+        curves = starts.follow(region, n_steps, report)
+    branches = []
+    with PacedBar(progress, f"{verb}: folds", len(curves), cheaper, unit="branch", after=0.5) as paced:
+        for of_curve in curves:
+            branches.append(_branch(derivatives, *of_curve))
+            paced.update()
     result = HallucinatedBranches(tuple(branches), loss, region, critical, derivatives)
-    for rho in seeds:
+    for rho in radii:
         result = _seeded(result, rho, n_steps)
     return result
 

@@ -30,6 +30,7 @@ import numpy.typing as npt
 
 from samdyn.compute import checks
 from samdyn.compute.checks import Array
+from samdyn.compute.progress import PacedBar
 from samdyn.compute.signature import checked
 from samdyn.landscapes.landscape import Landscape
 from samdyn.local.linearization import stability_of
@@ -37,6 +38,9 @@ from samdyn.local.newton import newton_zeros
 from samdyn.local.trapping import kind_of
 
 N_NODES = 4096
+N_PARTS = 8
+NEWTON_SHARE = 15
+"""Time of Newton's method from half as many starts, in units of the slope at all nodes."""
 
 
 @dataclass(frozen=True)
@@ -170,7 +174,10 @@ class HallucinationIntervals(Sequence[HallucinationInterval]):
 
 @checked
 def hallucination_intervals(
-    loss: Landscape, box: Sequence[Sequence[float]] | npt.ArrayLike | None = None
+    loss: Landscape,
+    box: Sequence[Sequence[float]] | npt.ArrayLike | None = None,
+    *,
+    progress: bool = False,
 ) -> HallucinationIntervals:
     """For which radii normalised SAM has fixed points that are not critical points of the loss.
 
@@ -180,6 +187,8 @@ def hallucination_intervals(
     box : sequence of (lower, upper), optional
         Where to look for critical points and hallucinated points; the loss's own box by default. It does
         not limit rho.
+    progress : bool
+        Show a progress bar: in one dimension over parts of the grid, in more over branches.
 
     Returns
     -------
@@ -194,6 +203,11 @@ def hallucination_intervals(
     ------
     TypeError, ValueError
         Not a Landscape, or no box.
+
+    Warns
+    -----
+    CostWarning
+        The work will take more than ten seconds: in one dimension by the slope in the first part of the grid.
 
     Notes
     -----
@@ -218,10 +232,11 @@ def hallucination_intervals(
         raise ValueError(f"box must be given: {loss.name} has none of its own")
     region = checks.box("box", loss.box if box is None else box, loss.dim)
     if loss.dim > 1:
-        from samdyn.local.hallucinated_branches import hallucinated_branches
+        from samdyn.local.hallucinated_branches import MOST_STEPS, followed_branches
 
-        return hallucinated_branches(loss, region).intervals()
-    x, slope, stationary, breaks = _signs_of_slope(loss, region)
+        verb = "hallucination_intervals"
+        return followed_branches(loss, region, (), MOST_STEPS, verb, progress).intervals()
+    x, slope, stationary, breaks = _signs_of_slope(loss, region, progress)
     curvature = loss.hessian(stationary[:, None])[:, 0, 0]
     kinds = [kind_of(np.array([[value]])) for value in _not_flat(loss, stationary, curvature)]
     # a stationary point on the edge of the box may lie outside it by rounding
@@ -271,7 +286,7 @@ def _slope(loss: Landscape, x: Array) -> Array:
     return np.asarray(np.where(defined, loss.gradient(x[..., None])[..., 0], np.nan))
 
 
-def _signs_of_slope(loss: Landscape, region: Array) -> tuple[Array, Array, Array, Array]:
+def _signs_of_slope(loss: Landscape, region: Array, progress: bool) -> tuple[Array, Array, Array, Array]:
     """Nodes of a grid, f' at them, and where f' changes its sign: its zeros in the box, and its breaks.
 
     Zeros come from Newton, and from changes of sign between nodes. A change of sign that f' does not pass
@@ -280,8 +295,15 @@ def _signs_of_slope(loss: Landscape, region: Array) -> tuple[Array, Array, Array
     import torch
 
     x = np.linspace(region[0, 0], region[0, 1], N_NODES + 1)
-    slope = _slope(loss, x)
-    known = newton_zeros(torch.func.grad(loss.one_point), region)[:, 0]
+    total, cheaper = len(x) * (1 + NEWTON_SHARE), "use a loss of fewer samples"
+    with PacedBar(progress, "hallucination_intervals", total, cheaper, unit="node", after=0.1) as bar:
+        parts = []
+        for part in np.array_split(x, N_PARTS):
+            parts.append(_slope(loss, part))
+            bar.update(len(part))
+        known = newton_zeros(torch.func.grad(loss.one_point), region)[:, 0]
+        bar.reach(total)
+    slope = np.concatenate(parts)
     known = known[np.isfinite(_slope(loss, known))]
     finite = np.isfinite(slope)
     left = np.flatnonzero(finite[:-1] != finite[1:])

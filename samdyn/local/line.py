@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -23,23 +23,42 @@ def nodes(low: float, high: float, n: int) -> Array:
     return np.concatenate([[low], low + (high - low) * inner, [high]])
 
 
-def sign_changes(function: Callable[[Array], Array], x: Array) -> Array:
-    """Where a continuous function changes sign between neighbours of x, by bisection to rounding."""
-    value = function(x)
+def sign_changes(function: Callable[[Array], Array], *pieces: Array) -> Array:
+    """Where a function changes sign between neighbours, by bisection to rounding.
+
+    `pieces` are nodes in ascending order, and the function is continuous within each of them; all are refined
+    together, since a call of an untraced function costs more than its points.
+    """
+    pieces = tuple(x for x in pieces if len(x) > 1)
+    if not pieces:
+        return np.empty(0)
+    values = _together(function, pieces)
     # between two nodes of one sign a pair of zeros may hide where |value| has a minimum: look closer there
-    size = np.abs(value)
-    dip = np.flatnonzero((size[1:-1] <= size[:-2]) & (size[1:-1] <= size[2:])) + 1
-    if len(dip):
-        finer = [np.linspace(x[i - 1], x[i + 1], 66)[1:-1] for i in dip]
-        x = np.unique(np.concatenate([x, *finer]))
-        value = function(x)
-    exact = x[value == 0]
-    change = np.flatnonzero(np.sign(value[:-1]) * np.sign(value[1:]) < 0)
-    a, b, sign = x[change].copy(), x[change + 1].copy(), np.sign(value[change])
-    for _ in range(BISECTIONS):
+    finer = []
+    for x, value in zip(pieces, values, strict=True):
+        size = np.abs(value)
+        dip = np.flatnonzero((size[1:-1] <= size[:-2]) & (size[1:-1] <= size[2:])) + 1
+        finer.append(
+            np.unique(np.concatenate([x, *(np.linspace(x[i - 1], x[i + 1], 66)[1:-1] for i in dip)]))
+        )
+    if sum(map(len, finer)) > sum(map(len, pieces)):
+        pieces = tuple(finer)
+        values = _together(function, pieces)
+    exact = [x[value == 0] for x, value in zip(pieces, values, strict=True)]
+    change = [np.flatnonzero(np.sign(value[:-1]) * np.sign(value[1:]) < 0) for value in values]
+    a = np.concatenate([x[at] for x, at in zip(pieces, change, strict=True)])
+    b = np.concatenate([x[at + 1] for x, at in zip(pieces, change, strict=True)])
+    sign = np.sign(np.concatenate([value[at] for value, at in zip(values, change, strict=True)]))
+    for _ in range(BISECTIONS if len(a) else 0):
         middle = (a + b) / 2
         left = np.sign(function(middle)) == sign
         a, b = np.where(left, middle, a), np.where(left, b, middle)
-    zeros = np.concatenate([exact, (a + b) / 2])
-    zeros[np.abs(zeros) < 1e-16 * (x[-1] - x[0])] = 0.0  # bisection towards 0 never ends
+    zeros = np.concatenate([*exact, (a + b) / 2])
+    extent = pieces[-1][-1] - pieces[0][0]
+    zeros[np.abs(zeros) < 1e-16 * extent] = 0.0  # bisection towards 0 never ends
     return np.unique(zeros)
+
+
+def _together(function: Callable[[Array], Array], pieces: Sequence[Array]) -> list[Array]:
+    """The function at the nodes of each piece, by one call."""
+    return np.split(function(np.concatenate(pieces)), np.cumsum([len(x) for x in pieces])[:-1])

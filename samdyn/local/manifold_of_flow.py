@@ -31,7 +31,9 @@ SLOWEST = 1e-7
 FLATTEST = 1e-7
 
 
-def flow_arm(system: Flow, point: Array, seed: Array, sign: float, limits: Limits) -> tuple[Array, str]:
+def flow_arm(
+    system: Flow, point: Array, seed: Array, sign: float, limits: Limits, report: Callable[[float], None]
+) -> tuple[Array, str]:
     """Points of an arm from the fixed point outwards, and why it ends.
 
     Parameters
@@ -42,6 +44,8 @@ def flow_arm(system: Flow, point: Array, seed: Array, sign: float, limits: Limit
     sign : float
         1 to follow the field, -1 to follow it backwards.
     limits : Limits
+    report : callable
+        Called with the arclength that has been reached.
     """
     n = len(point)
     fastest, steepest, calls = 0.0, 0.0, 0
@@ -80,6 +84,7 @@ def flow_arm(system: Flow, point: Array, seed: Array, sign: float, limits: Limit
                 end = "jump"
                 break
             times.append(solver.t)
+            report(solver.t)
             pieces.append(solver.dense_output())
             if not limits.inside(solver.y):
                 times[-1], end = _exit(pieces[-1], times[-2], times[-1], limits), "left the box"

@@ -54,6 +54,7 @@ def map_arm(
     multiplier: float,
     which: str,
     limits: Limits,
+    report: Callable[[float], None],
 ) -> tuple[Array, str]:
     """Points of an arm from the fixed point outwards, and why it ends.
 
@@ -67,6 +68,8 @@ def map_arm(
         Of that eigenvector.
     which : {"unstable", "stable"}
     limits : Limits
+    report : callable
+        Called with the arclength that has been reached, after every generation.
     """
     growth = abs(multiplier) if which == "unstable" else 1 / abs(multiplier)
     repeats = max(1, int(np.ceil(np.log(DOUBLING) / np.log(growth) - 1e-9)))
@@ -103,6 +106,7 @@ def map_arm(
                 t, x, failed = t[:keep], x[:keep], True
         t, x = _thinned(t, x, limits)
         curve, why = limits.cut(np.concatenate([curve, x[1:]]))
+        report(float(lengths(curve)[-1]))
         if why is not None:
             return curve, why
         if failed:

@@ -25,6 +25,7 @@ from torch import Tensor
 
 from samdyn.compute import checks
 from samdyn.compute.checks import Array
+from samdyn.compute.progress import PacedBar
 from samdyn.compute.scales import ACCURACY, diagonal_of, displacement_tolerance
 from samdyn.compute.signature import checked
 from samdyn.local.curve_spacing import Limits, lengths, needed
@@ -36,6 +37,8 @@ from samdyn.systems.map import Map
 from samdyn.systems.system import System
 
 SEED = 1e-7
+SAMPLE_SECONDS = 1.0
+"""Work after which the arclength reached tells what the rest will take."""
 KINDS = ("unstable", "stable")
 
 
@@ -119,6 +122,7 @@ def manifold(
     max_distance: float | None = None,
     max_angle: float = 0.1,
     strong: bool = False,
+    progress: bool = False,
 ) -> Manifold:
     """The one-dimensional stable or unstable manifold of a saddle of a map or a flow.
 
@@ -141,6 +145,8 @@ def manifold(
     strong : bool
         Where the (un)stable subspace has more than one dimension: follow the fastest direction of it, whose
         manifold is one-dimensional. Without it that is an error.
+    progress : bool
+        Show a progress bar over the arclength of both arms, as far as it can be foreseen.
 
     Returns
     -------
@@ -151,6 +157,13 @@ def manifold(
     TypeError, ValueError
         Not a map or a flow, not a fixed point (how far off is said), a point where the field jumps, or no
         single real direction of the kind wanted.
+
+    Warns
+    -----
+    CostWarning
+        The arms will take more than ten seconds, by the arclength that the first second has reached, if they
+        become as long as the box's diagonal (or `length` where that is shorter), and once they are longer, as
+        long again. An arm that ends before takes less.
 
     Notes
     -----
@@ -189,13 +202,25 @@ def manifold(
     vector, value = _direction(system, function, point, which, strong)
     limits = Limits(length, region, spacing, max_angle)
     arms: list[tuple[Array, str]] = []
-    for sign in (1.0, -1.0):
-        seed = SEED * reach * sign * vector
-        if isinstance(system, Flow):
-            backwards = -1.0 if which == "stable" else 1.0
-            arms.append(flow_arm(system, point, seed, backwards, limits))
-        else:
-            arms.append(map_arm(function, point, seed, value, which, limits))
+    cheaper = "pass a smaller length or box, or larger max_distance and max_angle"
+    with PacedBar(progress, "manifold", 2 * reach, cheaper, unit="length", after=SAMPLE_SECONDS) as bar:
+        before, expected = 0.0, reach
+
+        def report(grown: float) -> None:
+            nonlocal expected
+            while grown > expected:  # it winds: each arm may become longer than the box is wide
+                expected *= 2
+                bar.stretch(2 * min(expected, length))
+            bar.reach(before + grown)
+
+        for sign in (1.0, -1.0):
+            seed = SEED * reach * sign * vector
+            if isinstance(system, Flow):
+                backwards = -1.0 if which == "stable" else 1.0
+                arms.append(flow_arm(system, point, seed, backwards, limits, report))
+            else:
+                arms.append(map_arm(function, point, seed, value, which, limits, report))
+            before = float(lengths(arms[0][0])[-1])
     points = (arms[0][0][needed(arms[0][0], limits)], arms[1][0][needed(arms[1][0], limits)])
     distances = (lengths(points[0]), lengths(points[1]))
     return Manifold(points, distances, (arms[0][1], arms[1][1]), which, point, vector, value, system)

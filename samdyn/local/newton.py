@@ -36,6 +36,7 @@ Fukushima, Computing Suppl. 15 (2001) 239-249 (the damping). Farrell, Birkisson 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -53,6 +54,7 @@ from samdyn.compute.scales import diagonal_of
 from samdyn.compute.tracing import NotTraceable, coordinate_form
 from samdyn.local.coverage import OFTEN, Coverage
 from samdyn.local.search_seeds import between_zeros, iterates
+from samdyn.local.search_watch import SearchWatch
 
 HALVINGS = 4
 SEPARATION = 1e-6
@@ -145,6 +147,7 @@ def search_zeros(
     starts: Array | None = None,
     separation: float = SEPARATION,
     excluded: Callable[[Array], Flags] | None = None,
+    watch: SearchWatch | None = None,
 ) -> tuple[Array, Coverage]:
     """Zeros of a function R^dim -> R^dim in a box, and how thoroughly it was searched.
 
@@ -166,6 +169,8 @@ def search_zeros(
         Zeros closer than this times the box's diagonal are one.
     excluded : callable, optional
         Which zeros (n, dim) are not wanted; they are neither returned nor counted.
+    watch : SearchWatch, optional
+        Hears of every Newton step of a batch, and of the end of the first batch.
 
     Returns
     -------
@@ -175,13 +180,16 @@ def search_zeros(
         With counts in the order of the zeros.
     """
     diagonal = diagonal_of(box)
-    search = _Search(evaluate, box, diagonal, n_steps, tolerance)
+    search = _Search(evaluate, box, diagonal, n_steps, tolerance, watch)
     plain = sobol_starts(box, n_starts)
     extra = np.empty((0, len(box))) if starts is None else starts
     nothing = np.empty((0, len(box)))
     with np.errstate(all="ignore"):
         undefined = int((~np.isfinite(evaluate(plain)[0]).all(axis=1)).sum())
+        began = time.perf_counter()
         first = search.run(plain, damped=False, known=nothing)
+        if watch is not None:
+            watch.batch(time.perf_counter() - began)
         others = [search.run(extra, damped=False, known=nothing)] if len(extra) else []
         others.append(search.run(plain[: len(plain) // 4], damped=True, known=nothing))
         ends, n_plain = first[0], len(plain)
@@ -244,9 +252,17 @@ def _distinct(parts: list[tuple[Array, Array, Flags]], distance: float) -> tuple
 class _Search:
     """Newton iterations of a batch of starts, for one function and box."""
 
-    def __init__(self, evaluate: Evaluation, box: Array, diagonal: float, n_steps: int, tolerance: float):
+    def __init__(
+        self,
+        evaluate: Evaluation,
+        box: Array,
+        diagonal: float,
+        n_steps: int,
+        tolerance: float,
+        watch: SearchWatch | None = None,
+    ):
         self.evaluate, self.box, self.diagonal = evaluate, box, diagonal
-        self.n_steps, self.tolerance = n_steps, tolerance
+        self.n_steps, self.tolerance, self.watch = n_steps, tolerance, watch
 
     def run(self, x: Array, damped: bool, known: Array) -> tuple[Array, Array, Flags]:
         """Zeros that the starts x (n, dim) end at, with repeats; their residuals; whether the Jacobian is
@@ -256,6 +272,7 @@ class _Search:
         settled = [np.empty((0, len(box)))]
         value, jacobian = self.evaluate(x)
         for _ in range(self.n_steps):
+            began = time.perf_counter()
             step = newton_steps(value, jacobian, damped)
             if len(known):
                 step = _deflated(step, x, known, 0.1 * diagonal)
@@ -277,6 +294,8 @@ class _Search:
             settled.append(trial[near & done])
             going = near & ~done
             x, value, jacobian = trial[going], value[going], jacobian[going]
+            if self.watch is not None:
+                self.watch.step(time.perf_counter() - began)
             if len(x) == 0:
                 break
         return self._polished(np.concatenate([*settled, x]))

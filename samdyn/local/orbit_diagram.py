@@ -17,6 +17,7 @@ import numpy.typing as npt
 from samdyn.compute import checks
 from samdyn.compute.checks import Array
 from samdyn.compute.cost import announce, seconds_of
+from samdyn.compute.progress import PartsBar
 from samdyn.local.branch_start import check_parameter
 from samdyn.local.newton import sobol_starts
 from samdyn.local.parametric import stepper
@@ -75,6 +76,7 @@ def orbit_diagram(
     n_starts: int = 8,
     n_transient: int = 1000,
     n_keep: int = 64,
+    progress: bool = False,
 ) -> OrbitDiagram:
     """The last points of orbits at many values of a parameter.
 
@@ -90,10 +92,17 @@ def orbit_diagram(
         Number of those, rounded up to a power of two.
     n_transient, n_keep : int
         Steps before the points that are kept, and how many are.
+    progress : bool
+        Show a progress bar over steps.
 
     Returns
     -------
     OrbitDiagram
+
+    Warns
+    -----
+    CostWarning
+        The steps will take more than ten seconds, by the time of one.
 
     Examples
     --------
@@ -116,6 +125,7 @@ def orbit_diagram(
     n_starts = checks.integer("n_starts", n_starts, at_least=1)
     n_transient = checks.integer("n_transient", n_transient, at_least=0)
     n_keep = checks.integer("n_keep", n_keep, at_least=1)
+    progress = checks.flag("progress", progress)
     if x0 is None:
         if system.box is None:
             raise ValueError(f"x0 must be given: {system.name} has no box to start in")
@@ -140,11 +150,14 @@ def orbit_diagram(
     with np.errstate(all="ignore"):
         each = seconds_of(lambda: step(state, parameters), repeats=2)
         announce("orbit_diagram", each * (n_transient + n_keep), "pass fewer values, n_starts or n_transient")
-        for _ in range(n_transient):
-            state = step(state, parameters)
-        for i in range(n_keep):
-            state = step(state, parameters)
-            kept[i] = state[:dim]
+        with PartsBar(progress, "orbit_diagram", n_transient + n_keep, "step") as bar:
+            for _ in range(n_transient):
+                state = step(state, parameters)
+                bar.update()
+            for i in range(n_keep):
+                state = step(state, parameters)
+                kept[i] = state[:dim]
+                bar.update()
     kept[:, :, ~np.isfinite(kept[-1]).all(axis=0)] = np.nan
     points = kept.reshape(n_keep, dim, m, k).transpose(2, 3, 0, 1)
     return OrbitDiagram(parameter, swept, np.ascontiguousarray(points), n_transient, system)

@@ -31,6 +31,7 @@ fixed points of SAM: own derivation, checked in the tests.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -167,7 +168,16 @@ class Family:
         return result, side
 
 
-def follow(family: Family, x: Array, nu: Array, along: Array, box: Array, *, n_steps: int) -> list[Curve]:
+def follow(
+    family: Family,
+    x: Array,
+    nu: Array,
+    along: Array,
+    box: Array,
+    *,
+    n_steps: int,
+    report: Callable[[float, int], None] | None = None,
+) -> list[Curve]:
     """Follow curves from points on them.
 
     Parameters
@@ -183,6 +193,8 @@ def follow(family: Family, x: Array, nu: Array, along: Array, box: Array, *, n_s
         Where to stay.
     n_steps : int
         Most steps, refused ones included.
+    report : callable, optional
+        Called after every step of all curves with its seconds and the number of curves that have ended.
 
     Returns
     -------
@@ -200,6 +212,7 @@ def follow(family: Family, x: Array, nu: Array, along: Array, box: Array, *, n_s
     for _ in range(n_steps):
         if len(live) == 0:
             break
+        began = time.perf_counter()
         with np.errstate(all="ignore"):
             predicted = z[live] + step[live, None] * t[live]
             new, converged = family.correct(predicted, t[live], live)
@@ -220,7 +233,9 @@ def follow(family: Family, x: Array, nu: Array, along: Array, box: Array, *, n_s
         stored.append((who[keep], last[keep]))
         finished = np.concatenate([who[rows] for rows in ended.values()])
         lost = live[step[live] < SMALLEST_STEP]
-        live = np.setdiff1d(live, np.concatenate([finished, lost]))
+        live, n_live = np.setdiff1d(live, np.concatenate([finished, lost])), len(live)
+        if report is not None:
+            report(time.perf_counter() - began, n_live - len(live))
     owners = np.concatenate([who for who, _ in stored])
     points = np.concatenate([z for _, z in stored])
     curves = []

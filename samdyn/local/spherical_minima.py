@@ -24,14 +24,16 @@ import numpy.typing as npt
 
 from samdyn.compute import checks
 from samdyn.compute.checks import Array
+from samdyn.compute.progress import paced
 from samdyn.compute.scales import ACCURACY, ROUNDING, displacement_tolerance
 from samdyn.compute.signature import checked
 from samdyn.compute.sphere import directions
 from samdyn.landscapes.landscape import Landscape
 from samdyn.local.local_attraction import shift_jacobian
-from samdyn.local.proximal_branches import at_radius, derivatives_of
+from samdyn.local.proximal_branches import Derivatives, at_radius, derivatives_of
 
 N_CANDIDATES = 8
+N_PARTS = 16
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,11 @@ class SphericalMinima:
 
 @checked
 def spherical_minima(
-    loss: Landscape, centre: npt.ArrayLike, radii: Sequence[float] | Array
+    loss: Landscape,
+    centre: npt.ArrayLike,
+    radii: Sequence[float] | Array,
+    *,
+    progress: bool = False,
 ) -> SphericalMinima:
     """The minimum of the loss on spheres around a critical point.
 
@@ -95,6 +101,8 @@ def spherical_minima(
         A critical point of the loss.
     radii : array_like, shape (n,)
         Positive.
+    progress : bool
+        Show a progress bar over parts of the radii.
 
     Returns
     -------
@@ -105,6 +113,11 @@ def spherical_minima(
     TypeError, ValueError
         One dimension, a centre that is no critical point (its gradient is reported), or a radius that is not
         positive.
+
+    Warns
+    -----
+    CostWarning
+        The radii will take more than ten seconds, by the time of the first of them.
 
     Notes
     -----
@@ -135,7 +148,21 @@ def spherical_minima(
         raise ValueError(
             f"centre must be a critical point of {loss.name}, got |gradient| = {size:.3g} at {y}"
         )
-    derivatives = derivatives_of(loss)
+    # a few radii at a time: what one part takes tells the rest
+    parts = np.array_split(rho, min(N_PARTS, len(rho))) if len(rho) else []
+    cheaper, derivatives = "pass fewer radii", derivatives_of(loss)
+    total = len(parts)
+    each = paced(parts, "spherical_minima", total, cheaper, show=progress, unit="part of the radii")
+    found = [_on_spheres(loss, derivatives, y, part) for part in each]
+    if not found:
+        found = [_on_spheres(loss, derivatives, y, rho)]
+    return SphericalMinima(y, rho, *(np.concatenate(column) for column in zip(*found, strict=True)))
+
+
+def _on_spheres(
+    loss: Landscape, derivatives: Derivatives, y: Array, rho: Array
+) -> tuple[Array, Array, Array, npt.NDArray[np.bool_], Array]:
+    """Minimisers, minima, slopes, whether they are hallucinated, and the eigenvalues of B, for radii (n,)."""
     u = directions(loss.dim)
     height = loss.value(y + rho[:, None, None] * u)
     lowest = np.argsort(np.where(np.isnan(height), np.inf, height), axis=1)[:, :N_CANDIDATES]
@@ -163,4 +190,4 @@ def spherical_minima(
         values = np.linalg.eigvals(shift_jacobian(g, hessian, rho[hallucinated])).real
         eigenvalues[hallucinated] = np.sort(values, axis=1)
     minima = np.where(found, value.min(axis=1), np.nan)
-    return SphericalMinima(y, rho, place, minima, slope, hallucinated, eigenvalues)
+    return place, minima, slope, hallucinated, eigenvalues

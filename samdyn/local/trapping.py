@@ -63,6 +63,7 @@ from torch import Tensor
 
 from samdyn.compute import batch
 from samdyn.compute.checks import Array
+from samdyn.compute.cost import seconds_of
 from samdyn.compute.printing import numpy_form
 from samdyn.compute.scales import diagonal_of
 from samdyn.compute.sphere import directions
@@ -177,6 +178,18 @@ def _sampled_directions(hessian: Array) -> Array:
     of_gradient /= np.linalg.norm(of_gradient, axis=1, keepdims=True)
     axes = np.linalg.eigh(hessian)[1].T
     return np.concatenate([u, of_gradient, axes, -axes])
+
+
+def seconds_of_capture(flow: Flow, z: Array) -> float:
+    """Estimate of what `capture_radius` takes, from the Hessians at one point and at several."""
+    evaluate, u = evaluation(flow), _sampled_directions(np.eye(len(z)))
+    few = z + 1e-3 * u[: max(2, min(len(u), TILE_BYTES // (64 * len(z) ** 2)))]
+    one = seconds_of(lambda: evaluate(few[:1]), repeats=2)
+    several = seconds_of(lambda: evaluate(few), repeats=2)
+    n_shells = N_SHELLS + REFINEMENTS * N_FINER
+    calls = max(1 + REFINEMENTS, n_shells * 8 * u.size * len(z) // TILE_BYTES)
+    shells = calls * one + n_shells * len(u) * max(several - one, 0.0) / max(len(few) - 1, 1)
+    return 1.5 * shells  # the test whether the point attracts takes about half as long
 
 
 def check_size(dim: int) -> None:

@@ -24,6 +24,7 @@ from samdyn.local.families import FEWEST, LINK, Family, split_families
 from samdyn.local.index_check import check_index
 from samdyn.local.kinked_index import rest_points
 from samdyn.local.newton import Evaluation, newton_steps, search_zeros, sobol_starts, zeros_from
+from samdyn.local.search_watch import SearchWatch
 
 __all__ = [
     "Options",
@@ -40,11 +41,15 @@ PROOF_ROUNDS = 3
 
 @dataclass(frozen=True)
 class Options:
-    """Where and how zeros are searched for; see `samdyn.fixed_points`."""
+    """Where and how zeros are searched for; see `samdyn.fixed_points`.
+
+    `watch` hears of the work as it is done.
+    """
 
     box: Array
     n_starts: int
     tolerance: float
+    watch: SearchWatch | None = None
 
 
 @dataclass(frozen=True)
@@ -74,6 +79,7 @@ def _search(
         tolerance=options.tolerance,
         excluded=excluded,
         starts=starts,
+        watch=options.watch,
     )
     if coverage.n_undefined == coverage.n_starts:
         raise _nowhere_finite(coverage.n_starts, box)
@@ -169,7 +175,13 @@ def proven(search: Zeros, field: Field, options: Options, others: Array | None =
     x, coverage = search.x, search.coverage
     for _ in range(PROOF_ROUNDS):
         proofs = certificates(field, x, reach)
-        proof = exhaust(field, box, np.concatenate([x, others]), proofs + their_proofs)
+        proof = exhaust(
+            field,
+            box,
+            np.concatenate([x, others]),
+            proofs + their_proofs,
+            watch=options.watch,
+        )
         if len(proof.missing) == 0:
             break
         missing = _polished(search.evaluate, proof.missing)

@@ -8,6 +8,7 @@ import numpy as np
 
 from samdyn.local.edge_of_stability import EdgeOfStability
 from samdyn.plot import settings, style
+from samdyn.plot.titles import title_of, wrapped
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -53,5 +54,6 @@ def edge_of_stability(result: EdgeOfStability, ax: Axes | None = None) -> Axes:
     ax.set_xlim(0, max(len(steps) - 1, 1))
     ax.set_xlabel("point along the path")
     ax.set_ylabel("curvature")
+    ax.set_title(wrapped(ax, title_of(result.system)))
     style.legend(ax, [over[0], drawn[0], gd], "outside" if own else "best")
     return ax

@@ -8,6 +8,7 @@ import numpy as np
 
 from samdyn.local.geometry import PerturbationGeometry
 from samdyn.plot import settings, style
+from samdyn.plot.titles import title_of, wrapped
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -67,5 +68,6 @@ def perturbation_geometry(result: PerturbationGeometry, ax: Axes | None = None) 
     ax.axhline(0, color="black", linewidth=settings.width(0.8))
     ax.set_ylim(-1.08, 1.08)
     style.axis_labels(ax, "point along the path", "cosine of the two gradients")
+    ax.set_title(wrapped(ax, title_of(result.system)))
     style.legend(ax, handles, "outside" if own else "best")
     return ax

@@ -53,12 +53,14 @@ def title_of(system: Any, but: str | None = None) -> str:
 
 
 def wrapped(ax: Axes, text: str) -> str:
-    """A title broken at its spaces into lines about as long as the axes are wide."""
+    """A title broken at its spaces, but in no formula, into lines about as long as the axes are wide."""
     figure: Any = ax.figure
     inches = ax.get_window_extent().width / figure.dpi
     # a letter is about half as wide as the font is high, and there are 72 points in an inch
     letters = int(inches * 72 / (0.5 * float(ax.title.get_fontsize())))
-    return "\n".join(textwrap.wrap(text, max(letters, 12), break_long_words=False, break_on_hyphens=False))
+    held = re.sub(r"\$[^$]*\$", lambda formula: formula[0].replace(" ", "\0"), text)
+    lines = textwrap.wrap(held, max(letters, 12), break_long_words=False, break_on_hyphens=False)
+    return "\n".join(lines).replace("\0", " ")
 
 
 def in_common(texts: Sequence[str]) -> str:

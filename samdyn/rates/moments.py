@@ -60,10 +60,18 @@ class Moments:
     ----------
     forces : Forces
     lr, momentum : float
+    report : callable, optional
+        Called before each application of E[F X F^T], the unit of the work.
     """
 
-    def __init__(self, forces: Forces, lr: float, momentum: float = 0.0) -> None:
-        self.forces, self.lr, self.momentum = forces, lr, momentum
+    def __init__(
+        self,
+        forces: Forces,
+        lr: float,
+        momentum: float = 0.0,
+        report: Callable[[], None] | None = None,
+    ) -> None:
+        self.forces, self.lr, self.momentum, self.report = forces, lr, momentum, report
         self.dim = len(forces.mean)
         self._sums: npt.NDArray[np.inexact]
 
@@ -83,6 +91,8 @@ class Moments:
 
     def second(self, x: Array) -> Array:
         """E[F X F^T]."""
+        if self.report is not None:
+            self.report()
         if self.dim > DENSE:
             return self.forces.second(x)
         return (self.forces.second_matrix @ x.ravel()).reshape(x.shape)

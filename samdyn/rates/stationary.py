@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from samdyn.compute.checks import Array
+from samdyn.compute.progress import PartsBar
 from samdyn.compute.signature import checked
 from samdyn.rates.forces import Forces, sampling_error
 from samdyn.rates.mean_square import announce_moments
@@ -67,13 +68,16 @@ class StationaryLaw:
 
 
 @checked
-def stationary_law(system: Map) -> StationaryLaw:
+def stationary_law(system: Map, *, progress: bool = False) -> StationaryLaw:
     """Stationary mean and covariance of SGD, USAM or extragradient on quadratic components.
 
     Parameters
     ----------
     system : Map
         A map with `Minibatch` noise on a finite sum of quadratics; its rule is linear in the gradient.
+    progress : bool
+        Show how often the moments of the forces have been applied; how often they must be is not known
+        beforehand.
 
     Returns
     -------
@@ -124,29 +128,31 @@ def stationary_law(system: Map) -> StationaryLaw:
         )
     lr, momentum = system.coefficients()["lr"], system.momentum
     announce_moments("stationary_law", forces, momentum)
-    moments = Moments(forces, lr, momentum)
-    if not moments.dies_out():
-        raise ValueError(
-            "system must be stable in mean square, its spectral radius must be < 1, "
-            f"got {moments.spectral_radius:.6g}" + ("" if forces.exact else " from sampled batches")
-        )
     minimiser = loss.minimum().x
     hessian = loss.hessian(minimiser)
-    mean, covariance = _law(forces, moments)
-    of_mean, of_variance = _gaps(mean, covariance, minimiser, hessian)
+    with PartsBar(progress, "stationary_law", None, "application of the moments") as bar:
+        moments = Moments(forces, lr, momentum, bar.update)
+        if not moments.dies_out():
+            raise ValueError(
+                "system must be stable in mean square, its spectral radius must be < 1, "
+                f"got {moments.spectral_radius:.6g}" + ("" if forces.exact else " from sampled batches")
+            )
+        mean, covariance = _law(forces, moments)
+        of_mean, of_variance = _gaps(mean, covariance, minimiser, hessian)
 
-    def gap(part: Forces) -> float:
-        inside = Moments(part, lr, momentum)
-        return sum(_gaps(*_law(part, inside), minimiser, hessian)) if inside.dies_out() else float("inf")
+        def gap(part: Forces) -> float:
+            inside = Moments(part, lr, momentum, bar.update)
+            return sum(_gaps(*_law(part, inside), minimiser, hessian)) if inside.dies_out() else float("inf")
 
-    error = sampling_error(gap, forces)
+        error = sampling_error(gap, forces)
+        radius = moments.spectral_radius
     return StationaryLaw(
         mean,
         covariance,
         minimiser,
         of_mean,
         of_variance,
-        moments.spectral_radius,
+        radius,
         forces.exact,
         error if error == error else float("inf"),
     )

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
 import samdyn as sd
+from samdyn.plot.titles import title_of
 
 WELLS = sd.landscapes.coupled_double_well()
 FLOW = sd.Flow(WELLS, sd.GD())
@@ -55,6 +57,7 @@ def test_edge_of_stability() -> None:
     path = sd.trajectory(STEP, [0.8, 0.4], n_steps=300)
     ax = sd.edge_of_stability(STEP, path).plot()
     assert len(ax.get_lines()) == 3
+    assert ax.get_title().replace("\n", " ") == title_of(STEP)
     assert ax.get_legend() is not None
 
 
@@ -64,6 +67,9 @@ def test_perturbation_geometry() -> None:
     ax = seen.plot()
     shown = sum(len(line.get_xdata()) for line in ax.get_lines() if line.get_marker() not in ("None", ""))
     assert shown == len(path)
+    narrow = plt.figure(figsize=(2, 2)).subplots()
+    assert "$\\rho = 0.3$" in seen.plot(narrow).get_title().split("\n")  # formulas are not broken
+    assert narrow.get_title().replace("\n", " ") == title_of(STEP)
 
 
 @pytest.mark.parametrize(

@@ -10,12 +10,12 @@ import torch
 from scipy.integrate import solve_ivp
 
 import samdyn as sd
-from samdyn.basin.attractors import time_scale
+from samdyn.basin.attractors import largest_exponent
 from samdyn.basin.candidate import Candidate
 from samdyn.basin.closed_orbit import closed_orbit
 from samdyn.basin.course import Course, course_of, quiet_motion
 from samdyn.basin.explicit_flow import ExplicitFlow
-from samdyn.basin.motion import Motion
+from samdyn.basin.motion import Motion, time_scale
 from samdyn.basin.recurrences import Rules, admit
 
 Field = Callable[[torch.Tensor], torch.Tensor]
@@ -119,6 +119,20 @@ def test_chaos_is_told_by_the_orbits_own_time() -> None:
     assert wide.unit < 0.5 * motion.unit
     assert time_scale(wide, tail) == time_scale(motion, tail)
     assert 0.5 < time_scale(motion, tail) < 2  # it turns once in about 6
+
+
+@pytest.mark.slow
+def test_the_exponent_of_weak_chaos_is_told_from_none() -> None:
+    """Roessler's, .0714 (Sprott 2003), and that of a torus: pairs followed for a few turns told neither."""
+    box = [(-6.0, 6.0), (-6.0, 6.0), (0.0, 6.0)]
+    motion, course, tail = settled_orbit(roessler(5.7), box, [1.0, 1.0, 0.0], 50.0)
+    exponent, error = largest_exponent(motion, course, tail)
+    assert exponent > 4 * error
+    assert abs(exponent - 0.0714) < 4 * error
+    motion, course, tail = settled_orbit(
+        two_oscillators(2**0.5), [(-1.5, 1.5)] * 4, [1.0, 0.2, 0.3, 0.9], 30.0
+    )
+    assert abs(largest_exponent(motion, course, tail)[0]) < 1e-6
 
 
 def test_a_pole_of_the_field_ends_a_path_at_once() -> None:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import functools
+import time
 import warnings
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import samdyn as sd
 from samdyn.compute import cost
-from samdyn.compute.progress import paced
+from samdyn.compute.progress import PacedBar, paced
 
 WELL = sd.landscapes.double_well()
 STEP = sd.Map(WELL, sd.SAM(0.3), lr=0.1)
@@ -25,6 +27,18 @@ def two_basins() -> sd.Basins:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", sd.CostWarning)
         return sd.basins(sd.Map(WELL, sd.GD(), lr=0.1), [(-2, 2)], 20)
+
+
+TILTED = sd.landscapes.tilted_hat(tilt=0.1)
+BOWL = sd.landscapes.quadratic([[1.0]])
+SDE = sd.Diffusion(WELL, sd.GD(), lr=0.1, noise=sd.GaussianNoise(2.0))
+EDGE = sd.HalfSpace([1.0], 0.0)
+
+
+@functools.cache
+def few_exits() -> Any:
+    """Of the double well, made once."""
+    return sd.exit_times(SDE, [-1.0], EDGE, 20, t_max=1000.0)
 
 
 LONG: dict[str, Callable[[], Any]] = {
@@ -40,6 +54,20 @@ LONG: dict[str, Callable[[], Any]] = {
     "morse_continuation": lambda: sd.morse_continuation(
         sd.Map(WELL, sd.USAM(0.5), lr=0.1), "rho", [0.5, 1.5], [(-1.52, 1.5)], resolution=30, progress=True
     ),
+    "fixed_points": lambda: sd.fixed_points(sd.Flow(WELL, sd.USAM(0.3)), n_starts=64, progress=True),
+    "capture_set": lambda: sd.capture_set(
+        sd.Flow(sd.landscapes.quadratic([[1.0, 0.0], [0.0, -1.0]]), sd.SAM(0.3)), [0, 0], progress=True
+    ),
+    "manifold": lambda: sd.manifold(sd.Flow(sd.landscapes.saddle(), sd.GD()), [0, 0], progress=True),
+    "hallucinated_branches": lambda: sd.hallucinated_branches(TILTED, progress=True),
+    "hallucination_intervals": lambda: sd.hallucination_intervals(TILTED, progress=True),
+    "spherical_minima": lambda: sd.spherical_minima(
+        sd.landscapes.himmelblau(), [3, 2], [1.0, 1.9, 2.0], progress=True
+    ),
+    "attractors_1d": lambda: sd.attractors_1d(sd.Flow(WELL, sd.SAM(0.3)), resolution=256, progress=True),
+    "chain_exit_time": lambda: sd.chain_exit_time(SDE, EDGE, [-1.0], dt=0.1, progress=True),
+    "compare_exact": lambda: few_exits().compare_exact(progress=True),
+    "orbit_diagram": lambda: sd.orbit_diagram(STEP, "rho", [0.1, 0.2], n_transient=50, progress=True),
     "edge_state": lambda: sd.edge_state(two_basins(), 1, 2, max_rounds=20, progress=True),
 }
 
@@ -54,11 +82,67 @@ def test_a_long_verb_says_what_it_costs(verb: str, monkeypatch: pytest.MonkeyPat
         warnings.simplefilter("error", sd.CostWarning)
         LONG[verb]()  # short work says nothing
     monkeypatch.setattr(cost, "LONG_SECONDS", 1e-6)
+    monkeypatch.setattr("samdyn.local.manifolds.SAMPLE_SECONDS", 0.0)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         LONG[verb]()
     said = [str(w.message) for w in caught if issubclass(w.category, sd.CostWarning)]
     assert any(text.startswith(f"{verb} will take about") for text in said), said
+
+
+def stopped(verb: str, call: Callable[[], Any]) -> float:
+    """Seconds until a long call is stopped by its own warning, taken as an error."""
+    began = time.perf_counter()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", sd.CostWarning)
+        with pytest.raises(sd.CostWarning, match=f"{verb} will take about"):
+            call()
+    return time.perf_counter() - began
+
+
+def slow_loss(dim: int) -> sd.Landscape:
+    """One that cannot be traced, whose every call takes a tenth of a second."""
+
+    def value(w: torch.Tensor) -> torch.Tensor:
+        time.sleep(0.1)
+        return (w.sort().values ** 4).sum() / 4 - (w**2).sum() / 2
+
+    return sd.Landscape(value, dim, box=[(-2, 2)] * dim)
+
+
+HEAVY: dict[str, Callable[[], Any]] = {
+    "fixed_points": lambda: sd.fixed_points(sd.Flow(slow_loss(1), sd.GD())),
+    "capture_set": lambda: sd.capture_set(sd.Map(slow_loss(2), sd.SAM(0.1), lr=0.1), [0, 0]),
+    "manifold": lambda: sd.manifold(sd.Flow(slow_loss(2), sd.GD()), [0, 1], "unstable"),
+    "attractors_1d": lambda: sd.attractors_1d(sd.Flow(slow_loss(1), sd.SAM(0.1))),
+    "chain_exit_time": lambda: sd.chain_exit_time(
+        sd.Diffusion(BOWL, sd.GD(), lr=0.1, noise=sd.GaussianNoise(0.5)), sd.Box([-58], [58]), [0.0], dt=3e-3
+    ),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("verb", HEAVY)
+def test_work_of_many_seconds_is_announced_before_it(verb: str) -> None:
+    """The same without a lowered limit: a loss whose every call is slow, and a very large equation."""
+    assert stopped(verb, HEAVY[verb]) < 10
+
+
+def test_a_bar_says_once_what_is_left_and_again_when_the_work_turns_out_longer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """10 of 40 in one second: 3 s to go. Of 400, 39 s."""
+    clock = iter([0.0, 1.0, 1.1, 1.2])
+    monkeypatch.setattr("samdyn.compute.progress.time.perf_counter", lambda: next(clock))
+    with warnings.catch_warnings(record=True) as caught, PacedBar(False, "manifold", 40.0, "stop") as bar:
+        warnings.simplefilter("always")
+        bar.reach(10.0)
+        bar.reach(5.0)
+        assert not caught
+        bar.stretch(400.0)
+        bar.update(1.0)
+        bar.update(1.0)
+    assert [str(w.message) for w in caught] == ["manifold will take about 39 s; stop"]
 
 
 @pytest.mark.slow
