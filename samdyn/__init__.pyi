@@ -137,7 +137,7 @@ from .local import (
     virtual_loss,
     warm_start_study,
 )
-from .network import SpectralDensity, Spectrum, spectrum
+from .network import RefinedPoint, SpectralDensity, Spectrum, refine, spectrum
 from .rates import (
     Convergence,
     Estimate,
@@ -240,6 +240,7 @@ __all__ = [
     "Proof",
     "RareExitTime",
     "RareProbability",
+    "RefinedPoint",
     "Region",
     "Rule",
     "SpectralDensity",
@@ -312,6 +313,7 @@ __all__ = [
     "rate_graph",
     "rates",
     "ratio_of_means",
+    "refine",
     "rules",
     "sam_edge",
     "sampling_lyapunov_exponent",

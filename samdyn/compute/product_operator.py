@@ -30,6 +30,8 @@ class ProductOperator(LinearOperator):
         Products so far, those with the transpose included; one for each column of a matrix.
     seconds : float
         What they took.
+    together : int
+        Columns of a matrix that are multiplied at once, by torch.vmap.
 
     Examples
     --------
@@ -40,9 +42,9 @@ class ProductOperator(LinearOperator):
     (array([ 2., -1.]), 1)
     """
 
-    def __init__(self, size: int, forward: Product, transposed: Product) -> None:
+    def __init__(self, size: int, forward: Product, transposed: Product, together: int = 1) -> None:
         super().__init__(np.dtype(np.float64), (size, size))
-        self._forward, self._transposed = forward, transposed
+        self._forward, self._transposed, self.together = forward, transposed, together
         self.n_products, self.seconds = 0, 0.0
 
     def forward_of(self, shift: float) -> Product:
@@ -58,15 +60,33 @@ class ProductOperator(LinearOperator):
         kept, size = torch.from_numpy(columns), self.shape[0]
 
         def cut(product: Product) -> Product:
-            return lambda v: product(v.new_zeros(size).index_put((kept,), v))[kept]
+            return lambda v: product(torch.zeros(size, dtype=v.dtype).index_put((kept,), v))[kept]
 
-        return ProductOperator(len(columns), cut(self._forward), cut(self._transposed))
+        return ProductOperator(len(columns), cut(self._forward), cut(self._transposed), self.together)
 
     def _matvec(self, x: Array) -> Array:
         return self._times(self._forward, x)
 
     def _rmatvec(self, x: Array) -> Array:
         return self._times(self._transposed, x)
+
+    def _matmat(self, x: Array) -> Array:
+        return self._columns(self._forward, x)
+
+    def _rmatmat(self, x: Array) -> Array:
+        return self._columns(self._transposed, x)
+
+    def _columns(self, product: Product, x: Array) -> Array:
+        """The product with each column of a matrix, several at once where that is worth it."""
+        if self.together == 1 or np.iscomplexobj(x):
+            return np.stack([self._times(product, column) for column in x.T], axis=1)
+        start = time.perf_counter()
+        rows = torch.from_numpy(np.ascontiguousarray(x.T, dtype=np.float64))
+        with own_surroundings(), torch.no_grad(), derivatives_by_name():
+            parts = [torch.func.vmap(product)(part).detach() for part in torch.split(rows, self.together)]
+        self.n_products += len(rows)
+        self.seconds += time.perf_counter() - start
+        return np.asarray(torch.cat(parts).numpy().T)
 
     def _times(self, product: Product, x: Array) -> Array:
         if np.iscomplexobj(x):  # the matrix is real

@@ -7,10 +7,13 @@ file                     what it computes
 =======================  =====================================================================================
 `eigenvalues`            J v = mu v for a few mu, by ARPACK, each with its residual
 `lanczos`                the density of all eigenvalues of a Hessian, by stochastic Lanczos quadrature
-`spectrum`               the verb for both
+`spectra`                the verb for both
+`newton_krylov`          zeros of g(x + e(x)) by damped Gauss-Newton steps of least norm (LSMR)
+`refinement`             from a checkpoint to the fixed point near it, and its kind and stability
 =======================  =====================================================================================
 """
 
-from samdyn.network.spectrum import SpectralDensity, Spectrum, spectrum
+from samdyn.network.refinement import RefinedPoint, refine
+from samdyn.network.spectra import SpectralDensity, Spectrum, spectrum
 
-__all__ = ["SpectralDensity", "Spectrum", "spectrum"]
+__all__ = ["RefinedPoint", "SpectralDensity", "Spectrum", "refine", "spectrum"]

@@ -122,7 +122,7 @@ def _arpack(
     """Eigenvalues and eigenvectors by ARPACK: those that converged, where not all do."""
     n = operator.shape[0]
     size = min(n - 1, 2 * k + EXTRA)
-    shifted = ProductOperator(n, operator.forward_of(-neutral), operator.transposed_of(-neutral))
+    shifted = ProductOperator(n, operator.forward_of(-neutral), operator.transposed_of(-neutral), 1)
     kinds = {"largest": "LA", "smallest": "SA", "magnitude": "LM", "leading": "LM", "unit circle": "LM"}
     kind = kinds[which]
     about = 0.0 if which in ("magnitude", "unit circle") else neutral

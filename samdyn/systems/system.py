@@ -205,7 +205,8 @@ class System(ABC):
             )
         with own_surroundings(), torch.no_grad(), batch.derivatives_by_name():
             tangent = tangent_at(self, torch.from_numpy(np.array(state)))
-        return ProductOperator(self.state_dim, tangent.forward, tangent.transposed)
+        together = 1 if self.landscape is None else self.landscape.points_together
+        return ProductOperator(self.state_dim, tangent.forward, tangent.transposed, together)
 
     def perturbation(self, x: npt.ArrayLike, step: int = 0) -> Array:
         """The rule's perturbation e(x) at points (..., dim): shape (..., dim).

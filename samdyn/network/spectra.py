@@ -60,7 +60,7 @@ class SpectralDensity:
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """The density on a logarithmic axis, with a band of two standard errors."""
-        from samdyn.plot.spectrum import density
+        from samdyn.plot.spectra import density
 
         return density(self, ax)
 
@@ -232,7 +232,7 @@ class Spectrum:
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """The eigenvalues: in the complex plane for a system, on a line for a loss."""
-        from samdyn.plot.spectrum import spectrum as draw
+        from samdyn.plot.spectra import spectrum as draw
 
         return draw(self, ax)
 

@@ -11,7 +11,7 @@ from samdyn.plot import settings, style
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from samdyn.network.spectrum import SpectralDensity, Spectrum
+    from samdyn.network.spectra import SpectralDensity, Spectrum
 
 COLOR = style.OKABE_ITO["blue"]
 

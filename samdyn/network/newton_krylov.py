@@ -1,0 +1,269 @@
+"""Zeros of a field in many dimensions, by Gauss-Newton steps in a trust region, from products with A and A^T.
+
+From x the step s minimises |F + A s| over |s| <= R. Where A is singular it is the one of least norm: along a
+valley of zeros it goes straight to the valley and not along it.
+
+1. R starts at `FIRST` times `reach`. A step is taken if |F|^2 falls by more than `TAKEN` of what A predicts.
+   R doubles where it falls by more than three quarters of that, and becomes a quarter of the step where it
+   falls by less than a quarter, or where the step would leave the ball of the radius `reach` about the start.
+2. In up to `DENSE` dimensions A is made, and the step comes from its singular values; those below `NULL` of
+   the largest count as 0. Above, conjugate gradients on the normal equations (CGLS) are followed until they
+   leave the trust region (Steihaug), or until the residual of the normal equations is small next to |F|.
+3. It ends well when |F| is at most `tolerance` times |A| (1 + |x|) and a step no longer lowers it, or |F| is
+   rounding. It ends badly after `n_steps`, or where R is rounding: at a local minimum of |F|, or at the
+   border of the ball.
+
+Deflation: with s0 the size of the gradient g at the start, the zeros of m F, m = 1 + (s0/|g|)^2, are those of
+F where g is not 0. The critical points of the loss, where F vanishes with g, are none: m F is not small.
+
+References
+----------
+Steihaug (SIAM J. Numer. Anal. 1983). Conn, Gould, Toint, Trust-Region Methods (SIAM 2000). Farrell,
+Birkisson, Funke (SIAM J. Sci. Comput. 2015) for deflation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from scipy.optimize import brentq
+from scipy.sparse.linalg import LinearOperator
+from torch import Tensor
+
+from samdyn.compute.batch import derivatives_by_name
+from samdyn.compute.checks import Array
+from samdyn.compute.product_operator import ProductOperator
+from samdyn.compute.surroundings import own_surroundings
+from samdyn.systems.tangent import Tangent
+
+FIRST = 1 / 256
+"""First radius of the trust region, relative to the reach: it doubles quickly where the field is tame."""
+TAKEN = 1e-3
+"""Share of the predicted decrease that a step has to bring."""
+NULL = 1e-9
+"""Singular values below this share of the largest are taken to be 0."""
+DENSE = 64
+"""Dimensions up to which the matrix is made."""
+ROUNDING = 1e-15
+"""Of |A| (1 + |x|): what rounding leaves of F at a zero."""
+
+TangentAt = Callable[[Tensor], tuple[Tensor, Tangent]]
+
+
+class Search(NamedTuple):
+    """Where a search ended.
+
+    Attributes
+    ----------
+    x : ndarray, shape (dim,)
+    residual : float
+        |F| there.
+    reached : bool
+        Whether it is a zero, to the tolerance.
+    size : float
+        The largest singular value of A, or an estimate of it.
+    n_steps, n_products : int
+    """
+
+    x: Array
+    residual: float
+    reached: bool
+    size: float
+    n_steps: int
+    n_products: int
+
+
+class Deflation(NamedTuple):
+    """The gradient, its products with the Hessian, and its size at the start: what is deflated by."""
+
+    gradient: Callable[[Tensor], Tensor]
+    product: Callable[[Tensor, Tensor], Tensor]
+    size: float
+
+
+class _Field:
+    """Values of the field, deflated or not, and steps from a point."""
+
+    def __init__(self, tangent_at: TangentAt, deflation: Deflation | None, together: int) -> None:
+        self.tangent_at, self.deflation, self.together = tangent_at, deflation, together
+        self.n_products, self.size = 0, 0.0
+        self.jacobian: Any = None
+
+    def value(self, x: Array) -> Array:
+        """F at a point, or m F."""
+        with own_surroundings(), torch.no_grad():
+            w = torch.from_numpy(np.array(x))
+            result = self.tangent_at(w)[0]
+            if self.deflation is not None:
+                g = self.deflation.gradient(w)
+                result = result * (1 + self.deflation.size**2 / (g @ g))
+        return np.asarray(result.detach().numpy())
+
+    def operator(self, x: Array) -> ProductOperator:
+        """The Jacobian of what `value` gives."""
+        with own_surroundings(), torch.no_grad(), derivatives_by_name():
+            w = torch.from_numpy(np.array(x))
+            value, tangent = self.tangent_at(w)
+            value = value.detach()
+            if self.deflation is None:
+                return ProductOperator(len(x), tangent.forward, tangent.transposed, self.together)
+            g = self.deflation.gradient(w).detach()
+            square = g @ g
+            m = 1 + self.deflation.size**2 / square
+            slope = -2 * self.deflation.size**2 / square**2 * self.deflation.product(w, g).detach()
+        return ProductOperator(
+            len(x),
+            lambda v: m * tangent.forward(v) + value * (slope @ v),
+            lambda u: m * tangent.transposed(u) + slope * (value @ u),
+            self.together,
+        )
+
+    def steps(self, x: Array, f: Array) -> Callable[[float], Array]:
+        """The step from x for each radius of the trust region."""
+        operator = self.operator(x)
+        if len(x) <= DENSE:
+            u, s, vt = np.linalg.svd(operator @ np.eye(len(x)))
+            self.n_products += operator.n_products
+            self.size, self.jacobian = float(s[0]), (u * s) @ vt
+            return lambda radius: vt.T @ _least(s, -(u.T @ f), radius)
+        if not self.size:
+            self.size = _largest(operator)
+        self.jacobian = operator
+        forcing = float(np.clip(np.linalg.norm(f) / (self.size * (1 + np.linalg.norm(x))), 1e-8, 1e-2))
+
+        def krylov(radius: float) -> Array:
+            before = operator.n_products
+            step = conjugate_gradients(operator, -f, radius, forcing)
+            self.n_products += operator.n_products - before
+            return step
+
+        return krylov
+
+
+def _least(s: Array, b: Array, radius: float) -> Array:
+    """The w of least norm that minimises |s w - b| over |w| <= radius, for singular values s."""
+    kept = s > NULL * s[0]
+    w = np.where(kept, b / np.where(kept, s, 1.0), 0.0)
+    if np.linalg.norm(w) <= radius:
+        return w
+
+    def damped(square: float) -> Array:
+        return np.where(kept, s * b / (s**2 + square), 0.0)
+
+    # |w| falls with the damping, from above the radius to below it
+    root = brentq(
+        lambda q: float(np.linalg.norm(damped(q))) - radius, 0.0, float(np.linalg.norm(s * b)) / radius
+    )
+    return damped(root)
+
+
+def conjugate_gradients(operator: LinearOperator, b: Array, radius: float, forcing: float) -> Array:
+    """The s of least norm with A s close to b, or where the iterates leave |s| <= radius (CGLS, Steihaug).
+
+    Parameters
+    ----------
+    operator : LinearOperator
+    b : ndarray, shape (n,)
+    radius : float
+    forcing : float
+        It stops where |A^T (b - A s)| is this share of |A^T b|, or after 4 n products.
+    """
+    s, r = np.zeros_like(b), b.copy()
+    z = operator.rmatvec(r)
+    p, square = z.copy(), float(z @ z)
+    target = forcing**2 * square
+    for _ in range(2 * len(b)):
+        if square <= target or square == 0:
+            break
+        q = operator.matvec(p)
+        curvature = float(q @ q)
+        if curvature == 0:
+            break
+        alpha = square / curvature
+        if np.linalg.norm(s + alpha * p) >= radius:  # the iterates' norms grow: the rest lies outside
+            along, size = float(s @ p), float(p @ p)
+            rest = radius**2 - float(s @ s)
+            return np.asarray(s + (np.sqrt(along**2 + size * rest) - along) / size * p)
+        s, r = s + alpha * p, r - alpha * q
+        z = operator.rmatvec(r)
+        square, before = float(z @ z), square
+        p = z + square / before * p
+    return s
+
+
+def _largest(operator: LinearOperator) -> float:
+    """The largest singular value from ten products: low by some per cent where it stands out, by more in a
+    cluster.
+    """
+    v = np.random.default_rng(0).standard_normal(operator.shape[0])
+    size = 0.0
+    for _ in range(5):
+        v = operator.rmatvec(operator.matvec(v / np.linalg.norm(v)))
+        size = float(np.linalg.norm(v)) ** 0.5
+        if size == 0:
+            break
+    return size
+
+
+def find_zero(
+    tangent_at: TangentAt,
+    x: Array,
+    *,
+    reach: float,
+    tolerance: float,
+    n_steps: int,
+    deflation: Deflation | None = None,
+    together: int = 1,
+) -> Search:
+    """The zero of a field near a point; see the module's docstring.
+
+    Parameters
+    ----------
+    tangent_at : callable
+        A point as a tensor to F there and its `Tangent`.
+    x : ndarray, shape (dim,)
+        The start.
+    reach : float
+        How far from the start it looks.
+    tolerance : float
+        Of |F|, relative to |A| (1 + |x|).
+    n_steps : int
+        Steps at most, refused ones included.
+    deflation : Deflation, optional
+        Leave critical points of the loss aside.
+    together : int
+        Columns of a matrix that are multiplied at once.
+    """
+    field = _Field(tangent_at, deflation, together)
+    start, f = x, field.value(x)
+    step_of = field.steps(x, f) if np.isfinite(f).all() else None
+    radius, taken = FIRST * reach, 0
+    for _ in range(n_steps if step_of is not None else 0):
+        assert step_of is not None
+        norm = float(np.linalg.norm(f))
+        near = field.size * (1 + float(np.linalg.norm(x)))
+        if norm <= ROUNDING * near or radius <= ROUNDING * (1 + float(np.linalg.norm(x))):
+            break
+        step = step_of(radius)
+        predicted = norm**2 - float(np.linalg.norm(f + field.jacobian @ step)) ** 2
+        trial = x + step
+        value = field.value(trial)
+        gained = norm**2 - float(np.linalg.norm(value)) ** 2
+        inside = bool(np.linalg.norm(trial - start) <= reach)
+        if not inside or not gained > TAKEN * predicted:
+            if norm <= tolerance * near:
+                break
+            radius = float(np.linalg.norm(step)) / 4
+            continue
+        if gained < predicted / 4:
+            radius = float(np.linalg.norm(step)) / 4
+        elif gained > 0.75 * predicted:
+            radius = max(radius, 2 * float(np.linalg.norm(step)))
+        x, f, taken = trial, value, taken + 1
+        step_of = field.steps(x, f)
+    norm = float(np.linalg.norm(f))
+    reached = bool(norm <= tolerance * field.size * (1 + float(np.linalg.norm(x))))
+    return Search(x, norm, reached and field.size > 0, field.size, taken, field.n_products)
