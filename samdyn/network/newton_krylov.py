@@ -63,8 +63,8 @@ class Search(NamedTuple):
         |F| there.
     reached : bool
         Whether it is a zero, to the tolerance.
-    size : float
-        The largest singular value of A, or an estimate of it.
+    size, first_size : float
+        The largest singular value of A there and at the start, or an estimate of it.
     n_steps, n_products : int
     """
 
@@ -72,6 +72,7 @@ class Search(NamedTuple):
     residual: float
     reached: bool
     size: float
+    first_size: float
     n_steps: int
     n_products: int
 
@@ -240,7 +241,7 @@ def find_zero(
     field = _Field(tangent_at, deflation, together)
     start, f = x, field.value(x)
     step_of = field.steps(x, f) if np.isfinite(f).all() else None
-    radius, taken = FIRST * reach, 0
+    radius, taken, first_size = FIRST * reach, 0, field.size
     for _ in range(n_steps if step_of is not None else 0):
         assert step_of is not None
         norm = float(np.linalg.norm(f))
@@ -266,4 +267,4 @@ def find_zero(
         step_of = field.steps(x, f)
     norm = float(np.linalg.norm(f))
     reached = bool(norm <= tolerance * field.size * (1 + float(np.linalg.norm(x))))
-    return Search(x, norm, reached and field.size > 0, field.size, taken, field.n_products)
+    return Search(x, norm, reached and field.size > 0, field.size, first_size, taken, field.n_products)

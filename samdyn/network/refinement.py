@@ -24,6 +24,7 @@ from samdyn.local.wording import listed
 from samdyn.network.eigenvalues import DENSE
 from samdyn.network.newton_krylov import Deflation, Search, TangentAt, find_zero
 from samdyn.network.spectra import Spectrum, spectrum
+from samdyn.rules.schedules import value_at
 from samdyn.systems.jump import attracts
 from samdyn.systems.map import Map
 from samdyn.systems.system import System
@@ -37,8 +38,12 @@ NULL = 1e-7
 """Eigenvalues below this share of the largest count as 0."""
 LISTED = 6
 """Eigenvalues at each end that are computed where the matrix is not made."""
+NEAR = 1 / 32
+"""Of the reach: a point that is found within it is taken at once."""
 RELAXED = 500
-"""Steps along the field after which a failed search is tried again."""
+"""Steps along the field after which the search is tried again."""
+LOOKED_AT, FALLING = 25, 0.9
+"""Steps after which |F| has to be below this share of what it was, or the way is given up."""
 FOLLOWED = 0.05
 """How far along a null direction it is looked for further fixed points, relative to the reach."""
 LOOKED_AROUND = 3
@@ -151,9 +156,10 @@ def refine(
     Notes
     -----
     Gauss-Newton steps of least norm in a trust region on F(x) = g(x + e(x)): `samdyn.network.newton_krylov`.
-    If they find nothing, the search is repeated from where 500 steps x - F(x)/|A| lead, which go the way of
-    the system itself. Under a rule that jumps where g = 0, critical points are no zeros of F; they are looked
-    for as zeros of g from the same start, and the nearer of the two points is returned.
+    If they find nothing, or something far off, the search is repeated from where 500 steps of the system
+    itself lead (of a flow, steps x - F(x)/|A|), and the nearer point counts. Under a rule that jumps where
+    g = 0, critical points are no zeros of F; they are looked for as zeros of g from the same start, and the
+    nearer of the two points is returned.
 
     The eigenvalues of the Jacobian decide the stability: all of them in up to 400 dimensions, otherwise those
     farthest from standing still and those at both ends, a few each. Where some are 0, the search is repeated
@@ -195,11 +201,14 @@ def refine(
         size = float(np.linalg.norm(loss.gradient(point)))
         deflation = Deflation(loss.gradient_function, loss.product_function, size)
     searches = {"field": find_zero(field, point, **options, deflation=deflation)}
-    if not searches["field"].reached:
-        nearer = _relaxed(system, point, searches["field"].size, reach)
+    first = searches["field"]
+    if not first.reached or np.linalg.norm(first.x - point) > NEAR * reach:
+        length = value_at(system.lr, 0) if isinstance(system, Map) and loss is not None else None
+        nearer = _relaxed(system, point, length or 1 / max(first.first_size, 1e-300), reach)
         if nearer is not None:
             second = find_zero(field, nearer, **options, deflation=deflation)
-            if second.reached and np.linalg.norm(second.x - point) <= reach:
+            farthest = float(np.linalg.norm(first.x - point)) if first.reached else reach
+            if second.reached and np.linalg.norm(second.x - point) <= farthest:
                 searches["field"] = second
     if loss is not None and system.rule is not None and system.rule.jumps and not deflate:
         away = float(np.linalg.norm(searches["field"].x - point))
@@ -213,15 +222,21 @@ def refine(
     return _described(system, point, found[name], name, n_products, options, field)
 
 
-def _relaxed(system: System, x: Array, size: float, reach: float) -> Array | None:
-    """Where steps of the length |F| / |A| along the field lead; None if they leave the ball of the reach."""
-    if not size > 0:
-        return None
+def _relaxed(system: System, x: Array, length: float, reach: float) -> Array | None:
+    """Where steps of the field times `length` lead; None if |F| does not fall on the way, or they leave the
+    ball of the reach.
+    """
     field = displacement_of(system)
     start = w = torch.from_numpy(np.array(x))
+    before = float("inf")
     with own_surroundings(), torch.no_grad():
-        for _ in range(RELAXED):
-            w = w + field(w).detach() / size
+        for k in range(RELAXED):
+            value = field(w).detach()
+            w = w + length * value
+            if k % LOOKED_AT == 0:
+                if float(value.norm()) > FALLING * before:  # it hovers, or creeps
+                    return None
+                before = float(value.norm())
     inside = float((w - start).norm()) <= reach
     return np.asarray(w.numpy()) if inside else None
 
