@@ -203,8 +203,8 @@ def refine(
     searches = {"field": find_zero(field, point, **options, deflation=deflation)}
     first = searches["field"]
     if not first.reached or np.linalg.norm(first.x - point) > NEAR * reach:
-        length = value_at(system.lr, 0) if isinstance(system, Map) and loss is not None else None
-        nearer = _relaxed(system, point, length or 1 / max(first.first_size, 1e-300), reach)
+        own = value_at(system.lr, 0) if isinstance(system, Map) and loss is not None else 0.0
+        nearer = _relaxed(system, point, own or 1 / max(first.first_size, 1e-300), reach)
         if nearer is not None:
             second = find_zero(field, nearer, **options, deflation=deflation)
             farthest = float(np.linalg.norm(first.x - point)) if first.reached else reach
