@@ -247,15 +247,31 @@ INLINE void box_muller(Mask word_a, Mask word_b, Vector &z0, Vector &z1) {
 
 #endif
 
+// a block number: one for all paths, or one for each
+INLINE Wide block_of(uint32_t block, int) { return Wide{} + block; }
+INLINE Wide block_of(const Wide *block, int h) { return block[h]; }
+
 // the four words of each lane's path in a block and a stream
-INLINE void words_of(const Wide *path, uint32_t block, uint32_t stream, uint32_t k0, uint32_t k1, Mask *word) {
+template <class Block>
+INLINE void words_of(const Wide *path, Block block, uint32_t stream, uint32_t k0, uint32_t k1, Mask *word) {
   Wide found[4][WIDE];
   for (int h = 0; h < WIDE; h++) {
     Wide w[4];
-    philox(Wide{} + block, Wide{} + stream, path[h], path[h] >> 32, k0, k1, w);
+    philox(block_of(block, h), Wide{} + stream, path[h], path[h] >> 32, k0, k1, w);
     for (int i = 0; i < 4; i++) found[i][h] = w[i];
   }
   for (int i = 0; i < 4; i++) word[i] = narrow(found[i]);
+}
+
+// a uniform number in (0, 1) from a word
+INLINE Vector uniform_of(Mask word) {
+#if SINGLE
+  typedef uint32_t Unsigned __attribute__((vector_size(BYTES)));
+  Vector u = (__builtin_convertvector((Unsigned)word, Vector) + REAL(0.5)) * REAL(0x1p-32);
+  return select(u > REAL(1 - 0x1p-24), REAL(1 - 0x1p-24), u);
+#else
+  return (__builtin_convertvector(word, Vector) + REAL(0.5)) * REAL(0x1p-32);
+#endif
 }
 
 // a uniform number for a whole block from the low bytes of the words of coordinate 0

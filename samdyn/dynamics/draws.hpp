@@ -56,7 +56,8 @@ INLINE void choose(const Mask *word, const Samples &samples, Long *index) {
   }
 }
 
-INLINE void draw_batches(const Wide *path, uint32_t block, uint32_t k0, uint32_t k1, const Samples &samples,
+template <class Block>
+INLINE void draw_batches(const Wide *path, Block block, uint32_t k0, uint32_t k1, const Samples &samples,
                          Vector (*z)[INPUTS + 1]) {
   for (int s = 0; s < SAMPLERS; s++) {
     Mask word[STEPS_PER_BLOCK][BATCH_WORDS + 1];

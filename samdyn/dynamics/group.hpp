@@ -10,7 +10,7 @@ struct Group {
 };
 
 // The random inputs of a block: normal numbers, or the numbers of the samples of batches.
-INLINE void draw(Group &g, uint32_t block, uint32_t k0, uint32_t k1, const Samples &samples) {
+template <class Block> INLINE void draw(Group &g, Block block, uint32_t k0, uint32_t k1, const Samples &samples) {
 #if BATCHES
   draw_batches(g.number, block, k0, k1, samples, g.z);
 #else

@@ -18,6 +18,7 @@ Cerou, Guyader, Lelievre & Pommier, Journal of Chemical Physics 134, 054108 (201
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy.typing as npt
@@ -26,6 +27,7 @@ from torch import Tensor
 
 from samdyn.compute import checks
 from samdyn.escape.clones import run_repeats
+from samdyn.escape.native_stopping import stopped_chain
 from samdyn.escape.rare_results import RareExitTime
 from samdyn.escape.reaction_coordinate import reaction_coordinate_and_levels
 from samdyn.escape.regions import OpenSet
@@ -40,7 +42,6 @@ from samdyn.escape.stopping import (
     new_tally,
     run_until_stopped,
     state_at_rest,
-    stopped_chain,
 )
 from samdyn.systems.diffusion import Diffusion
 from samdyn.systems.map import Map
@@ -149,9 +150,11 @@ def rare_exit_time(
     outside = StoppingSet(region.faces, bridge)
     home = StoppingSet((~origin).faces, False)
     surface = StoppingSet((Enlarged(origin.faces, margin),), False)
-    chain, out = (stopped_chain(system, stepper, dt, key, stop, outside) for stop in (home, surface))
-    coordinate, values = reaction_coordinate_and_levels(reaction_coordinate, levels, region.faces, start)
     kill, shape = check_counts(n_clones, n_kill, n_repeats)
+    chain, out = (
+        stopped_chain(system, stepper, dt, key, stop, outside, math.prod(shape)) for stop in (home, surface)
+    )
+    coordinate, values = reaction_coordinate_and_levels(reaction_coordinate, levels, region.faces, start)
     tally, loops = new_tally(t_max, dt), new_tally(t_max, dt)
     progress = checks.flag("progress", progress)
     n = shape[1]

@@ -36,6 +36,7 @@ ties and discrete time.
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable
 
@@ -47,6 +48,7 @@ from samdyn.compute import checks
 from samdyn.compute.checks import Array
 from samdyn.compute.cost import outside
 from samdyn.escape.clones import Batch, run_repeats
+from samdyn.escape.native_stopping import stopped_chain
 from samdyn.escape.rare_results import RareProbability
 from samdyn.escape.reaction_coordinate import reaction_coordinate_and_levels
 from samdyn.escape.regions import OpenSet
@@ -58,7 +60,6 @@ from samdyn.escape.stopping import (
     check_system,
     new_tally,
     state_at_rest,
-    stopped_chain,
 )
 from samdyn.systems.diffusion import Diffusion
 from samdyn.systems.map import Map
@@ -165,10 +166,10 @@ def rare_committor(
             raise ValueError(f"x0 must lie outside {name}, got {start} at signed distance {distance:.3g}")
     bridge = check_correction(correction) and stepper.continuous
     sets = StoppingSet((~region_a).faces, bridge), StoppingSet((~region_b).faces, bridge)
-    chain = stopped_chain(system, stepper, dt, key, *sets)
+    kill, shape = check_counts(n_clones, n_kill, n_repeats)
+    chain = stopped_chain(system, stepper, dt, key, *sets, math.prod(shape))
     faces = chain.target.faces
     coordinate, values = reaction_coordinate_and_levels(reaction_coordinate, levels, faces, start)
-    kill, shape = check_counts(n_clones, n_kill, n_repeats)
     tally = new_tally(t_max, dt)
     progress = checks.flag("progress", progress)
 

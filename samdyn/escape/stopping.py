@@ -12,6 +12,7 @@ exit tests are evaluated at once; then the paths that stopped are removed.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from collections.abc import Callable, Sequence
@@ -33,8 +34,10 @@ from samdyn.ensemble.step_length import default_dt
 from samdyn.escape.crossing import exit_probability, projected_variance
 from samdyn.escape.faces import Face
 from samdyn.escape.regions import OpenSet
+from samdyn.landscapes.finite_sum import FiniteSum
 from samdyn.systems.diffusion import Diffusion
 from samdyn.systems.map import Map
+from samdyn.systems.minibatch import Minibatch
 
 SWEEP = 4  # blocks of four steps between removals of stopped paths
 MAX_STEPS = 10_000_000
@@ -72,9 +75,15 @@ class StoppingSet(NamedTuple):
     bridge: bool
 
 
+Sweep = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
+
+
 @dataclass(frozen=True)
 class StoppedChain:
-    """A system with the two sets in which its paths stop, each given by the faces of its complement."""
+    """A system with the two sets in which its paths stop, each given by the faces of its complement.
+
+    `compiled` is what sweeps where that is compiled (`samdyn.escape.native_stopping`).
+    """
 
     stepper: Stepper
     coefficients: tuple[Tensor, ...]
@@ -82,11 +91,14 @@ class StoppedChain:
     key: tuple[Tensor, Tensor]
     origin: StoppingSet
     target: StoppingSet
+    compiled: Sweep | None = None
 
     def sweep(self, state: Tensor, path: Tensor, block: Tensor) -> tuple[Tensor, Tensor]:
         """Some steps of paths: the states after each (state_dim, steps, n), and the codes (steps, n) that say
         whether a step stops its path, and where. What follows a stop means nothing.
         """
+        if self.compiled is not None:
+            return self.compiled(state, path, block)
         blocks = block + torch.arange(SWEEP, device="cpu")[:, None]
         inputs = self.stepper.draws.block(self.key, path, blocks, torch.float64)
         states = [state]
@@ -99,31 +111,51 @@ class StoppedChain:
         # the tests of all steps at once: eager operations cost their overhead, not their size
         start, end = every[:, :-1].flatten(1), every[:, 1:].flatten(1)
         uniform = torch.full_like(end[0], 0.5)
-        root: Sequence[Coordinates] = []
-        if self.origin.bridge or self.target.bridge:
+        if self.bridged:
             uniforms = uniform_block(self.key, path, blocks, STREAM_BRIDGE, torch.float64)
             uniform = torch.stack(uniforms, dim=1).flatten()
-            root = self.stepper.local(Coordinates(start.unbind(0)), self.coefficients)[1]
+        code = self.look(
+            Coordinates(start.unbind(0)), Coordinates(end.unbind(0)), uniform, self.coefficients, self.dt
+        )
+        return every[:, 1:], code.to(torch.int64).reshape(-1, len(path))
+
+    @property
+    def bridged(self) -> bool:
+        """Whether a set is touched within steps."""
+        return self.origin.bridge or self.target.bridge
+
+    def look(
+        self, start: Coordinates, end: Coordinates, uniform: Tensor, coefficients: Sequence[Tensor], dt: Any
+    ) -> Tensor:
+        """Whether steps with these ends stop their paths, and where."""
+        root: Sequence[Coordinates] = self.stepper.local(start, coefficients)[1] if self.bridged else []
         dim = self.stepper.dim
-        ends = Coordinates(start[:dim].unbind(0)), Coordinates(end[:dim].unbind(0))
-        a, in_origin = self._probability(self.origin, *ends, root)
-        b, _ = self._probability(self.target, *ends, root)
-        to_target = torch.where(in_origin, uniform < b, (uniform >= a) & (uniform < a + b * (1 - a)))
-        code = torch.where(in_origin | (uniform < a), ORIGIN, RUNNING)
-        code = torch.where(to_target, TARGET, code)
-        code = torch.where(end.isfinite().all(dim=0), code, LOST)
-        return every[:, 1:], code.reshape(-1, len(path))
+        ends = Coordinates(start[:dim]), Coordinates(end[:dim])
+        a, in_origin = self._probability(self.origin, *ends, root, dt)
+        b, _ = self._probability(self.target, *ends, root, dt)
+        running = torch.zeros_like(uniform)
+        code = torch.where(in_origin | (uniform < a), running + ORIGIN, running)
+        in_target = (uniform >= a) & (uniform < a + b * (1 - a))
+        code = torch.where((in_origin & (uniform < b)) | (~in_origin & in_target), running + TARGET, code)
+        size = functools.reduce(torch.add, [x - x for x in end])  # 0, or nan where one is not finite
+        return torch.where(size == 0, code, running + LOST)
 
     def _probability(
-        self, stops: StoppingSet, start: Coordinates, end: Coordinates, columns: Sequence[Coordinates]
+        self,
+        stops: StoppingSet,
+        start: Coordinates,
+        end: Coordinates,
+        columns: Sequence[Coordinates],
+        dt: Any,
     ) -> tuple[Tensor, Tensor]:
         """Probability that a step touches a set, and whether it ends there."""
         ahead = [-face.distance(end) for face in stops.faces]
-        inside = torch.stack(ahead).amin(dim=0) <= 0
+        nearest = functools.reduce(torch.minimum, ahead)
+        inside = nearest <= 0
         if not stops.bridge:
-            return inside.to(torch.float64), inside
+            return torch.where(inside, torch.ones_like(nearest), torch.zeros_like(nearest)), inside
         sides = [face.distance_and_normal(start) for face in stops.faces]
-        variance = [projected_variance(normal, columns) * self.dt for _, normal in sides]
+        variance = [projected_variance(normal, columns) * dt for _, normal in sides]
         return exit_probability([-distance for distance, _ in sides], ahead, variance), inside
 
 
@@ -194,7 +226,8 @@ def check_system(
         raise TypeError(f"system must be a Diffusion or a Map, got {system!r}")
     std = getattr(getattr(system, "noise", None), "std", 1.0)
     root = getattr(system, "_root", None)
-    if not system.n_normals or not np.any(std) or (root is not None and root.silent):
+    whole = isinstance(system, Map) and isinstance(system.noise, Minibatch) and not _draws_words(system)
+    if not system.noisy or not np.any(std) or (root is not None and root.silent) or whole:
         raise ValueError(f"system must have noise, got {system!r}")
     if system.scheduled:
         raise ValueError(f"system must have constant coefficients, got {system!r}")
@@ -207,7 +240,13 @@ def check_system(
         raise ValueError(f"dt must not be given for a Map, whose time is its step, got {dt!r}")
     low, high = split_seed(seed)
     key = torch.tensor(low, device="cpu"), torch.tensor(high, device="cpu")
-    return build_stepper(system).eager(), start, 1.0 if dt is None else dt, key
+    return build_stepper(system), start, 1.0 if dt is None else dt, key
+
+
+def _draws_words(system: Map) -> bool:
+    """Whether batches are random: one with all samples, drawn without replacement, is not."""
+    assert isinstance(system.noise, Minibatch) and isinstance(system.landscape, FiniteSum)
+    return system.noise.sampler(system.landscape).n_draws > 0
 
 
 def new_tally(t_max: float | None, dt: float) -> Tally:
@@ -218,19 +257,6 @@ def new_tally(t_max: float | None, dt: float) -> Tally:
     if t_max / dt * (1 + 1e-12) < 1:
         raise ValueError(f"t_max must be at least one step of {dt:g}, got {t_max:g}")
     return Tally(math.floor(min(t_max / dt * (1 + 1e-12), checks.LARGEST_COUNT)))
-
-
-def stopped_chain(
-    system: Diffusion | Map,
-    stepper: Stepper,
-    dt: float,
-    key: tuple[Tensor, Tensor],
-    origin: StoppingSet,
-    target: StoppingSet,
-) -> StoppedChain:
-    """A system with constant coefficients and the two sets."""
-    values = tuple(torch.tensor(v, dtype=torch.float64, device="cpu") for v in system.coefficients().values())
-    return StoppedChain(stepper, values, dt, key, origin, target)
 
 
 def state_at_rest(system: Diffusion | Map, start: Array) -> Tensor:

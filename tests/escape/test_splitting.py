@@ -12,7 +12,16 @@ import torch
 from problems import C4, C5, C25, ExitCase, diffusion
 
 import samdyn as sd
-from samdyn.escape import RareExitTime, RareProbability, clones, rare_committor, rare_exit_time, stopping
+from samdyn.compute.native import compiler
+from samdyn.escape import (
+    RareExitTime,
+    RareProbability,
+    clones,
+    native_stopping,
+    rare_committor,
+    rare_exit_time,
+    stopping,
+)
 
 WELL = sd.landscapes.double_well()
 A, B = sd.HalfSpace([1.0], -1.0), sd.HalfSpace([-1.0], 0.0)
@@ -385,3 +394,33 @@ def test_bad_regions() -> None:
 def test_path_that_reaches_neither_region() -> None:
     with pytest.raises(RuntimeError, match="t_max was reached"):
         rare_committor(well(1e-4), [-0.5], sd.Ball([3.0], 0.1), B, t_max=20.0, dt=0.1, n_repeats=2)
+
+
+# ---------------------------------------------------------------------- the compiled sweep
+
+
+@pytest.mark.skipif(compiler() is None, reason="no C++ compiler")
+@pytest.mark.parametrize("correction", ["bridge", None])
+@pytest.mark.parametrize("noise", ["plane", "batches"])
+def test_compiled_sweeps_give_the_same_estimates(
+    noise: str, correction: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if noise == "plane":
+        loss = sd.landscapes.coupled_double_well()
+        system: Any = sd.Map(loss, sd.SAM(0.1), lr=0.05, momentum=0.3, noise=sd.GaussianNoise(2.0))
+        start, region, origin = [-1.0, -1.0], sd.HalfSpace([1.0, 0.0], 0.0), sd.Ball([-1.0, -1.0], 0.3)
+    else:
+        pulls = sd.FiniteSum(lambda w, s: (w[0] ** 2 - 1) ** 2 / 4 + s * w[0], [-0.9, 0.0, 0.9], dim=1)
+        system = sd.Map(pulls, sd.SAM(0.1), lr=0.1, noise=sd.Minibatch(1))
+        start, region, origin = [-1.0], sd.HalfSpace([1.0], 0.0), sd.Ball([-1.0], 0.1)
+    found = []
+    for limit in (10**9, 0):
+        monkeypatch.setattr(native_stopping, "COMPILE_FROM", limit)
+        found.append(
+            rare_exit_time(
+                system, start, region, origin, n_repeats=5, n_clones=10, seed=2, correction=correction
+            )
+        )
+    np.testing.assert_allclose(found[1].probability.estimates, found[0].probability.estimates, rtol=1e-12)
+    np.testing.assert_allclose(found[1].time_first, found[0].time_first, rtol=1e-12)
+    assert found[0].path_steps == found[1].path_steps
