@@ -137,7 +137,7 @@ from .local import (
     virtual_loss,
     warm_start_study,
 )
-from .network import RefinedPoint, SpectralDensity, Spectrum, refine, spectrum
+from .network import Diagnosis, RefinedPoint, SpectralDensity, Spectrum, diagnose, refine, spectrum
 from .rates import (
     Convergence,
     Estimate,
@@ -194,6 +194,7 @@ __all__ = [
     "Coverage",
     "CriticalPoint",
     "CurvatureNoise",
+    "Diagnosis",
     "Diffusion",
     "Displacement",
     "EdgeOfStability",
@@ -278,6 +279,7 @@ __all__ = [
     "critical_learning_rate",
     "critical_rho",
     "cycles",
+    "diagnose",
     "edge_of_stability",
     "edge_state",
     "exit_rate",

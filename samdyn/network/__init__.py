@@ -10,10 +10,13 @@ file                     what it computes
 `spectra`                the verb for both
 `newton_krylov`          zeros of g(x + e(x)) by damped Gauss-Newton steps of least norm (LSMR)
 `refinement`             from a checkpoint to the fixed point near it, and its kind and stability
+`evidence`               gradients, curvatures, edge and motion at a point
+`diagnosis`              where a run has stopped: the verdict from the evidence
 =======================  =====================================================================================
 """
 
+from samdyn.network.diagnosis import Diagnosis, diagnose
 from samdyn.network.refinement import RefinedPoint, refine
 from samdyn.network.spectra import SpectralDensity, Spectrum, spectrum
 
-__all__ = ["RefinedPoint", "SpectralDensity", "Spectrum", "refine", "spectrum"]
+__all__ = ["Diagnosis", "RefinedPoint", "SpectralDensity", "Spectrum", "diagnose", "refine", "spectrum"]

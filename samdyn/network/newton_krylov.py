@@ -66,6 +66,8 @@ class Search(NamedTuple):
     size, first_size : float
         The largest singular value of A there and at the start, or an estimate of it.
     n_steps, n_products : int
+    distance : float
+        From the start.
     """
 
     x: Array
@@ -75,6 +77,7 @@ class Search(NamedTuple):
     first_size: float
     n_steps: int
     n_products: int
+    distance: float
 
 
 class Deflation(NamedTuple):
@@ -266,5 +269,8 @@ def find_zero(
         x, f, taken = trial, value, taken + 1
         step_of = field.steps(x, f)
     norm = float(np.linalg.norm(f))
+    distance = float(np.linalg.norm(x - start))
     reached = bool(norm <= tolerance * field.size * (1 + float(np.linalg.norm(x))))
-    return Search(x, norm, reached and field.size > 0, field.size, first_size, taken, field.n_products)
+    return Search(
+        x, norm, reached and field.size > 0, field.size, first_size, taken, field.n_products, distance
+    )

@@ -266,6 +266,13 @@ def _gradient_field(loss: Landscape) -> TangentAt:
     return at
 
 
+def find_critical(loss: Landscape, x: Array, *, reach: float, n_steps: int = 50) -> Search:
+    """The critical point of a loss within `reach` of a point, by the same search."""
+    tolerance = TOLERANCE[getattr(loss, "dtype", torch.float64)]
+    options: dict[str, Any] = {"reach": reach, "tolerance": tolerance, "n_steps": n_steps}
+    return find_zero(_gradient_field(loss), x, **options, together=loss.points_together)
+
+
 def _announce(system: System, field: TangentAt, point: Array) -> None:
     if system.dim <= DENSE:
         return
