@@ -75,6 +75,7 @@ from .escape import (
 from .landscapes.finite_sum import FiniteSum
 from .landscapes.landscape import CriticalPoint, Landscape
 from .landscapes.module_loss import ModuleLoss, from_module
+from .landscapes.restriction import Restriction, restrict
 from .local import (
     Attractors1D,
     Bifurcation,
@@ -137,7 +138,18 @@ from .local import (
     virtual_loss,
     warm_start_study,
 )
-from .network import Diagnosis, RefinedPoint, SpectralDensity, Spectrum, diagnose, refine, spectrum
+from .network import (
+    Diagnosis,
+    History,
+    Monitor,
+    RefinedPoint,
+    SpectralDensity,
+    Spectrum,
+    diagnose,
+    refine,
+    spectrum,
+    split_unit,
+)
 from .rates import (
     Convergence,
     Estimate,
@@ -220,6 +232,7 @@ __all__ = [
     "HallucinatedShare",
     "HallucinationInterval",
     "HallucinationIntervals",
+    "History",
     "Kick",
     "Landscape",
     "LimitSet",
@@ -233,6 +246,7 @@ __all__ = [
     "MeanSquareStability",
     "Minibatch",
     "ModuleLoss",
+    "Monitor",
     "MorseContinuation",
     "MorseGraph",
     "OrbitDiagram",
@@ -243,6 +257,7 @@ __all__ = [
     "RareProbability",
     "RefinedPoint",
     "Region",
+    "Restriction",
     "Rule",
     "SpectralDensity",
     "Spectrum",
@@ -316,6 +331,7 @@ __all__ = [
     "rates",
     "ratio_of_means",
     "refine",
+    "restrict",
     "rules",
     "sam_edge",
     "sampling_lyapunov_exponent",
@@ -324,6 +340,7 @@ __all__ = [
     "smooth_boundary_entropy",
     "spectrum",
     "spherical_minima",
+    "split_unit",
     "stationary_law",
     "switch_branch",
     "theory",

@@ -10,13 +10,28 @@ file                     what it computes
 `spectra`                the verb for both
 `newton_krylov`          zeros of g(x + e(x)) by damped Gauss-Newton steps of least norm (LSMR)
 `refinement`             from a checkpoint to the fixed point near it, and its kind and stability
+`embedding`              saddles of wider networks: a hidden unit written twice
 `evidence`               gradients, curvatures, edge and motion at a point
 `diagnosis`              where a run has stopped: the verdict from the evidence
+`monitor`                curvature, edge and perturbed gradients while a network trains
 =======================  =====================================================================================
 """
 
 from samdyn.network.diagnosis import Diagnosis, diagnose
+from samdyn.network.embedding import split_unit
+from samdyn.network.monitor import History, Monitor
 from samdyn.network.refinement import RefinedPoint, refine
 from samdyn.network.spectra import SpectralDensity, Spectrum, spectrum
 
-__all__ = ["Diagnosis", "RefinedPoint", "SpectralDensity", "Spectrum", "diagnose", "refine", "spectrum"]
+__all__ = [
+    "Diagnosis",
+    "History",
+    "Monitor",
+    "RefinedPoint",
+    "SpectralDensity",
+    "Spectrum",
+    "diagnose",
+    "refine",
+    "spectrum",
+    "split_unit",
+]

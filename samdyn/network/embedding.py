@@ -1,0 +1,146 @@
+"""Saddles that a wider network has for certain: a hidden unit written twice.
+
+Let a hidden unit with incoming weights w and outgoing weights a be replaced by two with the same incoming
+weights and the outgoing weights t a and (1 - t) a. The network computes the same function, so that the loss
+is the same; and where the gradient of the smaller network vanishes, that of the larger one does, for every t.
+The Hessian there has negative eigenvalues for 0 < t < 1 or for t outside, except where the unit is saturated.
+
+References
+----------
+Fukumizu & Amari, Local minima and plateaus in hierarchical structures of multilayer perceptrons (Neural
+Networks 2000) [from memory; derived again and checked numerically].
+"""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import Tensor, nn
+
+from samdyn.compute import checks
+from samdyn.compute.signature import checked
+
+SAME = {torch.float64: 1e-9, torch.float32: 1e-4}
+"""Relative difference between the outputs of the two networks that rounding leaves."""
+PROBES = 4
+"""Random inputs on which the two are compared."""
+
+
+@checked
+def split_unit(model: nn.Module, layer: str | int, unit: int, share: float = 0.5) -> nn.Module:
+    """A copy of a network with one hidden unit written twice: a critical point if the network was at one.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        With two `torch.nn.Linear` layers, one after the other, between which every unit is treated on its own
+        (an activation).
+    layer : str or int
+        The layer whose output the unit is: its name in ``model.named_modules()``, or its number among the
+        linear layers.
+    unit : int
+        The unit's number.
+    share : float
+        The first copy's part t of the outgoing weights; the second one's is 1 - t. Not only from 0 to 1.
+
+    Returns
+    -------
+    torch.nn.Module
+        With one hidden unit more; the last of its layer is the copy.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A layer or unit that does not exist, or layers between which units are mixed.
+
+    Notes
+    -----
+    Weight decay is not the same for both, so that critical points of a decayed loss are none of the larger
+    network's.
+
+    Examples
+    --------
+    >>> import torch
+    >>> import samdyn as sd
+    >>> net = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.Tanh(), torch.nn.Linear(3, 1))
+    >>> wider = sd.split_unit(net, "0", unit=1, share=0.3)
+    >>> wider[0].out_features, torch.allclose(wider(torch.ones(5, 2)), net(torch.ones(5, 2)), atol=1e-6)
+    (4, True)
+    """
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model must be a torch.nn.Module, got {checks.shown(model)}")
+    wider = copy.deepcopy(model)
+    names = [name for name, part in wider.named_modules() if isinstance(part, nn.Linear)]
+    place = _place(layer, names)
+    share = checks.number("share", share)
+    if place + 1 == len(names):
+        raise ValueError(
+            f"layer must have a linear layer after it, got {names[place]!r}, the last of {', '.join(names)}"
+        )
+    first, second = wider.get_submodule(names[place]), wider.get_submodule(names[place + 1])
+    assert isinstance(first, nn.Linear)
+    assert isinstance(second, nn.Linear)
+    unit = checks.integer("unit", unit, at_least=0, below=first.out_features)
+    if second.in_features != first.out_features:
+        raise ValueError(
+            f"layer must feed the next linear layer unit by unit, got {names[place]!r} with "
+            f"{first.out_features} outputs before {names[place + 1]!r} with {second.in_features} inputs"
+        )
+    with torch.no_grad():
+        incoming = first.weight[unit : unit + 1]
+        first.weight = _parameter(torch.cat([first.weight, incoming]), first.weight)
+        if first.bias is not None:
+            first.bias = _parameter(torch.cat([first.bias, first.bias[unit : unit + 1]]), first.bias)
+        outgoing = second.weight[:, unit : unit + 1].clone()
+        columns = second.weight.clone()
+        columns[:, unit : unit + 1] = share * outgoing
+        second.weight = _parameter(torch.cat([columns, (1 - share) * outgoing], dim=1), second.weight)
+        first.out_features += 1
+        second.in_features += 1
+        _check_same(model, wider, names, place)
+    return wider
+
+
+def _place(layer: str | int, names: list[str]) -> int:
+    if isinstance(layer, str):
+        if layer not in names:
+            raise ValueError(
+                f"layer must be a linear layer of the model ({', '.join(names) or 'none'}), got {layer!r}"
+            )
+        return names.index(layer)
+    return checks.integer("layer", layer, at_least=0, below=max(len(names), 1))
+
+
+def _parameter(value: Tensor, like: Tensor) -> nn.Parameter:
+    return nn.Parameter(value.contiguous(), requires_grad=like.requires_grad)
+
+
+def _check_same(model: nn.Module, wider: nn.Module, names: list[str], place: int) -> None:
+    """Refuse a module whose function has changed: something between the two layers mixes units."""
+    first = model.get_submodule(names[0])
+    assert isinstance(first, nn.Linear)
+    generator = torch.Generator().manual_seed(0)
+    inputs = torch.randn(PROBES, first.in_features, generator=generator, dtype=torch.float64).to(first.weight)
+    modes = [(part, part.training) for part in (*model.modules(), *wider.modules())]
+    model.eval()
+    wider.eval()
+    try:
+        before, after = model(inputs), wider(inputs)
+        same = torch.allclose(before, after, rtol=SAME.get(before.dtype, 1e-2), atol=1e-6)
+    except Exception:  # inputs of another shape than the first layer's, or a layer that knows its width
+        same = None
+    finally:
+        for part, mode in modes:
+            part.training = mode
+    if same is False:
+        raise ValueError(
+            f"model must treat the outputs of {names[place]!r} unit by unit up to {names[place + 1]!r}, got "
+            f"{type(model).__name__}, whose function changes when one is written twice (LayerNorm, say)"
+        )
+    if same is None:
+        raise ValueError(
+            f"model must take inputs of shape (n, {first.in_features}) and act unit by unit between "
+            f"{names[place]!r} and {names[place + 1]!r}, got {type(model).__name__}, which fails once a unit "
+            "is written twice"
+        )

@@ -1,0 +1,367 @@
+"""Watching the training of a network: curvature, edge and perturbed gradients, at a stated cost.
+
+    monitor = sd.Monitor(model, loss_fn, (inputs, targets), optimizer=optimizer, rho=0.05)
+    for batch in loader:
+        ...                       # a training step with whatever optimiser
+        monitor.step()
+    monitor.history.plot()
+
+A look evaluates the model on data of its own, in evaluation mode, whatever the training does, and changes
+nothing. It takes a gradient at the weights x, one at y = x + e(x), and a few products with the Hessian for
+its largest eigenvalue, which start from the eigenvector of the look before. Looks are due every `every`
+steps; one that would bring the time of all looks above the share `budget` of the time since the first step is
+left out.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from samdyn.compute import checks
+from samdyn.compute.checks import Array
+from samdyn.compute.html_table import html_table
+from samdyn.landscapes.module_loss import ModuleLoss, from_module
+from samdyn.local.edge_of_stability import sam_edge
+from samdyn.network.spectra import Spectrum, spectrum
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+TOLERANCE = 1e-2
+"""Relative residual at which the largest eigenvalue is good enough to be compared with the edge."""
+COLUMNS = (
+    "step", "seconds", "loss", "perturbed_loss", "gradient", "perturbed_gradient", "ratio", "cosine",
+    "sharpness", "edge", "sharpness_over_edge", "batch_sharpness", "lr", "rho", "cost",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class History:
+    """What a monitor has recorded, one number for each look.
+
+    Attributes
+    ----------
+    step : ndarray, shape (n,)
+        Training steps done.
+    seconds : ndarray
+        Time since the monitor was made.
+    loss, perturbed_loss : ndarray
+        f(x) and f(x + e(x)) on the monitor's data.
+    gradient, perturbed_gradient, ratio, cosine : ndarray
+        |g(x)|, |g(x + e)|, their ratio and the cosine between them.
+    sharpness : ndarray
+        Largest eigenvalue of the Hessian, to about one per cent.
+    edge, sharpness_over_edge : ndarray
+        The curvature at the edge of stability (`samdyn.sam_edge`), and the sharpness relative to it.
+    batch_sharpness : ndarray
+        E[g_B . H_B g_B] / E[|g_B|^2] over a few batches; nan without `batch_size`.
+    lr, rho : ndarray
+    cost : ndarray
+        Seconds that each look took.
+    """
+
+    step: Array
+    seconds: Array
+    loss: Array
+    perturbed_loss: Array
+    gradient: Array
+    perturbed_gradient: Array
+    ratio: Array
+    cosine: Array
+    sharpness: Array
+    edge: Array
+    sharpness_over_edge: Array
+    batch_sharpness: Array
+    lr: Array
+    rho: Array
+    cost: Array
+
+    def __len__(self) -> int:
+        return len(self.step)
+
+    def to_dict(self) -> dict[str, Array]:
+        """The columns by name."""
+        return {f.name: getattr(self, f.name) for f in fields(self)}
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Sharpness and edge against the step."""
+        from samdyn.plot.monitor import history
+
+        return history(self, ax)
+
+    def _rows(self) -> list[tuple[str, ...]]:
+        names = ("step", "loss", "gradient", "ratio", "sharpness", "edge", "sharpness_over_edge")
+        shown = [i for i in range(len(self)) if i < 3 or i >= len(self) - 5]
+        return [names, *(tuple(f"{getattr(self, n)[i]:.4g}" for n in names) for i in shown)]
+
+    def __repr__(self) -> str:
+        rows = self._rows()
+        widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+        lines = ["  " + "  ".join(c.rjust(w) for c, w in zip(row, widths, strict=True)) for row in rows]
+        return "\n".join([f"History of {len(self)} looks", *lines])
+
+    def _repr_html_(self) -> str:
+        return html_table(self._rows())
+
+
+class Monitor:
+    """Records curvature, edge and perturbed gradients while a network trains.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        The model that is trained. It is looked at in evaluation mode and is not changed.
+    loss_fn : callable
+        ``loss_fn(outputs, targets)``, the mean over the batch.
+    data : tuple, Dataset or DataLoader
+        What the looks evaluate: see `samdyn.from_module`. A part of the training data of some hundred samples
+        keeps them cheap.
+    optimizer : torch.optim.Optimizer or wrapper, optional
+        Where lr, momentum and rho are read at every look, from its first group of parameters, or from that of
+        its `base_optimizer`. Without it, or where it has none of them, they are those given.
+    rho : float, optional
+        Radius of the perturbation; 0 for plain gradient descent.
+    lr : float, optional
+        Learning rate.
+    momentum : float, optional
+        Heavy-ball coefficient.
+    every : int
+        Steps from one look to the next.
+    budget : float
+        Share of the training's time, measured, that all looks together may take; 1 or more for no limit.
+    batch_size : int, optional
+        Records the batch sharpness too, on batches of this size.
+    verbose : bool
+        Print a line at each look.
+
+    Raises
+    ------
+    TypeError, ValueError
+        What `samdyn.from_module` refuses; an optimiser from which no lr can be read; numbers out of range.
+
+    Notes
+    -----
+    `step` is to be called after every training step. The object is also a callback in the manner of
+    Lightning's: its `on_train_batch_end` calls `step`. What was recorded stays when training is interrupted.
+
+    Examples
+    --------
+    >>> import torch
+    >>> import samdyn as sd
+    >>> net = torch.nn.Sequential(torch.nn.Linear(2, 4), torch.nn.Tanh(), torch.nn.Linear(4, 1))
+    >>> inputs = torch.tensor([[-1.0, -1.0], [-1.0, 1.0], [1.0, -1.0], [1.0, 1.0]])
+    >>> targets = torch.tensor([[-1.0], [1.0], [1.0], [-1.0]])
+    >>> sgd = torch.optim.SGD(net.parameters(), lr=0.1)
+    >>> monitor = sd.Monitor(net, torch.nn.functional.mse_loss, (inputs, targets), optimizer=sgd, rho=0.05,
+    ...                      every=5, budget=1.0)
+    >>> for _ in range(10):
+    ...     sgd.zero_grad()
+    ...     torch.nn.functional.mse_loss(net(inputs), targets).backward()
+    ...     _ = sgd.step()
+    ...     monitor.step()
+    >>> monitor.history.step
+    array([ 5., 10.])
+    """
+
+    def __init__(
+        self,
+        model: torch.nn.Module,
+        loss_fn: Callable[[Any, Any], torch.Tensor],
+        data: Any,
+        *,
+        optimizer: Any = None,
+        rho: float | None = None,
+        lr: float | None = None,
+        momentum: float | None = None,
+        every: int = 100,
+        budget: float = 0.1,
+        batch_size: int | None = None,
+        verbose: bool = False,
+    ) -> None:
+        self.model, self.optimizer = model, optimizer
+        self.every = checks.integer("every", every, at_least=1)
+        self.budget = checks.number("budget", budget, above=0, finite=False)
+        self.verbose = checks.flag("verbose", verbose)
+        self._given: dict[str, float | None] = {
+            "rho": None if rho is None else checks.number("rho", rho, at_least=0),
+            "lr": None if lr is None else checks.number("lr", lr, above=0),
+            "momentum": None
+            if momentum is None
+            else checks.number("momentum", momentum, at_least=0, below=1),
+        }
+        self._read()  # an optimiser that cannot be read is refused now
+        modes = [(part, part.training) for part in model.modules()] if _is_module(model) else []
+        try:
+            if modes:
+                model.eval()
+            self._loss: ModuleLoss = from_module(model, loss_fn, data, dtype=None)
+        finally:
+            for part, mode in modes:
+                part.training = mode
+        self.batch_size = batch_size
+        if batch_size is not None:
+            self.batch_size = checks.integer("batch_size", batch_size, at_least=1)
+            if self.batch_size > self._loss.n_samples:
+                raise ValueError(
+                    f"batch_size must be at most the {self._loss.n_samples} samples of data, got {batch_size}"
+                )
+        self.n_steps, self._spent = 0, 0.0
+        self._start: float | None = None
+        self._rows: list[dict[str, float]] = []
+        self._last: Spectrum | None = None
+
+    def step(self) -> None:
+        """A training step is done: look, if one is due and the budget allows it."""
+        now = time.perf_counter()
+        if self._start is None:
+            self._start = now
+        self.n_steps += 1
+        if self.n_steps % self.every:
+            return
+        typical = float(np.median([row["cost"] for row in self._rows])) if self._rows else 0.0
+        if self.budget < 1 and self._rows and self._spent + typical > self.budget * (now - self._start):
+            return
+        self.look()
+
+    def on_train_batch_end(self, *_: Any, **__: Any) -> None:
+        """A training step is done, as a callback: `step`."""
+        self.step()
+
+    def look(self) -> dict[str, float]:
+        """Look now, whatever is due, and return what was recorded."""
+        begun = time.perf_counter()
+        self._start = begun if self._start is None else self._start
+        loss, values = self._loss, self._read()
+        function = loss.module_function
+        x = function.flat(dict(self.model.named_parameters()))
+        buffers = dict(self.model.named_buffers())
+        function.fixed = {
+            n: function._own(buffers[n]) if n in buffers else v for n, v in function.fixed.items()
+        }
+        row = dict.fromkeys(COLUMNS, math.nan)
+        row |= {
+            "step": float(self.n_steps),
+            "seconds": begun - self._start,
+            "lr": values["lr"],
+            "rho": values["rho"],
+        }
+        if np.isfinite(x).all():
+            row |= self._measured(x, values)
+        row["cost"] = time.perf_counter() - begun
+        self._spent += row["cost"]
+        self._rows.append(row)
+        if self.verbose:
+            print(
+                f"step {self.n_steps}: loss {row['loss']:.4g}, |g| {row['gradient']:.3g}, sharpness "
+                f"{row['sharpness']:.4g} = {row['sharpness_over_edge']:.3g} edges"
+            )
+        return row
+
+    def _measured(self, x: Array, values: dict[str, float]) -> dict[str, float]:
+        loss, rho, lr, momentum = self._loss, values["rho"], values["lr"], values["momentum"]
+        g = loss.gradient(x)
+        size = float(np.linalg.norm(g))
+        y = x + (rho / size) * g if size > 0 and rho > 0 else x
+        gy = loss.gradient(y) if rho > 0 else g
+        f, fy = loss.value(np.stack([x, y]))
+        sharpness = math.nan
+        if np.isfinite(g).all():
+            self._last = spectrum(loss, x, 1, "largest", start=self._last, tolerance=TOLERANCE)
+            sharpness = float(self._last.eigenvalues[0])
+        edge = sam_edge(lr, rho, size if rho > 0 else None, momentum) if math.isfinite(size) else math.nan
+        size_y = float(np.linalg.norm(gy))
+        with np.errstate(all="ignore"):
+            return {
+                "loss": float(f),
+                "perturbed_loss": float(fy),
+                "gradient": size,
+                "perturbed_gradient": size_y,
+                "ratio": float(np.divide(size_y, size)),
+                "cosine": float(np.divide(g @ gy, size * size_y)),
+                "sharpness": sharpness,
+                "edge": float(edge),
+                "sharpness_over_edge": float(np.divide(sharpness, edge)),
+                "batch_sharpness": self._batch_sharpness(x),
+            }
+
+    def _batch_sharpness(self, x: Array, n_batches: int = 8) -> float:
+        """E[g_B . H_B g_B] / E[|g_B|^2] over batches of a partition of the data."""
+        if self.batch_size is None:
+            return math.nan
+        loss = self._loss
+        order = np.random.default_rng(self.n_steps).permutation(loss.n_samples)
+        cuts = [
+            order[i : i + self.batch_size]
+            for i in range(0, loss.n_samples - self.batch_size + 1, self.batch_size)
+        ]
+        w = torch.from_numpy(x.copy())
+        above = below = 0.0
+        for cut in cuts[:n_batches]:
+            index = torch.from_numpy(cut)
+            samples = tuple(part[index] for part in loss._parts)
+            gradient = loss.batch_gradient(samples, None)
+            g = gradient(w).detach()
+            above += float(g @ torch.func.vjp(gradient, w)[1](g)[0].detach())
+            below += float(g @ g)
+        return above / below if below > 0 else math.nan
+
+    def _read(self) -> dict[str, float]:
+        """rho, lr and momentum as they are now."""
+        group = _group_of(self.optimizer)
+        found: dict[str, float] = {}
+        for name, fallback in (("lr", None), ("rho", 0.0), ("momentum", 0.0)):
+            value = self._given[name]
+            if (
+                value is None
+                and group is not None
+                and isinstance(group.get(name), int | float | torch.Tensor)
+            ):
+                value = float(group[name])
+            if value is None:
+                value = fallback
+            if value is None:
+                what = "no optimizer" if self.optimizer is None else f"a {type(self.optimizer).__name__}"
+                raise ValueError(
+                    f"lr must be given, or an optimizer whose param_groups hold it, got {what}: pass lr=..."
+                )
+            found[name] = value
+        return found
+
+    @property
+    def history(self) -> History:
+        """What was recorded so far."""
+        return History(**{name: np.array([row[name] for row in self._rows]) for name in COLUMNS})
+
+    def __repr__(self) -> str:
+        share = ""
+        if self._start is not None and self._rows:
+            share = f", {self._spent / max(time.perf_counter() - self._start, 1e-9):.1%} of the time"
+        return f"Monitor of {self._loss!r}: {self.n_steps} steps, {len(self._rows)} looks{share}"
+
+
+def _is_module(model: Any) -> bool:
+    return isinstance(model, torch.nn.Module)
+
+
+def _group_of(optimizer: Any) -> dict[str, Any] | None:
+    """The first group of parameters of an optimiser, with what its base optimiser adds."""
+    if optimizer is None:
+        return None
+    merged: dict[str, Any] = {}
+    for holder in (getattr(optimizer, "base_optimizer", None), optimizer):
+        groups = getattr(holder, "param_groups", None)
+        if isinstance(groups, list | tuple) and groups and isinstance(groups[0], dict):
+            merged |= groups[0]
+    if not merged:
+        raise TypeError(
+            f"optimizer must have param_groups from which lr can be read, got {checks.shown(optimizer)}: "
+            "pass lr=... and rho=... instead"
+        )
+    return merged
