@@ -44,7 +44,8 @@ from samdyn.systems.map import Map
 LARGEST_PERIOD = 512
 AROUND = 1.05  # z is between the ends of what hovers about it: this far from the middle, in half extents
 CHAOTIC = 1e-3  # per step, or per `time_scale` of a flow: the least exponent of chaos
-N_PAIRS, BESIDE = 16, 1e-7  # of the box's diagonal: far above rounding, far below the size of an attractor
+N_PAIRS = 64  # a step of 16 costs hardly less, and four times as many would be needed
+BESIDE = 1e-7  # of the box's diagonal: far above rounding, far below the size of an attractor
 MOST_DIM = 12  # above, fixed points are not searched for
 HOVER_ORBITS, HOVER_STEPS, HOVER_KEPT = 8, 3000, 192
 KINK_ORBITS = 64  # about a kink every orbit keeps its own small cycle, so that many are needed to cover them

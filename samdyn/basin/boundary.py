@@ -10,6 +10,11 @@ All take labels on a grid (a `Basins`, or an integer array of any dimension) and
 - Basin entropy: the mean over boxes of r^d cells of the Gibbs entropy of the labels within; the boundary
   entropy Sbb is the mean over boxes with more than one label.
 
+The errors of entropies come from strips of boxes across the picture, at most `MOST_STRIPS` along each side:
+what the strips' sums differ from the mean, as if strips were independent, along the side where they differ
+most. Boxes beside each other are alike, and along a straight boundary all of them are; whole strips are
+nearly independent along one side at least, unless the boundary is as coarse as the picture.
+
 Exponents are slopes of least-squares lines in logarithmic coordinates. The points of one line come from one
 picture: they are not independent, and at coarse sizes they are not on the line yet. The error of the slope
 holds the scatter about the line (with the factor of Student's t over the normal law for so few points), the
@@ -37,6 +42,11 @@ from scipy import integrate, ndimage, special, stats
 from samdyn.compute import checks
 from samdyn.compute.checks import Array
 from samdyn.compute.signature import checked
+
+MOST_STRIPS = 16
+"""Strips of boxes along a side: fewer are more independent, and more know their own scatter better."""
+ALIKE = 1e-12
+"""Nats by which entropies of equal boxes differ by rounding."""
 
 AnyLabels = npt.NDArray[Any]
 
@@ -73,7 +83,7 @@ class Exponent:
         return f"Exponent {self.value:.4g} [{low:.4g}, {high:.4g}] from {len(self.sizes)} sizes"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class BasinEntropy:
     """Basin entropy at one size of box.
 
@@ -84,12 +94,50 @@ class BasinEntropy:
     boundary_entropy : float
         Mean over boxes with more than one label; nan without any. Above log 2 the boundary is fractal.
     n_boxes, n_boundary : int
+    n_labels : int
+    standard_error, boundary_error : float
+        Of the two means, from strips of boxes (`samdyn.basin.boundary`); nan where fewer than two strips
+        hold such boxes, or all these are alike.
+    n_strips, n_boundary_strips : int
+        How many strips they come from: one more than the degrees of freedom.
     """
 
     entropy: float
     boundary_entropy: float
     n_boxes: int
     n_boundary: int
+    n_labels: int
+    standard_error: float
+    boundary_error: float
+    n_strips: int
+    n_boundary_strips: int
+
+    @checked
+    def interval(self, level: float = 0.95) -> tuple[float, float]:
+        """An interval for the entropy of the boundary's kind, at this size of cells and boxes."""
+        return self._interval(self.entropy, self.standard_error, self.n_strips, level)
+
+    @checked
+    def boundary_interval(self, level: float = 0.95) -> tuple[float, float]:
+        """The same for the boundary entropy; nan without a boundary."""
+        return self._interval(self.boundary_entropy, self.boundary_error, self.n_boundary_strips, level)
+
+    def _interval(self, value: float, error: float, n_strips: int, level: float) -> tuple[float, float]:
+        level = checks.number("level", level, above=0, below=1)
+        most = float(np.log(max(self.n_labels, 1)))
+        if np.isnan(value):
+            return value, value
+        if np.isnan(error):  # nothing but the range is known
+            return 0.0, most
+        half = float(stats.t.isf((1 - level) / 2, n_strips - 1)) * error
+        return max(value - half, 0.0), min(value + half, most)
+
+    def __repr__(self) -> str:
+        (low, high), (below, above) = self.interval(), self.boundary_interval()
+        return (
+            f"BasinEntropy {self.entropy:.4g} [{low:.4g}, {high:.4g}] over {self.n_boxes} boxes, "
+            f"{self.boundary_entropy:.4g} [{below:.4g}, {above:.4g}] over the {self.n_boundary} at a boundary"
+        )
 
 
 def integer_labels(basins: Any) -> AnyLabels:
@@ -203,6 +251,8 @@ def basin_entropy(basins: Any, size: int = 5) -> BasinEntropy:
     Returns
     -------
     BasinEntropy
+        With intervals: how far another piece, as large, of the same kind of boundary may differ. What the
+        number of cells in a box leaves open is not in them.
 
     Examples
     --------
@@ -212,16 +262,57 @@ def basin_entropy(basins: Any, size: int = 5) -> BasinEntropy:
     >>> round(sd.basin_entropy(half, 10).entropy, 4)  # log 2
     0.6931
     """
-    boxes = _boxes(integer_labels(basins), checks.integer("size", size, at_least=1))
+    labels, size = integer_labels(basins), checks.integer("size", size, at_least=1)
+    boxes = _boxes(labels, size)
     if len(boxes) == 0:
         raise ValueError(f"size must be at most the shortest side of the grid, got {size!r}")
-    entropy = np.zeros(len(boxes))
-    for value in np.unique(boxes):
+    entropy, values = np.zeros(len(boxes)), np.unique(boxes)
+    for value in values:
         share = (boxes == value).mean(axis=1)
         entropy -= special.xlogy(share, share)
     mixed = _mixed(boxes)
-    on_boundary = float(entropy[mixed].mean()) if mixed.any() else float("nan")
-    return BasinEntropy(float(entropy.mean()), on_boundary, len(boxes), int(mixed.sum()))
+    whole, on_boundary = float(entropy.mean()), float(entropy[mixed].mean()) if mixed.any() else float("nan")
+    shape = tuple(n // size if n > 1 else 1 for n in labels.shape)
+    error, n_strips = _strip_error((entropy - whole).reshape(shape), np.ones(shape, dtype=bool))
+    of_boundary = np.where(mixed, entropy - on_boundary, 0.0).reshape(shape)
+    boundary_error, n_of_boundary = _strip_error(of_boundary, mixed.reshape(shape))
+    return BasinEntropy(
+        whole,
+        on_boundary,
+        len(boxes),
+        int(mixed.sum()),
+        len(values),
+        error,
+        boundary_error,
+        n_strips,
+        n_of_boundary,
+    )
+
+
+def _strip_error(deviations: Array, used: npt.NDArray[np.bool_]) -> tuple[float, int]:
+    """Standard error of the mean over the boxes used, from deviations from it (counts along each side), and
+    the number of strips with such boxes that it comes from.
+
+    Of boxes that are all alike, as along one straight boundary, it is nan: they may be one observation.
+    """
+    best, count = (float("nan"), 1), int(used.sum())
+    if not count or np.abs(deviations).max() <= ALIKE:
+        return best
+    for axis, n in enumerate(deviations.shape):
+        k = min(n, MOST_STRIPS)
+        first = np.arange(k) * n // k
+        of_strips = (
+            np.add.reduceat(np.moveaxis(x, axis, 0).reshape(n, -1).sum(axis=1), first)
+            for x in (np.where(used, deviations, 0.0), used.astype(np.float64))
+        )
+        sums, counts = of_strips
+        k = int((counts > 0).sum())
+        if k < 2:
+            continue
+        error = float(np.sqrt(k / (k - 1) * (sums**2).sum())) / count
+        if not error <= best[0]:
+            best = error, k
+    return best
 
 
 @checked

@@ -175,7 +175,10 @@ def _newton(flow: Any, path: Path, start: float, period: float, extent: float) -
         matrix[:-1, -1] = flow.field(ends[:, 0]).ravel() / m
         matrix[-1, :size] = normal
         right = -np.append(gap.ravel(), normal @ (x[0] - reference))
-        step = np.linalg.lstsq(matrix, right, rcond=None)[0]
+        try:
+            step = np.linalg.solve(matrix, right)
+        except np.linalg.LinAlgError:  # an orbit of a family of closed ones: the shortest correction
+            step = np.linalg.lstsq(matrix, right, rcond=None)[0]
         move = step[:-1].reshape(m, size)
         length = float(np.linalg.norm(move, axis=1).max())
         if length <= ACCURATE * extent:

@@ -35,7 +35,7 @@ _STAGES = (
     (35 / 384, 0.0, 500 / 1113, 125 / 192, -2187 / 6784, 11 / 84),
 )
 _ERROR = (71 / 57600, 0.0, -71 / 16695, 71 / 1920, -17253 / 339200, 22 / 525, -1 / 40)
-_ROWS = [np.array(row)[:, None, None] for row in (*_STAGES, _ERROR)]
+_ROWS = (*_STAGES, _ERROR)
 
 
 class Tolerance:
@@ -137,8 +137,18 @@ class ExplicitFlow:
         k[0] = first
         new = x
         for i, row in enumerate(_ROWS[:-1]):
-            new = x + h * (row * k[: i + 1]).sum(axis=0)
+            new = x + h * _weighted(row, k)
             k[i + 1] = self._field(new)
-        error = np.abs(h * (_ROWS[-1] * k).sum(axis=0)) / self.tolerance(x, new)
+        error = np.abs(h * _weighted(_ROWS[-1], k)) / self.tolerance(x, new)
         # the sum is finite only where the new point and all stages are
         return new, k[-1], np.where(np.isfinite(error).all(axis=0), error.max(axis=0), np.inf)
+
+
+def _weighted(row: Sequence[float], k: Array) -> Array:
+    """The sum of the stages k (m, dim, n) with the weights of a row, term by term: arrays of few paths are
+    added faster than numpy reduces them, and the order does not depend on their number.
+    """
+    result: Array = row[0] * k[0]
+    for weight, stage in zip(row[1:], k[1:], strict=False):
+        result += weight * stage
+    return result

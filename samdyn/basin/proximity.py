@@ -91,7 +91,9 @@ class Proximity:
     def __init__(self, targets: Sequence[Target], scale: Array) -> None:
         self.scale = scale
         self.targets = tuple(targets)
-        self.trees = [cKDTree(t.states) if len(t.states) > FEW and not t.closed else None for t in targets]
+        self.trees = [cKDTree(t.states) if len(t.states) > FEW or t.closed else None for t in targets]
+        # farther than this from all points of a closed orbit a state is not within the radius of its polygon
+        self.reach = [t.radius + (_longest_side(t.states) / 2 if t.closed else 0.0) for t in targets]
         self.curves = [closed_curve(t.states, True) if t.closed else None for t in targets]
 
     def __call__(self, state: Array) -> Labels:
@@ -99,8 +101,10 @@ class Proximity:
         found = np.zeros(state.shape[1], dtype=np.int16)
         y = state * self.scale[:, None]
         with np.errstate(all="ignore"):
-            for target, tree, curve in zip(self.targets, self.trees, self.curves, strict=True):
-                if tree is None and curve is None:
+            for target, tree, curve, reach in zip(
+                self.targets, self.trees, self.curves, self.reach, strict=True
+            ):
+                if tree is None:
                     for point in target.states:
                         square = (y[0] - point[0]) ** 2
                         for coordinate, value in zip(y[1:], point[1:], strict=True):
@@ -110,11 +114,13 @@ class Proximity:
                 low = target.states.min(axis=0) - target.radius
                 high = target.states.max(axis=0) + target.radius
                 near = np.flatnonzero(((y >= low[:, None]) & (y <= high[:, None])).all(axis=0))
-                if len(near) and curve is not None:
-                    found[near[curve(y[:, near].T) <= target.radius]] = target.label
-                elif len(near) and tree is not None:
-                    distance, _ = tree.query(y[:, near].T, distance_upper_bound=target.radius * (1 + 1e-12))
-                    found[near[distance <= target.radius]] = target.label
+                if len(near) == 0:
+                    continue
+                distance, _ = tree.query(y[:, near].T, distance_upper_bound=reach * (1 + 1e-12))
+                near, distance = near[distance <= reach], distance[distance <= reach]
+                if curve is not None and len(near):
+                    distance = curve(y[:, near].T)
+                found[near[distance <= target.radius]] = target.label
         return found
 
 
@@ -159,6 +165,11 @@ def closed_curve(states: Array, closed: bool) -> Callable[[Array], Array]:
         return np.asarray(result)
 
     return distance
+
+
+def _longest_side(states: Array) -> float:
+    """Of the closed polygon through points (n, state_dim) in order."""
+    return float(np.linalg.norm(np.roll(states, -1, axis=0) - states, axis=1).max())
 
 
 def capture_radii(

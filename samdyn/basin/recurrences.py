@@ -18,6 +18,8 @@ Algorithm
 3. Settled orbits are followed for another `TAIL` steps (a third as many strides of a flow), the sample of
    their attractor; of a flow at uneven times. What cycle a sample goes to, and which samples are of one set,
    is found in `samdyn.basin.merging`.
+   A set that is no point, cycle or closed orbit must last: orbits from all over its sample are followed for
+   `LASTING` times as long as it is, and most of them must end on it, since transients may be chaotic.
 4. A candidate is accepted if it captures a neighbourhood (`proximity.capture_radii`). This turns away slow
    spots beside saddles and orbits that were on their way; they go on.
 
@@ -43,7 +45,18 @@ from samdyn.basin.closed_orbit import uneven_times
 from samdyn.basin.course import Course
 from samdyn.basin.merging import distinct_sets, is_known
 from samdyn.basin.motion import Motion
-from samdyn.basin.proximity import N_LEVELS, SAFETY, Proximity, Target, capture_radii, thinned
+from samdyn.basin.proximity import (
+    FEW,
+    N_LEVELS,
+    SAFETY,
+    Proximity,
+    Target,
+    capture_radii,
+    followed,
+    grain,
+    lattice_gap,
+    thinned,
+)
 from samdyn.compute.checks import Array
 from samdyn.compute.scales import diagonal_of
 
@@ -53,6 +66,7 @@ MOST_STORED = 2048
 WINDOW_BYTES = 1 << 28
 TAIL = 2048
 MOST_AT_ONCE = 32
+LASTING, N_LASTING = 4, 32  # samples' lengths that orbits from a sample must stay on it, and how many do
 N_CELLS, MOST_ALONG = 4096, 128  # of the grid on which visits are counted, and along a side
 POINT = 1e-7  # of the box: what is smaller counts as standing still
 
@@ -132,6 +146,7 @@ def search(
             )
             after, tails, ok = after[:, ~of_known], tails[:, :, ~of_known], ok[~of_known]
             groups = distinct_sets(motion, course, [tails[:, :, i] for i in np.flatnonzero(ok)], found)
+            groups = [c for c in groups if c.closed or _lasts(motion, course, c.states, first_step + step)]
             accepted = admit(motion, course, found, groups, rules, first_step + step)
             length = length if len(accepted) > len(found) else 2 * length
             # what was turned away goes on from where it stands
@@ -261,6 +276,26 @@ def _tail(motion: Motion, state: Array, first: int) -> tuple[Array, Array]:
     for j in range(n):
         tail[j] = state = motion(state, numbers, first + j, 1)
     return tail, state
+
+
+def _lasts(motion: Motion, course: Course, states: Array, first: int) -> bool:
+    """Whether orbits from all over a sample (n, state_dim) are on it still after `LASTING` of its lengths.
+
+    A chaotic transient recurs for a while, and its neighbourhood with it, until it finds the way out. Most of
+    the orbits must end as close to the sample as its own points are to each other.
+    """
+    if len(states) <= FEW:
+        return True
+    y = states * course.scale
+    chosen = states[np.linspace(0, len(states) - 1, N_LASTING).astype(int)]
+    n_steps = LASTING * tail_length(motion)
+    end = followed(motion, np.ascontiguousarray(chosen.T), first, first + n_steps)
+    if not np.isfinite(end).all():
+        return False
+    away = cKDTree(y).query((end * course.scale[:, None]).T)[0]
+    diagonal = diagonal_of(course.box)
+    near = max(3 * grain(y), lattice_gap(y), motion.hover * diagonal, POINT * diagonal)
+    return bool(np.median(away) <= near)
 
 
 def settled(kept: Array, course: Course, rules: Rules) -> npt.NDArray[np.bool_]:

@@ -23,11 +23,14 @@ import torch
 from torch import Tensor
 
 from samdyn.compute.cost import announce, seconds_of
+from samdyn.compute.scalar_graph import MAX_NODES
 from samdyn.compute.tracing import batched_form, traced_or_batched
 from samdyn.dynamics.batch_step import build_batch_stepper
 from samdyn.dynamics.draws import NormalDraws
 from samdyn.dynamics.step import Stepper
 from samdyn.dynamics.step_cache import kept_stepper
+from samdyn.landscapes.finite_sum import FiniteSum
+from samdyn.systems.batch_gaussian import listed_terms
 from samdyn.systems.diffusion import Diffusion
 from samdyn.systems.map import Map
 from samdyn.systems.matrix_root import MOST_ROTATED, absolute_root
@@ -82,10 +85,10 @@ def build_stepper(system: Map | Diffusion, varied: Sequence[str] = ()) -> Steppe
     def local(v: Tensor) -> Tensor:
         at, given = values(v)
         x = v[:dim]
-        drift = at.point_drift(x, **given)
         if wide:
-            return drift
-        return torch.cat([drift, at.point_root(x, **given).reshape(-1)])
+            return at.point_drift(x, **given)
+        drift, root = at.point_drift_and_root(x, **given)
+        return torch.cat([drift, root.reshape(-1)])
 
     def noise(x: Tensor, z: Tensor, c: Tensor) -> Tensor:
         at, given = values(torch.cat([x, c]))
@@ -99,12 +102,31 @@ def build_stepper(system: Map | Diffusion, varied: Sequence[str] = ()) -> Steppe
             return Stepper(dim, state_dim, NormalDraws(k), names, continuous, form, frozenset(), noise)
         if isinstance(system.noise, CurvatureNoise) and dim > CLOSED_FORM:
             _announce_root(dim)
+        if continuous and _operations(system) > MAX_NODES:
+            return Stepper(
+                dim, state_dim, NormalDraws(k), names, continuous, batched_form(function, width), frozenset()
+            )
         with np.errstate(all="ignore"):  # constants of a loss without values are folded with nan
             form = traced_or_batched(function, width)
         zeros = _zeros(form) if continuous else frozenset()
         return Stepper(dim, state_dim, NormalDraws(k), names, continuous, form, zeros)
 
     return kept_stepper(system, names, function, width, build)
+
+
+def _operations(system: Map | Diffusion) -> int:
+    """At least so many scalar operations has the step, counted where a trace would only find it out at the
+    end: of the Gaussian model of batches a few for each batch or pair of samples.
+    """
+    noise, loss = system.noise, system.landscape
+    if not isinstance(noise, Minibatch) or not isinstance(loss, FiniteSum):
+        return 0
+    assert system.rule is not None
+    listed = listed_terms(loss, system.rule, noise)
+    # of a batch its mean gradient and Hessian, their product, and that with the gradient's deviation; of a
+    # pair the length, and products of a matrix with the gradients (54 operations in two dimensions)
+    each = 2 * system.dim + 3 * system.dim**2 if listed else 4 + 5 * system.dim + 10 * system.dim**2
+    return each * (listed or loss.n_samples**2)
 
 
 def _announce_root(dim: int) -> None:

@@ -233,8 +233,12 @@ def _announce(system: System, x: Array) -> None:
 def _smooth(rule: Rule, x: Array, length: float, gradient: float) -> float:
     """Coefficient c of a perturbation (length + c abs(g)) g/abs(g): rho (1 - lam).
 
-    Read off at gradients like those at the distance `length`; nan where the length is not of this form.
+    Of a rule that does not say so it is read off at gradients like those at the distance `length`; nan where
+    the length is not of this form.
     """
+    parts = rule.parts()
+    if parts is not None:
+        return float(parts[0])
     u = np.eye(len(x))[:1]
     lengths = np.array([perturbations_beside(rule, x, u, size) for size in (gradient, 2 * gradient)])
     first, second = np.linalg.norm(lengths[:, 0], axis=-1)

@@ -22,7 +22,7 @@ import numpy.typing as npt
 from samdyn.compute.checks import Array
 from samdyn.compute.cost import announce, seconds_of
 from samdyn.compute.progress import PartsBar
-from samdyn.compute.scales import diagonal_of, displacement_tolerance
+from samdyn.compute.scales import displacement_tolerance
 from samdyn.compute.sphere import directions
 from samdyn.local.bifurcations import Bifurcation, Curve
 from samdyn.local.border import BorderEquations, border_point
@@ -40,6 +40,7 @@ from samdyn.local.trapping import (
     hover_steps,
     kind_of,
     negative_modes,
+    reach_of,
 )
 from samdyn.rules.family import GD
 from samdyn.systems.flow import Flow
@@ -70,9 +71,8 @@ def jump_labels(
         if trapped:
             labels.append("trapping")
             if radii:
-                box = at.box
                 length = jump_length(rule, z)
-                reach = 10 * length if box is None else diagonal_of(box)
+                reach = reach_of(at, length)
                 capture[i] = capture_radius(flow, z, reach) if drawn and length > 0 else 0.0
         else:
             labels.append("saddle" if kind_of(loss.hessian(z)) == "saddle" else "repelling")

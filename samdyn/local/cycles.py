@@ -314,11 +314,11 @@ def _seeds_at_jumps(system: Map, box: Array) -> Array:
     loss, rule = system.landscape, system.rule
     assert loss is not None and rule is not None
     critical = newton_zeros(torch.func.grad(loss.one_point), box, n_starts=512)
-    lr = system.coefficients()["lr"]
+    lr, parts = system.coefficients()["lr"], rule.parts()
     seeds = []
     for z in critical:
         length = jump_length(rule, z)
-        smooth = max(0.0, float(rule.coefficients().get("rho", length)) - length)
+        smooth = 0.0 if parts is None else float(parts[0])
         eigenvalues, vectors = np.linalg.eigh(loss.hessian(z))
         for h, vector in zip(eigenvalues, vectors.T, strict=True):
             below = 2 - lr * h - lr * smooth * h * h

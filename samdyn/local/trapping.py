@@ -130,6 +130,11 @@ def capture_radius(flow: Flow, z: Array, reach: float, evaluate: Evaluation | No
     return found
 
 
+def reach_of(system: System, length: float) -> float:
+    """How far from a critical point capture is tested: across the box, or ten lengths of the perturbation."""
+    return 10 * float(length) if system.box is None else diagonal_of(system.box)
+
+
 def evaluation(flow: Flow, many: bool = False) -> Evaluation:
     """Gradient (..., dim), Hessian (..., dim, dim) and descent direction (..., dim) at points (..., dim).
 
@@ -416,9 +421,7 @@ def jump_stability(system: System, z: Array, reach: float | None = None) -> list
     check_size(system.dim)
     flow = system if isinstance(system, Flow) else Flow(loss, rule)
     length = np.array([jump_length(rule, point) for point in z])
-    reaches = 10 * length if reach is None else np.full(len(z), reach)
-    if reach is None and system.box is not None:
-        reaches = np.full(len(z), diagonal_of(system.box))
+    reaches = [reach_of(system, each) if reach is None else reach for each in length]
     # where the Hessian vanishes, if for rounding, it cannot say what attracts: a ball does, or nothing
     around = np.abs(loss.hessian(z[:, None] + length[:, None, None] * directions(system.dim))).max(
         axis=(1, 2, 3)

@@ -77,6 +77,9 @@ def moment_radius(rule: Rule) -> float:
     """
     if isinstance(rule, PastExtragradient) or rule.uses_full_gradient:
         raise ValueError(f"rule must perturb along the batch's own gradient, got {rule!r}")
+    parts = rule.parts()
+    if parts is not None:
+        return float(parts[0])
     e = torch.tensor([1.0, 0.0], dtype=torch.float64, device="cpu")
     # between two gradients so large that no other part grows, in whatever unit
     near, far = (float(rule.perturbation(e, g * e, **rule.coefficients())[0]) for g in (FAR, 2 * FAR))

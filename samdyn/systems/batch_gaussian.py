@@ -18,8 +18,14 @@ The moments come from the n gradients g_i and Hessians H_i of the samples wherev
   and H, the deviations c_i = g_i - g and D_i = H_i - H, and the numbers of `Sampler.moments`:
   E q = H A g + second E_i[D A c], Cov(g_S, q_S) = second E_i[c (H A c + D A g)^T] + third E_i[c (D A c)^T].
 
-Other rules, such as SAM, are not linear in a batch's gradient: their moments are sums over all batches, of
-means of the g_i and H_i. That needs few batches, and is refused where there are too many of them. So does the
+- for pairs of samples and rules of the form e = a g + r g/abs(g) (SAM, UnifiedSAM), and the first two models,
+  with V_ij = P_ij (a/2 + r/abs(g_i + g_j)), P_ij the probability of the pair in this order:
+  E q = sum_i H_i m_i, m_i = sum_j V_ij (g_i + g_j), and E[(c_i + c_j)/2 q_ij^T] = (1/2) sum_i M_i H_i,
+  M_i = sum_j V_ij (c_i + c_j) (g_i + g_j)^T: products with the matrix V instead of a list of the pairs.
+
+Other rules, and SAM with larger batches, are not linear in a batch's gradient: their moments are sums over
+all batches, of means of the g_i and H_i. That needs few batches, and is refused where there are too many of
+them. So does the
 model "full", which needs the gradients at every batch's own point unless the components are quadratic.
 
 References
@@ -76,6 +82,9 @@ def gaussian_model(
 
     if noise.model != "full" and noise.probe == "same" and is_linear(rule):
         return _linear(samples, noise, sampler, perturbation)
+    if listed_terms(loss, rule, noise) == 0:
+        a, r = rule.parts(coefficients) or (0.0, 0.0)
+        return _of_pairs(samples, noise, sampler, a, r)
     law = sampler.batches(limit=n) if size == 1 else sampler.batches()
     if not law.exact:
         raise ValueError(
@@ -94,6 +103,19 @@ def gaussian_model(
     if noise.model == "full" and not (noise.probe == "same" and quadratic):
         return _full(loss, rule, noise, law, x, coefficients)
     return _listed(samples, rule, noise, law, perturbation, coefficients, sampler.moments().second)
+
+
+def listed_terms(loss: FiniteSum, rule: Rule, noise: Minibatch) -> int:
+    """How many batches the model lists at every point; 0 where their moments are products of matrices."""
+    if noise.batch_size == 1 or _is_mean_of_samples(rule, noise):
+        return loss.n_samples
+    if noise.model != "full" and noise.probe == "same":
+        if is_linear(rule):
+            return loss.n_samples
+        whole = noise.micro_batch in (None, noise.batch_size)
+        if noise.batch_size == 2 and whole and rule.parts() is not None and loss.n_samples**2 <= MAX_PAIRS:
+            return 0
+    return noise.sampler(loss).n_batches
 
 
 @dataclass(frozen=True)
@@ -142,6 +164,35 @@ def _linear(
         cross = cross + (part.third * share) * (weighted.T @ together)
         covariance = covariance + cross + cross.T
     return mean, covariance
+
+
+def _of_pairs(samples: Samples, noise: Minibatch, sampler: Sampler, a: Any, r: Any) -> tuple[Tensor, Tensor]:
+    """First-order model of e = a g + r g/|g| over pairs of samples, by products with matrices (n, n)."""
+    p, g, h = samples.probability, samples.gradients, samples.hessians
+    n = len(p)
+    if sampler.replacement:
+        chance = p[:, None] * p
+    else:
+        chance = (1 - torch.eye(n, dtype=p.dtype, device=p.device)) / (n * (n - 1))
+    # coordinate by coordinate: a tensor (n, n, dim) would be summed over its shortest side
+    square: Any = 0.0
+    for k in range(g.shape[1]):
+        square = square + (g[:, None, k] + g[:, k]) ** 2
+    share = chance * (r * torch.where(square > 0, 1 / torch.sqrt(square), 0.0) + a / 2)  # g/|g| is 0 at 0
+    g_mean, dim = p @ g, g.shape[1]
+    off = g - g_mean
+    both = (off[:, :, None] * g[:, None, :]).reshape(n, dim * dim)
+    # all sums over the second sample of a pair are one product
+    summed = share @ torch.cat([torch.ones_like(g[:, :1]), g, off, both], dim=1)
+    alone, others = summed[:, :1], summed[:, 1 : 1 + dim]
+    q_mean = torch.einsum("nij,nj->i", h, alone * g + others)
+    covariance = sampler.moments().second * ((p[:, None] * off).T @ off)
+    if noise.model != "gradient":
+        m = (alone * both + summed[:, 1 + 2 * dim :]).reshape(n, dim, dim)
+        m = m + off[:, :, None] * others[:, None, :] + summed[:, 1 + dim : 1 + 2 * dim, None] * g[:, None, :]
+        cross = torch.einsum("nij,nkj->ik", m, h) / 2
+        covariance = covariance + cross + cross.T
+    return g_mean + q_mean, covariance
 
 
 def _listed(

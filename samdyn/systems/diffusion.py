@@ -220,10 +220,31 @@ class Diffusion(System):
         if self._root is not None:
             return self._root(x)
         # linear in the normals: its values at the unit vectors are the columns
-        basis = torch.eye(self.n_normals, dtype=x.dtype, device=x.device)
         if isinstance(self.noise, Minibatch):
-            return torch.stack([self.point_noise(x, z, **coefficients) for z in basis], dim=1)
+            return self._batch_model(x, **coefficients)[1]
+        basis = torch.eye(self.n_normals, dtype=x.dtype, device=x.device)
         return self.point_noise(x, basis, **coefficients)
+
+    def point_drift_and_root(self, x: Tensor, **coefficients: Any) -> tuple[Tensor, Tensor]:
+        """`point_drift` and `point_root` together: of sampled batches one model gives both."""
+        if self._function is None and isinstance(self.noise, Minibatch):
+            return self._batch_model(x, **coefficients)
+        return self.point_drift(x, **coefficients), self.point_root(x, **coefficients)
+
+    def _batch_model(self, x: Tensor, *, lr: Any = None, **coefficients: Any) -> tuple[Tensor, Tensor]:
+        """Drift and noise root of the Gaussian model of batches at one point."""
+        assert isinstance(self.landscape, FiniteSum) and isinstance(self.noise, Minibatch)
+        assert self.rule is not None
+        mean, covariance = gaussian_model(self.landscape, self.rule, self.noise, x, **coefficients)
+        basis = torch.eye(self.n_normals, dtype=x.dtype, device=x.device)
+        root = self._noise_scale(lr) * torch.stack([positive_root(covariance, z) for z in basis], dim=1)
+        return (-mean * (lr / value_at(self.lr, 0)) if callable(self.lr) else -mean), root
+
+    def _noise_scale(self, lr: Any) -> Any:
+        """sqrt(lr) at a step, over that of the time unit where lr is on a schedule."""
+        if callable(self.lr):
+            return lr / value_at(self.lr, 0) ** 0.5
+        return lr**0.5 if isinstance(lr, float) else torch.sqrt(lr)
 
     def point_noise(self, x: Tensor, normals: Tensor, *, lr: Any = None, **coefficients: Any) -> Tensor:
         """B times standard normals at one point, in torch; B is the root of lr C. Several draws may stand
@@ -234,10 +255,7 @@ class Diffusion(System):
         assert self.landscape is not None and self.rule is not None and self.noise is not None
         loss, dim = self.landscape.one_point, self.dim
         gradient, hessian = self.landscape.gradient_function, hessian_of(loss)
-        if callable(self.lr):
-            root = lr / value_at(self.lr, 0) ** 0.5
-        else:
-            root = lr**0.5 if isinstance(lr, float) else torch.sqrt(lr)
+        root = self._noise_scale(lr)
         if isinstance(self.noise, Minibatch):
             assert isinstance(self.landscape, FiniteSum)
             covariance = gaussian_model(self.landscape, self.rule, self.noise, x, **coefficients)[1]

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.stats import binom
 
 import samdyn as sd
 
@@ -81,6 +82,54 @@ def exponent_rows() -> list[Row]:
     return rows
 
 
+def entropy_of(shares: np.ndarray) -> np.ndarray:
+    """Gibbs entropies of boxes of two labels, of which one has these shares."""
+    p = np.stack([shares, 1 - shares])
+    return -np.where(p > 0, p * np.log(np.where(p > 0, p, 1)), 0).sum(axis=0)
+
+
+def random_cells(rng: np.random.Generator, n: int, share: float) -> np.ndarray:
+    """Cells of two labels at random, independently: intermingled basins."""
+    return (rng.random((n, n)) < share).astype(np.int16)
+
+
+def random_stripes(rng: np.random.Generator, n: int, share: float) -> np.ndarray:
+    """Columns of two labels at random: all boxes of a column are alike."""
+    return np.repeat((rng.random((1, n)) < share).astype(np.int16), n, axis=0)
+
+
+def entropy_rows() -> list[Row]:
+    """Intervals of basin entropies of random pictures, whose means follow from binomial laws."""
+    rows = []
+    for name, draw, count in (("random cells", random_cells, 25), ("random stripes", random_stripes, 5)):
+        for share in (0.5, 0.1):
+            hits = np.arange(count + 1)
+            chance, entropies = binom.pmf(hits, count, share), entropy_of(hits / count)
+            whole = float(chance @ entropies)
+            boundary = whole / float(chance[1:-1].sum())
+            for n in (40, 320):
+                rng = np.random.default_rng(n)
+                found = [sd.basin_entropy(draw(rng, n, share)) for _ in range(SEEDS)]
+                for what, exact, intervals in (
+                    ("entropy", whole, [f.interval() for f in found]),
+                    ("boundary_entropy", boundary, [f.boundary_interval() for f in found]),
+                ):
+                    cover = float(np.mean([low <= exact <= high for low, high in intervals]))
+                    reason = "" if 0.92 <= cover <= 0.98 else why_entropy(cover)
+                    where = f"{n} x {n} cells in boxes of 5 x 5"
+                    rows.append(
+                        (f"BasinEntropy.{what}", f"{name}, share {share}", where, SEEDS, cover, reason)
+                    )
+    return rows
+
+
+def why_entropy(cover: float) -> str:
+    """Why a coverage is not that of the level."""
+    if cover > 0.98:
+        return "the error is that of the side whose strips differ most"
+    return "few columns of boxes that differ: their law is far from normal"
+
+
 def why(n_sizes: int, off: float, cover: float) -> str:
     """Why a coverage is not that of the level."""
     if cover > 0.98:
@@ -93,9 +142,9 @@ def table() -> str:
     head = "| interval | problem | observations | seeds | coverage | reason if outside 92-98 % |"
     lines = [head, "|---|---|---|---|---|---|"]
     lines += [
-        f"| {a} | {b} | {c} | {d} | {e:.3f} | {f} |" for a, b, c, d, e, f in share_rows() + exponent_rows()
+        f"| {a} | {b} | {c} | {d} | {e:.3f} | {f} |"
+        for a, b, c, d, e, f in share_rows() + exponent_rows() + entropy_rows()
     ]
-    lines.append("| BasinEntropy | - | - | - | - | states no interval |")
     return "\n".join(lines)
 
 
@@ -115,6 +164,14 @@ def test_intervals_of_exponents_cover() -> None:
     for row in exponent_rows():
         if row[2].startswith("512") or row[1] == "straight line":
             assert row[4] >= 0.95 - 4 * np.sqrt(0.95 * 0.05 / SEEDS), row
+
+
+@pytest.mark.slow
+def test_intervals_of_entropies_cover() -> None:
+    """95 of 100 to 4 standard errors of the count with 64 x 64 boxes; at least 85 with 8 x 8."""
+    for row in entropy_rows():
+        error = np.sqrt(0.95 * 0.05 / SEEDS)
+        assert (0.95 - 4 * error if row[2].startswith("320") else 0.85) <= row[4] <= 0.995, row
 
 
 if __name__ == "__main__":

@@ -62,6 +62,47 @@ def test_usam_needs_no_list_of_batches(size: int, more: dict[str, Any]) -> None:
     np.testing.assert_allclose(sde.covariance(x), covariance, rtol=1e-8, atol=1e-12)
 
 
+@pytest.mark.parametrize("rule", [sd.SAM(0.3), sd.UnifiedSAM(0.4, 0.6)], ids=repr)
+@pytest.mark.parametrize("more", [{}, {"sampling": "with replacement"}], ids=str)
+def test_pairs_of_sam_need_no_list(rule: sd.Rule, more: dict[str, Any]) -> None:
+    """C2 of its own kind: 435 pairs at every point, 450 path-steps a second. The sums over pairs are products
+    with one matrix. The samples 0 and 1 have opposite gradients: their pair's is 0, and not perturbed.
+    """
+    rows = np.array([[1.0, 0.5], [-1.0, -0.5], [0.3, -0.2], [0.8, 1.1], [-0.4, 0.9]])
+    loss = sd.FiniteSum(lambda w, s: s @ w + s[0] ** 2 * w[0] ** 2 * w[1], rows, dim=2)
+    x = np.array([0.0, 0.7])  # the second term is flat here
+    g, h = loss.sample_gradients(x), loss.sample_hessians(x)
+    chance = np.full((5, 5), 1 / 25) if more else (1 - np.eye(5)) / 20
+    a, r = rule.parts()  # type: ignore[misc]
+    mean, cov, cross, bend = g.mean(axis=0), np.zeros((2, 2)), np.zeros((2, 2)), np.zeros(2)
+    for i, j in np.ndindex(5, 5):
+        pair = (g[i] + g[j]) / 2
+        size = np.linalg.norm(pair)
+        e = a * pair + (r * pair / size if size > 0 else 0)
+        q = (h[i] + h[j]) / 2 @ e
+        bend += chance[i, j] * q
+        cov += chance[i, j] * np.outer(pair - mean, pair - mean)
+        cross += chance[i, j] * np.outer(pair - mean, q)
+    sde = sd.Diffusion(loss, rule, lr=1.0, noise=sd.Minibatch(2, **more))
+    np.testing.assert_allclose(sde.drift(x), -mean - bend, rtol=1e-12, atol=1e-14)
+    values, vectors = np.linalg.eigh(cov + cross + cross.T)
+    expected = (vectors * np.maximum(values, 0)) @ vectors.T  # negative eigenvalues are taken as 0
+    np.testing.assert_allclose(sde.covariance(x), expected, rtol=1e-9, atol=1e-12)
+
+
+def test_pairs_of_many_samples_have_a_model() -> None:
+    """19 900 pairs: refused before, since they were listed."""
+    loss = logistic(200)
+    sde = sd.Diffusion(loss, sd.SAM(0.3), lr=0.1, noise=sd.Minibatch(2))
+    x = np.array([0.2, 0.1])
+    g, h = loss.sample_gradients(x), loss.sample_hessians(x)
+    i, j = np.triu_indices(200, 1)
+    pair = (g[i] + g[j]) / 2
+    e = 0.3 * pair / np.linalg.norm(pair, axis=1, keepdims=True)
+    q = np.einsum("mij,mj->mi", (h[i] + h[j]) / 2, e)
+    np.testing.assert_allclose(sde.drift(x), -(g.mean(axis=0) + q.mean(axis=0)), rtol=1e-12)
+
+
 def test_large_batches_of_usam_have_a_model_and_those_of_sam_are_refused() -> None:
     """Ten of forty samples: 8e8 batches. Linear rules follow from samples; others are refused."""
     loss, x = logistic(40), np.array([0.2, 0.1])
