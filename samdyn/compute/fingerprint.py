@@ -106,7 +106,7 @@ class _Walk:
             return
         self.met[id(value)] = len(self.met)
         self.held.append(value)
-        if kind in (tuple, list):
+        if kind in (tuple, list) or (isinstance(value, tuple) and _package(kind) == OWN):
             self.say(kind.__name__, len(value))
             for part in value:
                 self.add(part)
@@ -179,9 +179,12 @@ class _Walk:
         )
 
     def _function(self, function: types.FunctionType) -> None:
-        package = (function.__module__ or "").split(".")[0]
-        self.say("function", function.__module__, function.__qualname__)
-        own_globals = vars(sys.modules[function.__module__]) if function.__module__ in sys.modules else None
+        # a decorator's wrapper says that it is of the module of what it wraps; its globals tell where it is
+        # from
+        home = str(function.__globals__.get("__name__", function.__module__))
+        package = home.split(".")[0]
+        self.say("function", home, function.__module__, function.__qualname__)
+        own_globals = vars(sys.modules[home]) if home in sys.modules else None
         fixed = package in (*FIXED, OWN) and function.__globals__ is own_globals
         if fixed and package != OWN and not function.__closure__:
             return

@@ -29,6 +29,7 @@ from torch import Tensor, fx
 
 from samdyn.compute.aten import aten_graph
 from samdyn.compute.batch import OnePoint, derivatives_by_name
+from samdyn.compute.fingerprint import fingerprint
 from samdyn.compute.scalar_graph import MAX_NODES, OPERATORS, NotTraceable, ScalarGraph
 from samdyn.compute.scalar_operators import decompositions, scalarise
 from samdyn.compute.surroundings import own_surroundings
@@ -60,6 +61,10 @@ class CoordinateForm(Protocol):
     def __call__(self, *x: Tensor) -> tuple[Tensor, ...]: ...
 
 
+KEPT = 256
+"""Traces that are kept, or the reasons why there is none, by the fingerprints of their functions."""
+
+_kept: dict[str, _Traced | str] = {}
 # equal code is the same module, so that what was compiled for one trace serves the next
 _modules: weakref.WeakValueDictionary[str, _Traced] = weakref.WeakValueDictionary()
 
@@ -95,6 +100,10 @@ def coordinate_form(function: OnePoint, dim: int, *, max_nodes: int = MAX_NODES)
     there, the result agrees with the function up to rounding. Equal traces are one module, as long as it is
     held: what was compiled for one serves the other. Threads trace one after the other.
 
+    A trace takes some tenths of a second. That of a function whose state can be read completely
+    (`samdyn.compute.fingerprint`) is kept, and serves again where the state is the same and the function
+    still gives its value at one point.
+
     Examples
     --------
     >>> f = coordinate_form(lambda w: (w @ w) ** 2, dim=2)
@@ -103,6 +112,32 @@ def coordinate_form(function: OnePoint, dim: int, *, max_nodes: int = MAX_NODES)
     """
     if dim > max_nodes:
         raise NotTraceable(f"a function of {dim} coordinates is too large for a scalar form")
+    key = fingerprint(function, dim, max_nodes)
+    kept = None if key is None else _kept.get(key)
+    if isinstance(kept, str):
+        raise NotTraceable(kept)
+    if kept is not None:
+        try:
+            with own_surroundings():
+                _check(kept, function, _points(dim)[:1])
+            return kept
+        except Exception:  # something has changed unseen: tracing says what is wrong
+            del _kept[str(key)]
+    try:
+        made: _Traced | str = _trace(function, dim, max_nodes)
+    except NotTraceable as error:
+        made = str(error)
+    if key is not None:
+        while len(_kept) >= KEPT:
+            _kept.pop(next(iter(_kept)), None)
+        _kept[key] = made
+    if isinstance(made, str):
+        raise NotTraceable(made)
+    return made
+
+
+def _trace(function: OnePoint, dim: int, max_nodes: int) -> _Traced:
+    """The scalar form of a function, made anew."""
     example = _points(dim)
     try:
         traced = aten_graph(function, example[0], decompositions=decompositions())
