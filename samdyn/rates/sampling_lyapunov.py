@@ -31,8 +31,8 @@ from samdyn.compute import checks
 from samdyn.compute.checks import Array
 from samdyn.compute.cost import announce
 from samdyn.compute.progress import PartsBar
-from samdyn.compute.random_arrays import minibatch_words
 from samdyn.compute.signature import checked
+from samdyn.dynamics.draws import BatchDraws
 from samdyn.rates.fits import Estimate, widened
 from samdyn.rates.random_steps import components_near, forces_near, ingredients, moment_radius, whole_near
 from samdyn.systems.map import Map
@@ -121,16 +121,14 @@ def sampling_lyapunov_exponent(
     positions = rng.standard_normal((n_replicas, size, n_vectors))
     velocities = rng.standard_normal(positions.shape) if momentum else np.zeros_like(positions)
     growth = np.zeros((n_replicas, n_vectors))
-    n_draws, began = sum(sampler.n_draws for sampler in samplers), time.perf_counter()
+    draws = BatchDraws(samplers, np.empty((0, samplers[0].n)), by_index=True)
+    ends = np.cumsum([sampler.batch_size for sampler in samplers])[:-1]
+    began = time.perf_counter()
     with PartsBar(progress, "sampling_lyapunov_exponent", n_steps, "step") as bar:
         for block in range(-(-n_steps // 4)):
-            words = minibatch_words(seed, np.arange(n_replicas), block, n_draws)
+            drawn = draws.indices(seed, np.arange(n_replicas), np.array(block))
             for j in range(min(4, n_steps - 4 * block)):
-                index, used = [], 0
-                for sampler in samplers:
-                    part = np.ascontiguousarray(words[used : used + sampler.n_draws, j])
-                    index.append(sampler.draw(part, n_replicas))
-                    used += sampler.n_draws
+                index = np.split(drawn[:, j], ends)
                 velocities = momentum * velocities + basis.T @ force(basis @ positions, index)
                 positions = positions - lr * velocities
                 lengths = _orthonormal(positions, velocities if momentum else None)
