@@ -1,6 +1,6 @@
 # The names of `import samdyn as sd` and where they live, for type checkers and, at run time, lazy_loader.
 
-from . import landscapes, plot, rates, rules, theory
+from . import landscapes, plot, rates, results, rules, theory
 from .basin import (
     Attractor,
     BasinContinuation,
@@ -36,6 +36,7 @@ from .basin import (
     wilson_interval,
 )
 from .compute.cost import CostWarning
+from .ensemble.path_result import Trajectory
 from .ensemble.trajectory import trajectory
 from .escape import (
     ActionPath,
@@ -163,6 +164,7 @@ from .rates import (
     sampling_lyapunov_exponent,
     stationary_law,
 )
+from .results import cite
 from .rules import (
     DNSAM,
     GD,
@@ -266,6 +268,7 @@ __all__ = [
     "StationaryLaw",
     "Survival",
     "TailRate",
+    "Trajectory",
     "TransientGrowth",
     "TwoCycle",
     "UnifiedSAM",
@@ -287,6 +290,7 @@ __all__ = [
     "certificate",
     "chain_exit_time",
     "chain_mean_exit_time",
+    "cite",
     "committor",
     "compare",
     "continuation",
@@ -332,6 +336,7 @@ __all__ = [
     "ratio_of_means",
     "refine",
     "restrict",
+    "results",
     "rules",
     "sam_edge",
     "sampling_lyapunov_exponent",

@@ -10,6 +10,7 @@ geometric (a chain watched at whole steps). Splitting is carried out.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import math
 from collections.abc import Callable, Iterator
@@ -204,7 +205,7 @@ def split(function: Any, which: bool, size: int) -> Hits:
     """The interval from each group of repeats of a splitting run."""
     exact, whole = function(which)
     probability = whole.probability if isinstance(whole, RareExitTime) else whole
-    fields = {name: getattr(probability, name) for name in probability.__dataclass_fields__}
+    fields = {field.name: getattr(probability, field.name) for field in dataclasses.fields(probability)}
     for i in range(0, len(probability.estimates) - size + 1, size):
         rows = slice(i, i + size)
         part: Any = RareProbability(**{**fields, "estimates": probability.estimates[rows]})

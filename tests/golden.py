@@ -46,19 +46,22 @@ RELATIVE = 1e-9
 ROUNDING = 1e-13  # some hundred times the spacing of numbers near 1
 LEFT_OUT = frozenset(
     {
-        "key",  # of a job: another one every time
+        "course",  # how paths are followed, with a key that is another one every time
         "residual",  # the size of a rounding error
         "seconds",
         "cost",
     }
 )
+ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?|\b(nan|inf)\b")
 
 
 def describe(value: Any) -> Any:
     """A result as numbers, texts, lists and dicts that JSON can hold."""
-    if value is None or isinstance(value, bool | int | str):
+    if value is None or isinstance(value, bool | int):
         return value
+    if isinstance(value, str):
+        return ADDRESS.sub("", value)
     if isinstance(value, np.bool_ | np.integer):
         return value.item()
     if isinstance(value, float | np.floating):
@@ -193,7 +196,7 @@ def _fields(name: str, fields: Iterable[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _words(value: Any) -> str:
-    text = re.sub(r" at 0x[0-9a-f]+", "", repr(value))
+    text = ADDRESS.sub("", repr(value))
     return re.sub(r"[\s-]+", " ", NUMBER.sub("#", text))
 
 

@@ -38,6 +38,7 @@ from samdyn.basin.refinement import is_cycle
 from samdyn.compute.checks import Array
 from samdyn.compute.scales import diagonal_of
 from samdyn.local.fixed_points import FixedPoint, fixed_points
+from samdyn.results import Result, Table
 from samdyn.systems.jump import jump_length
 from samdyn.systems.map import Map
 
@@ -63,8 +64,8 @@ KINDS = (
 )
 
 
-@dataclass(frozen=True, repr=False)
-class Attractor:
+@dataclass(frozen=True, eq=False, repr=False)
+class Attractor(Result):
     """A set that a neighbourhood is drawn onto.
 
     Attributes
@@ -92,6 +93,8 @@ class Attractor:
         Whether the states are the points of a closed orbit of a flow, in order.
     """
 
+    row = "point"
+
     points: Array = field(repr=False)
     kind: str
     name: str
@@ -103,11 +106,6 @@ class Attractor:
     inside: bool = True
     closed: bool = False
 
-    def __repr__(self) -> str:
-        size = f"{len(self.points)} point{'s' * (len(self.points) > 1)}"
-        exponent = "" if math.isnan(self.exponent) else f", exponent {self.exponent:.3g}"
-        return f"Attractor: {self.name}, {size}, captures within {self.radius:.3g}{exponent}"
-
     @property
     def candidate(self) -> Candidate:
         """What the search works with."""
@@ -117,6 +115,12 @@ class Attractor:
     def extent(self) -> float:
         """Largest distance of its points from their middle."""
         return float(np.linalg.norm(self.points - self.points.mean(axis=0), axis=1).max())
+
+    def table(self) -> Table:
+        """What it is, its size and how near a path must come."""
+        size = f"{len(self.points)} point{'s' * (len(self.points) > 1)}"
+        exponent = "" if math.isnan(self.exponent) else f", exponent {self.exponent:.3g}"
+        return Table(f"Attractor: {self.name}, {size}, captures within {self.radius:.3g}{exponent}")
 
 
 def known_points(course: Course) -> list[FixedPoint]:

@@ -41,6 +41,7 @@ from samdyn.compute.scales import diagonal_of
 from samdyn.compute.signature import checked
 from samdyn.escape.minimum_action import minimum_action
 from samdyn.local.fixed_points import FixedPoint, fixed_points
+from samdyn.results.graphs import BasinGraph
 from samdyn.systems.diffusion import Diffusion
 from samdyn.systems.flow import Flow
 from samdyn.systems.map import Map
@@ -51,7 +52,7 @@ MOST_ROUNDS, STEPS = 200, 64  # for which an arm is followed on; if it is still 
 
 
 @checked
-def basin_graph(basins: Basins, *, action: bool = False, progress: bool = False) -> nx.Graph:
+def basin_graph(basins: Basins, *, action: bool = False, progress: bool = False) -> BasinGraph:
     """Graph of the attractors of a system, joined through the saddles between their basins.
 
     Parameters
@@ -67,8 +68,9 @@ def basin_graph(basins: Basins, *, action: bool = False, progress: bool = False)
 
     Returns
     -------
-    networkx.Graph
-        Nodes are the ids of the attractors, with `position` (dim,), `kind`, `name`, `fraction` (with Wilson
+    BasinGraph
+        A graph of networkx that can be saved, and has a table and a picture. Nodes are the ids of the
+        attractors, with `position` (dim,), `kind`, `name`, `fraction` (with Wilson
         interval) and `loss` (nan without a landscape). Edges have `position` (dim,) of the saddle or edge
         state, `kind` ("saddle", "hallucinated", ... of a fixed point, else "edge state", "edge cycle", or
         "edge track" if it did not settle), `loss`, and for either end a dict by id: `barrier` (rise of the
@@ -104,7 +106,7 @@ def basin_graph(basins: Basins, *, action: bool = False, progress: bool = False)
         raise ValueError("basins must know its system: load it with system=...")
     if system.state_dim > system.dim:
         raise ValueError(f"basins must be of a system without momentum, got {system!r}")
-    graph = nx.Graph(system=repr(system))
+    graph = BasinGraph(system=repr(system))
     shares = basins.fractions
     for k, attractor in basins.attractors.items():
         graph.add_node(

@@ -21,11 +21,12 @@ from samdyn.basin.settle import REASONS, name_of
 from samdyn.compute import checks
 from samdyn.compute.checks import Array
 from samdyn.compute.signature import checked
+from samdyn.results import Result, Table
 from samdyn.systems.system import System
 
 
-@dataclass(frozen=True)
-class Basins:
+@dataclass(frozen=True, eq=False, repr=False)
+class Basins(Result):
     """Basins of attraction on a grid of cells.
 
     Attributes
@@ -51,6 +52,8 @@ class Basins:
     interrupted : bool
         Whether Ctrl-C came before all paths had ended: those then count as out of steps.
     """
+
+    cited = ("datseris2022",)
 
     labels: npt.NDArray[np.int16]
     attractors: dict[int, Attractor]
@@ -107,33 +110,6 @@ class Basins:
         labels = np.where(followed.labels > 0, ids[np.maximum(followed.labels, 0)], followed.labels)
         return labels.reshape(points.shape[:-1]).astype(np.int16)
 
-    def __repr__(self) -> str:
-        size = " x ".join(map(str, self.resolution))
-        lines = [f"Basins of {self.system!r}: {size} cells" + (", interrupted" if self.interrupted else "")]
-        table = [("id", "attractor", "share", "95 % interval")]
-        table += [
-            (str(k), self.name_of(k), f"{float(f):.4f}", f"{f.lower:.4f}-{f.upper:.4f}")
-            for k, f in self.fractions.items()
-        ]
-        widths = [max(len(row[i]) for row in table) for i in range(4)]
-        rows = ("  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in table)
-        return "\n".join(lines + ["  " + row for row in rows])
-
-    def _repr_html_(self) -> str:
-        head = "".join(f"<th>{n}</th>" for n in ("id", "attractor", "share", "95 % interval"))
-        rows = "".join(
-            f"<tr><td>{k}</td><td>{self.name_of(k)}</td><td>{float(f):.4f}</td>"
-            f"<td>{f.lower:.4f}-{f.upper:.4f}</td></tr>"
-            for k, f in self.fractions.items()
-        )
-        return f"<p>Basins of <code>{self.system!r}</code></p><table><tr>{head}</tr>{rows}</table>"
-
-    def plot(self, ax: Any = None, **options: Any) -> Any:
-        """Picture of the basins (`samdyn.plot.basins`); returns the matplotlib Axes."""
-        from samdyn.plot import basins as draw
-
-        return draw(self, ax=ax, **options)
-
     @checked
     def matched_to(self, other: Basins, **options: Any) -> Basins:
         """The same result with ids, and so colours in pictures, those of another result.
@@ -167,3 +143,32 @@ class Basins:
         ValueError.
         """
         return cls(**basins_file.load(path, system))
+
+    def table(self) -> Table:
+        """The share of each attractor with its interval."""
+        size = " x ".join(map(str, self.resolution))
+        title = f"Basins of {self.system!r}: {size} cells" + (", interrupted" if self.interrupted else "")
+        rows = [
+            (str(k), self.name_of(k), f"{float(f):.4f}", f"{f.lower:.4f}-{f.upper:.4f}")
+            for k, f in self.fractions.items()
+        ]
+        return Table(title, rows, ("id", "attractor", "share", "95 % interval"))
+
+    def plot(self, ax: Any = None, **options: Any) -> Any:
+        """Picture of the basins (`samdyn.plot.basins`); returns the matplotlib Axes."""
+        return self._draw(ax=ax, **options)
+
+    def _columns(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        points = self.grid.points(np.arange(self.labels.size))
+        columns = {f"x_{i}": coordinate for i, coordinate in enumerate(points.T)}
+        columns |= {"label": self.labels.ravel(), "steps": self.steps.ravel()}
+        return columns, {"system": repr(self.system), "unit": self.unit, "replicas": self.replicas}
+
+    def _axis_names(self) -> dict[str, tuple[str, ...]]:
+        cells = tuple(f"x_{i}" for i in range(self.labels.ndim))
+        return {
+            "labels": cells,
+            "steps": cells,
+            "probabilities": (*cells, "attractor"),
+            "box": ("coordinate", "end"),
+        }

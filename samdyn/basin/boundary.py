@@ -42,6 +42,7 @@ from scipy import integrate, ndimage, special, stats
 from samdyn.compute import checks
 from samdyn.compute.checks import Array
 from samdyn.compute.signature import checked
+from samdyn.results import Result, Table
 
 MOST_STRIPS = 16
 """Strips of boxes along a side: fewer are more independent, and more know their own scatter better."""
@@ -51,8 +52,8 @@ ALIKE = 1e-12
 AnyLabels = npt.NDArray[Any]
 
 
-@dataclass(frozen=True, repr=False)
-class Exponent:
+@dataclass(frozen=True, eq=False, repr=False)
+class Exponent(Result):
     """A scaling exponent.
 
     Attributes
@@ -62,6 +63,9 @@ class Exponent:
     sizes, values : ndarray
         What the line was fitted to.
     """
+
+    cited = ("grebogi1983",)
+    row = "size"
 
     value: float
     standard_error: float
@@ -78,13 +82,14 @@ class Exponent:
         half = float(stats.norm.isf((1 - level) / 2)) * self.standard_error
         return self.value - half, self.value + half
 
-    def __repr__(self) -> str:
+    def table(self) -> Table:
+        """The exponent with its interval."""
         low, high = self.interval()
-        return f"Exponent {self.value:.4g} [{low:.4g}, {high:.4g}] from {len(self.sizes)} sizes"
+        return Table(f"Exponent {self.value:.4g} [{low:.4g}, {high:.4g}] from {len(self.sizes)} sizes")
 
 
-@dataclass(frozen=True, repr=False)
-class BasinEntropy:
+@dataclass(frozen=True, eq=False, repr=False)
+class BasinEntropy(Result):
     """Basin entropy at one size of box.
 
     Attributes
@@ -101,6 +106,8 @@ class BasinEntropy:
     n_strips, n_boundary_strips : int
         How many strips they come from: one more than the degrees of freedom.
     """
+
+    cited = ("daza2016",)
 
     entropy: float
     boundary_entropy: float
@@ -132,9 +139,10 @@ class BasinEntropy:
         half = float(stats.t.isf((1 - level) / 2, n_strips - 1)) * error
         return max(value - half, 0.0), min(value + half, most)
 
-    def __repr__(self) -> str:
+    def table(self) -> Table:
+        """Both entropies with their intervals, and the boxes that they are means over."""
         (low, high), (below, above) = self.interval(), self.boundary_interval()
-        return (
+        return Table(
             f"BasinEntropy {self.entropy:.4g} [{low:.4g}, {high:.4g}] over {self.n_boxes} boxes, "
             f"{self.boundary_entropy:.4g} [{below:.4g}, {above:.4g}] over the {self.n_boundary} at a boundary"
         )

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from samdyn.compute.checks import Array
+from samdyn.results import storable
 
 Index = npt.NDArray[np.int64]
 
@@ -26,6 +27,7 @@ TILE = 1 << 22  # pairs of a rectangle and a box listed at a time
 DENSE = 1 << 26  # most boxes of a level for a table of all of them
 
 
+@storable
 @dataclass(frozen=True)
 class Level:
     """The grid of one level.
@@ -104,6 +106,7 @@ def children(index: Index, axis: int) -> Index:
     return doubled
 
 
+@storable
 class Members:
     """The boxes of a level that are kept, and the place of a code among them.
 
@@ -114,8 +117,10 @@ class Members:
         In increasing order.
     """
 
+    stored = ("level", "codes")
+
     def __init__(self, level: Level, codes: Index) -> None:
-        self.codes = codes
+        self.level, self.codes = level, codes
         self.full = len(codes) == level.n_boxes
         self.table: npt.NDArray[np.int32] | None = None
         if not self.full and level.n_boxes <= DENSE:

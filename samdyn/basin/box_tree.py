@@ -23,8 +23,10 @@ from scipy.sparse import csgraph
 from samdyn.basin.box_partition import Index, Level, Members, every, meeting
 from samdyn.basin.recurrent_boxes import BoxGraph
 from samdyn.compute.checks import Array
+from samdyn.results import storable
 
 
+@storable
 @dataclass(frozen=True)
 class BoxTree:
     """Nodes and edges of the partition's graph.

@@ -27,11 +27,12 @@ from samdyn.compute.cost import announce
 from samdyn.compute.progress import PartsBar
 from samdyn.compute.scales import diagonal_of
 from samdyn.compute.signature import checked
+from samdyn.results import Result, Table
 from samdyn.systems.system import System
 
 
-@dataclass(frozen=True)
-class BasinContinuation:
+@dataclass(frozen=True, eq=False, repr=False)
+class BasinContinuation(Result):
     """Basin fractions against a parameter.
 
     Attributes
@@ -47,6 +48,9 @@ class BasinContinuation:
     results : list of BasinFractions
         As they were computed, before matching.
     """
+
+    cited = ("menck2013",)
+    row = "value"
 
     parameter: str
     values: Array
@@ -74,35 +78,26 @@ class BasinContinuation:
         kinds = list(dict.fromkeys(name.split(" (")[0].split(" about")[0] for name in names))
         return names[0] if len(set(names)) == 1 else " / ".join(kinds) + f" [{label}]"
 
-    def __repr__(self) -> str:
-        lines = [f"BasinContinuation across {self.parameter}: {len(self.values)} values"]
-        # whole names: cut ones can read alike
-        names = [self.name_of(k) for k in self.ids]
-        width = max(len(name) for name in [*names, self.parameter])
-        lines.append(f"  {self.parameter:{width}s}  " + "  ".join(f"{v:6.3g}" for v in self.values[:10]))
-        lines += [
-            f"  {name:{width}s}  " + "  ".join(f"{f:6.3f}" for f in self.fractions[k][:10])
-            for name, k in zip(names, self.ids, strict=True)
-        ]
-        if len(self.values) > 10:
-            lines.append(f"  (the first 10 of {len(self.values)} values)")
-        return "\n".join(lines)
-
-    def _repr_html_(self) -> str:
-        head = "".join(f"<th>{v:.4g}</th>" for v in self.values)
-        rows = "".join(
-            f"<tr><td>{self.name_of(k)}</td>"
-            + "".join(f"<td>{f:.3f}</td>" for f in self.fractions[k])
-            + "</tr>"
-            for k in self.ids
-        )
-        return f"<table><tr><th>{self.parameter}</th>{head}</tr>{rows}</table>"
+    def table(self) -> Table:
+        """The share of each attractor at each value."""
+        title = f"BasinContinuation across {self.parameter}: {len(self.values)} values"
+        rows = [(self.name_of(k), *(f"{share:.3f}" for share in self.fractions[k])) for k in self.ids]
+        return Table(title, rows, (self.parameter, *(f"{value:.3g}" for value in self.values)))
 
     def plot(self, ax: Any = None, **options: Any) -> Any:
         """Stacked bands (`samdyn.plot.fraction_bands`); returns the matplotlib Axes."""
-        from samdyn.plot import fraction_bands
+        return self._draw(ax=ax, **options)
 
-        return fraction_bands(self, ax=ax, **options)
+    def _columns(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        columns: dict[str, Any] = {self.parameter: self.values}
+        for k in self.ids:
+            name = self.name_of(k)
+            columns |= {
+                name: self.fractions[k],
+                f"{name}, lower": self.lower[k],
+                f"{name}, upper": self.upper[k],
+            }
+        return columns, {}
 
 
 @checked

@@ -19,10 +19,12 @@ Skufca, Yorke & Eckhardt, Phys. Rev. Lett. 96 (2006) 174101.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from samdyn.basin.attractors import place
 from samdyn.basin.basins import Basins
 from samdyn.basin.course import motion_of, quiet_motion
 from samdyn.basin.motion import Motion
@@ -31,6 +33,7 @@ from samdyn.compute.checks import Array
 from samdyn.compute.progress import paced
 from samdyn.compute.scales import diagonal_of
 from samdyn.compute.signature import checked
+from samdyn.results import Result, Table
 from samdyn.systems.diffusion import Diffusion
 
 N_PARTS = 128  # a call for many points costs little more than one for a few
@@ -38,8 +41,8 @@ PATIENCE, RETURNS = 3, 8
 N_PAIRS, MOST_STEPS = 256, 100
 
 
-@dataclass(frozen=True)
-class EdgeState:
+@dataclass(frozen=True, eq=False, repr=False)
+class EdgeState(Result):
     """An attractor of the dynamics on a basin boundary.
 
     Attributes
@@ -57,11 +60,28 @@ class EdgeState:
         Points of the boundary, one a round.
     """
 
+    cited = ("skufca2006",)
+    row = "round"
+    axes = ("x: coordinate", "points: point coordinate", "track: round coordinate")
+
     x: Array
     converged: bool
     labels: tuple[int, int]
     points: Array = field(repr=False)
     track: Array = field(repr=False)
+
+    def table(self) -> Table:
+        """Where it is, and whether it settled."""
+        size = f"{len(self.points)} point{'s' * (len(self.points) > 1)}"
+        state = "" if self.converged else ", not converged"
+        between = " and ".join(map(str, self.labels))
+        return Table(
+            f"EdgeState at {place(self.x)} between {between}: {size}{state}, {len(self.track)} rounds"
+        )
+
+    def _columns(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        columns = {f"track_{i}": coordinate for i, coordinate in enumerate(self.track.T)}
+        return columns, {"converged": self.converged}
 
 
 def check_known(basins: Basins, *ids: int) -> None:

@@ -12,7 +12,7 @@ Wilson, J. Am. Stat. Assoc. 22 (1927) 209-212. Brown, Cai & DasGupta, Statistica
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -20,8 +20,10 @@ from scipy import stats
 
 from samdyn.compute import checks
 from samdyn.compute.signature import checked
+from samdyn.results import storable
 
 
+@storable
 class Fraction(float):
     """A share: a float with the counts that it comes from and an interval.
 
@@ -39,6 +41,8 @@ class Fraction(float):
     >>> float(share), round(share.lower, 3), round(share.upper, 3)
     (0.9, 0.596, 0.982)
     """
+
+    stored: ClassVar[tuple[str, ...]] = ("count", "n")
 
     count: float
     n: float

@@ -21,12 +21,13 @@ from samdyn.compute import checks
 from samdyn.compute.checks import Array
 from samdyn.compute.progress import paced
 from samdyn.compute.signature import checked
+from samdyn.results import Result, Rows, Table
 from samdyn.systems.flow import Flow
 from samdyn.systems.map import Map
 
 
-@dataclass(frozen=True, eq=False)
-class MorseContinuation:
+@dataclass(frozen=True, eq=False, repr=False)
+class MorseContinuation(Result):
     """Morse graphs over the values of a parameter.
 
     Attributes
@@ -37,6 +38,9 @@ class MorseContinuation:
     names : tuple of dict of int to int
         For each graph the name of every node; a name means the same set at all values.
     """
+
+    cited = ("arai2009",)
+    row = "value"
 
     parameter: str
     values: Array
@@ -52,14 +56,22 @@ class MorseContinuation:
                 found.append((float(self.values[i]), float(self.values[i + 1]), old - new, new - old))
         return found
 
-    def __repr__(self) -> str:
-        lines = [f"MorseContinuation over {self.parameter}, {len(self.values)} values"]
-        for value, graph, names in list(zip(self.values, self.graphs, self.names, strict=True))[:20]:
+    def table(self) -> Table:
+        """The number of sets and the attracting ones at each value."""
+
+        def row(i: int) -> tuple[str, str]:
+            graph, names = self.graphs[i], self.names[i]
             attracting = sorted(names[node] for node, kind in graph.kind.items() if kind == "attracting")
-            lines.append(
-                f"  {value:.6g}: {len(graph)} sets, attracting: {', '.join(map(str, attracting)) or 'none'}"
-            )
-        return "\n".join(lines)
+            words = ", ".join(map(str, attracting)) or "none"
+            return f"{self.values[i]:.6g}", f"{len(graph)} sets, attracting: {words}"
+
+        title = f"MorseContinuation over {self.parameter}, {len(self.values)} values"
+        return Table(title, Rows(len(self.values), row))
+
+    def _columns(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        kinds = ("attracting", "repelling", "intermediate")
+        counts = {kind: [list(g.kind.values()).count(kind) for g in self.graphs] for kind in kinds}
+        return {self.parameter: self.values, "sets": [len(g) for g in self.graphs], **counts}, {}
 
 
 @checked

@@ -42,6 +42,7 @@ from samdyn.compute import checks
 from samdyn.compute.checks import Array
 from samdyn.compute.cost import announce, outside
 from samdyn.local.newton import sobol_starts
+from samdyn.results import Result, Rows, Table
 from samdyn.systems.flow import Flow
 from samdyn.systems.map import Map
 
@@ -50,8 +51,8 @@ SECONDS_PER_EDGE = 4e-8  # to list an edge and to find components
 COVERING = 0.1  # of the whole box: larger images of ordinary boxes tell nothing
 
 
-@dataclass(frozen=True, eq=False)
-class MorseGraph:
+@dataclass(frozen=True, eq=False, repr=False)
+class MorseGraph(Result):
     """Morse sets of a map in a box, and the order among them.
 
     Attributes
@@ -78,6 +79,9 @@ class MorseGraph:
     system : str
         What was analysed, as text.
     """
+
+    cited = ("arai2009",)
+    row = "set"
 
     graph: nx.DiGraph
     reachability: nx.DiGraph
@@ -144,37 +148,34 @@ class MorseGraph:
     def __len__(self) -> int:
         return len(self.sets)
 
-    def __repr__(self) -> str:
+    def table(self) -> Table:
+        """The sets, what kind each is and what it leads to."""
         bound = "outer bounds" if self.rigorous else "no outer bounds"
         shape = " x ".join(map(str, self.resolution))
-        lines = [
+        title = (
             f"MorseGraph of {self.system}: {len(self)} sets on {shape} boxes, {self.image} images ({bound})"
-        ]
-        for node, boxes in list(self.sets.items())[:20]:
+        )
+
+        def row(i: int) -> tuple[str, str]:
+            node = list(self.sets)[i]
             to = sorted(self.graph.successors(node))
             center = ", ".join(f"{c:.4g}" for c in self.graph.nodes[node]["center"])
-            lines.append(
-                f"  {node}: {self.kind[node]}, {len(boxes)} boxes around ({center})"
-                + (f" -> {', '.join(map(str, to))}" if to else "")
-                + (", may leave the box" if self.graph.nodes[node]["leaves_box"] else "")
-            )
-        if len(self) > 20:
-            lines.append(f"  ... and {len(self) - 20} more")
-        return "\n".join(lines)
+            text = f"{self.kind[node]}, {len(self.sets[node])} boxes around ({center})"
+            text += f" -> {', '.join(map(str, to))}" if to else ""
+            return str(node), text + (", may leave the box" if self.graph.nodes[node]["leaves_box"] else "")
 
-    def _repr_html_(self) -> str:
-        rows = "".join(
-            f"<tr><td>{node}</td><td>{self.kind[node]}</td><td>{len(boxes)}</td>"
-            f"<td>{', '.join(map(str, sorted(self.graph.successors(node)))) or '-'}</td></tr>"
-            for node, boxes in self.sets.items()
-        )
-        return f"<table><tr><th>set</th><th>kind</th><th>boxes</th><th>leads to</th></tr>{rows}</table>"
+        return Table(title, Rows(len(self), row))
 
     def plot(self, ax: Any = None, **options: Any) -> Any:
         """Morse sets and regions of attraction in the box, with the graph; see `samdyn.plot.morse_graph`."""
-        from samdyn.plot.morse_graph import morse_graph as draw
+        return self._draw(ax=ax, **options)
 
-        return draw(self, ax=ax, **options)
+    def _columns(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        columns: dict[str, list[Any]] = {"set": list(self.sets), "kind": [self.kind[k] for k in self.sets]}
+        for name in ("n_boxes", "volume", "leaves_box"):
+            columns[name] = [self.graph.nodes[k][name] for k in self.sets]
+        columns["leads_to"] = [sorted(self.graph.successors(k)) for k in self.sets]
+        return columns, {"system": self.system, "image": self.image, "rigorous": self.rigorous}
 
 
 def morse_graph(

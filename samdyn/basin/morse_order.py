@@ -22,6 +22,7 @@ from scipy.sparse import csgraph
 from samdyn.basin.box_partition import Index
 from samdyn.basin.box_tree import BoxTree
 from samdyn.compute.checks import Array
+from samdyn.results import storable
 
 Flags = npt.NDArray[np.bool_]
 
@@ -30,6 +31,7 @@ KEEP = 1 << 27  # bytes of searches kept
 UNDECIDED, LEAVING = -1, -2
 
 
+@storable
 @dataclass(frozen=True)
 class MorseOrder:
     """Sets, what they lead to, and where the leaves of a partition lead.

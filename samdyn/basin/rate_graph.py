@@ -38,6 +38,7 @@ from samdyn.compute.signature import checked
 from samdyn.escape import Ball, committor, exit_times, mean_exit_time
 from samdyn.escape.domain import TooLongError
 from samdyn.escape.regions import OpenSet
+from samdyn.results.graphs import RateGraph
 from samdyn.systems.diffusion import Diffusion
 
 METHODS = ("solver", "sampling")
@@ -56,7 +57,7 @@ def rate_graph(
     seed: int = 0,
     progress: bool = False,
     **options: Any,
-) -> nx.DiGraph:
+) -> RateGraph:
     """Directed graph of the attractors of a Diffusion, with the rates of going from one to another.
 
     Parameters
@@ -151,7 +152,7 @@ def rate_graph(
         else:
             tau[i], error[i], chance = _sampled(system, x0, cores, others, n_paths, t_max, seed + i, options)
         p[i, [ids.index(j) for j in others]] = chance
-    result = nx.DiGraph(system=repr(system), method=method)
+    result = RateGraph(system=repr(system), method=method)
     weight = stationary(p) * tau
     for i, k in enumerate(ids):
         extra = {} if method == "solver" else {"standard_error": float(error[i])}

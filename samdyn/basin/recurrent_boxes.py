@@ -21,6 +21,7 @@ from scipy.sparse import csgraph
 from samdyn.basin.box_partition import Index, Level, Members, meeting, n_meetings
 from samdyn.basin.grid import available_memory
 from samdyn.compute.checks import Array
+from samdyn.results import storable
 
 BoxImage = Callable[[Array, Array], tuple[Array, Array]]
 
@@ -28,6 +29,7 @@ IMAGE_TILE = 1 << 18  # boxes whose images are computed at a time
 BYTES_PER_EDGE = 30  # at the peak, in the search for components
 
 
+@storable
 @dataclass(frozen=True)
 class BoxGraph:
     """Boxes of one level, their images and the graph.

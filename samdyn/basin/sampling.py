@@ -54,14 +54,15 @@ from samdyn.compute.progress import PartsBar
 from samdyn.compute.scales import diagonal_of
 from samdyn.compute.signature import checked
 from samdyn.ensemble.workers import count_workers
+from samdyn.results import Result, Table
 from samdyn.systems.system import System
 
 METHODS = ("recurrences", "features")
 MOST_CLUSTERED = 4000
 
 
-@dataclass(frozen=True)
-class BasinFractions:
+@dataclass(frozen=True, eq=False, repr=False)
+class BasinFractions(Result):
     """Shares of basins, from independent starts.
 
     Attributes
@@ -77,6 +78,10 @@ class BasinFractions:
     interrupted : bool
         Whether Ctrl-C came before all paths had ended: those then count as out of steps.
     """
+
+    cited = ("menck2013",)
+    row = "start"
+    axes = ("starts: start coordinate", "box: coordinate end", "features: start feature")
 
     labels: npt.NDArray[np.int16]
     starts: Array = field(repr=False)
@@ -105,18 +110,15 @@ class BasinFractions:
         """
         return cast("BasinFractions", matched(self, other, **options))
 
-    def __repr__(self) -> str:
+    def table(self) -> Table:
+        """The share of each attractor with its interval."""
         note = ", interrupted" if self.interrupted else ""
-        lines = [f"BasinFractions of {self.system!r}: {len(self.labels)} starts{note}"]
-        lines += [f"  {k:3d}  {self.name_of(k):40s}  {f!r}" for k, f in self.fractions.items()]
-        return "\n".join(lines)
-
-    def _repr_html_(self) -> str:
-        rows = "".join(
-            f"<tr><td>{k}</td><td>{self.name_of(k)}</td><td>{f!r}</td></tr>"
+        title = f"BasinFractions of {self.system!r}: {len(self.labels)} starts{note}"
+        rows = [
+            (str(k), self.name_of(k), f"{float(f):.4f}", f"{f.lower:.4f}-{f.upper:.4f}")
             for k, f in self.fractions.items()
-        )
-        return f"<p>Basin fractions of <code>{self.system!r}</code></p><table>{rows}</table>"
+        ]
+        return Table(title, rows, ("id", "attractor", "share", "95 % interval"))
 
 
 @checked

@@ -28,13 +28,14 @@ from samdyn.compute.checks import Array
 from samdyn.compute.cost import announce
 from samdyn.compute.progress import PartsBar
 from samdyn.compute.signature import checked
+from samdyn.results import Result, Table
 
 N_PARTS, N_DIVISIONS = 16, 5
 N_ROUNDS, N_DIRECTIONS = 8, 64
 
 
-@dataclass(frozen=True, repr=False)
-class Kick:
+@dataclass(frozen=True, eq=False, repr=False)
+class Kick(Result):
     """A displacement that takes an attractor's point into another basin.
 
     Attributes
@@ -49,6 +50,9 @@ class Kick:
         The attractor, and where the kicked point goes.
     """
 
+    cited = ("halekotte2020",)
+    row = "coordinate"
+
     start: Array
     end: Array
     distance: float
@@ -56,9 +60,10 @@ class Kick:
     origin: int
     label: int
 
-    def __repr__(self) -> str:
+    def table(self) -> Table:
+        """How long it is, from where and where to."""
         start, end = (place(x) for x in (self.start, self.end))
-        return (
+        return Table(
             f"Kick of length {self.distance:.4g} (at most {self.error:.1g} shorter in its direction): from "
             f"{start} of attractor {self.origin} to {end}, which goes to {self.label}"
         )

@@ -29,10 +29,11 @@ from samdyn.basin.boundary import boundary_cells, integer_labels
 from samdyn.compute import checks
 from samdyn.compute.checks import Array
 from samdyn.compute.signature import checked
+from samdyn.results import Result, Table
 
 
-@dataclass(frozen=True)
-class WadaMerge:
+@dataclass(frozen=True, eq=False, repr=False)
+class WadaMerge(Result):
     """How far apart the boundaries of single basins are.
 
     Attributes
@@ -50,6 +51,8 @@ class WadaMerge:
         Largest distance, in cells, from the boundary of the first to that of the second.
     """
 
+    cited = ("daza2018",)
+
     share: float
     radius: float
     ids: tuple[int, ...]
@@ -63,6 +66,16 @@ class WadaMerge:
     def is_wada(self) -> bool:
         """Whether all boundaries agree to within the radius."""
         return self.share == 0
+
+    def table(self) -> Table:
+        """The share and what it says, and the distances between single boundaries."""
+        verdict = "Wada" if self.is_wada else "not Wada"
+        title = (
+            f"WadaMerge of {len(self.ids)} basins: {verdict} at {self.radius:g} cells, share {self.share:.4g}"
+        )
+        names = [str(k) for k in self.ids]
+        rows = [(a, *(f"{d:.4g}" for d in row)) for a, row in zip(names, self.distances, strict=True)]
+        return Table(title, rows, ("distance from", *(f"to {name}" for name in names)))
 
 
 @checked

@@ -44,6 +44,7 @@ from samdyn.dynamics.drive import drive
 from samdyn.dynamics.traced_step import TracedStep
 from samdyn.ensemble.jumping_flow import jumping_flow
 from samdyn.ensemble.kinked_flow import has_kinks, kinked_flow
+from samdyn.ensemble.path_result import Trajectory
 from samdyn.ensemble.step_length import default_dt
 from samdyn.systems.diffusion import Diffusion
 from samdyn.systems.flow import Flow
@@ -79,7 +80,7 @@ def trajectory(
     t_max: float | None = None,
     dt: float | None = None,
     progress: bool = False,
-) -> Array:
+) -> Trajectory:
     """Follow one or many starts.
 
     Parameters
@@ -105,9 +106,10 @@ def trajectory(
 
     Returns
     -------
-    ndarray, shape (n_stored, ..., dim)
-        The points after 0, every, 2 every, ... steps, and always after the last step. A path that diverges
-        goes on as inf or nan.
+    Trajectory
+        `times` (n_stored,) and points `x` (n_stored, ..., dim) after 0, every, 2 every, ... steps, and always
+        after the last step. It is used as the array of its points. A path that diverges goes on as inf or
+        nan.
 
     Raises
     ------
@@ -151,6 +153,7 @@ def trajectory(
             few = seconds_of(lambda: _map(system, flat, PILOT, PILOT, seed, whole), repeats=2)
             announce("trajectory", few * n_steps / PILOT, "pass a smaller n_steps or fewer starts")
         stored = _map(system, flat, n_steps, every, seed, progress=progress)
+        times = kept_steps(n_steps, every).astype(np.float64)
     else:
         if t_max is None or n_steps is not None:
             raise ValueError(
@@ -173,6 +176,7 @@ def trajectory(
                 )
                 announce("trajectory", few * t_max / (PILOT * step), "pass a larger dt or fewer starts")
             stored = _diffusion(system, flat, t_max, dt, every, seed, progress=progress)
+            step = step if dt is not None or system.step_length is not None else min(step, t_max)
         else:
             assert isinstance(system, Flow)
             step = t_max / 1000 if dt is None else dt
@@ -181,7 +185,19 @@ def trajectory(
                 few = seconds_of(lambda: _flow(system, flat, t_max / SHARE, step, every))
                 announce("trajectory", few * SHARE, "pass fewer starts, a shorter t_max or a larger dt")
             stored = _flow(system, flat, t_max, step, every, progress)
-    return stored.reshape(len(stored), *x.shape)
+        times = np.minimum(kept_steps(_n_steps(t_max, step), every) * step, t_max)
+    discrete = isinstance(system, Map)
+    return Trajectory(times, stored.reshape(len(stored), *x.shape), repr(system), discrete, seed)
+
+
+def kept_steps(n_steps: int, every: int) -> npt.NDArray[np.int64]:
+    """The steps after which points are stored: 0, every, 2 every, ... and the last."""
+    return np.unique(np.append(np.arange(0, n_steps, every), n_steps))
+
+
+def _n_steps(t_max: float, dt: float) -> int:
+    """Steps of length dt that reach t_max, where rounding does not make one more."""
+    return int(np.ceil(t_max / dt * (1 - 1e-12)))
 
 
 def _check_stored(name: str, n_stored: float, x: Array) -> None:
@@ -232,7 +248,7 @@ def _recorded(
     progress: bool = False,
 ) -> Array:
     """The points of many paths after 0, every, 2 every, ... and n_steps steps."""
-    at = np.unique(np.append(np.arange(0, n_steps, every), n_steps))
+    at = kept_steps(n_steps, every)
     stored = np.empty((len(at), len(state), system.dim))
 
     def store(record: int, part: slice, points: Array) -> None:
@@ -258,7 +274,7 @@ def _diffusion(
     dt = dt if dt is not None else default_dt(system, x)
     if not given and system.step_length is None:
         dt = min(dt, t_max)
-    n_steps = int(np.ceil(t_max / dt * (1 - 1e-12)))
+    n_steps = _n_steps(t_max, dt)
     stored = _recorded(system, x, n_steps - 1, every, seed, dt, path_steps, progress)
     # the last step ends at t_max
     step, before = TracedStep(system, dt), n_steps - 1
@@ -292,8 +308,8 @@ def _iterate_function(system: Map, state: Array, n_steps: int, every: int, progr
 
 
 def _flow(system: Flow, x: Array, t_max: float, dt: float, every: int, progress: bool = False) -> Array:
-    n_steps = int(np.ceil(t_max / dt * (1 - 1e-12)))
-    keep = np.unique(np.append(np.arange(0, n_steps, every), n_steps))
+    n_steps = _n_steps(t_max, dt)
+    keep = kept_steps(n_steps, every)
     times = np.minimum(np.arange(n_steps + 1) * dt, t_max)
     if system.rule is None or not system.rule.jumps:
         if system.landscape is not None and has_kinks(system.landscape):

@@ -50,6 +50,7 @@ from samdyn.compute import checks
 from samdyn.compute.checks import Array
 from samdyn.compute.progress import PartsBar
 from samdyn.escape.kolmogorov_1d import WEIGHTS, jumps, panel_nodes
+from samdyn.results import Result, Rows, Table
 
 Function = Callable[[Array], Array]
 
@@ -64,8 +65,8 @@ ENTRY_SECONDS = 1e-7  # of an entry of the matrix, and
 PRODUCT_SECONDS = 1.6e-9  # of a product of the factorisation, on one core of 2026: right to a factor of two
 
 
-@dataclass(frozen=True, eq=False)
-class ChainExitTime:
+@dataclass(frozen=True, eq=False, repr=False)
+class ChainExitTime(Result):
     """Exit time of the discrete chain from each start.
 
     Attributes
@@ -78,6 +79,9 @@ class ChainExitTime:
         Size of the linear system.
     """
 
+    cited = ("gobet2000",)
+    row = "start"
+
     mean: Array
     second_moment: Array
     n_nodes: int
@@ -86,6 +90,13 @@ class ChainExitTime:
     def standard_deviation(self) -> Array:
         """Of one exit time, shape (...)."""
         return np.sqrt(np.maximum(self.second_moment - self.mean**2, 0.0))
+
+    def table(self) -> Table:
+        """Mean and standard deviation from each start."""
+        means, deviations = np.atleast_1d(self.mean).ravel(), np.atleast_1d(self.standard_deviation).ravel()
+        rows = Rows(len(means), lambda i: (f"{means[i]:.9g}", f"{deviations[i]:.9g}"))
+        title = f"ChainExitTime: {len(means)} start{'s' * (len(means) > 1)}, {self.n_nodes} nodes"
+        return Table(title, rows, ("mean", "standard deviation"), right=True)
 
 
 def chain_mean_exit_time(

@@ -20,6 +20,7 @@ from typing import Any
 
 from samdyn.escape.faces import ComplementFace, Face, UnionFace, empty, implies
 from samdyn.escape.open_set import OpenSet
+from samdyn.results import storable
 
 
 def intersection(a: OpenSet, b: OpenSet) -> OpenSet:
@@ -55,6 +56,7 @@ def _spelled(part: OpenSet) -> str:
     return f"({part!r})" if isinstance(part, Intersection | Union) else repr(part)
 
 
+@storable
 @dataclass(frozen=True, repr=False)
 class Intersection(OpenSet):
     """``a & b``: all conditions hold. Raises ValueError where the operands certainly have no common point."""
@@ -90,6 +92,7 @@ class Intersection(OpenSet):
         return " & ".join(map(_spelled, self.parts))
 
 
+@storable
 @dataclass(frozen=True, repr=False)
 class Union(OpenSet):
     """``a | b``: at least one operand holds."""
@@ -120,6 +123,7 @@ class Union(OpenSet):
         return " | ".join(map(_spelled, self.parts))
 
 
+@storable
 @dataclass(frozen=True, repr=False)
 class Complement(OpenSet):
     """``~a``: the outside of a ball, a box or a `Region`."""

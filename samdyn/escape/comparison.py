@@ -23,12 +23,13 @@ from samdyn.escape.exact_logrank import conditional_test
 from samdyn.escape.mean_interval import FEW, student
 from samdyn.escape.statistics import ExitTimes
 from samdyn.escape.tail import checks_level
+from samdyn.results import Result, Table
 
 MOST_STARTS = 10_000
 
 
-@dataclass(frozen=True)
-class LogRank:
+@dataclass(frozen=True, eq=False, repr=False)
+class LogRank(Result):
     """Log-rank test that two results have the same law of exit times.
 
     Attributes
@@ -40,17 +41,21 @@ class LogRank:
         Two-sided. From the normal law with many exits, from the law of the statistic itself with few.
     """
 
+    cited = ("mantel1966",)
+
     statistic: float
     p_value: float
 
-    def __repr__(self) -> str:
+    def table(self) -> Table:
+        """The statistic and what it says."""
         faster = "first" if self.statistic > 0 else "second"
         verdict = f"the {faster} leaves faster" if self.p_value < 0.01 else "compatible with one law"
-        return f"LogRank\n  z: {self.statistic:.3f}\n  p-value, two-sided: {self.p_value:.3g}, {verdict}"
+        rows = [("z", f"{self.statistic:.3f}"), ("p-value, two-sided", f"{self.p_value:.3g}, {verdict}")]
+        return Table("LogRank", rows)
 
 
-@dataclass(frozen=True)
-class Comparison:
+@dataclass(frozen=True, eq=False, repr=False)
+class Comparison(Result):
     """Two results side by side.
 
     Attributes
@@ -67,6 +72,8 @@ class Comparison:
         What to mind; "" if nothing.
     """
 
+    cited = ("mantel1966",)
+
     mean_a: float
     mean_b: float
     error_a: float
@@ -79,15 +86,15 @@ class Comparison:
     p_value: float
     note: str
 
-    def __repr__(self) -> str:
-        lines = [
-            "Comparison",
-            f"  means: {self.mean_a:.6g} ± {self.error_a:.2g} and {self.mean_b:.6g} ± {self.error_b:.2g}",
-            f"  ratio: {self.ratio:.6g}, {100 * self.level:g} % interval "
-            f"({self.lower:.6g}, {self.upper:.6g})",
-            f"  log-rank test of equal laws: z = {self.statistic:.2f}, p = {self.p_value:.2g}",
+    def table(self) -> Table:
+        """Both means, their ratio with its interval, and the test."""
+        interval = f"{100 * self.level:g} % interval ({self.lower:.6g}, {self.upper:.6g})"
+        rows = [
+            ("means", f"{self.mean_a:.6g} ± {self.error_a:.2g} and {self.mean_b:.6g} ± {self.error_b:.2g}"),
+            ("ratio", f"{self.ratio:.6g}, {interval}"),
+            ("log-rank test of equal laws", f"z = {self.statistic:.2f}, p = {self.p_value:.2g}"),
         ]
-        return "\n".join([*lines, *([f"  note: {self.note}"] if self.note else [])])
+        return Table("Comparison", [*rows, *([("note", self.note)] if self.note else [])])
 
 
 @checked

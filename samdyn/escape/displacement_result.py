@@ -14,11 +14,12 @@ from samdyn.compute.checks import Array
 from samdyn.compute.signature import checked
 from samdyn.escape.linear_model import chain_covariance, diffusion_covariance, linear_model
 from samdyn.escape.tail import checks_level
+from samdyn.results import Result, Table
 from samdyn.theory import kim
 
 
-@dataclass(frozen=True, eq=False)
-class Displacement:
+@dataclass(frozen=True, eq=False, repr=False)
+class Displacement(Result):
     """Mean squared displacement of an ensemble from its common start.
 
     Attributes
@@ -46,6 +47,16 @@ class Displacement:
     problem : system, optional
         The same as an object: `theory` needs it. Not compared and not pickled.
     """
+
+    cited = ("kim2023",)
+    row = "time"
+    besides = ("problem",)
+    axes = (
+        "displacement: time coordinate",
+        "variance: time coordinate",
+        "x0: coordinate",
+        "direction: coordinate",
+    )
 
     times: Array
     mean: Array
@@ -162,6 +173,27 @@ class Displacement:
         along = vectors.T @ self.direction
         return np.asarray(np.einsum("i,tij,j->t", along, covariance, along))
 
+    def table(self) -> Table:
+        """The mean with its interval at each time, and the theory where there is one."""
+        theory = self.theory
+        low, high = self.confidence_interval()
+        start = ", ".join(f"{value:.6g}" for value in self.x0)
+        title = f"Displacement of {self.n_paths} paths of {self.system} from ({start})"
+        if self.direction is not None:
+            title += f" along {self.direction.round(6).tolist()}"
+        head = (self.unit, "mean", "95 % interval", *(() if theory is None else ("theory",)))
+        rows = [
+            (
+                f"{self.times[i]:.6g}",
+                f"{self.mean[i]:.6g}",
+                f"({low[i]:.5g}, {high[i]:.5g})",
+                *(() if theory is None else (f"{theory[i]:.6g}",)),
+            )
+            for i in range(len(self.times))
+        ]
+        notes = [f"{self.diverged[-1]} paths diverged"] if self.diverged.any() else []
+        return Table(title, rows, head, notes, right=True, most=8, both_ends=True)
+
     def plot(self, ax: Any = None, *, modes: Sequence[str] = (), **points: Any) -> Any:
         """Draw the mean with error bars of two standard errors, and the theory as a line.
 
@@ -178,44 +210,4 @@ class Displacement:
         -------
         matplotlib Axes
         """
-        from samdyn.plot import style
-
-        further = {mode: self.prediction(mode) for mode in modes}  # refuses before anything is drawn
-        ax = style.axes(ax)
-        colors = [style.OKABE_ITO[name] for name in ("vermilion", "blue", "green", "orange")]
-        look = {"fmt": "o", "color": style.OKABE_ITO["black"], "markersize": 4, "capsize": 2, **points}
-        label = look.pop("label", f"mean of {self.n_paths} paths")
-        handles = [ax.errorbar(self.times, self.mean, yerr=2 * self.standard_error, label=label, **look)]
-        lines = {"theory": self.theory, **further}
-        dashes = ("-", "--", "-.", ":")
-        for i, (name, curve) in enumerate((k, v) for k, v in lines.items() if v is not None):
-            text = name if name == "theory" else f'theory, mode "{name}"'
-            (line,) = ax.plot(
-                self.times, curve, color=colors[i % 4], linestyle=dashes[i % 4], label=text, zorder=1
-            )
-            handles.append(line)
-        axis = "steps" if self.discrete else "time (learning rate $\\times$ steps)"
-        style.axis_labels(ax, axis, "mean squared displacement")
-        style.legend(ax, handles, "best")
-        return ax
-
-    def __repr__(self) -> str:
-        theory, n = self.theory, len(self.times)
-        low, high = self.confidence_interval()
-        start = ", ".join(f"{value:.6g}" for value in self.x0)
-        shown = range(n) if n <= 8 else [*range(4), *range(n - 4, n)]
-        lines = [
-            f"Displacement of {self.n_paths} paths of {self.system} from ({start})"
-            + ("" if self.direction is None else f" along {self.direction.round(6).tolist()}"),
-            f"{self.unit:>12}  {'mean':>12}  {'95 % interval':>26}"
-            + ("" if theory is None else f"  {'theory':>12}"),
-        ]
-        for i in shown:
-            interval = f"({low[i]:.5g}, {high[i]:.5g})"
-            row = f"{self.times[i]:12.6g}  {self.mean[i]:12.6g}  {interval:>26}"
-            lines.append(row + ("" if theory is None else f"  {theory[i]:12.6g}"))
-            if n > 8 and i == 3:
-                lines.append(f"{'...':>12}")
-        if self.diverged.any():
-            lines.append(f"{self.diverged[-1]} paths diverged")
-        return "\n".join(lines)
+        return self._draw(ax, modes=modes, **points)

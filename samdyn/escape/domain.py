@@ -23,10 +23,12 @@ from samdyn.compute import checks
 from samdyn.compute.checks import Array
 from samdyn.escape.faces import PlaneFace, SphereFace
 from samdyn.escape.regions import Intersection, OpenSet
+from samdyn.results import storable
 
 RISE = {1: 45.0, 2: 30.0}
 
 
+@storable
 class Exit(NamedTuple):
     """Paths are absorbed where sign * region.signed_distance >= 0, with a boundary value."""
 
@@ -39,6 +41,7 @@ class TooLongError(ValueError):
     """A mean exit time beyond what double precision can tell from never."""
 
 
+@storable
 @dataclass(frozen=True)
 class Absorbed:
     """Boundary value of the set that a point lies in, nan where a path is free."""

@@ -28,14 +28,15 @@ from samdyn.escape.field import Field
 from samdyn.escape.kolmogorov import mean_exit_field
 from samdyn.escape.mean_interval import mean_deviation
 from samdyn.escape.statistics import ExitTimes
+from samdyn.results import Result, Table
 from samdyn.systems.map import Map
 
 MOST_STARTS = 10_000
 VAGUE = 0.1  # error of the exact mean, over the mean, from which a difference is no evidence
 
 
-@dataclass(frozen=True)
-class ExactComparison:
+@dataclass(frozen=True, eq=False, repr=False)
+class ExactComparison(Result):
     """A sampled mean exit time beside the exact one.
 
     Attributes
@@ -66,14 +67,14 @@ class ExactComparison:
     note: str
     expected: float
 
-    def __repr__(self) -> str:
-        lines = [
-            "ExactComparison",
-            f"  sampled: {self.mean:.6g} ± {self.standard_error:.2g}",
-            f"  exact: {self.exact:.8g} ± {self.exact_error:.1g}, {self.source}",
-            f"  difference: {100 * (self.mean / self.exact - 1):+.3g} %, z = {self.z:+.2f}",
+    def table(self) -> Table:
+        """The sampled mean, the exact one and their difference."""
+        rows = [
+            ("sampled", f"{self.mean:.6g} ± {self.standard_error:.2g}"),
+            ("exact", f"{self.exact:.8g} ± {self.exact_error:.1g}, {self.source}"),
+            ("difference", f"{100 * (self.mean / self.exact - 1):+.3g} %, z = {self.z:+.2f}"),
         ]
-        return "\n".join([*lines, *([f"  note: {self.note}"] if self.note else [])])
+        return Table("ExactComparison", [*rows, *([("note", self.note)] if self.note else [])])
 
 
 def compare_exact(

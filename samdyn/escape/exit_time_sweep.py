@@ -8,7 +8,6 @@ itself, and curves over a parameter are smoother than independent runs would mak
 
 from __future__ import annotations
 
-import html
 import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,15 +27,15 @@ from samdyn.escape.exit_job import Job
 from samdyn.escape.exit_run import run
 from samdyn.escape.regions import OpenSet
 from samdyn.escape.statistics import ExitTimes
+from samdyn.results import Result, Rows, Table
+from samdyn.results.export import package
 from samdyn.systems.diffusion import Diffusion
 from samdyn.systems.map import Map
 from samdyn.systems.minibatch import Minibatch
 
-SHOWN = 25  # rows of a table
 
-
-@dataclass(frozen=True, eq=False)
-class ExitTimeSweep:
+@dataclass(frozen=True, eq=False, repr=False)
+class ExitTimeSweep(Result):
     """Exit times over a grid of parameters: a sequence of `ExitTimes`, one for each grid point.
 
     Attributes
@@ -46,6 +45,9 @@ class ExitTimeSweep:
     results : tuple of ExitTimes
         In the order of the grid.
     """
+
+    cited = ExitTimes.cited
+    row = "setting"
 
     parameters: dict[str, Array]
     results: tuple[ExitTimes, ...]
@@ -97,6 +99,17 @@ class ExitTimeSweep:
         """
         return np.array([r.confidence_interval(level) for r in self.results]).reshape(*self.shape, 2)
 
+    def _array(self, values: Sequence[float]) -> Array:
+        return np.array(values, dtype=float).reshape(self.shape)
+
+    def table(self) -> Table:
+        """Settings with mean exit times and counts."""
+        names = [*self.parameters, "mean", "95 % interval", "exited", "censored", "diverged"]
+        title = f"ExitTimeSweep: {len(self)} points, {len(self.results[0])} paths each"
+        if self.interrupted:
+            title += "; interrupted by Ctrl-C"
+        return Table(title, Rows(len(self), self._row), names, right=True)
+
     def plot(self, parameter: str | None = None, ax: Any = None, **style: Any) -> Any:
         """Draw mean exit times with their intervals against a parameter.
 
@@ -114,39 +127,48 @@ class ExitTimeSweep:
         -------
         matplotlib Axes
         """
-        from samdyn.plot.exit_sweep import exit_sweep
+        return self._draw(parameter, ax=ax, **style)
 
-        return exit_sweep(self, parameter, ax=ax, **style)
+    def _columns(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        values = np.array(list(itertools.product(*self.parameters.values())))
+        intervals = np.array([r.confidence_interval(0.95) for r in self.results])
+        columns = {name: values[:, i] for i, name in enumerate(self.parameters)}
+        columns |= {
+            "mean": np.array([r.mean for r in self.results]),
+            "standard_error": np.array([r.standard_error for r in self.results]),
+            "lower": intervals[:, 0],
+            "upper": intervals[:, 1],
+            "n_exited": np.array([r.n_exited for r in self.results]),
+            "n_censored": np.array([r.n_censored for r in self.results]),
+            "n_diverged": np.array([r.n_diverged for r in self.results]),
+        }
+        return columns, {}
 
-    def _array(self, values: Sequence[float]) -> Array:
-        return np.array(values, dtype=float).reshape(self.shape)
+    def _row(self, i: int) -> list[str]:
+        values, r = np.unravel_index(i, self.shape), self.results[i]
+        low, high = r.confidence_interval(0.95)
+        mean = f"{r.mean:.5g}" if r.n_exited else "no exit"
+        counts = [str(n) for n in (r.n_exited, r.n_censored, r.n_diverged)]
+        names = zip(self.parameters.values(), values, strict=True)
+        return [*(f"{axis[k]:.6g}" for axis, k in names), mean, f"({low:.5g}, {high:.5g})", *counts]
 
-    def _rows(self) -> list[list[str]]:
-        rows = [[*self.parameters, "mean", "95 % interval", "exited", "censored", "diverged"]]
-        for values, r in zip(itertools.product(*self.parameters.values()), self.results, strict=True):
-            low, high = r.confidence_interval(0.95)
-            mean = f"{r.mean:.5g}" if r.n_exited else "no exit"
-            counts = [str(n) for n in (r.n_exited, r.n_censored, r.n_diverged)]
-            rows.append([*(f"{v:.6g}" for v in values), mean, f"({low:.5g}, {high:.5g})", *counts])
-            if len(rows) > SHOWN:
-                break
-        return rows
+    def to_xarray(self) -> Any:
+        """Means, intervals and counts over the grid of parameters.
 
-    def __repr__(self) -> str:
-        rows = self._rows()
-        widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-        lines = ["  " + "  ".join(c.rjust(w) for c, w in zip(row, widths, strict=True)) for row in rows]
-        more = len(self) + 1 - len(rows)
-        head = f"ExitTimeSweep: {len(self)} points, {len(self.results[0])} paths each"
-        if self.interrupted:
-            head += "; interrupted by Ctrl-C"
-        return "\n".join([head, *lines, *([f"  ... and {more} more"] if more else [])])
+        Returns
+        -------
+        xarray.Dataset
+            An axis for each parameter.
 
-    def _repr_html_(self) -> str:
-        head, *rows = self._rows()
-        lines = ["".join(f"<th>{html.escape(cell)}</th>" for cell in head)]
-        lines += ["".join(f"<td>{html.escape(cell)}</td>" for cell in row) for row in rows]
-        return "<table>" + "".join(f"<tr>{line}</tr>" for line in lines) + "</table>"
+        Raises
+        ------
+        ImportError
+            xarray is not installed.
+        """
+        columns = self._columns()[0]
+        names = tuple(self.parameters)
+        values = {k: (names, np.reshape(v, self.shape)) for k, v in columns.items() if k not in names}
+        return package("xarray", "to_xarray").Dataset(values, coords=self.parameters)
 
 
 def exit_time_sweep(

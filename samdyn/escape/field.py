@@ -17,10 +17,11 @@ import numpy.typing as npt
 from numpy.polynomial import legendre
 
 from samdyn.compute.checks import Array, points
+from samdyn.results import Result, Table, storable
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Field:
+class Field(Result):
     """A function of position, such as a mean exit time.
 
     Attributes
@@ -45,6 +46,9 @@ class Field:
     >>> time([-1.0]).round(5), time([[0.0], [0.5]])
     (np.float64(30.8213), array([0., 0.]))
     """
+
+    cited = ("kushner2001",)
+    row = "node"
 
     name: str
     unit: str
@@ -105,44 +109,24 @@ class Field:
         error = np.where(np.isnan(boundary), np.where(inside, error, np.nan), 0.0)
         return error.reshape(x.shape[:-1])[()]
 
-    def plot(self, ax: Any = None, **options: Any) -> Any:
-        """Draw the field: a curve in one dimension, filled contours in two.
-
-        Parameters
-        ----------
-        ax : matplotlib Axes, optional
-            Where to draw; a new figure by default.
-        **options
-            Passed to ``Axes.plot`` or ``Axes.contourf``.
-
-        Returns
-        -------
-        matplotlib Axes
-        """
-        import matplotlib.pyplot as plt
-
-        axes: Any = plt.subplots()[1] if ax is None else ax
-        label = f"{self.name} ({self.unit})" if self.unit else self.name
-        if self.dim == 1:
-            axes.plot(self.grid[0], self.values, **options)
-            axes.set(xlabel="x (units of the weights)", ylabel=label)
-        else:
-            options = {"levels": 20} | options
-            filled = axes.contourf(*self.grid, np.ma.masked_invalid(self.values.T), **options)
-            axes.figure.colorbar(filled, ax=axes, label=label)
-            axes.set(xlabel="x_0 (units of the weights)", ylabel="x_1 (units of the weights)")
-        return axes
-
-    def __repr__(self) -> str:
+    def table(self) -> Table:
+        """What the field is of, where, and how exact."""
         size = " x ".join(str(len(axis)) for axis in self.grid)
         where = " x ".join(f"({axis[0]:g}, {axis[-1]:g})" for axis in self.grid)
         worst = np.nanmax(self.error)
-        return (
+        return Table(
             f"Field({self.name}{f' in {self.unit}' if self.unit else ''}: {size} nodes on {where}, "
             f"values {np.nanmin(self.values):.6g} to {np.nanmax(self.values):.6g}, error < {worst:.1g})"
         )
 
+    def _columns(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        nodes = np.meshgrid(*self.grid, indexing="ij")
+        columns = {f"x_{i}": axis.ravel() for i, axis in enumerate(nodes)}
+        columns |= {"value": self.values.ravel(), "error": self.error.ravel()}
+        return columns, {"name": self.name, "unit": self.unit}
 
+
+@storable
 @dataclass(frozen=True, eq=False)
 class PanelInterpolant:
     """Piecewise polynomials: panel j, from lower[j] to upper[j], has values[j] at Gauss-Legendre nodes."""
@@ -165,6 +149,7 @@ class PanelInterpolant:
         return np.where(inside, values, np.nan)
 
 
+@storable
 @dataclass(frozen=True, eq=False)
 class CubicInterpolant:
     """Products of cubic Lagrange polynomials through 4 x 4 nodes of an equidistant grid."""

@@ -42,14 +42,15 @@ from samdyn.escape.domain import (
 )
 from samdyn.escape.field import Field, PanelInterpolant
 from samdyn.escape.kolmogorov_2d import Problem
+from samdyn.results import Result, Table
 
 MOST_MOMENTS = 100
 
 Resolution = int | tuple[int, int]
 
 
-@dataclass(frozen=True)
-class ExitRate:
+@dataclass(frozen=True, eq=False, repr=False)
+class ExitRate(Result):
     """The slowest rate of escape, in units of 1/time, with an estimate of its error.
 
     Attributes
@@ -58,11 +59,17 @@ class ExitRate:
         ``float(rate)`` is the value.
     """
 
+    cited = ("kushner2001",)
+
     value: float
     error: float
 
     def __float__(self) -> float:
         return self.value
+
+    def table(self) -> Table:
+        """The rate and its error."""
+        return Table(f"ExitRate: {self.value:.9g} ± {self.error:.1g}")
 
 
 @checked

@@ -11,14 +11,14 @@ import numpy.typing as npt
 from scipy import stats
 
 from samdyn.compute.checks import Array
-from samdyn.compute.html_table import html_table
 from samdyn.escape.faces import Face, PlaneFace, SphereFace
 from samdyn.escape.regions import OpenSet
 from samdyn.escape.tail import checks_level
+from samdyn.results import Result, Table
 
 
-@dataclass(frozen=True, eq=False)
-class ExitLocation:
+@dataclass(frozen=True, eq=False, repr=False)
+class ExitLocation(Result):
     """Distribution of the exit points of an ensemble.
 
     Attributes
@@ -47,6 +47,8 @@ class ExitLocation:
         Paths that were given up inside; the shares and intervals leave them out.
     """
 
+    row = "face"
+
     face_names: tuple[str, ...]
     counts: npt.NDArray[np.int64]
     shares: Array
@@ -62,34 +64,26 @@ class ExitLocation:
     def __len__(self) -> int:
         return len(self.face_names)
 
-    def plot(self, ax: Any = None, **options: Any) -> Any:
-        """Draw the distribution, see `samdyn.plot.locations.exit_locations`; returns the matplotlib Axes."""
-        from samdyn.plot.locations import exit_locations
-
-        return exit_locations(self, ax=ax, **options)
-
-    def _rows(self) -> list[tuple[str, str, str, str]]:
-        rows = [("face", "exits", "share", f"{100 * self.level:g} % interval")]
-        for name, count, share, low, high in zip(
-            self.face_names, self.counts, self.shares, self.lower, self.upper, strict=True
-        ):
-            rows.append((name, str(count), f"{share:.4f}", f"({low:.4f}, {high:.4f})"))
-        return rows
-
-    def __repr__(self) -> str:
-        rows = self._rows()
-        widths = [max(len(row[i]) for row in rows) for i in range(4)]
-        lines = []
-        for name, *cells in rows:
-            padded = [cell.rjust(width) for cell, width in zip(cells, widths[1:], strict=True)]
-            lines.append("  ".join([name.ljust(widths[0]), *padded]))
-        head = f"ExitLocation: {len(self.points)} exits"
+    def table(self) -> Table:
+        """The share of each face with its interval."""
+        rows = [
+            (name, str(count), f"{share:.4f}", f"({low:.4f}, {high:.4f})")
+            for name, count, share, low, high in zip(
+                self.face_names, self.counts, self.shares, self.lower, self.upper, strict=True
+            )
+        ]
+        title = f"ExitLocation: {len(self.points)} exits"
         if self.n_inside:
-            head += f"; {self.n_inside} other paths were given up inside, and what they would do is not in it"
-        return head + "\n" + "\n".join(f"  {line}" for line in lines)
+            title += (
+                f"; {self.n_inside} other paths were given up inside, and what they would do is not in it"
+            )
+        head = ("face", "exits", "share", f"{100 * self.level:g} % interval")
+        return Table(title, rows, head, right=True, left_first=True)
 
-    def _repr_html_(self) -> str:
-        return html_table(self._rows())
+    def _columns(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        names = ("counts", "shares", "lower", "upper")
+        columns = {"face": list(self.face_names)} | {name: getattr(self, name) for name in names}
+        return columns, {"level": self.level, "n_inside": self.n_inside}
 
 
 def locate(

@@ -42,6 +42,7 @@ from samdyn.compute.progress import PartsBar
 from samdyn.compute.signature import checked
 from samdyn.escape.action_polygon import action, actions, path_length, respaced, softest_bend, unevenness
 from samdyn.escape.action_starts import first_paths
+from samdyn.results import Result, Table
 from samdyn.systems.diffusion import Diffusion
 from samdyn.systems.flow import Flow
 
@@ -57,8 +58,8 @@ EVEN = 1.0  # weight of unequal sides, in units of integral |p'| |b|
 ALONG = 0.1  # of integral |p'| |b|: what an action is compared with where it is 0
 
 
-@dataclass(frozen=True, eq=False)
-class ActionPath:
+@dataclass(frozen=True, eq=False, repr=False)
+class ActionPath(Result):
     """A path of least action.
 
     Attributes
@@ -75,14 +76,20 @@ class ActionPath:
         it. Even then it is the least of the minima that were found, and a lower one may exist.
     """
 
+    row = "corner"
+    axes = ("x: corner coordinate",)
+
     x: Array
     action: float
     error: float
     converged: bool
 
-    def __repr__(self) -> str:
+    def table(self) -> Table:
+        """The action and its error."""
         state = "" if self.converged else ", not converged"
-        return f"ActionPath of {len(self.x)} points: action {self.action:.6g} +- {self.error:.1g}{state}"
+        return Table(
+            f"ActionPath of {len(self.x)} points: action {self.action:.6g} +- {self.error:.1g}{state}"
+        )
 
 
 @checked

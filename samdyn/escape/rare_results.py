@@ -28,12 +28,13 @@ from scipy import stats
 from samdyn.compute.checks import Array
 from samdyn.compute.signature import checked
 from samdyn.escape.tail import checks_level
+from samdyn.results import Result, Table
 
 METHODS = ("lognormal", "normal")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class RareProbability:
+class RareProbability(Result):
     """Estimate of a small probability by splitting.
 
     Attributes
@@ -55,6 +56,10 @@ class RareProbability:
     dt : float
     seed : int
     """
+
+    cited = ("cerou2007", "brehier2016")
+    row = "repeat"
+    axes = ("levels: level",)
 
     estimates: Array
     iterations: npt.NDArray[np.int64]
@@ -112,19 +117,21 @@ class RareProbability:
             return math.inf
         return self.mean * (1 - self.mean) / self.standard_error**2 * self.steps_per_path
 
-    def __repr__(self) -> str:
+    def table(self) -> Table:
+        """The probability with its interval, and what it cost."""
         low, high = self.confidence_interval()
-        return (
-            f"RareProbability\n  probability: {self.mean:.4g}, 95 % interval ({low:.4g}, {high:.4g})\n"
-            f"  splitting: {len(self.estimates)} repeats of {self.n_clones} clones, "
-            f"{self.iterations.mean():.1f} iterations each\n"
-            f"  cost: {self.path_steps:.3g} path-steps (brute force {self.brute_force_steps:.3g})\n"
-            f"  scheme: step {self.dt:g}, seed {self.seed}"
-        )
+        repeats = f"{len(self.estimates)} repeats of {self.n_clones} clones"
+        rows = [
+            ("probability", f"{self.mean:.4g}, 95 % interval ({low:.4g}, {high:.4g})"),
+            ("splitting", f"{repeats}, {self.iterations.mean():.1f} iterations each"),
+            ("cost", f"{self.path_steps:.3g} path-steps (brute force {self.brute_force_steps:.3g})"),
+            ("scheme", f"step {self.dt:g}, seed {self.seed}"),
+        ]
+        return Table("RareProbability", rows)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class RareExitTime:
+class RareExitTime(Result):
     """Mean exit time from a metastable set, from loops and a splitting probability.
 
     Attributes
@@ -140,6 +147,9 @@ class RareExitTime:
     path_steps : int
         Steps of all paths together, loops included.
     """
+
+    cited = ("cerou2007", "cerou2011", "brehier2016")
+    row = "repeat"
 
     probability: RareProbability
     time_first: Array
@@ -223,28 +233,31 @@ class RareExitTime:
         """Path-steps that independent exits, of exponential law, would take to the same standard error."""
         return self.mean / self.probability.dt / self.relative_error**2 if self.relative_error else math.inf
 
-    def __repr__(self) -> str:
+    def table(self) -> Table:
+        """The mean with its interval, what it is made of, and what it cost."""
         low, high = self.confidence_interval()
         p = self.probability
-        return (
-            f"RareExitTime\n  mean: {self.mean:.6g}, 95 % interval ({low:.6g}, {high:.6g})\n"
-            f"{self._bias_line()}"
-            f"  loops: out {self.time_out.mean():.4g}, back {np.nanmean(self.time_back):.4g}; "
-            f"probability a loop {p.mean:.4g}\n"
-            f"  splitting: {len(p.estimates)} repeats of {p.n_clones} clones\n"
-            f"  cost: {self.path_steps:.3g} path-steps (brute force {self.brute_force_steps:.3g})\n"
-            f"  scheme: step {p.dt:g}, seed {p.seed}"
-        )
+        back = np.nanmean([*self.time_back]) if np.isfinite(self.time_back).any() else math.nan
+        rows = [
+            ("mean", f"{self.mean:.6g}, 95 % interval ({low:.6g}, {high:.6g})"),
+            *self._bias_row(),
+            ("loops", f"out {self.time_out.mean():.4g}, back {back:.4g}; probability a loop {p.mean:.4g}"),
+            ("splitting", f"{len(p.estimates)} repeats of {p.n_clones} clones"),
+            ("cost", f"{self.path_steps:.3g} path-steps (brute force {self.brute_force_steps:.3g})"),
+            ("scheme", f"step {p.dt:g}, seed {p.seed}"),
+        ]
+        return Table("RareExitTime", rows)
 
-    def _bias_line(self) -> str:
+    def _bias_row(self) -> list[tuple[str, str]]:
         """What was taken off for the bias of few repeats; nothing to say below a tenth of a percent."""
         if not math.isfinite(self.mean):
-            return ""
+            return []
         share = 1 - self.mean / self.uncorrected
         if abs(share) < 1e-3:
-            return ""
+            return []
         more = "; more is left: raise n_repeats or n_clones" if abs(share) > 0.1 else ""
-        return f"  bias of 1/p from {len(self.time_out)} repeats: {100 * share:+.2g} %, taken off{more}\n"
+        name = f"bias of 1/p from {len(self.time_out)} repeats"
+        return [(name, f"{100 * share:+.2g} %, taken off{more}")]
 
 
 def _check_interval(level: float, method: str) -> None:

@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Any
 from scipy.special import ndtri
 
 from samdyn.compute import checks
+from samdyn.results import Result, Table
 
 if TYPE_CHECKING:
     from samdyn.escape.statistics import ExitTimes
 
 
-@dataclass(frozen=True, eq=False)
-class RefinedExitTimes:
+@dataclass(frozen=True, eq=False, repr=False)
+class RefinedExitTimes(Result):
     """A mean exit time extrapolated from two step sizes.
 
     Attributes
@@ -35,6 +36,8 @@ class RefinedExitTimes:
     ----------
     Gobet & Menozzi, Stochastic Processes and their Applications 120 (2010) 130-162.
     """
+
+    cited = ("gobet2010",)
 
     coarse: ExitTimes
     fine: ExitTimes
@@ -69,14 +72,16 @@ class RefinedExitTimes:
         half = float(ndtri(0.5 + level / 2)) * self.standard_error
         return max(0.0, self.mean - half), self.mean + half
 
-    def __repr__(self) -> str:
+    def table(self) -> Table:
+        """The extrapolated mean and both samples."""
         low, high = self.confidence_interval()
-        lines = [
-            f"mean: {self.mean:.6g}, 95 % interval ({low:.6g}, {high:.6g}), extrapolated to step 0",
-            f"step {self.coarse.dt:g}: {self.coarse.mean:.6g} +- {self.coarse.standard_error:.2g}",
-            f"step {self.fine.dt:g}: {self.fine.mean:.6g} +- {self.fine.standard_error:.2g}",
+        coarse, fine = self.coarse, self.fine
+        rows = [
+            ("mean", f"{self.mean:.6g}, 95 % interval ({low:.6g}, {high:.6g}), extrapolated to step 0"),
+            (f"step {coarse.dt:g}", f"{coarse.mean:.6g} +- {coarse.standard_error:.2g}"),
+            (f"step {fine.dt:g}", f"{fine.mean:.6g} +- {fine.standard_error:.2g}"),
         ]
-        return "RefinedExitTimes\n" + "\n".join(f"  {line}" for line in lines)
+        return Table("RefinedExitTimes", rows)
 
 
 def refine(

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from samdyn.compute.checks import number
 from samdyn.escape.faces import Face, PlaneFace, SphereFace
 from samdyn.escape.open_set import OpenSet
+from samdyn.results import storable
 
 
 def _vector(name: str, value: Any) -> tuple[float, ...]:
@@ -38,6 +39,7 @@ def _finite_vector(name: str, value: Any) -> tuple[float, ...]:
     return vector
 
 
+@storable
 @dataclass(frozen=True)
 class Ball(OpenSet):
     """The open ball |x - center| < radius.
@@ -83,6 +85,7 @@ class Ball(OpenSet):
         return (SphereFace(self.center, self.radius),)
 
 
+@storable
 @dataclass(frozen=True)
 class Box(OpenSet):
     """The open box lower < x < upper, coordinate by coordinate.
@@ -136,6 +139,7 @@ class Box(OpenSet):
         return tuple(faces)
 
 
+@storable
 @dataclass(frozen=True)
 class HalfSpace(OpenSet):
     """The open half-space normal . x < offset.

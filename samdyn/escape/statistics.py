@@ -1,15 +1,14 @@
 """The result of `exit_times`: first exit times of an ensemble, censored or not, and their statistics.
 
 The methods present what other modules work out: the mean and its intervals (`mean_interval`), the survival
-curve and quantiles (`survival`), the slowest rate (`tail`), where paths leave (`location`), the exact answer
-(`exact_comparison`) and the file (`result_file`).
+curve and quantiles (`survival`), the slowest rate (`tail`), where paths leave (`location`), and the exact
+answer (`exact_comparison`). Text, files and pictures come from the base `samdyn.results.Result`.
 """
 
 from __future__ import annotations
 
-import html
 import math
-import os
+from collections.abc import Mapping
 from dataclasses import InitVar, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -24,9 +23,10 @@ from samdyn.escape.location import ExitLocation, locate
 from samdyn.escape.mean_interval import exposure_mean, mean_error, mean_interval
 from samdyn.escape.observations import first_of_each_start
 from samdyn.escape.refined import RefinedExitTimes, refine
-from samdyn.escape.result_file import read, write
+from samdyn.escape.result_checks import consistent
 from samdyn.escape.survival import Survival, kaplan_meier
 from samdyn.escape.tail import TailRate, checks_level, fit_tail
+from samdyn.results import Result, Table
 
 if TYPE_CHECKING:
     from samdyn.escape.exact_comparison import ExactComparison
@@ -36,8 +36,8 @@ SMALL_BIAS = 0.01
 PLOTS = ("survival", "density", "quantiles", "location")
 
 
-@dataclass(frozen=True, eq=False)
-class ExitTimes:
+@dataclass(frozen=True, eq=False, repr=False)
+class ExitTimes(Result):
     """First exit times of an ensemble of paths.
 
     Attributes
@@ -75,6 +75,11 @@ class ExitTimes:
         What was simulated, as objects, x0 of shape (n, dim): `compare_exact` needs it. It takes no part in
         comparisons and is neither saved nor pickled, for the functions in it may not be picklable.
     """
+
+    cited = ("gobet2000", "gobet2010", "kaplan1958", "brookmeyer1982")
+    row = "path"
+    besides = ("problem",)
+    axes = ("exit_points: path coordinate",)
 
     times: Array
     exited: npt.NDArray[np.bool_]
@@ -460,56 +465,8 @@ class ExitTimes:
         """
         return refine(self, n_paths, seed, options)
 
-    def plot(self, kind: str = "survival", ax: Any = None, **style: Any) -> Any:
-        """Draw the result.
-
-        Parameters
-        ----------
-        kind : {"survival", "density", "quantiles", "location"}
-            Survival curve with its band on a logarithmic axis; histogram of the times with the exponential
-            law that fits them; quantiles against those of the exponential law, with the slowest rate; where
-            paths left.
-        ax : matplotlib Axes, optional
-            Where to draw; a new figure by default.
-        **style
-            Keywords of the functions of that name in `samdyn.plot`.
-
-        Returns
-        -------
-        matplotlib Axes
-        """
-        from samdyn.plot import exits
-        from samdyn.plot.locations import exit_locations
-        from samdyn.plot.survival import survival
-
-        if kind == "survival":
-            return survival([self], ax=ax, **style)
-        if kind == "density":
-            return exits.exit_density(self, ax=ax, **style)
-        if kind == "quantiles":
-            return exits.exit_quantiles(self, ax=ax, **style)
-        if kind == "location":
-            return exit_locations(self, ax=ax, **style)
-        raise ValueError(f"kind must be one of {', '.join(map(repr, PLOTS))}, got {kind!r}")
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write to a compressed .npz file: arrays and a JSON header with a schema number, no pickle."""
-        write(self, path)
-
-    @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> ExitTimes:
-        """Read what `save` wrote.
-
-        Raises
-        ------
-        ValueError
-            Not such a file, or one of another schema.
-        """
-        values = read(path, cls)
-        values["face_names"] = tuple(values["face_names"])
-        return cls(**values)
-
-    def _summary(self) -> list[tuple[str, str]]:
+    def table(self) -> Table:
+        """Counts, the mean with its interval, and what was simulated."""
         unit = " steps" if self.discrete else ""
         low, high = self.confidence_interval(0.95)
         if self.certain and self.n_exited:
@@ -533,7 +490,7 @@ class ExitTimes:
                 f"dt times the largest rate is {size:.2g}, which is not small here: the mean may be too short"
             )
             rough = [("step", f"{text} by some {100 * bias:.2g} %; refine() extrapolates")]
-        return [
+        rows = [
             ("paths", f"{len(self)}: {counts}"),
             ("mean", mean),
             ("scheme", f"step {self.dt:g}, {scheme}, seed {self.seed}"),
@@ -541,12 +498,30 @@ class ExitTimes:
             ("system", self.system),
             ("region", self.region),
         ]
+        return Table("ExitTimes", rows)
 
-    def __repr__(self) -> str:
-        return "ExitTimes\n" + "\n".join(f"  {name}: {text}" for name, text in self._summary())
+    @classmethod
+    def _inconsistency(cls, values: Mapping[str, Any]) -> str:
+        return consistent("ExitTimes", values)
 
-    def _repr_html_(self) -> str:
-        rows = "".join(
-            f"<tr><th>{name}</th><td>{html.escape(text)}</td></tr>" for name, text in self._summary()
-        )
-        return f"<table>{rows}</table>"
+    def plot(self, kind: str = "survival", ax: Any = None, **style: Any) -> Any:
+        """Draw the result.
+
+        Parameters
+        ----------
+        kind : {"survival", "density", "quantiles", "location"}
+            Survival curve with its band on a logarithmic axis; histogram of the times with the exponential
+            law that fits them; quantiles against those of the exponential law, with the slowest rate; where
+            paths left.
+        ax : matplotlib Axes, optional
+            Where to draw; a new figure by default.
+        **style
+            Keywords of the functions of that name in `samdyn.plot`.
+
+        Returns
+        -------
+        matplotlib Axes
+        """
+        if kind not in PLOTS:
+            raise ValueError(f"kind must be one of {', '.join(map(repr, PLOTS))}, got {kind!r}")
+        return self._draw(kind=kind, ax=ax, **style)

@@ -27,13 +27,13 @@ from scipy import stats
 
 from samdyn.compute import checks
 from samdyn.compute.checks import Array
-from samdyn.compute.html_table import html_table
+from samdyn.results import Result, Table
 
 SHOWN = (0.9, 0.75, 0.5, 0.25, 0.1, 0.05)  # rows of the printed curve, besides its ends
 
 
-@dataclass(frozen=True, eq=False)
-class Survival:
+@dataclass(frozen=True, eq=False, repr=False)
+class Survival(Result):
     """Kaplan-Meier estimate of the probability that a path is still inside.
 
     Attributes
@@ -49,6 +49,9 @@ class Survival:
     unit : str
         "time" or "steps".
     """
+
+    cited = ("kaplan1958", "brookmeyer1982")
+    row = "time"
 
     times: Array
     probability: Array
@@ -80,23 +83,16 @@ class Survival:
         wanted = 1 - shares("q", q)
         return self.first_time(self.lower, wanted), self.first_time(self.upper, wanted)
 
-    def _rows(self) -> list[tuple[str, ...]]:
+    def table(self) -> Table:
         """The curve where it has come down by a tenth, to nine tenths and so on, and its end."""
-        rows: list[tuple[str, ...]] = [(self.unit, "still inside", f"{100 * self.level:g} % band")]
+        rows = []
         first = (np.flatnonzero(self.probability <= p + 1e-12)[:1] for p in SHOWN)
         for i in np.unique(np.concatenate([[0], *first, [len(self.times) - 1]]).astype(int)):
             band = f"({self.lower[i]:.4f}, {self.upper[i]:.4f})"
             rows.append((f"{self.times[i]:.6g}", f"{self.probability[i]:.4f}", band))
-        return rows
-
-    def __repr__(self) -> str:
-        rows = self._rows()
-        widths = [max(len(row[i]) for row in rows) for i in range(3)]
-        lines = ["  " + "  ".join(c.rjust(w) for c, w in zip(row, widths, strict=True)) for row in rows]
-        return "\n".join([f"Survival: {self.n_exits} exits of {self.n_paths} paths", *lines])
-
-    def _repr_html_(self) -> str:
-        return html_table(self._rows())
+        title = f"Survival: {self.n_exits} exits of {self.n_paths} paths"
+        head = (self.unit, "still inside", f"{100 * self.level:g} % band")
+        return Table(title, rows, head, right=True)
 
 
 def kaplan_meier(

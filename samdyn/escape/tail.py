@@ -30,12 +30,13 @@ from scipy import stats
 from samdyn.compute import checks
 from samdyn.compute.checks import Array
 from samdyn.compute.signature import checked
+from samdyn.results import Result, Table
 
 FEWEST_EXITS = 10  # below, the chi-squared law of the test is no approximation
 
 
-@dataclass(frozen=True)
-class TailRate:
+@dataclass(frozen=True, eq=False, repr=False)
+class TailRate(Result):
     """The slowest rate of escape as the tail of an ensemble shows it.
 
     Attributes
@@ -92,7 +93,8 @@ class TailRate:
         spread = math.exp(z * self.standard_error / self.rate)
         return self.rate / spread, self.rate * spread
 
-    def __repr__(self) -> str:
+    def table(self) -> Table:
+        """The rate with its interval, and whether the tail is exponential."""
         low, high = self.confidence_interval(0.95)
         if math.isnan(self.p_value):
             verdict = f"not tested: fewer than {FEWEST_EXITS} exits"
@@ -101,12 +103,14 @@ class TailRate:
         else:
             change = "rises" if self.shape > 1 else "falls"
             verdict = f"rejected (p = {self.p_value:.2g}): the rate still {change}; start later"
-        return (
-            f"TailRate\n  rate: {self.rate:.6g} per {self.unit.removesuffix('s')}, standard error "
-            f"{self.standard_error:.2g}, 95 % interval ({low:.6g}, {high:.6g})\n"
-            f"  from: {self.n_exits} exits of the {self.n_paths} paths inside at {self.start:.6g}\n"
-            f"  exponential tail: {verdict}"
-        )
+        per = self.unit.removesuffix("s")
+        rate = f"{self.rate:.6g} per {per}, standard error {self.standard_error:.2g}"
+        rows = [
+            ("rate", f"{rate}, 95 % interval ({low:.6g}, {high:.6g})"),
+            ("from", f"{self.n_exits} exits of the {self.n_paths} paths inside at {self.start:.6g}"),
+            ("exponential tail", verdict),
+        ]
+        return Table("TailRate", rows)
 
 
 def checks_level(level: float) -> float:

@@ -40,6 +40,7 @@ from samdyn.compute.signature import checked
 from samdyn.landscapes.landscape import Landscape
 from samdyn.local.line import critical_points_1d, nodes, sign_changes
 from samdyn.local.virtual_loss import ingredients, virtual_loss
+from samdyn.results import Result, Table
 from samdyn.rules.rule import Rule
 from samdyn.systems.flow import Flow
 from samdyn.systems.jump import descent_beside
@@ -50,8 +51,8 @@ SHARES = (1.0, 2.0, 1.0)  # of the time: critical points of f, zeros of G, kinds
 SAME = 1e-9  # of the box: a zero of G as close as this to a critical point is that point
 
 
-@dataclass(frozen=True, eq=False)
-class Attractors1D:
+@dataclass(frozen=True, eq=False, repr=False)
+class Attractors1D(Result):
     """The attractors of a rule on a line, in order.
 
     Attributes
@@ -80,6 +81,9 @@ class Attractors1D:
     system : System
     """
 
+    cited = ("siyun2023",)
+    row = "attractor"
+
     x: Array
     kinds: tuple[str, ...]
     basins: Array
@@ -105,9 +109,10 @@ class Attractors1D:
         """Positions of the attractors of one kind."""
         return self.x[[k == kind for k in self.kinds]]
 
-    def _rows(self) -> list[tuple[str, ...]]:
+    def table(self) -> Table:
+        """Each attractor with its basin, share and largest learning rate."""
         kink = np.isnan(self.curvature)
-        return [
+        rows = [
             (
                 f"{self.x[i]:.9g}",
                 self.kinds[i],
@@ -118,23 +123,12 @@ class Attractors1D:
             )
             for i, share in enumerate(self.fractions)
         ]
-
-    def __repr__(self) -> str:
-        table = [("x", "kind", "", "basin", "share", "largest lr"), *self._rows()]
-        widths = [max(len(row[i]) for row in table) for i in range(6)]
-        lines = ["  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in table]
-        return "\n".join([f"Attractors1D of {self.system!r}", *("  " + line for line in lines)])
-
-    def _repr_html_(self) -> str:
-        names = "".join(f"<th>{n}</th>" for n in ("x", "kind", "", "basin", "share", "largest lr"))
-        cells = "".join("<tr>" + "".join(f"<td>{c}</td>" for c in row) + "</tr>" for row in self._rows())
-        return f"<p>Attractors of <code>{self.system!r}</code></p><table><tr>{names}</tr>{cells}</table>"
+        head = ("x", "kind", "", "basin", "share", "largest lr")
+        return Table(f"Attractors1D of {self.system!r}", rows, head)
 
     def plot(self, ax: Any = None) -> Any:
         """The loss, the loss at the perturbed point and the virtual loss with these attractors."""
-        from samdyn.plot.virtual_loss import virtual_loss as draw
-
-        return draw(self.system, self.box, ax, attractors=self)
+        return self._draw(ax)
 
 
 @checked

@@ -19,14 +19,15 @@ from samdyn.compute.checks import Array
 from samdyn.local.arclength import Point
 from samdyn.local.defining_systems import COMPLEX, FixedPointEquations, Scale
 from samdyn.local.parametric import Parametric
+from samdyn.results import Result, Table, storable
 
 KINDS = ("fold", "flip", "pitchfork", "branch point", "Neimark-Sacker", "Hopf", "border")
 MARGIN = 1e-11  # by which an eigenvalue must be past the border of stability to count
 LINEAR = 1e-8  # a cubic coefficient below this is none: a linear map
 
 
-@dataclass(frozen=True)
-class Bifurcation:
+@dataclass(frozen=True, eq=False, repr=False)
+class Bifurcation(Result):
     """A bifurcation point of a branch.
 
     Attributes
@@ -61,6 +62,9 @@ class Bifurcation:
         Null vector or critical eigenvector in the state's space; at a border the direction of the gradient.
     """
 
+    cited = ("kuznetsov2004",)
+    row = "coordinate"
+
     kind: str
     parameter: str
     value: float
@@ -84,13 +88,13 @@ class Bifurcation:
         stable = self.coefficient.real > 0 if self.kind == "flip" else self.coefficient.real < 0
         return "supercritical" if stable else "subcritical"
 
-    def __repr__(self) -> str:
+    def table(self) -> Table:
+        """Its kind and where it is."""
         position = ", ".join(f"{v:.6g}" if abs(v) > 1e-14 else "0" for v in self.x)
         extra = f", {self.criticality}" if self.criticality else ""
         end = ", at the end" if self.at_end else ""
-        return (
-            f"Bifurcation({self.kind} at {self.parameter} = {self.value:.10g}, x = ({position}){extra}{end})"
-        )
+        at = f"{self.parameter} = {self.value:.10g}, x = ({position})"
+        return Table(f"Bifurcation({self.kind} at {at}{extra}{end})")
 
 
 @dataclass(frozen=True)
@@ -102,6 +106,7 @@ class Signature:
     orientation: int
 
 
+@storable
 @dataclass(frozen=True)
 class Curve:
     """The equations of a branch with all that is needed to look for its bifurcations.

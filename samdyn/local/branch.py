@@ -15,11 +15,13 @@ from samdyn.compute.checks import Array
 from samdyn.compute.scales import displacement_tolerance
 from samdyn.compute.signature import checked
 from samdyn.local.bifurcations import Bifurcation, Curve
+from samdyn.local.wording import listed
+from samdyn.results import Result, Table
 from samdyn.systems.system import System
 
 
-@dataclass(frozen=True)
-class Branch:
+@dataclass(frozen=True, eq=False, repr=False)
+class Branch(Result):
     """Fixed points (or cycles) along one parameter, in the order in which the curve runs through them.
 
     Attributes
@@ -52,6 +54,10 @@ class Branch:
     bounds : tuple of two float
         The range of the parameter.
     """
+
+    cited = ("allgower2003", "kuznetsov2004")
+    row = "point"
+    axes = ("x: point coordinate", "eigenvalues: point eigenvalue", "points: point step coordinate")
 
     parameter: str
     values: Array
@@ -98,39 +104,33 @@ class Branch:
         """The bifurcations of one kind."""
         return tuple(b for b in self.bifurcations if b.kind == kind)
 
-    def plot(self, ax: Any = None, **options: Any) -> Any:
-        """Bifurcation diagram of this branch; returns the matplotlib Axes."""
-        from samdyn.plot import bifurcation_diagram
-
-        return bifurcation_diagram([self], ax=ax, **options)
-
-    def __repr__(self) -> str:
+    def table(self) -> Table:
+        """What it is of, how stable, how it ends, and its bifurcations."""
         what = "fixed points" if self.period == 1 else f"{self.period}-cycles"
         low, high = float(self.values.min()), float(self.values.max())
-        head = (
+        title = (
             f"Branch of {what} of {self.system!r}: {len(self)} points, "
             f"{self.parameter} in [{low:.6g}, {high:.6g}]"
         )
         share = ", ".join(f"{name} {n}" for name, n in Counter(self.stability.tolist()).items())
-        lines = [head, f"  stability: {share}", f"  ends: {self.ends[0]}, {self.ends[1]}"]
-        lines += [f"  {b!r}"[:160] for b in self.bifurcations[:20]]
-        return "\n".join(lines)
-
-    def _repr_html_(self) -> str:
-        rows = "".join(
-            f"<tr><td>{b.kind}</td><td>{b.value:.10g}</td>"
-            f"<td>({', '.join(f'{v:.6g}' for v in b.x)})</td><td>{b.criticality}</td></tr>"
+        notes = [f"stability: {share}", f"ends: {self.ends[0]}, {self.ends[1]}"]
+        rows = [
+            (
+                f"{b.kind} at {b.parameter} = {b.value:.10g}",
+                listed(b.x),
+                ", ".join(word for word in (b.criticality, "at the end" if b.at_end else "") if word),
+            )
             for b in self.bifurcations
-        )
-        head = repr(self).splitlines()[0]
-        return (
-            f"<p>{head}</p><table><tr><th>bifurcation</th><th>{self.parameter}</th><th>x</th><th></th></tr>"
-            f"{rows}</table>"
-        )
+        ]
+        return Table(title, rows, ("bifurcation", "x", "") if rows else (), notes, most=18)
+
+    def plot(self, ax: Any = None, **options: Any) -> Any:
+        """Bifurcation diagram of this branch; returns the matplotlib Axes."""
+        return self._draw(ax=ax, **options)
 
 
-@dataclass(frozen=True)
-class BifurcationDiagram(Sequence[Branch]):
+@dataclass(frozen=True, eq=False, repr=False)
+class BifurcationDiagram(Result, Sequence[Branch]):
     """A set of branches over the same parameter.
 
     Parameters
@@ -146,6 +146,9 @@ class BifurcationDiagram(Sequence[Branch]):
     >>> [b.kind for b in diagram.bifurcations]
     ['pitchfork']
     """
+
+    cited = Branch.cited
+    row = "branch"
 
     branches: Sequence[Branch]
 
@@ -198,13 +201,21 @@ class BifurcationDiagram(Sequence[Branch]):
                 found.append(point)
         return tuple(found)
 
+    def table(self) -> Table:
+        """The branches, each as it says of itself."""
+        notes = [line for branch in self.branches for line in repr(branch).splitlines()]
+        return Table(f"BifurcationDiagram of {len(self)} branches over {self.parameter}", notes=notes)
+
     def plot(self, ax: Any = None, **options: Any) -> Any:
         """The diagram; returns the matplotlib Axes. Options are those of `sd.plot.bifurcation_diagram`."""
-        from samdyn.plot import bifurcation_diagram
+        return self._draw(ax=ax, **options)
 
-        return bifurcation_diagram(self.branches, ax=ax, **options)
-
-    def __repr__(self) -> str:
-        return f"BifurcationDiagram of {len(self)} branches over {self.parameter}\n" + "\n".join(
-            map(repr, self.branches)
-        )
+    def _columns(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The points of all branches below each other."""
+        found: dict[str, Any] = {}
+        parts = [branch._columns()[0] for branch in self.branches]
+        for name in dict.fromkeys(name for part in parts for name in part):
+            if all(name in part for part in parts):
+                found[name] = np.concatenate([np.asarray(part[name]) for part in parts])
+        counts = [len(branch) for branch in self.branches]
+        return {"branch": np.repeat(np.arange(len(counts)), counts), **found}, {"parameter": self.parameter}

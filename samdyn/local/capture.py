@@ -42,6 +42,7 @@ from samdyn.local.trapping import (
     seconds_of_capture,
 )
 from samdyn.local.wording import listed
+from samdyn.results import Result, Table
 from samdyn.rules.rule import Rule
 from samdyn.systems.diffusion import Diffusion
 from samdyn.systems.flow import Flow
@@ -56,8 +57,8 @@ PILOT = 200  # steps that are timed for the estimate of cost
 LONGEST_PERIOD = 24
 
 
-@dataclass(frozen=True, eq=False)
-class CaptureSet:
+@dataclass(frozen=True, eq=False, repr=False)
+class CaptureSet(Result):
     """How a critical point of the loss holds a flow or a map whose field jumps there.
 
     Attributes
@@ -87,6 +88,10 @@ class CaptureSet:
         Its standard error.
     """
 
+    cited = ("filippov1988",)
+    row = "step"
+    axes = ("x: coordinate", "orbit: step coordinate")
+
     x: Array
     kind: str
     stability: str
@@ -99,28 +104,18 @@ class CaptureSet:
     lyapunov_exponent: float
     lyapunov_error: float
 
-    def _rows(self) -> list[tuple[str, str]]:
+    def table(self) -> Table:
+        """What the flow and the map do near the point."""
         rows = [("point", f"{listed(self.x)}, {self.kind}, {self.stability}")]
         if self.stability == "trapping":
-            rows.append(
-                ("the flow is captured within", f"{self.radius:.6g} (quadratic: {self.quadratic_radius:.6g})")
-            )
+            within = f"{self.radius:.6g} (quadratic: {self.quadratic_radius:.6g})"
+            rows.append(("the flow is captured within", within))
         if self.motion not in ("rest", "escape"):
             rows.append(("the map hovers within", f"{self.chatter_radius:.6g}"))
             how = f"{self.period}-cycle" if self.motion == "cycle" else self.motion
-            rows.append(
-                (
-                    "motion",
-                    f"{how}, Lyapunov exponent {self.lyapunov_exponent:.6g} ± {self.lyapunov_error:.1g}",
-                )
-            )
-        return rows
-
-    def __repr__(self) -> str:
-        return "CaptureSet\n" + "\n".join(f"  {name}: {text}" for name, text in self._rows())
-
-    def _repr_html_(self) -> str:
-        return "<table>" + "".join(f"<tr><th>{n}</th><td>{t}</td></tr>" for n, t in self._rows()) + "</table>"
+            exponent = f"{self.lyapunov_exponent:.6g} ± {self.lyapunov_error:.1g}"
+            rows.append(("motion", f"{how}, Lyapunov exponent {exponent}"))
+        return Table("CaptureSet", rows)
 
 
 @checked

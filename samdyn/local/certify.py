@@ -48,6 +48,7 @@ from samdyn.compute.interval_form import mean_value
 from samdyn.local.interval_fields import Field
 from samdyn.local.search_watch import SearchWatch
 from samdyn.local.unit_vectors import matrix_product
+from samdyn.results import Result, Table
 
 RADII_PER_OCTAVE = 3
 NARROWEST = 1e-9
@@ -55,8 +56,8 @@ MAX_BOXES = 1 << 15
 OFF_CENTRE = 0.4901
 
 
-@dataclass(frozen=True)
-class Certificate:
+@dataclass(frozen=True, eq=False, repr=False)
+class Certificate(Result):
     """A proof that exactly one zero lies near a point (Krawczyk; Newton-Kantorovich).
 
     Attributes
@@ -67,11 +68,14 @@ class Certificate:
         There is no other within this distance, in the maximum norm.
     """
 
+    cited = ("krawczyk1969",)
+
     existence_radius: float
     uniqueness_radius: float
 
-    def __repr__(self) -> str:
-        return (
+    def table(self) -> Table:
+        """Both radii."""
+        return Table(
             f"Certificate(a zero within {self.existence_radius:.2g}, the only one within "
             f"{self.uniqueness_radius:.2g})"
         )
@@ -137,8 +141,8 @@ def certificates(field: Field, x: Array, reach: float) -> list[Certificate | Non
     return result
 
 
-@dataclass(frozen=True)
-class Proof:
+@dataclass(frozen=True, eq=False, repr=False)
+class Proof(Result):
     """What `exhaust` proved.
 
     Attributes
@@ -151,9 +155,19 @@ class Proof:
         How many boxes were looked at.
     """
 
+    cited = ("krawczyk1969",)
+    row = "box"
+
     undecided: Array
     missing: Array
     n_boxes: int
+
+    def table(self) -> Table:
+        """How much of the box is proven to hold no other zero."""
+        n = len(self.undecided)
+        what = f"complete outside {n} undecided boxes" if n else "complete"
+        more = f"; {len(self.missing)} zeros more" if len(self.missing) else ""
+        return Table(f"Proof: {what} ({self.n_boxes} boxes){more}")
 
 
 @np.errstate(all="ignore")  # bounds of infinite or tiny numbers are bounds

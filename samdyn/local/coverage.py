@@ -33,12 +33,13 @@ import numpy as np
 import numpy.typing as npt
 
 from samdyn.local.index_check import IndexCheck
+from samdyn.results import Result, Table
 
 OFTEN = 10
 
 
-@dataclass(frozen=True)
-class Coverage:
+@dataclass(frozen=True, eq=False, repr=False)
+class Coverage(Result):
     """How thoroughly a box was searched.
 
     Attributes
@@ -61,6 +62,9 @@ class Coverage:
     >>> sd.Coverage(100, 60, 0, np.array([40, 19, 1]))
     Coverage: 3 points from 60 of 100 Newton starts, the rarest 1 time; of further Newton starts a share of 0.017 (< 0.53 at 95 %) ends at a new one, missed of those that Newton starts reach (Chao 1): 0.0
     """  # noqa: E501
+
+    cited = ("chao1984", "farrell2015")
+    row = "point"
 
     n_starts: int
     n_found: int
@@ -89,21 +93,6 @@ class Coverage:
         once, twice = int((self.counts <= 1).sum()), int((self.counts == 2).sum())
         return once * (once - 1) / (2 * (twice + 1))
 
-    def __repr__(self) -> str:
-        if not self.n_found:
-            return (
-                f"Coverage: no Newton start of {self.n_starts} ended at a point{self._steep()}"
-                f"{self._undefined()}{self._index()}"
-            )
-        rarest = int(self.counts.min())
-        return (
-            f"Coverage: {len(self.counts)} points from {self.n_found} of {self.n_starts} Newton starts, the "
-            f"rarest {rarest} time{'s' * (rarest != 1)}; of further Newton starts a share of "
-            f"{self.unseen:.2g} (< {self.unseen_bound:.2g} at 95 %) ends at a new one, missed of those that "
-            f"Newton starts reach (Chao 1): {self.missed:.1f}{self._steep()}{self._undefined()}"
-            f"{self._index()}"
-        )
-
     def _steep(self) -> str:
         """Points that no Newton start reaches, found by iterates or sign changes, warn of others."""
         rare = int((self.counts == 0).sum())
@@ -120,3 +109,16 @@ class Coverage:
 
     def _index(self) -> str:
         return "" if self.index is None else f"; {self.index!r}"
+
+    def table(self) -> Table:
+        """How many points were found from how many starts, and how many are likely missed."""
+        rest = f"{self._steep()}{self._undefined()}{self._index()}"
+        if not self.n_found:
+            return Table(f"Coverage: no Newton start of {self.n_starts} ended at a point{rest}")
+        rarest = int(self.counts.min())
+        return Table(
+            f"Coverage: {len(self.counts)} points from {self.n_found} of {self.n_starts} Newton starts, the "
+            f"rarest {rarest} time{'s' * (rarest != 1)}; of further Newton starts a share of "
+            f"{self.unseen:.2g} (< {self.unseen_bound:.2g} at 95 %) ends at a new one, missed of those that "
+            f"Newton starts reach (Chao 1): {self.missed:.1f}{rest}"
+        )

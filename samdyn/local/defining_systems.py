@@ -32,6 +32,7 @@ import numpy.typing as npt
 from samdyn.compute.checks import Array
 from samdyn.local.arclength import scaled_rows
 from samdyn.local.parametric import Parametric
+from samdyn.results import storable
 
 REAL = {"fold": 1.0, "flip": -1.0}
 COMPLEX = ("Neimark-Sacker", "Hopf")
@@ -42,6 +43,7 @@ DIFFERENCE = 1e-6
 POSITION_ROUNDING = 1e-15  # relative, of a few operations on a coordinate
 
 
+@storable
 @dataclass(frozen=True)
 class Scale:
     """Units of the state and of the parameters, so that arclength treats them alike.
@@ -79,6 +81,7 @@ class Scale:
         return np.concatenate([(z - self.origin) / self.state, (p - self.low) / self.width])
 
 
+@storable
 @dataclass(frozen=True)
 class FixedPointEquations:
     """F and its Jacobian as functions of the scaled vector (state, parameters)."""

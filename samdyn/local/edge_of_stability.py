@@ -32,6 +32,7 @@ from samdyn.compute.checks import Array
 from samdyn.compute.progress import PacedBar
 from samdyn.compute.signature import checked
 from samdyn.landscapes.landscape import Landscape
+from samdyn.results import Result, Table
 from samdyn.rules.rule import Rule
 from samdyn.systems.map import Map
 
@@ -104,8 +105,8 @@ LONG = 1 << 20
 """Entries of all Hessians, above which one point comes first to time the work."""
 
 
-@dataclass(frozen=True, eq=False)
-class EdgeOfStability:
+@dataclass(frozen=True, eq=False, repr=False)
+class EdgeOfStability(Result):
     """Curvature against its edge along a path.
 
     Attributes
@@ -122,6 +123,9 @@ class EdgeOfStability:
     system : Map
     """
 
+    cited = ("long2024",)
+    row = "point"
+
     sharpness: Array
     edge: Array
     gd_edge: float
@@ -130,20 +134,21 @@ class EdgeOfStability:
     perturbed_alignment: Array
     system: Map
 
-    def __repr__(self) -> str:
+    def table(self) -> Table:
+        """Sharpness and edge at the last point."""
         last = (np.ravel(v)[-1] for v in (self.sharpness, self.edge, self.gradient_norm, self.alignment))
-        sharpness, edge, size, alignment = last
-        return (
-            f"EdgeOfStability of {self.system!r} at {self.sharpness.size} points; at the last one:\n"
-            f"  sharpness {sharpness:.6g}, edge {edge:.6g} (GD {self.gd_edge:.6g})\n"
-            f"  |gradient| {size:.6g}, alignment with the top eigenvector {alignment:.4f}"
+        sharpness, edge, norm, alignment = last
+        rows = [
+            (f"sharpness {sharpness:.6g}, edge {edge:.6g} (GD {self.gd_edge:.6g})",),
+            (f"|gradient| {norm:.6g}, alignment with the top eigenvector {alignment:.4f}",),
+        ]
+        return Table(
+            f"EdgeOfStability of {self.system!r} at {self.sharpness.size} points; at the last one:", rows
         )
 
     def plot(self, ax: Any = None) -> Any:
         """Sharpness and both edges against the index of the point; returns the matplotlib Axes."""
-        from samdyn.plot.edge_of_stability import edge_of_stability as draw
-
-        return draw(self, ax)
+        return self._draw(ax)
 
 
 @checked

@@ -14,14 +14,15 @@ from samdyn.compute.signature import checked
 from samdyn.local.certify import Certificate, Proof
 from samdyn.local.coverage import Coverage
 from samdyn.local.wording import listed
+from samdyn.results import Result, Table
 from samdyn.systems.system import System
 
 KINDS = ("minimum", "saddle", "maximum", "degenerate", "hallucinated", "fixed point", "cycle")
 STABILITIES = ("attracting", "repelling", "saddle", "marginal", "trapping", "jump")
 
 
-@dataclass(frozen=True, eq=False)
-class FixedPoint:
+@dataclass(frozen=True, eq=False, repr=False)
+class FixedPoint(Result):
     """A fixed point or a cycle.
 
     Attributes
@@ -58,6 +59,8 @@ class FixedPoint:
         Proof that the point exists and is alone, where ``certify=True`` asked for it and it succeeded.
     """
 
+    row = "coordinate"
+
     x: Array
     kind: str
     stability: str
@@ -71,8 +74,9 @@ class FixedPoint:
     certificate: Certificate | None = field(default=None, repr=False)
     on_kink: bool = False
 
-    def __repr__(self) -> str:
-        return f"FixedPoint({listed(self.x)}, {self.kind}, {self.stability}{_remark(self)})"
+    def table(self) -> Table:
+        """Where it is and of what kind."""
+        return Table(f"FixedPoint({listed(self.x)}, {self.kind}, {self.stability}{_remark(self)})")
 
 
 def _remark(point: FixedPoint) -> str:
@@ -87,8 +91,8 @@ def _remark(point: FixedPoint) -> str:
     return f", period {point.period}" if point.period > 1 else ""
 
 
-@dataclass(frozen=True, eq=False)
-class FixedPoints(Sequence[FixedPoint]):
+@dataclass(frozen=True, eq=False, repr=False)
+class FixedPoints(Result, Sequence[FixedPoint]):
     """The fixed points of a system in a box, as a sequence of `FixedPoint`.
 
     Attributes
@@ -104,6 +108,9 @@ class FixedPoints(Sequence[FixedPoint]):
     notes : tuple of str
         What the search did not serve, such as kinks of the loss, and what does not add up.
     """
+
+    cited = ("farrell2015", "chao1984")
+    row = "point"
 
     points: tuple[FixedPoint, ...]
     system: System
@@ -168,31 +175,6 @@ class FixedPoints(Sequence[FixedPoint]):
                 raise ValueError(f"{name} must be one of {', '.join(map(repr, known))}, got {value!r}")
         return self._subset(p for p in self if kind in (None, p.kind) and stability in (None, p.stability))
 
-    def _rows(self) -> list[tuple[str, str, str, str, str]]:
-        rows = []
-        for p in self.points:
-            position = listed(p.x)
-            values = (
-                ", ".join(f"{v:.4g}" for v in p.eigenvalues[:4])
-                if not np.isnan(p.eigenvalues).any()
-                else "none: no Jacobian"
-            )
-            rows.append((position, p.kind, p.stability, values, _remark(p).lstrip(", ")))
-        return rows
-
-    def __repr__(self) -> str:
-        head = f"FixedPoints of {self.system!r}: {len(self)} in the box"
-        table = [("x", "kind", "stability", "eigenvalues", ""), *self._rows()]
-        widths = [max(len(row[i]) for row in table) for i in range(5)]
-        return "\n".join(
-            [head]
-            + [
-                "  " + "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip()
-                for row in table
-            ]
-            + ["  " + line for line in self._remarks()]
-        )
-
     def _remarks(self) -> list[str]:
         lines = [f"{name}: {coverage!r}" for name, coverage in self.coverage.items()]
         lines += self.notes
@@ -206,16 +188,19 @@ class FixedPoints(Sequence[FixedPoint]):
             lines.append(f"{name}: proven complete outside {n} undecided boxes, {share:.1g} of the volume")
         return lines
 
-    def _repr_html_(self) -> str:
-        cells = "".join("<tr>" + "".join(f"<td>{c}</td>" for c in row) + "</tr>" for row in self._rows())
-        names = "".join(f"<th>{n}</th>" for n in ("x", "kind", "stability", "eigenvalues", ""))
-        return (
-            f"<p>Fixed points of <code>{self.system!r}</code></p><table><tr>{names}</tr>{cells}</table>"
-            + "".join(f"<p>{line}</p>" for line in self._remarks())
-        )
+    def table(self) -> Table:
+        """The points, and how complete the list is."""
+        rows = []
+        for p in self.points:
+            values = (
+                ", ".join(f"{v:.4g}" for v in p.eigenvalues[:4])
+                if not np.isnan(p.eigenvalues).any()
+                else "none: no Jacobian"
+            )
+            rows.append((listed(p.x), p.kind, p.stability, values, _remark(p).lstrip(", ")))
+        head = ("x", "kind", "stability", "eigenvalues", "")
+        return Table(f"FixedPoints of {self.system!r}: {len(self)} in the box", rows, head, self._remarks())
 
     def plot(self, ax: Any = None) -> Any:
         """Phase portrait with these points; returns the matplotlib Axes."""
-        from samdyn.plot import phase_portrait
-
-        return phase_portrait(self.system, box=self.box, ax=ax, fixed_points=self)
+        return self._draw(ax)

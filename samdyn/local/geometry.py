@@ -46,6 +46,7 @@ from samdyn.ensemble.jumping_flow import _stacked as stacked
 from samdyn.landscapes.landscape import Landscape, hessian_of
 from samdyn.local.edge_of_stability import perturbation_at
 from samdyn.local.virtual_loss import ingredients
+from samdyn.results import Result, Table
 from samdyn.systems.system import System
 
 ALIGNED = 0.9
@@ -61,8 +62,8 @@ OPERATIONS = 3e9  # floating-point operations a second of one core, on the slow 
 MOST_BYTES = 1 << 32
 
 
-@dataclass(frozen=True, eq=False)
-class PerturbationGeometry:
+@dataclass(frozen=True, eq=False, repr=False)
+class PerturbationGeometry(Result):
     """What the perturbation does along a path.
 
     Attributes
@@ -78,6 +79,9 @@ class PerturbationGeometry:
     minima : ndarray, shape (n, dim)
     system : Map, Flow or Diffusion
     """
+
+    cited = ("kim2023",)
+    row = "point"
 
     points: Array
     perturbed: Array
@@ -103,23 +107,19 @@ class PerturbationGeometry:
         where = np.flatnonzero((self.cosine < 0).reshape(len(self.cosine), -1).any(axis=1))
         return int(where[0]) if len(where) else None
 
-    def __repr__(self) -> str:
+    def table(self) -> Table:
+        """Cosines, and how often each case occurs."""
         cosine, case = self.cosine[np.isfinite(self.cosine)], self.case
         counts = ", ".join(
             f"{name}: {int((case == k).sum())}" for k, name in enumerate(("unknown", "I", "II", "III"))
         )
-        lines = [f"PerturbationGeometry of {self.system!r} at {self.cosine.size} points"]
-        if len(cosine):
-            lines.append(f"  cosine from {cosine.min():.4f} to {cosine.max():.4f}")
-        lines.append(f"  cases {counts}")
-        lines.append(f"  first negative cosine at {self.first_negative_cosine}")
-        return "\n".join(lines)
+        rows = [(f"cosine from {cosine.min():.4f} to {cosine.max():.4f}",)] if len(cosine) else []
+        rows += [(f"cases {counts}",), (f"first negative cosine at {self.first_negative_cosine}",)]
+        return Table(f"PerturbationGeometry of {self.system!r} at {self.cosine.size} points", rows)
 
     def plot(self, ax: Any = None) -> Any:
         """The cosine along the path, with the cases marked; returns the matplotlib Axes."""
-        from samdyn.plot.geometry import perturbation_geometry as draw
-
-        return draw(self, ax)
+        return self._draw(ax)
 
 
 @checked

@@ -51,6 +51,7 @@ from samdyn.local.hallucination_intervals import HallucinationInterval, Hallucin
 from samdyn.local.linearization import stability_of
 from samdyn.local.proximal_branches import Curve, Derivatives, Family, at_radius, derivatives_of, follow
 from samdyn.local.trapping import kind_of
+from samdyn.results import Absent, Result, Rows, Table
 from samdyn.rules.family import GD, SAM
 from samdyn.systems.flow import Flow
 from samdyn.systems.map import Map
@@ -62,8 +63,8 @@ TYPICAL_STEPS = 100
 """Steps of all curves until most have ended: 60 to 500 over seven losses."""
 
 
-@dataclass(frozen=True)
-class HallucinatedBranch:
+@dataclass(frozen=True, eq=False, repr=False)
+class HallucinatedBranch(Result):
     """A curve of hallucinated points with one endpoint.
 
     Attributes
@@ -90,6 +91,10 @@ class HallucinatedBranch:
         Dimension of the set of critical points on which the endpoint lies; 0 if it is isolated.
     """
 
+    cited = ("park2025",)
+    row = "point"
+    axes = ("endpoint: coordinate", "x: point coordinate", "eigenvalues: point eigenvalue")
+
     endpoint: Array
     endpoint_kind: str
     x: Array
@@ -108,18 +113,19 @@ class HallucinatedBranch:
         rise = np.diff(self.rho)
         return self.rho[1:-1][rise[:-1] * rise[1:] < 0]
 
-    def __repr__(self) -> str:
+    def table(self) -> Table:
+        """Its endpoint, its ends and its radii."""
         y = ", ".join(f"{v:.6g}" for v in self.endpoint)
         stable = 100 * float((self.lr_max > 0).mean())
-        return (
+        return Table(
             f"HallucinatedBranch(endpoint ({y}) {self.endpoint_kind}, from {self.start} to {self.end}, "
             f"rho from {self.rho.min():.6g} to {self.rho.max():.6g}, {len(self.folds)} folds, "
             f"{stable:.3g} % attracting)"
         )
 
 
-@dataclass(frozen=True)
-class HallucinatedBranches(Sequence[HallucinatedBranch]):
+@dataclass(frozen=True, eq=False, repr=False)
+class HallucinatedBranches(Result, Sequence[HallucinatedBranch]):
     """The branches of hallucinated points of a loss in a box, as a sequence of `HallucinatedBranch`.
 
     Attributes
@@ -130,6 +136,9 @@ class HallucinatedBranches(Sequence[HallucinatedBranch]):
     critical_points : FixedPoints
         From which they were started.
     """
+
+    cited = ("park2025",)
+    row = "branch"
 
     branches: tuple[HallucinatedBranch, ...]
     loss: Landscape
@@ -179,21 +188,19 @@ class HallucinatedBranches(Sequence[HallucinatedBranch]):
         found.sort(key=lambda i: (i.lower, i.upper, *i.endpoint))
         return HallucinationIntervals(tuple(found), self.loss, self.box, False)
 
-    def __repr__(self) -> str:
-        head = f"HallucinatedBranches of {self.loss.name}: {len(self)}"
-        lines = [f"  {branch!r}" for branch in self.branches[:30]]
-        more = [f"  ... and {len(self) - 30} more"] if len(self) > 30 else []
-        return "\n".join([head, *lines, *more])
-
-    def _repr_html_(self) -> str:
-        rows = "".join(f"<tr><td><code>{branch!r}</code></td></tr>" for branch in self.branches)
-        return f"<p>Hallucinated branches of {self.loss.name}</p><table>{rows}</table>"
+    def table(self) -> Table:
+        """The branches, each as it says of itself."""
+        rows = Rows(len(self), lambda i: (repr(self.branches[i]),))
+        return Table(f"HallucinatedBranches of {self.loss.name}: {len(self)}", rows)
 
     def plot(self, coordinate: int = 0, ax: Any = None) -> Any:
         """The branches over rho; returns the matplotlib Axes."""
-        from samdyn.plot.hallucination import branches
+        return self._draw(coordinate, ax)
 
-        return branches(self, coordinate, ax)
+    @classmethod
+    def _rebuilt(cls, values: dict[str, Any]) -> dict[str, Any]:
+        loss = values["loss"]
+        return values if isinstance(loss, Absent) else {**values, "_derivatives": derivatives_of(loss)}
 
 
 @checked

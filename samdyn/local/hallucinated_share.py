@@ -42,6 +42,7 @@ from samdyn.compute.random import STREAM_START, split_seed, uniform_block
 from samdyn.compute.signature import checked
 from samdyn.ensemble.trajectory import trajectory
 from samdyn.landscapes.landscape import Landscape
+from samdyn.results import Result, Table
 from samdyn.systems.jump import beside
 from samdyn.systems.map import Map
 
@@ -55,8 +56,8 @@ REACH = 2.0
 FAR = 1e3
 
 
-@dataclass(frozen=True)
-class HallucinatedShare:
+@dataclass(frozen=True, eq=False, repr=False)
+class HallucinatedShare(Result):
     """Where the runs of a map from many starts end.
 
     Attributes
@@ -72,6 +73,10 @@ class HallucinatedShare:
     n_steps : int
     system : Map
     """
+
+    cited = ("park2025", "wilson1927")
+    row = "start"
+    axes = ("x0: start coordinate", "x: start coordinate")
 
     x0: Array
     x: Array
@@ -101,42 +106,22 @@ class HallucinatedShare:
         interval = stats.binomtest(self.count(outcome), len(self.outcomes)).proportion_ci(level, "wilson")
         return float(interval.low), float(interval.high)
 
-    def _rows(self) -> list[tuple[str, str, str, str, str]]:
+    def table(self) -> Table:
+        """How often each outcome occurs, with its interval and the mean loss."""
         rows = []
         for outcome in OUTCOMES:
             if self.count(outcome):
                 low, high = self.confidence_interval(outcome=outcome)
                 mean = float(self.loss[self.outcomes == outcome].mean())
-                rows.append(
-                    (
-                        outcome,
-                        str(self.count(outcome)),
-                        f"{self.share(outcome):.4f}",
-                        f"{low:.4f} to {high:.4f}",
-                        f"{mean:.4g}",
-                    )
-                )
-        return rows
-
-    def __repr__(self) -> str:
-        head = f"HallucinatedShare of {self.system!r}: {len(self.x0)} starts, {self.n_steps} steps"
-        table = [HEAD, *self._rows()]
-        widths = [max(len(row[i]) for row in table) for i in range(len(HEAD))]
-        return "\n".join(
-            [head]
-            + ["  " + "  ".join(c.ljust(w) for c, w in zip(r, widths, strict=True)).rstrip() for r in table]
-        )
-
-    def _repr_html_(self) -> str:
-        names = "".join(f"<th>{name}</th>" for name in HEAD)
-        rows = "".join("<tr>" + "".join(f"<td>{c}</td>" for c in row) + "</tr>" for row in self._rows())
-        return f"<p>Where runs of <code>{self.system!r}</code> end</p><table><tr>{names}</tr>{rows}</table>"
+                interval = f"{low:.4f} to {high:.4f}"
+                share = f"{self.share(outcome):.4f}"
+                rows.append((outcome, str(self.count(outcome)), share, interval, f"{mean:.4g}"))
+        title = f"HallucinatedShare of {self.system!r}: {len(self.x0)} starts, {self.n_steps} steps"
+        return Table(title, rows, HEAD)
 
     def plot(self, ax: Any = None) -> Any:
         """The shares as bars with 95 % intervals; returns the matplotlib Axes."""
-        from samdyn.plot.hallucination import outcomes
-
-        return outcomes(self, ax)
+        return self._draw(ax)
 
 
 HEAD = ("outcome", "starts", "share", "95 % interval", "mean loss")
@@ -226,7 +211,7 @@ def hallucinated_share(
     announce("hallucinated_share", few * len(parts) * n_steps / trial, "pass fewer n_starts or n_steps")
     with PartsBar(progress, "hallucinated_share", len(parts)) as bar:
         for first in parts:
-            path = trajectory(system, starts[first : first + tile], n_steps, every=every, seed=seed)
+            path = trajectory(system, starts[first : first + tile], n_steps, every=every, seed=seed).x
             ends.append(path[-1])
             outcomes.append(_outcomes(system, path[-N_LOOKED:], region, n_steps))
             bar.update()

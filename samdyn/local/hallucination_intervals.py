@@ -36,6 +36,7 @@ from samdyn.landscapes.landscape import Landscape
 from samdyn.local.linearization import stability_of
 from samdyn.local.newton import newton_zeros
 from samdyn.local.trapping import kind_of
+from samdyn.results import Result, Table
 
 N_NODES = 4096
 N_PARTS = 8
@@ -43,8 +44,8 @@ NEWTON_SHARE = 15
 """Time of Newton's method from half as many starts, in units of the slope at all nodes."""
 
 
-@dataclass(frozen=True)
-class HallucinationInterval:
+@dataclass(frozen=True, eq=False, repr=False)
+class HallucinationInterval(Result):
     """An open interval of radii with one hallucinated point for each.
 
     Attributes
@@ -66,6 +67,9 @@ class HallucinationInterval:
     x_lower, x_upper : ndarray, shape (dim,)
         Position of the point at the ends.
     """
+
+    cited = ("park2025",)
+    row = "coordinate"
 
     lower: float
     upper: float
@@ -94,12 +98,16 @@ class HallucinationInterval:
             ends,
         )
 
+    def table(self) -> Table:
+        """Radii, endpoint, stability and ends."""
+        return Table("HallucinationInterval", [(n, c) for n, c in zip(HEAD, self._row, strict=True)])
+
 
 HEAD = ("rho", "endpoint", "stability", "lr below", "ends")
 
 
-@dataclass(frozen=True)
-class HallucinationIntervals(Sequence[HallucinationInterval]):
+@dataclass(frozen=True, eq=False, repr=False)
+class HallucinationIntervals(Result, Sequence[HallucinationInterval]):
     """Intervals of radii with hallucinated points, sorted by their lower ends.
 
     Attributes
@@ -110,6 +118,9 @@ class HallucinationIntervals(Sequence[HallucinationInterval]):
     complete : bool
         Whether the list is known to be complete for the stationary points in the box (one dimension).
     """
+
+    cited = ("park2025",)
+    row = "interval"
 
     intervals: tuple[HallucinationInterval, ...]
     loss: Landscape
@@ -150,26 +161,15 @@ class HallucinationIntervals(Sequence[HallucinationInterval]):
                 union.append([interval.lower, interval.upper])
         return np.array(union).reshape(-1, 2)
 
-    def __repr__(self) -> str:
+    def table(self) -> Table:
+        """The intervals, one a row."""
         how = "complete" if self.complete else "by continuation"
-        table = [HEAD, *(i._row for i in self)]
-        widths = [max(len(row[i]) for row in table) for i in range(len(HEAD))]
-        lines = [
-            "  " + "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in table
-        ]
-        shown = lines if len(lines) <= 42 else [*lines[:40], f"  ... and {len(lines) - 40} more"]
-        return "\n".join([f"HallucinationIntervals of {self.loss.name}: {len(self)}, {how}", *shown])
-
-    def _repr_html_(self) -> str:
-        names = "".join(f"<th>{name}</th>" for name in HEAD)
-        rows = "".join("<tr>" + "".join(f"<td>{c}</td>" for c in i._row) + "</tr>" for i in self)
-        return f"<p>Hallucination intervals of {self.loss.name}</p><table><tr>{names}</tr>{rows}</table>"
+        title = f"HallucinationIntervals of {self.loss.name}: {len(self)}, {how}"
+        return Table(title, [i._row for i in self], HEAD)
 
     def plot(self, ax: Any = None) -> Any:
         """The intervals as bars over rho, one row an endpoint; returns the matplotlib Axes."""
-        from samdyn.plot.hallucination import intervals
-
-        return intervals(self, ax)
+        return self._draw(ax)
 
 
 @checked

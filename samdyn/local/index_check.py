@@ -40,6 +40,7 @@ from samdyn.compute.checks import Array
 from samdyn.compute.scales import diagonal_of
 from samdyn.local.degree import FIRST, Evaluation, grid_windings, windings
 from samdyn.local.wording import listed
+from samdyn.results import Result, Table
 
 __all__ = ["IndexCheck", "check_index"]
 
@@ -56,8 +57,8 @@ MOST_CELLS = 2048
 LOCATED = 1e-7  # of the box: a cell that no cut divides, as where the field jumps along one direction only
 
 
-@dataclass(frozen=True)
-class IndexCheck:
+@dataclass(frozen=True, eq=False, repr=False)
+class IndexCheck(Result):
     """What winding numbers say about a list of zeros in a plane box.
 
     Attributes
@@ -76,6 +77,8 @@ class IndexCheck:
     the indices add up in all 1024 cells of a grid
     """
 
+    row = "jump"
+
     n_cells: int
     n_checked: int
     missing: int
@@ -86,7 +89,8 @@ class IndexCheck:
         """Whether all cells were checked, and all indices add up."""
         return self.n_checked == self.n_cells and not self.missing and len(self.jumps) == 0
 
-    def __repr__(self) -> str:
+    def table(self) -> Table:
+        """Whether the indices add up, and where they cannot be checked."""
         parts = []
         if self.missing:
             parts.append(f"the index sum says at least {self.missing} more")
@@ -104,7 +108,7 @@ class IndexCheck:
             at = ", ".join(listed(x) for x in self.jumps[:3])
             more = f" and {len(self.jumps) - 3} more points" if len(self.jumps) > 3 else ""
             parts.append(f"the field jumps or is infinite at {at}{more}, where something may rest")
-        return "; ".join(parts)
+        return Table("; ".join(parts))
 
 
 def check_index(

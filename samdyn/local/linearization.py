@@ -30,6 +30,7 @@ from samdyn.landscapes.landscape import Landscape
 from samdyn.local.transient_growth import TransientGrowth, transient_growth
 from samdyn.local.trapping import jump_stability
 from samdyn.local.wording import listed
+from samdyn.results import Result, Table
 from samdyn.rules.family import USAM, UnifiedSAM
 from samdyn.rules.rule import Rule
 from samdyn.systems.map import Map
@@ -40,8 +41,8 @@ LARGE = 200  # length of a state up to which a Jacobian costs too little to be w
 OPERATIONS = 3e9  # floating-point operations a second of one core in an eigenvalue solver, on the slow side
 
 
-@dataclass(frozen=True, eq=False)
-class Linearization:
+@dataclass(frozen=True, eq=False, repr=False)
+class Linearization(Result):
     """A system linearised at a point.
 
     Attributes
@@ -71,6 +72,9 @@ class Linearization:
     scale : float
         A rate (1/time) next to which the eigenvalues are judged to be zero; see `scales_of`.
     """
+
+    row = "eigenvalue"
+    axes = ("x: coordinate", "jacobian: coordinate other", "eigenvectors: coordinate eigenvalue")
 
     x: Array
     jacobian: Array
@@ -146,39 +150,23 @@ class Linearization:
                 f"({self.stability}), see samdyn.capture_set"
             )
 
-    def __repr__(self) -> str:
-        head = f"Linearization at {listed(self.x)}: {self.stability}"
+    def table(self) -> Table:
+        """Multipliers or rates, and the directions that belong to them."""
+        title = f"Linearization at {listed(self.x)}: {self.stability}"
         if not self.exists:
-            lines = [head, "  no Jacobian: the field jumps here"]
+            rows = [("no Jacobian", "the field jumps here")]
             if self.stability == "trapping":
                 known = self.capture_radius > 0
                 how = f"within {self.capture_radius:.6g}" if known else "locally (no ball known)"
-                lines.append(f"  the flow is drawn onto it from {how}")
+                rows.append(("the flow captures", how))
                 if self.discrete:
-                    lines.append(f"  the map hovers within {self.chatter_radius:.6g}")
-            return "\n".join(lines)
-        what = "multipliers" if self.discrete else "rates"
-        return f"{head}\n  {what}: {listed(self.eigenvalues)}\n  residual: {self.residual:.2g}"
-
-    def _repr_html_(self) -> str:
-        rows = [("x", listed(self.x)), ("stability", self.stability)]
-        if self.exists:
-            rows.append(("multipliers" if self.discrete else "rates", listed(self.eigenvalues)))
-            subspaces = (self.stable_subspace, self.centre_subspace, self.unstable_subspace)
-            sizes = ", ".join(str(basis.shape[1]) for basis in subspaces)
-            rows.append(("stable, marginal, unstable directions", sizes))
-            rows.append(("residual", f"{self.residual:.2g}"))
-        else:
-            rows.append(("Jacobian", "none: the field jumps"))
-            rows.append(
-                (
-                    "its flow captures within" if self.discrete else "captures within",
-                    f"{self.capture_radius:.6g}",
-                )
-            )
-            rows.append(("hovers within", f"{self.chatter_radius:.6g}"))
-        cells = "".join(f"<tr><th>{name}</th><td>{text}</td></tr>" for name, text in rows)
-        return f"<table>{cells}</table>"
+                    rows.append(("the map hovers within", f"{self.chatter_radius:.6g}"))
+            return Table(title, rows)
+        rows = [("multipliers" if self.discrete else "rates", listed(self.eigenvalues))]
+        subspaces = (self.stable_subspace, self.centre_subspace, self.unstable_subspace)
+        sizes = ", ".join(str(basis.shape[1]) for basis in subspaces)
+        rows += [("stable, marginal, unstable directions", sizes), ("residual", f"{self.residual:.2g}")]
+        return Table(title, rows)
 
 
 def stability_of(eigenvalues: npt.ArrayLike, discrete: bool, scale: float = 0.0) -> str:

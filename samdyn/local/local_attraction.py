@@ -39,14 +39,15 @@ from samdyn.compute.scales import displacement_tolerance
 from samdyn.compute.signature import checked
 from samdyn.local.trapping import FLAT, kind_of
 from samdyn.local.wording import listed
+from samdyn.results import Result, Table
 from samdyn.systems.map import Map
 from samdyn.systems.system import System
 
 RESIDUAL = 1e-7  # of |H| and the loss's box: a larger gradient at the perturbed point is not a zero
 
 
-@dataclass(frozen=True)
-class LocalAttraction:
+@dataclass(frozen=True, eq=False, repr=False)
+class LocalAttraction(Result):
     """The linear test of a hallucinated point.
 
     Attributes
@@ -80,6 +81,10 @@ class LocalAttraction:
         The map's; 0 for a flow.
     """
 
+    cited = ("park2025",)
+    row = "eigenvalue"
+    axes = ("x: coordinate", "endpoint: coordinate")
+
     x: Array
     endpoint: Array
     endpoint_kind: str
@@ -107,21 +112,21 @@ class LocalAttraction:
         root = np.sqrt(trace.astype(complex) ** 2 - 4 * self.momentum)
         return float(np.abs(np.stack([trace + root, trace - root]) / 2).max())
 
-    def __repr__(self) -> str:
-        position, end = listed(self.x), listed(self.endpoint)
+    def table(self) -> Table:
+        """Whether it attracts, at which learning rates, and why."""
         verdict = "attracts" if self.attracting else "does not attract"
         what = f"a set of dimension {self.tangent_dimension}, " if self.tangent_dimension else ""
         values = ", ".join(f"{v:.6g}" for v in self.eigenvalues[:6])
-        lines = [
-            f"LocalAttraction of {position}: {what}{verdict}",
-            f"  endpoint: {end}, {self.endpoint_kind}",
-            f"  |gradient|: {self.gradient_norm:.6g}, at the endpoint {self.residual:.2g}",
-            f"  eigenvalues of H(y) B(x): {values}{', ...' if len(self.eigenvalues) > 6 else ''}",
-            f"  attracts for lr < {self.lr_max:.6g}" if self.lr_max else "  attracts at no learning rate",
+        values += ", ..." if len(self.eigenvalues) > 6 else ""
+        rows: list[tuple[str, ...]] = [
+            ("endpoint", f"{listed(self.endpoint)}, {self.endpoint_kind}"),
+            ("|gradient|", f"{self.gradient_norm:.6g}, at the endpoint {self.residual:.2g}"),
+            ("eigenvalues of H(y) B(x)", values),
+            (f"attracts for lr < {self.lr_max:.6g}" if self.lr_max else "attracts at no learning rate",),
         ]
         if not np.isnan(self.lr):
-            lines.append(f"  at lr = {self.lr:g}: largest multiplier {self.multiplier:.6g}")
-        return "\n".join(lines)
+            rows.append((f"at lr = {self.lr:g}", f"largest multiplier {self.multiplier:.6g}"))
+        return Table(f"LocalAttraction of {listed(self.x)}: {what}{verdict}", rows)
 
 
 def shift_jacobian(gradient: Array, hessian: Array, rho: npt.ArrayLike) -> Array:

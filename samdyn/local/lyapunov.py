@@ -39,6 +39,7 @@ from samdyn.compute.progress import PartsBar
 from samdyn.compute.signature import checked
 from samdyn.local.lyapunov_error import N_FINE, AverageError, average_error
 from samdyn.local.lyapunov_frames import FEW_COORDINATES, Frames
+from samdyn.results import Result, Rows, Table
 from samdyn.systems.flow import Flow
 from samdyn.systems.map import Map
 from samdyn.systems.system import System
@@ -52,8 +53,8 @@ REST = 1.1  # the error of the step over its difference to shorter ones: 256/255
 N_COMPARED = 64  # states at which a step is compared with four shorter ones
 
 
-@dataclass(frozen=True, eq=False)
-class LyapunovSpectrum:
+@dataclass(frozen=True, eq=False, repr=False)
+class LyapunovSpectrum(Result):
     """Lyapunov exponents, of one start or of many.
 
     Attributes
@@ -77,6 +78,9 @@ class LyapunovSpectrum:
     n_batches : int
         Independent batches behind the standard error.
     """
+
+    cited = ("benettin1980",)
+    row = "start"
 
     exponents: Array
     standard_error: Array
@@ -116,26 +120,20 @@ class LyapunovSpectrum:
             half = half + self.discretisation
         return np.stack([self.exponents - half, self.exponents + half], axis=-1)
 
-    def _rows(self) -> list[str]:
+    def table(self) -> Table:
+        """The exponents of each start, with their intervals."""
+        unit = "per step" if self.dt == 1 else "per unit of time"
         values = self.exponents.reshape(-1, self.exponents.shape[-1])
         errors = np.diff(self.interval(), axis=-1).reshape(values.shape) / 2
-        return [
-            ", ".join(f"{v:.6g} ± {e:.1g}" for v, e in zip(value, error, strict=True))
-            for value, error in zip(values[:8], errors[:8], strict=True)
-        ]
 
-    def __repr__(self) -> str:
-        unit = "per step" if self.dt == 1 else "per unit of time"
-        n = int(np.prod(self.exponents.shape[:-1]))
-        more = [f"  ... of {n} starts"] if n > 8 else []
-        head = f"LyapunovSpectrum of {self.system}, {unit}, {self.n_steps} steps, ± 95 %"
+        def row(i: int) -> tuple[str]:
+            pairs = zip(values[i], errors[i], strict=True)
+            return (", ".join(f"{v:.6g} ± {e:.1g}" for v, e in pairs),)
+
         moving = self.correlated is not None and bool(self.correlated.any())
-        note = ["  batches are correlated: ± is how far the quarters of the orbit differ"] if moving else []
-        return "\n".join([head, *("  " + row for row in self._rows()), *more, *note])
-
-    def _repr_html_(self) -> str:
-        rows = "".join(f"<tr><td>{row}</td></tr>" for row in self._rows())
-        return f"<p>Lyapunov exponents of <code>{self.system}</code></p><table>{rows}</table>"
+        note = ["batches are correlated: ± is how far the quarters of the orbit differ"] if moving else []
+        title = f"LyapunovSpectrum of {self.system}, {unit}, {self.n_steps} steps, ± 95 %"
+        return Table(title, Rows(len(values), row), notes=note)
 
 
 @checked

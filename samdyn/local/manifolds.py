@@ -32,6 +32,7 @@ from samdyn.local.curve_spacing import Limits, lengths, needed
 from samdyn.local.linearization import MARGIN
 from samdyn.local.manifold_of_flow import flow_arm
 from samdyn.local.manifold_of_map import map_arm
+from samdyn.results import Result, Table
 from samdyn.systems.flow import Flow
 from samdyn.systems.map import Map
 from samdyn.systems.system import System
@@ -42,8 +43,8 @@ SAMPLE_SECONDS = 1.0
 KINDS = ("unstable", "stable")
 
 
-@dataclass(frozen=True, eq=False)
-class Manifold:
+@dataclass(frozen=True, eq=False, repr=False)
+class Manifold(Result):
     """The two arms of a one-dimensional invariant manifold.
 
     Attributes
@@ -67,6 +68,9 @@ class Manifold:
     system : System
     """
 
+    cited = ("krauskopf1998", "hobson1993")
+    row = "point"
+
     points: tuple[Array, Array]
     arclength: tuple[Array, Array]
     ends: tuple[str, str]
@@ -81,30 +85,25 @@ class Manifold:
         """Both arms as one curve through the fixed point, shape (n, dim)."""
         return np.concatenate([self.points[1][:0:-1], self.points[0]])
 
-    def __repr__(self) -> str:
-        position = ", ".join(f"{v:.6g}" for v in self.fixed_point)
-        arms = [
-            f"  arm {i + 1}: {len(p)} points, length {s[-1]:.6g}, ends at ({_format(p[-1])}): {why}"
-            for i, (p, s, why) in enumerate(zip(self.points, self.arclength, self.ends, strict=True))
-        ]
-        return "\n".join([f"Manifold, {self.which}, of ({position}) of {self.system!r}", *arms])
-
-    def _repr_html_(self) -> str:
-        cells = "".join(
-            f"<tr><td>{i + 1}</td><td>{len(p)}</td><td>{s[-1]:.6g}</td><td>({_format(p[-1])})</td>"
-            f"<td>{why}</td></tr>"
-            for i, (p, s, why) in enumerate(zip(self.points, self.arclength, self.ends, strict=True))
-        )
-        names = "".join(f"<th>{n}</th>" for n in ("arm", "points", "length", "end", "because"))
-        whose = f"({_format(self.fixed_point)}) of <code>{self.system!r}</code>"
-        head = f"<p>The {self.which} manifold of {whose}</p>"
-        return f"{head}<table><tr>{names}</tr>{cells}</table>"
+    def table(self) -> Table:
+        """The two arms, and why they end."""
+        title = f"Manifold, {self.which}, of ({_format(self.fixed_point)}) of {self.system!r}"
+        rows = []
+        for i, (p, s, why) in enumerate(zip(self.points, self.arclength, self.ends, strict=True)):
+            arm = f"{len(p)} points, length {s[-1]:.6g}, ends at ({_format(p[-1])})"
+            rows.append((f"arm {i + 1}", arm, why))
+        return Table(title, rows)
 
     def plot(self, ax: Any = None, **line: Any) -> Any:
         """Draw the curve; returns the matplotlib Axes."""
-        from samdyn.plot.manifolds import manifolds
+        return self._draw(ax, **line)
 
-        return manifolds([self], ax, **line)
+    def _columns(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        points, lengths = np.concatenate(self.points), np.concatenate(self.arclength)
+        columns: dict[str, Any] = {"arm": np.repeat([1, 2], [len(p) for p in self.points])}
+        columns["arclength"] = lengths
+        columns |= {f"x_{i}": coordinate for i, coordinate in enumerate(points.T)}
+        return columns, {"which": self.which, "eigenvalue": self.eigenvalue, "system": repr(self.system)}
 
 
 def _format(point: Array) -> str:

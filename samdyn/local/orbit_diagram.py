@@ -21,13 +21,14 @@ from samdyn.compute.progress import PartsBar
 from samdyn.local.branch_start import check_parameter
 from samdyn.local.newton import sobol_starts
 from samdyn.local.parametric import stepper
+from samdyn.results import Result, Table
 from samdyn.systems.map import Map
 
 MOST_NUMBERS = 50_000_000  # of stored coordinates, 400 MB
 
 
-@dataclass(frozen=True)
-class OrbitDiagram:
+@dataclass(frozen=True, eq=False, repr=False)
+class OrbitDiagram(Result):
     """The last points of orbits of a map at many values of a parameter.
 
     Attributes
@@ -41,6 +42,9 @@ class OrbitDiagram:
     system : Map
     """
 
+    row = "value"
+    axes = ("points: value start step coordinate",)
+
     parameter: str
     values: Array
     points: Array = field(repr=False)
@@ -52,19 +56,25 @@ class OrbitDiagram:
         """Which orbits (m, n_starts) diverged."""
         return np.asarray(~np.isfinite(self.points[:, :, -1]).all(axis=-1))
 
-    def plot(self, ax: Any = None, **options: Any) -> Any:
-        """The points over the parameter; returns the matplotlib Axes."""
-        from samdyn.plot import bifurcation_diagram
-
-        return bifurcation_diagram([], ax=ax, orbits=self, **options)
-
-    def __repr__(self) -> str:
+    def table(self) -> Table:
+        """Of what, over which values, and how many orbits diverged."""
         m, starts, keep, _ = self.points.shape
-        return (
+        return Table(
             f"OrbitDiagram of {self.system!r}: {m} values of {self.parameter} in [{self.values.min():.6g}, "
             f"{self.values.max():.6g}], {starts} orbits each, {keep} points after {self.n_transient} steps, "
             f"{int(self.diverged.sum())} diverged"
         )
+
+    def plot(self, ax: Any = None, **options: Any) -> Any:
+        """The points over the parameter; returns the matplotlib Axes."""
+        return self._draw(ax, **options)
+
+    def _columns(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        m, starts, keep, dim = self.points.shape
+        value, start, step = (k.ravel() for k in np.indices((m, starts, keep)))
+        columns = {self.parameter: self.values[value], "start": start, "step": step}
+        points = self.points.reshape(-1, dim)
+        return columns | {f"x_{i}": points[:, i] for i in range(dim)}, {"system": repr(self.system)}
 
 
 def orbit_diagram(

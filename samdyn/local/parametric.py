@@ -25,6 +25,7 @@ from torch import Tensor
 from samdyn.compute.checks import Array
 from samdyn.compute.printing import numpy_form, printed_form
 from samdyn.compute.tracing import NotTraceable, batched_form, coordinate_form, traced_or_batched
+from samdyn.results import storable
 from samdyn.systems.flow import Flow, velocity
 from samdyn.systems.map import Map
 from samdyn.systems.system import System
@@ -32,6 +33,7 @@ from samdyn.systems.system import System
 Evaluation = tuple[Array, Array, Array]
 
 
+@storable
 class Parametric:
     """The k-fold map, or the field, of a system in its state and parameters.
 
@@ -51,6 +53,8 @@ class Parametric:
     discrete : bool
         Whether the system is a map.
     """
+
+    stored = ("system", "names", "period")
 
     def __init__(self, system: System, names: Sequence[str], period: int = 1) -> None:
         self.system, self.names, self.period = system, tuple(names), period

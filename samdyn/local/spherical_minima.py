@@ -31,13 +31,14 @@ from samdyn.compute.sphere import directions
 from samdyn.landscapes.landscape import Landscape
 from samdyn.local.local_attraction import shift_jacobian
 from samdyn.local.proximal_branches import Derivatives, at_radius, derivatives_of
+from samdyn.results import Result, Rows, Table
 
 N_CANDIDATES = 8
 N_PARTS = 16
 
 
-@dataclass(frozen=True)
-class SphericalMinima:
+@dataclass(frozen=True, eq=False, repr=False)
+class SphericalMinima(Result):
     """The lowest point of the loss on each of a family of spheres.
 
     Attributes
@@ -56,6 +57,10 @@ class SphericalMinima:
         Of B(x), in ascending order; nan where x is not hallucinated.
     """
 
+    cited = ("park2025",)
+    row = "radius"
+    axes = ("centre: coordinate", "x: radius coordinate")
+
     centre: Array
     radii: Array
     x: Array
@@ -64,23 +69,21 @@ class SphericalMinima:
     hallucinated: npt.NDArray[np.bool_]
     shift_eigenvalues: Array
 
-    def __repr__(self) -> str:
+    def table(self) -> Table:
+        """The minimum on the sphere of each radius."""
         centre = ", ".join(f"{v:.6g}" for v in self.centre)
-        lines = [f"SphericalMinima around ({centre}): {len(self.radii)} radii"]
-        for i in range(min(len(self.radii), 40)):
+
+        def row(i: int) -> tuple[str, str]:
             place = ", ".join(f"{v:.6g}" for v in self.x[i])
-            what = "hallucinated" if self.hallucinated[i] else ""
-            lines.append(
-                f"  rho {self.radii[i]:.6g}: x ({place}), m {self.values[i]:.6g}, "
-                f"m' {self.slopes[i]:.4g} {what}"
-            )
-        return "\n".join(line.rstrip() for line in lines)
+            text = f"x ({place}), m {self.values[i]:.6g}, m' {self.slopes[i]:.4g}"
+            return f"rho {self.radii[i]:.6g}", text + (" hallucinated" if self.hallucinated[i] else "")
+
+        title = f"SphericalMinima around ({centre}): {len(self.radii)} radii"
+        return Table(title, Rows(len(self.radii), row))
 
     def plot(self, ax: Any = None) -> Any:
         """m(rho), with the hallucinated radii marked; returns the matplotlib Axes."""
-        from samdyn.plot.hallucination import spherical
-
-        return spherical(self, ax)
+        return self._draw(ax)
 
 
 @checked

@@ -27,14 +27,15 @@ from samdyn.compute import checks
 from samdyn.compute.scales import ACCURACY, displacement_tolerance
 from samdyn.compute.signature import checked
 from samdyn.local.linearization import MARGIN
+from samdyn.results import Result, Table
 from samdyn.systems.diffusion import Diffusion
 from samdyn.systems.flow import Flow
 from samdyn.systems.map import Map
 from samdyn.systems.system import System
 
 
-@dataclass(frozen=True)
-class StabilityWindow:
+@dataclass(frozen=True, eq=False, repr=False)
+class StabilityWindow(Result):
     """An open interval of one parameter in which a fixed point attracts.
 
     Attributes
@@ -61,11 +62,12 @@ class StabilityWindow:
     def __contains__(self, value: float) -> bool:
         return self.lower < value < self.upper
 
-    def __repr__(self) -> str:
+    def table(self) -> Table:
+        """The interval, and what ends it."""
         if self.empty:
-            return f"StabilityWindow: no {self.parameter}"
+            return Table(f"StabilityWindow: no {self.parameter}")
         ends = f", {self.border} at the upper end" if self.border else ""
-        return f"StabilityWindow: {self.lower:.9g} < {self.parameter} < {self.upper:.9g}{ends}"
+        return Table(f"StabilityWindow: {self.lower:.9g} < {self.parameter} < {self.upper:.9g}{ends}")
 
 
 @checked

@@ -36,6 +36,7 @@ from samdyn.compute.checks import Array
 from samdyn.compute.cost import announce, seconds_of
 from samdyn.compute.progress import PartsBar
 from samdyn.compute.signature import checked
+from samdyn.results import Result, Table
 
 HORIZON = 40.0
 N_TIMES = 400
@@ -47,8 +48,8 @@ SMALL = 64  # the order of a matrix up to which the work is not worth an estimat
 TILE = 1 << 22  # entries of matrices held at a time
 
 
-@dataclass(frozen=True, eq=False)
-class TransientGrowth:
+@dataclass(frozen=True, eq=False, repr=False)
+class TransientGrowth(Result):
     """Amplification by a linear system x' = A x (a map) or dx/dt = A x (a flow).
 
     Attributes
@@ -70,6 +71,9 @@ class TransientGrowth:
         Whether A is the matrix of a map.
     """
 
+    cited = ("trefethen2005",)
+    row = "coordinate"
+
     largest: float
     when: float
     one_step: float
@@ -78,9 +82,10 @@ class TransientGrowth:
     start: Array
     discrete: bool
 
-    def __repr__(self) -> str:
+    def table(self) -> Table:
+        """The largest growth, when, and its bounds."""
         if not np.isfinite(self.largest):
-            return "TransientGrowth: unstable, grows without bound"
+            return Table("TransientGrowth: unstable, grows without bound")
         at = f"step {int(self.when)}" if self.discrete else f"time {self.when:.6g}"
         first = (
             f"norm of one step {self.one_step:.6g}"
@@ -88,10 +93,8 @@ class TransientGrowth:
             else f"numerical abscissa {self.numerical_abscissa:.6g}"
         )
         bound = "" if np.isnan(self.kreiss) else f", Kreiss constant >= {self.kreiss:.6g}"
-        return (
-            f"TransientGrowth: {'at most' if self.discrete else 'found'} {self.largest:.6g} times, at {at}\n"
-            f"  {first}{bound}"
-        )
+        how = "at most" if self.discrete else "found"
+        return Table(f"TransientGrowth: {how} {self.largest:.6g} times, at {at}", [(f"{first}{bound}",)])
 
 
 @checked

@@ -25,10 +25,11 @@ from samdyn.compute import checks
 from samdyn.compute.signature import checked
 from samdyn.local.stability_windows import StabilityWindow
 from samdyn.local.wording import listed
+from samdyn.results import Result, Table
 
 
-@dataclass(frozen=True, eq=False)
-class TwoCycle:
+@dataclass(frozen=True, eq=False, repr=False)
+class TwoCycle(Result):
     """A 2-cycle x -> -x of a normalised rule along an eigenvector of a quadratic.
 
     Attributes
@@ -49,6 +50,9 @@ class TwoCycle:
         into each other and are left out.
     """
 
+    cited = ("bartlett2023",)
+    row = "multiplier"
+
     amplitude: float
     mode: int
     multipliers: npt.NDArray[Any]
@@ -56,10 +60,11 @@ class TwoCycle:
     loss: float
     stable: bool
 
-    def __repr__(self) -> str:
-        values = listed(self.multipliers)[1:-1]
+    def table(self) -> Table:
+        """Its amplitude, whether it is stable, and its multipliers."""
         state = "stable" if self.stable else "unstable"
-        return f"TwoCycle of amplitude {self.amplitude:.9g}, {state}\n  multipliers: {values}"
+        rows = [("multipliers", listed(self.multipliers)[1:-1])]
+        return Table(f"TwoCycle of amplitude {self.amplitude:.9g}, {state}", rows)
 
 
 @checked

@@ -38,6 +38,7 @@ from samdyn.local.branch import Branch
 from samdyn.local.branch_start import check_parameter
 from samdyn.local.defining_systems import BRANCHING, COMPLEX, DefiningSystem, Scale, null_vector, size_of
 from samdyn.local.parametric import Parametric
+from samdyn.results import Result, Table
 
 UNFOLDED = 1e-7
 SINGULAR = 1e-7
@@ -45,8 +46,8 @@ CROSSING = 1e-6  # scaled step below which a change of orientation is a crossing
 PATH = 1.5  # length of a typical curve over the whole range of both parameters
 
 
-@dataclass(frozen=True)
-class BifurcationCurve:
+@dataclass(frozen=True, eq=False, repr=False)
+class BifurcationCurve(Result):
     """A curve of bifurcation points in the plane of two parameters.
 
     Attributes
@@ -66,6 +67,9 @@ class BifurcationCurve:
     system : str
     """
 
+    cited = ("kuznetsov2004",)
+    row = "point"
+
     kind: str
     parameters: tuple[str, str]
     values: Array
@@ -78,19 +82,18 @@ class BifurcationCurve:
     def __len__(self) -> int:
         return len(self.values)
 
-    def plot(self, ax: Any = None, **options: Any) -> Any:
-        """The curve in the plane of its parameters; returns the matplotlib Axes."""
-        from samdyn.plot import bifurcation_curves
-
-        return bifurcation_curves([self], ax=ax, **options)
-
-    def __repr__(self) -> str:
+    def table(self) -> Table:
+        """Its kind, the ranges of both parameters and its ends."""
         low, high = self.values.min(axis=0), self.values.max(axis=0)
         ranges = ", ".join(
             f"{name} in [{a:.6g}, {b:.6g}]" for name, a, b in zip(self.parameters, low, high, strict=True)
         )
         head = f"BifurcationCurve of {self.kind}s of {self.system}: {len(self)} points"
-        return f"{head}, {ranges}, ends: {', '.join(self.ends)}"
+        return Table(f"{head}, {ranges}, ends: {', '.join(self.ends)}")
+
+    def plot(self, ax: Any = None, **options: Any) -> Any:
+        """The curve in the plane of its parameters; returns the matplotlib Axes."""
+        return self._draw(ax=ax, **options)
 
 
 def bifurcation_curve(

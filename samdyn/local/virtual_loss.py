@@ -42,6 +42,7 @@ from samdyn.compute.checks import Array
 from samdyn.compute.signature import checked
 from samdyn.landscapes.landscape import Landscape
 from samdyn.local.line import critical_points_1d
+from samdyn.results import Absent, Result, Table
 from samdyn.rules.rule import Rule
 from samdyn.systems.flow import Flow
 from samdyn.systems.system import System
@@ -50,8 +51,8 @@ PANELS = 256
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(16)
 
 
-@dataclass(frozen=True, eq=False)
-class VirtualLoss:
+@dataclass(frozen=True, eq=False, repr=False)
+class VirtualLoss(Result):
     """The function whose gradient flow is the flow of a rule.
 
     Attributes
@@ -63,6 +64,9 @@ class VirtualLoss:
     why : str
         Why it exists: "one dimension" or "quadratic".
     """
+
+    cited = ("siyun2023",)
+    row = "coordinate"
 
     loss: Landscape
     rule: Rule
@@ -78,8 +82,18 @@ class VirtualLoss:
         """G = grad J at points (..., dim): an array of shape (..., dim)."""
         return virtual_gradient(Flow(self.loss, self.rule), x)
 
-    def __repr__(self) -> str:
-        return f"VirtualLoss({self.loss.name}, {self.rule}): it exists: {self.why}"
+    def table(self) -> Table:
+        """Of which loss and rule, and why it exists."""
+        return Table(f"VirtualLoss({self.loss.name}, {self.rule}): it exists: {self.why}")
+
+    @classmethod
+    def _rebuilt(cls, values: dict[str, Any]) -> dict[str, Any]:
+        loss, rule = values["loss"], values["rule"]
+        if isinstance(loss, Absent) or isinstance(rule, Absent):
+            return values
+        line = values["why"] == "one dimension"
+        evaluate = _by_quadrature(loss, rule, values["reference"]) if line else _on_quadratic(loss, rule)
+        return {**values, "_evaluate": evaluate}
 
 
 @checked

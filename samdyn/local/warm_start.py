@@ -27,6 +27,7 @@ from samdyn.compute.checks import Array
 from samdyn.compute.progress import paced
 from samdyn.compute.signature import checked
 from samdyn.local.hallucinated_share import OUTCOMES, HallucinatedShare, hallucinated_share
+from samdyn.results import Result, Table
 from samdyn.rules.rule import WarmStart
 from samdyn.rules.schedules import Schedule, check_coefficient
 from samdyn.systems.map import Map
@@ -34,8 +35,8 @@ from samdyn.systems.map import Map
 STEPS = (0, 10, 30, 100, 300, 1000)
 
 
-@dataclass(frozen=True)
-class WarmStartStudy:
+@dataclass(frozen=True, eq=False, repr=False)
+class WarmStartStudy(Result):
     """Shares of hallucinated runs against the length of the warm start.
 
     Attributes
@@ -49,6 +50,9 @@ class WarmStartStudy:
     system : Map
         The map without warm start.
     """
+
+    cited = ("park2025", "wilson1927")
+    row = "warm start"
 
     steps: npt.NDArray[np.int_]
     results: tuple[HallucinatedShare, ...]
@@ -65,35 +69,29 @@ class WarmStartStudy:
         """Wilson intervals of `shares`, shape (n, 2)."""
         return np.array([result.confidence_interval(level) for result in self.results])
 
-    def _rows(self) -> list[tuple[str, ...]]:
+    def _named(self) -> list[tuple[str, HallucinatedShare]]:
         named = [(str(k), r) for k, r in zip(self.steps, self.results, strict=True)]
-        named += list(self.decaying.items())
+        return named + list(self.decaying.items())
+
+    def table(self) -> Table:
+        """The shares of each outcome, by the length of the warm start."""
         rows = []
-        for name, result in named:
+        for name, result in self._named():
             low, high = result.confidence_interval()
             others = [f"{result.share(outcome):.4f}" for outcome in OUTCOMES[1:]]
             rows.append((name, f"{result.share():.4f}", f"{low:.4f} to {high:.4f}", *others))
-        return rows
-
-    def __repr__(self) -> str:
         n, of = len(self.results[0].x0), self.results[0].n_steps
-        table = [HEAD, *self._rows()]
-        widths = [max(len(row[i]) for row in table) for i in range(len(HEAD))]
-        return "\n".join(
-            [f"WarmStartStudy of {self.system!r}: {n} starts, {of} steps"]
-            + ["  " + "  ".join(c.ljust(w) for c, w in zip(r, widths, strict=True)).rstrip() for r in table]
-        )
-
-    def _repr_html_(self) -> str:
-        names = "".join(f"<th>{name}</th>" for name in HEAD)
-        rows = "".join("<tr>" + "".join(f"<td>{c}</td>" for c in row) + "</tr>" for row in self._rows())
-        return f"<p>Warm start of <code>{self.system!r}</code></p><table><tr>{names}</tr>{rows}</table>"
+        return Table(f"WarmStartStudy of {self.system!r}: {n} starts, {of} steps", rows, HEAD)
 
     def plot(self, ax: Any = None) -> Any:
         """Shares against the length of the warm start; returns the matplotlib Axes."""
-        from samdyn.plot.hallucination import warm_start
+        return self._draw(ax)
 
-        return warm_start(self, ax)
+    def _columns(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        named = self._named()
+        columns: dict[str, Any] = {"warm start": [name for name, _ in named]}
+        columns |= {outcome: [r.share(outcome) for _, r in named] for outcome in OUTCOMES}
+        return columns, {"system": repr(self.system)}
 
 
 HEAD = ("GD steps first", "hallucinated", "95 % interval", *OUTCOMES[1:])

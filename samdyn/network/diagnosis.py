@@ -10,12 +10,12 @@ import numpy.typing as npt
 
 from samdyn.compute import checks
 from samdyn.compute.checks import Array
-from samdyn.compute.html_table import html_table
 from samdyn.compute.signature import checked
 from samdyn.network.evidence import Measured, measure, measure_curvatures
 from samdyn.network.newton_krylov import Search
 from samdyn.network.refinement import RefinedPoint, find_critical, refine
 from samdyn.network.spectra import spectrum
+from samdyn.results import Result, Table, storable
 from samdyn.systems.diffusion import Diffusion
 from samdyn.systems.flow import Flow
 from samdyn.systems.map import Map
@@ -69,6 +69,7 @@ FAR = 1e3
 """Growth of |x| over the steps that counts as divergence."""
 
 
+@storable
 class Evidence(NamedTuple):
     """One number with what it is compared with.
 
@@ -85,8 +86,8 @@ class Evidence(NamedTuple):
     threshold: str
 
 
-@dataclass(frozen=True, eq=False)
-class Diagnosis:
+@dataclass(frozen=True, eq=False, repr=False)
+class Diagnosis(Result):
     """Where a run has stopped, with the evidence.
 
     Attributes
@@ -110,6 +111,8 @@ class Diagnosis:
         The map whose steps were looked at.
     """
 
+    row = "coordinate"
+
     verdict: str
     reason: str
     evidence: tuple[Evidence, ...]
@@ -119,25 +122,21 @@ class Diagnosis:
     measured: Measured | None = field(repr=False)
     system: Map = field(repr=False)
 
+    def table(self) -> Table:
+        """The verdict, and the numbers with their thresholds."""
+        rows = [(e.name, f"{e.value:.5g}", e.threshold) for e in self.evidence]
+        title = f"{self.verdict}: {self.reason}\n  {self.system!r}"
+        return Table(title, rows, ("evidence", "value", "threshold"))
+
     def plot(self) -> Figure:
         """Losses along the gradient and along the sharpest direction through x, and the motion."""
-        from samdyn.plot.diagnosis import diagnosis
+        drawn: Figure = self._draw()
+        return drawn
 
-        return diagnosis(self)
-
-    def _rows(self) -> list[tuple[str, ...]]:
-        return [("", "value", "threshold"), *((e.name, f"{e.value:.5g}", e.threshold) for e in self.evidence)]
-
-    def __repr__(self) -> str:
-        rows = self._rows()
-        widths = [max(len(row[i]) for row in rows) for i in range(3)]
-        lines = [
-            f"  {row[0].ljust(widths[0])}  {row[1].rjust(widths[1])}  {row[2]}".rstrip() for row in rows[1:]
-        ]
-        return "\n".join([f"{self.verdict}: {self.reason}", f"  {self.system!r}", *lines])
-
-    def _repr_html_(self) -> str:
-        return html_table([("verdict", self.verdict, self.reason), *self._rows()])
+    def _columns(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        names = ("name", "value", "threshold")
+        columns = {name: [getattr(e, name) for e in self.evidence] for name in names}
+        return columns, {"verdict": self.verdict, "reason": self.reason, "system": repr(self.system)}
 
 
 @checked

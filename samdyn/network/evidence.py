@@ -25,6 +25,7 @@ import numpy as np
 from samdyn.compute.checks import Array
 from samdyn.landscapes.landscape import Landscape
 from samdyn.network.spectra import Spectrum, spectrum
+from samdyn.results import storable
 from samdyn.rules.schedules import value_at
 from samdyn.systems.map import Map
 
@@ -32,6 +33,7 @@ TOLERANCE = 1e-4
 """Relative accuracy of the curvatures: two digits more than any threshold needs."""
 
 
+@storable
 @dataclass(frozen=True, eq=False)
 class Measured:
     """Numbers about a point and the steps from there.

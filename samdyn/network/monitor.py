@@ -18,7 +18,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,10 +26,10 @@ import torch
 
 from samdyn.compute import checks
 from samdyn.compute.checks import Array
-from samdyn.compute.html_table import html_table
 from samdyn.landscapes.module_loss import ModuleLoss, from_module
 from samdyn.local.edge_of_stability import sam_edge
 from samdyn.network.spectra import Spectrum, spectrum
+from samdyn.results import Result, Rows, Table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -42,8 +42,8 @@ COLUMNS = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True, eq=False)
-class History:
+@dataclass(frozen=True, eq=False, repr=False)
+class History(Result):
     """What a monitor has recorded, one number for each look.
 
     Attributes
@@ -67,6 +67,9 @@ class History:
         Seconds that each look took.
     """
 
+    row = "look"
+    cited = ("long2024",)
+
     step: Array
     seconds: Array
     loss: Array
@@ -86,29 +89,16 @@ class History:
     def __len__(self) -> int:
         return len(self.step)
 
-    def to_dict(self) -> dict[str, Array]:
-        """The columns by name."""
-        return {f.name: getattr(self, f.name) for f in fields(self)}
+    def table(self) -> Table:
+        """The looks, the first and the last of them."""
+        names = ("step", "loss", "gradient", "ratio", "sharpness", "edge", "sharpness_over_edge")
+        rows = Rows(len(self), lambda i: [f"{getattr(self, name)[i]:.4g}" for name in names])
+        return Table(f"History of {len(self)} looks", rows, names, right=True, most=8, both_ends=True)
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Sharpness and edge against the step."""
-        from samdyn.plot.monitor import history
-
-        return history(self, ax)
-
-    def _rows(self) -> list[tuple[str, ...]]:
-        names = ("step", "loss", "gradient", "ratio", "sharpness", "edge", "sharpness_over_edge")
-        shown = [i for i in range(len(self)) if i < 3 or i >= len(self) - 5]
-        return [names, *(tuple(f"{getattr(self, n)[i]:.4g}" for n in names) for i in shown)]
-
-    def __repr__(self) -> str:
-        rows = self._rows()
-        widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-        lines = ["  " + "  ".join(c.rjust(w) for c, w in zip(row, widths, strict=True)) for row in rows]
-        return "\n".join([f"History of {len(self)} looks", *lines])
-
-    def _repr_html_(self) -> str:
-        return html_table(self._rows())
+        drawn: Axes = self._draw(ax)
+        return drawn
 
 
 class Monitor:

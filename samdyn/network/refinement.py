@@ -24,6 +24,7 @@ from samdyn.local.wording import listed
 from samdyn.network.eigenvalues import DENSE
 from samdyn.network.newton_krylov import Deflation, Search, TangentAt, find_zero
 from samdyn.network.spectra import Spectrum, spectrum
+from samdyn.results import Table
 from samdyn.rules.schedules import value_at
 from samdyn.systems.jump import attracts
 from samdyn.systems.map import Map
@@ -91,9 +92,10 @@ class RefinedPoint(FixedPoint):
         """Whether this is a fixed point."""
         return self.ended != NONE
 
-    def __repr__(self) -> str:
+    def table(self) -> Table:
+        """Where it is, of what kind, and how far from the start."""
         if not self.reached:
-            return (
+            return Table(
                 f"RefinedPoint: none within reach; the search ended {self.distance:.3g} away with a residual "
                 f"of {self.residual:.3g}"
             )
@@ -101,9 +103,10 @@ class RefinedPoint(FixedPoint):
         how = self.stability
         if self.dimension and self.transversal_stability != self.stability:
             how = f"{self.transversal_stability} across it"
-        return (
+        gradients = f"|g| = {self.gradient_norm:.3g}, |g(x + e)| = {self.perturbed_gradient_norm:.3g}"
+        return Table(
             f"RefinedPoint({listed(self.x)}, {self.kind}{set_of}, {how}; {self.distance:.3g} from the start, "
-            f"|g| = {self.gradient_norm:.3g}, |g(x + e)| = {self.perturbed_gradient_norm:.3g})"
+            f"{gradients})"
         )
 
 

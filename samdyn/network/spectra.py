@@ -12,12 +12,12 @@ import numpy.typing as npt
 from samdyn.compute import checks
 from samdyn.compute.checks import Array
 from samdyn.compute.cost import announce, seconds_of
-from samdyn.compute.html_table import html_table
 from samdyn.compute.product_operator import ProductOperator
 from samdyn.compute.signature import checked
 from samdyn.landscapes.landscape import Landscape
 from samdyn.network.eigenvalues import DENSE, WHICH, find_eigenpairs
 from samdyn.network.lanczos import lanczos_quadrature, smoothed
+from samdyn.results import Result, Table
 from samdyn.systems.map import Map
 from samdyn.systems.system import System
 
@@ -30,8 +30,8 @@ MARGIN = 1e-9
 """Of the largest eigenvalue: what is smaller counts as 0 in the index."""
 
 
-@dataclass(frozen=True, eq=False)
-class SpectralDensity:
+@dataclass(frozen=True, eq=False, repr=False)
+class SpectralDensity(Result):
     """The density of the eigenvalues of a symmetric matrix, smoothed.
 
     Attributes
@@ -50,6 +50,8 @@ class SpectralDensity:
         Random vectors, and products with each.
     """
 
+    row = "point"
+
     grid: Array
     values: Array
     standard_error: Array
@@ -58,21 +60,21 @@ class SpectralDensity:
     n_vectors: int
     n_steps: int
 
-    def plot(self, ax: Axes | None = None) -> Axes:
-        """The density on a logarithmic axis, with a band of two standard errors."""
-        from samdyn.plot.spectra import density
-
-        return density(self, ax)
-
-    def __repr__(self) -> str:
-        return (
+    def table(self) -> Table:
+        """Where it is given, and the trace."""
+        return Table(
             f"SpectralDensity on [{self.grid[0]:.4g}, {self.grid[-1]:.4g}], smoothed by {self.width:.3g}: "
             f"trace {self.trace[0]:.5g} +- {self.trace[1]:.2g}, from {self.n_vectors} vectors"
         )
 
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """The density on a logarithmic axis, with a band of two standard errors."""
+        drawn: Axes = self._draw(ax)
+        return drawn
 
-@dataclass(frozen=True, eq=False)
-class Spectrum:
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Spectrum(Result):
     """Some eigenvalues of a Hessian, or of a system's Jacobian, at a point.
 
     Attributes
@@ -105,6 +107,9 @@ class Spectrum:
     seconds : float
         What they took.
     """
+
+    row = "eigenvalue"
+    axes = ("eigenvectors: coordinate eigenvalue", "x: coordinate")
 
     eigenvalues: npt.NDArray[Any]
     residuals: Array
@@ -230,35 +235,24 @@ class Spectrum:
             n_steps,
         )
 
+    def table(self) -> Table:
+        """The eigenvalues with their residuals."""
+        name = "curvature" if self.symmetric else "multiplier" if self.discrete else "rate"
+        title = f"Spectrum of the {self.of}: {len(self.eigenvalues)} eigenvalues ({self.which})"
+        if self.complete:
+            title = f"Spectrum of the {self.of}: all {len(self.eigenvalues)} eigenvalues"
+        found = zip(self.eigenvalues, self.residuals, self.alignment, self.converged, strict=True)
+        rows = [
+            (f"{value:.8g}", f"{residual:.1e}" + ("" if good else " (not converged)"), f"{share:.3f}")
+            for value, residual, share, good in found
+        ]
+        end = f"|g| = {self.gradient_norm:.6g}; {self.n_products} products in {self.seconds:.2g} s"
+        return Table(title, rows, (name, "residual", "alignment"), [end], right=True)
+
     def plot(self, ax: Axes | None = None) -> Axes:
         """The eigenvalues: in the complex plane for a system, on a line for a loss."""
-        from samdyn.plot.spectra import spectrum as draw
-
-        return draw(self, ax)
-
-    def _rows(self) -> list[tuple[str, ...]]:
-        name = "curvature" if self.symmetric else "multiplier" if self.discrete else "rate"
-        rows: list[tuple[str, ...]] = [(name, "residual", "alignment")]
-        for value, residual, share, good in zip(
-            self.eigenvalues, self.residuals, self.alignment, self.converged, strict=True
-        ):
-            rows.append(
-                (f"{value:.8g}", f"{residual:.1e}" + ("" if good else " (not converged)"), f"{share:.3f}")
-            )
-        return rows
-
-    def __repr__(self) -> str:
-        head = f"Spectrum of the {self.of}: {len(self.eigenvalues)} eigenvalues ({self.which})"
-        if self.complete:
-            head = f"Spectrum of the {self.of}: all {len(self.eigenvalues)} eigenvalues"
-        rows = self._rows()
-        widths = [max(len(row[i]) for row in rows) for i in range(3)]
-        lines = ["  " + "  ".join(c.rjust(w) for c, w in zip(row, widths, strict=True)) for row in rows]
-        end = f"  |g| = {self.gradient_norm:.6g}; {self.n_products} products in {self.seconds:.2g} s"
-        return "\n".join([head, *lines, end])
-
-    def _repr_html_(self) -> str:
-        return html_table(self._rows())
+        drawn: Axes = self._draw(ax)
+        return drawn
 
 
 @checked

@@ -15,6 +15,7 @@ from samdyn.plot.locations import exit_locations
 from samdyn.plot.manifolds import manifolds
 from samdyn.plot.morse_graph import morse_graph
 from samdyn.plot.phase_portrait import phase_portrait
+from samdyn.plot.registry import draw
 from samdyn.plot.survival import survival
 from samdyn.plot.virtual_loss import virtual_loss
 
@@ -25,6 +26,7 @@ __all__ = [
     "bifurcation_curves",
     "bifurcation_diagram",
     "convergence",
+    "draw",
     "edge_of_stability",
     "exit_density",
     "exit_locations",

@@ -66,7 +66,7 @@ def computed_paths(system: System, starts: Array, grid: Grid, how: dict[str, Any
         how = {**how, "dt": step, "every": max(1, int(how["t_max"] / step / MOST_POINTS))}
     if isinstance(system, Flow) and how["dt"] is None:
         return [_flow_paths(system, starts, how["t_max"], np.ptp(grid.region, axis=1), extend=unlimited)]
-    return [trajectory(system, starts, **how)]
+    return [trajectory(system, starts, **how).x]
 
 
 def _flow_paths(system: Flow, starts: Array, t_max: float, sides: Array, *, extend: bool) -> Array:
@@ -77,7 +77,7 @@ def _flow_paths(system: Flow, starts: Array, t_max: float, sides: Array, *, exte
     hundredth of a side in the time that is left.
     """
     time, stage = t_max / 2.0**N_DOUBLINGS, t_max / 2.0**N_DOUBLINGS
-    path = trajectory(system, starts, t_max=stage, dt=stage / STAGE_POINTS)
+    path = trajectory(system, starts, t_max=stage, dt=stage / STAGE_POINTS).x
     last = t_max * (2.0**MORE_DOUBLINGS if extend else 1.0)
     while time < last * (1 - 1e-12):
         going = np.isfinite(path[-1]).all(axis=-1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -16,9 +16,10 @@ from scipy.spatial import KDTree
 from samdyn.compute import checks
 from samdyn.compute.checks import Array
 from samdyn.compute.signature import checked
-from samdyn.escape.result_file import read, write
+from samdyn.escape.result_checks import consistent
 from samdyn.rates.fits import Estimate, exponential_rate, power_rate, scaling_exponent
 from samdyn.rates.settling import Plateau, at_rest, judge
+from samdyn.results import Result, Rows, Table, storable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,6 +28,7 @@ QUANTITIES = ("gap", "gradient_norm", "distance")
 KINDS = ("fixed point", "cycle", "bounded set", "moving", "diverged", "undecided")
 
 
+@storable
 class LimitSet(NamedTuple):
     """Where some of the replicas end up.
 
@@ -52,8 +54,8 @@ class LimitSet(NamedTuple):
     share: float
 
 
-@dataclass(frozen=True)
-class Convergence:
+@dataclass(frozen=True, eq=False, repr=False)
+class Convergence(Result):
     """Result of a convergence experiment.
 
     Attributes
@@ -94,6 +96,21 @@ class Convergence:
     >>> result.limit_sets()[0].kind, round(result.plateau().value, 6)
     ('cycle', 0.01)
     """
+
+    row = "step"
+    axes = (
+        "steps: step",
+        "gap: setting step replica",
+        "gradient_norm: setting step replica",
+        "distance: setting step replica",
+        "final: setting replica coordinate",
+        "kind: setting replica",
+        "period: setting replica",
+        "centre: setting replica coordinate",
+        "extent: setting replica",
+        "minimisers: minimiser coordinate",
+        "times: setting time",
+    )
 
     steps: npt.NDArray[np.int64]
     gap: Array
@@ -281,45 +298,45 @@ class Convergence:
             left &= ~group
         return sorted(found, key=lambda one: -one.share)
 
-    def plot(self, quantity: str = "gap", ax: Axes | None = None, **options: Any) -> Axes:
-        """Curves with bands on logarithmic axes: see `samdyn.plot.convergence`."""
-        from samdyn.plot.convergence import convergence as draw
-
-        return draw(self, quantity, ax, **options)
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write to a compressed .npz file, without pickle; schedules are kept as text."""
-        write(self, path)
-
-    @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Convergence:
-        """Read what `save` wrote."""
-        return cls(**read(path, cls))
-
-    def _rows(self) -> list[tuple[str, ...]]:
+    def table(self) -> Table:
+        """The plateaus of each setting, and where its replicas end."""
         recorded = [q for q in QUANTITIES if getattr(self, q).shape[1]]
-        rows: list[tuple[str, ...]] = [("setting", *recorded, "limit set")]
-        for i, setting in enumerate(self.settings):
-            name = ", ".join(f"{k}={v:g}" if isinstance(v, float) else f"{k}={v}" for k, v in setting.items())
+        title = f"Convergence of {self.name}: {self.n_replicas} replicas, {self.steps[-1]} steps; plateaus"
+
+        def row(i: int) -> tuple[str, ...]:
+            items = self.settings[i].items()
+            name = ", ".join(f"{k}={v:g}" if isinstance(v, float) else f"{k}={v}" for k, v in items)
             sets = self.limit_sets(i)
             most = f"{sets[0].kind}" + (f" of period {sets[0].period}" if sets[0].kind == "cycle" else "")
             most += f" ({sets[0].share:.0%})" if len(sets) > 1 else ""
-            rows.append((name or "-", *(repr(self.plateau(q, i)) for q in recorded), most))
-        return rows
+            return (name or "-", *(repr(self.plateau(q, i)) for q in recorded), most)
 
-    def __repr__(self) -> str:
-        head = f"Convergence of {self.name}: {self.n_replicas} replicas, {self.steps[-1]} steps; plateaus"
-        rows = self._rows()
-        shown = rows if len(rows) <= 17 else [*rows[:16], ("...",) * len(rows[0])]
-        width = [max(len(row[i]) for row in shown) for i in range(len(shown[0]))]
-        lines = ["  ".join(cell.ljust(w) for cell, w in zip(row, width, strict=True)) for row in shown]
-        return "\n".join([head, *("  " + line.rstrip() for line in lines)])
+        return Table(title, Rows(len(self.settings), row), ("setting", *recorded, "limit set"))
 
-    def _repr_html_(self) -> str:
-        head, *rows = self._rows()
-        top = "".join(f"<th>{cell}</th>" for cell in head)
-        body = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows)
-        return f"<table><tr>{top}</tr>{body}</table>"
+    def plot(self, quantity: str = "gap", ax: Axes | None = None, **options: Any) -> Axes:
+        """Curves with bands on logarithmic axes: see `samdyn.plot.convergence`."""
+        drawn: Axes = self._draw(quantity, ax, **options)
+        return drawn
+
+    def _columns(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        recorded = [q for q in QUANTITIES if getattr(self, q).shape[1]]
+        columns: dict[str, Any] = {
+            "step": np.tile(self.steps, len(self.settings)),
+            "setting": np.repeat(np.arange(len(self.settings)), len(self.steps)),
+        }
+        for name in dict.fromkeys(name for setting in self.settings for name in setting):
+            values = [setting.get(name) for setting in self.settings]
+            columns[name] = [value for value in values for _ in self.steps]
+        for quantity in recorded:
+            indices = range(len(self.settings))
+            columns[f"{quantity}_mean"] = np.concatenate([self.mean(quantity, i) for i in indices])
+            errors = [self.standard_error(quantity, i) for i in indices]
+            columns[f"{quantity}_standard_error"] = np.concatenate(errors)
+        return columns, {"name": self.name, "seed": self.seed, "n_replicas": self.n_replicas}
+
+    @classmethod
+    def _inconsistency(cls, values: Mapping[str, Any]) -> str:
+        return consistent("Convergence", values)
 
 
 def _linked(points: Array, reach: Array) -> npt.NDArray[np.bool_]:

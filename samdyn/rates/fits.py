@@ -25,6 +25,7 @@ from scipy.stats import t as student
 from samdyn.compute import checks
 from samdyn.compute.checks import Array
 from samdyn.compute.signature import checked
+from samdyn.results import Result, Table
 
 GROUPS = 20
 BLOCKS = 8
@@ -35,8 +36,8 @@ BLOCK_TIMES = 10.0
 LEAST_ERROR = 1e-6  # relative; rounding should not decide how points are weighted
 
 
-@dataclass(frozen=True)
-class Estimate:
+@dataclass(frozen=True, eq=False, repr=False)
+class Estimate(Result):
     """A number with its standard error.
 
     Attributes
@@ -73,10 +74,11 @@ class Estimate:
         )
         return self.value - half, self.value + half
 
-    def __repr__(self) -> str:
+    def table(self) -> Table:
+        """The value and its error."""
         if math.isnan(self.standard_error):
-            return f"{self.value:.6g} (error unknown)"
-        return f"{self.value:.6g} ± {self.standard_error:.2g}"
+            return Table(f"{self.value:.6g} (error unknown)")
+        return Table(f"{self.value:.6g} ± {self.standard_error:.2g}")
 
 
 def widened(error: float, degrees: float) -> float:

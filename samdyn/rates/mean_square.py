@@ -27,14 +27,15 @@ from samdyn.compute.signature import checked
 from samdyn.rates.forces import Forces, moving_forces, sampling_error
 from samdyn.rates.moments import SMALL, Moments
 from samdyn.rates.random_steps import forces_near, ingredients
+from samdyn.results import Result, Table
 from samdyn.systems.map import Map
 
 APPLICATIONS = 150
 """How often the moments are applied for a spectral radius, about, for the estimate of cost."""
 
 
-@dataclass(frozen=True)
-class MeanSquareStability:
+@dataclass(frozen=True, eq=False, repr=False)
+class MeanSquareStability(Result):
     """Stability in mean square of a sampled optimiser at a point.
 
     Attributes
@@ -71,11 +72,12 @@ class MeanSquareStability:
         """Whether the radius is further from 1 than three standard errors."""
         return self.exact or abs(self.spectral_radius - 1) > 3 * self.standard_error
 
-    def __repr__(self) -> str:
+    def table(self) -> Table:
+        """Whether it is stable, and the spectral radii."""
         law = "all batches" if self.exact else f"sampled batches, radius ± {self.standard_error:.1g}"
         verdict = "stable" if self.stable else "unstable"
         verdict = verdict if self.decided else "undecided"
-        return (
+        return Table(
             f"MeanSquareStability({verdict} in mean square: spectral radius {self.spectral_radius:.6g}, "
             f"one step {self.one_step:.6g}, mean {self.mean_radius:.6g}; {law})"
         )

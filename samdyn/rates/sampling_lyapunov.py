@@ -42,7 +42,7 @@ SEPARATED = 2.5
 """Standard deviations by which the growths of two vectors differ where their exponents are seen to differ."""
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class LyapunovEstimate(Estimate):
     """Top Lyapunov exponent of the product of random Jacobians.
 

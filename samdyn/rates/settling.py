@@ -38,6 +38,7 @@ from samdyn.rates.fits import Estimate, integrated_time, plateau, series_error
 from samdyn.rates.forces import moving_forces
 from samdyn.rates.moments import Moments
 from samdyn.rates.random_steps import forces_near, moment_radius
+from samdyn.results import Table
 from samdyn.systems.diffusion import Diffusion
 from samdyn.systems.map import Map
 from samdyn.systems.minibatch import Minibatch
@@ -55,7 +56,7 @@ SETTLED = 0.005
 STATES = ("settled", "moving", "undecided")
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Plateau(Estimate):
     """The mean of a curve's tail, and whether it is a plateau.
 
@@ -74,11 +75,12 @@ class Plateau(Estimate):
     state: str = "settled"
     steps_needed: float = math.nan
 
-    def __repr__(self) -> str:
+    def table(self) -> Table:
+        """The value and its error, or how far the curve is from a plateau."""
         if self.state == "settled":
-            return super().__repr__()
+            return super().table()
         steps = f", needs about {self.steps_needed:.2g} steps" if math.isfinite(self.steps_needed) else ""
-        return f"{self.state} ({self.value:.4g} now{steps})"
+        return Table(f"{self.state} ({self.value:.4g} now{steps})")
 
 
 def judge(

@@ -22,11 +22,12 @@ from samdyn.rates.forces import Forces, sampling_error
 from samdyn.rates.mean_square import announce_moments
 from samdyn.rates.moments import Moments
 from samdyn.rates.random_steps import forces_near, ingredients
+from samdyn.results import Result, Table
 from samdyn.systems.map import Map
 
 
-@dataclass(frozen=True)
-class StationaryLaw:
+@dataclass(frozen=True, eq=False, repr=False)
+class StationaryLaw(Result):
     """Mean and covariance of a sampled optimiser on quadratic components, in the long run.
 
     Attributes
@@ -44,6 +45,9 @@ class StationaryLaw:
         Of the gap, from the sample of batches; 0 if exact, inf where parts of the sample have no law.
     """
 
+    row = "coordinate"
+    axes = ("mean: coordinate", "covariance: coordinate other", "minimiser: coordinate")
+
     mean: Array
     covariance: Array
     minimiser: Array
@@ -58,10 +62,11 @@ class StationaryLaw:
         """Expected loss above its minimum."""
         return self.gap_of_mean + self.gap_of_variance
 
-    def __repr__(self) -> str:
+    def table(self) -> Table:
+        """The mean gap and what it is made of."""
         error = "" if self.exact else f" ± {self.standard_error:.1g}"
         law = "all batches" if self.exact else "sampled batches"
-        return (
+        return Table(
             f"StationaryLaw(gap {self.gap:.6g}{error} = bias {self.gap_of_mean:.6g} + variance "
             f"{self.gap_of_variance:.6g}, spectral radius {self.spectral_radius:.6g}; {law})"
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from typing import Any
 
@@ -209,7 +210,7 @@ def test_error_is_calibrated() -> None:
 
 
 def _rest(result: RareProbability) -> tuple[Any, ...]:
-    names = list(result.__dataclass_fields__)[1:]
+    names = [field.name for field in dataclasses.fields(result)][1:]
     return tuple(getattr(result, name) for name in names)
 
 

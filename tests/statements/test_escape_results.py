@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import math
 import pickle
@@ -100,7 +101,7 @@ def pool(D: float) -> tuple[RareExitTime, float]:
 
 def part(whole: RareExitTime, rows: slice) -> RareExitTime:
     p = whole.probability
-    fields = {name: getattr(p, name) for name in p.__dataclass_fields__}
+    fields = {field.name: getattr(p, field.name) for field in dataclasses.fields(p)}
     few = RareProbability(**{**fields, "estimates": p.estimates[rows]})
     times = (whole.time_first, whole.time_out, whole.time_back, whole.time_reactive)
     return RareExitTime(few, *(t[rows] for t in times), whole.path_steps)
