@@ -4,7 +4,8 @@ Copies go in tiles that fit the cache. A tile is taken from look to look by its 
 (`samdyn.dynamics.contract`); an observer is shown its points at the steps that it asks for. What a step is,
 `build_step` chooses:
 
-- `SquaresStep` (`samdyn.dynamics.squares_step`): least squares and ridge regression in closed form;
+- `SquaresStep` (`samdyn.dynamics.squares_step`): least squares and ridge regression in closed form, and
+  `NativeSquares` (`samdyn.dynamics.native_squares`) for single samples in large jobs;
 - `PointStep` (`samdyn.dynamics.point_step`): networks;
 - `NativeStep` (`samdyn.dynamics.native_step`): large jobs whose step can be printed as C++;
 - `TracedStep` (`samdyn.dynamics.traced_step`): everything else.
@@ -28,6 +29,7 @@ from samdyn.compute.tracing import NotTraceable
 from samdyn.dynamics.batch_step import MAX_TRACED_INPUTS
 from samdyn.dynamics.clock import coefficients_at
 from samdyn.dynamics.contract import Coefficients, Step
+from samdyn.dynamics.native_squares import NativeSquares
 from samdyn.dynamics.native_step import NativeStep
 from samdyn.dynamics.point_step import PointStep
 from samdyn.dynamics.squares_step import SquaresStep
@@ -80,18 +82,24 @@ def build_step(system: System, dt: float | None = None, path_steps: float = 0.0)
         plain = noise.micro_batch in (None, noise.batch_size)
         inputs = noise.batch_size * (system.dim + 1) * (2 if noise.probe == "independent" else 1)
         if plain and (system.dim > 8 or inputs > MAX_TRACED_INPUTS // 2) and loss.squares is not None:
-            return SquaresStep(system)
+            return _compiled(lambda: NativeSquares(system), path_steps) or SquaresStep(system)
     if isinstance(system, Map) and loss is not None and not loss.traceable:
         return PointStep(system)
-    if path_steps >= COMPILE_FROM and compiler() is not None:
-        try:
-            return NativeStep(system, dt)
-        except NotTraceable:
-            pass
-        except CompilationError as error:
-            told = f"the step runs without being compiled: {error}"
-            warnings.warn(told, RuntimeWarning, stacklevel=outside())
-    return TracedStep(system, dt)
+    return _compiled(lambda: NativeStep(system, dt), path_steps) or TracedStep(system, dt)
+
+
+def _compiled(make: Callable[[], Step], path_steps: float) -> Step | None:
+    """The compiled step of a large job, or None where it cannot be made."""
+    if path_steps < COMPILE_FROM or compiler() is None:
+        return None
+    try:
+        return make()
+    except NotTraceable:
+        return None
+    except CompilationError as error:
+        told = f"the step runs without being compiled: {error}"
+        warnings.warn(told, RuntimeWarning, stacklevel=outside())
+        return None
 
 
 def drive(

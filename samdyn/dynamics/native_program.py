@@ -95,7 +95,7 @@ def program(
         "  }",
         "};",
         body,
-        *_draws(stepper.draws),
+        *draw_constants(stepper.draws),
         header("draws.hpp"),
         header("group.hpp"),
         *loop,
@@ -112,7 +112,7 @@ def _cpp(value: bool) -> str:
     return str(value).lower()
 
 
-def _draws(draws: Draws) -> list[str]:
+def draw_constants(draws: Draws) -> list[str]:
     """The constants of `draws.hpp`."""
     if not isinstance(draws, BatchDraws):
         return ["#define BATCHES 0"]

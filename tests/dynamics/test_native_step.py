@@ -13,7 +13,9 @@ from samdyn.compute.native import compiler
 from samdyn.dynamics import drive as driving
 from samdyn.dynamics.clock import coefficients_at
 from samdyn.dynamics.drive import build_step, drive
+from samdyn.dynamics.native_squares import NativeSquares
 from samdyn.dynamics.native_step import NativeStep
+from samdyn.dynamics.squares_step import SquaresStep
 from samdyn.dynamics.traced_step import TracedStep
 
 pytestmark = pytest.mark.skipif(compiler() is None, reason="no C++ compiler")
@@ -50,6 +52,25 @@ def test_the_same_steps_as_in_numpy(system: Any) -> None:
             loaded = step.advance(loaded, stream, first, count, coefficients_at(system))
         ends.append(loaded)
     np.testing.assert_allclose(ends[1], ends[0], rtol=1e-11, atol=1e-13)
+
+
+@pytest.mark.parametrize("sampling", ["without replacement", "importance"])
+@pytest.mark.parametrize(
+    ("ridge", "rule"), [(0.0, sd.SAM(0.1)), (0.2, sd.UnifiedSAM(0.1, 0.4)), (0.3, sd.GD())]
+)
+def test_single_samples_of_least_squares(sampling: str, ridge: float, rule: Any) -> None:
+    rng = np.random.default_rng(0)
+    loss = sd.FiniteSum.least_squares(rng.standard_normal((20, 13)), rng.standard_normal(20), ridge=ridge)
+    system = sd.Map(loss, rule, lr=sd.schedules.PowerDecay(0.02), noise=sd.Minibatch(1, sampling=sampling))
+    x, ends = rng.standard_normal((37, 13)), []
+    for kind in (SquaresStep, NativeSquares):
+        step = kind(system)
+        stream, loaded = step.stream(3, np.arange(100, 137), 50), step.load(x)
+        for first, count in ((0, 5), (5, 1), (6, 2), (8, 17)):
+            loaded = step.advance(loaded, stream, first, count, coefficients_at(system))
+        ends.append(step.points(loaded))
+    np.testing.assert_allclose(ends[1], ends[0], rtol=1e-11, atol=1e-13)
+    assert type(build_step(system, path_steps=1e9)) is NativeSquares
 
 
 def test_bits_do_not_depend_on_the_paths_beside_them() -> None:
