@@ -142,3 +142,11 @@ def network_truth(system: sd.Map, x: np.ndarray) -> str:
         if lowest > -1e-4 * highest:
             return "hovers about a minimum"
     return ""
+
+
+if __name__ == "__main__":  # the table of docs/networks.md
+    from collections import Counter
+
+    counts = Counter((run.truth, sd.diagnose(run.system, run.x).verdict) for run in runs(7, 22))
+    for (truth, verdict), number in sorted(counts.items()):
+        print(f"{number:4d}  true: {truth:30s} verdict: {verdict}")

@@ -188,7 +188,8 @@ def diagnose(
        `refine`. By the signs of the curvatures there it is a minimum, a saddle or a maximum; curvatures below
        1e-3 of the largest do not count.
     5. bounces on the edge: the largest curvature at x is 0.9 to 1.3 times the edge, the steps have a period-2
-       share above 0.8 or go along the sharpest direction, and, for rules that perturb, |g(y)| > 2 |g(x)|.
+       share above 0.8, go along the sharpest direction or get nowhere (a displacement below a tenth of the
+       path), and, for rules that perturb, |g(y)| > 2 |g(x)|.
     6. still descending: the displacement is more than half of the path's length.
     7. cannot tell.
 
@@ -328,7 +329,7 @@ def _decide(system: Map, start: Measured, m: Measured) -> tuple[str, str]:
         name = "hovers about a minimum" if kind in ("minimum", "degenerate") else f"trapped at a {kind}"
         return name, where
     sharp = m.curvatures[1] / m.edge if m.edge > 0 else float("inf")
-    across = to_and_fro or m.along_top > ACROSS
+    across = to_and_fro or m.along_top > ACROSS or m.displacement < CONFINED * m.length
     other_side = m.perturbation == 0 or m.ratio > SEVERAL
     if ON_EDGE[0] <= sharp <= ON_EDGE[1] and across and other_side:
         return "bounces on the edge", (

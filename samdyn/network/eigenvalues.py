@@ -1,10 +1,12 @@
 """A few eigenvalues of a matrix that is known by its products, each with its eigenvector and residual.
 
 Small matrices (`DENSE`) are made, column by column, and solved densely: their eigenvalues are exact to
-rounding. Larger ones go through ARPACK: implicitly restarted Lanczos for symmetric matrices, Arnoldi for
-others, whose Krylov space is the same for J and for J - I. The residual of an eigenvalue, |J v - mu v| with
-|v| = 1, is computed from one more product. A symmetric matrix has an eigenvalue within the residual of the
-one reported; for another matrix the distance may be larger, by the condition number of the eigenvalue.
+rounding. Ends of the spectrum of larger symmetric ones come from the Lanczos process, from as few products as
+the tolerance asks for (`samdyn.network.lanczos`). Where that is not enough, and for matrices that are not
+symmetric, ARPACK restarts it: Arnoldi for J, whose Krylov space is that of J - I. The residual of an
+eigenvalue, |J v - mu v| with |v| = 1, is then computed from one more product. A symmetric matrix has an
+eigenvalue within the residual of the one reported; for another matrix the distance may be larger, by the
+condition number of the eigenvalue.
 """
 
 from __future__ import annotations
@@ -17,10 +19,13 @@ from scipy.sparse.linalg import ArpackNoConvergence, eigs, eigsh
 
 from samdyn.compute.checks import Array
 from samdyn.compute.product_operator import ProductOperator
+from samdyn.network.lanczos import lanczos_ends
 
 DENSE = 400
 """Rows up to which a matrix is made and solved densely."""
 WHICH = ("largest", "smallest", "both", "magnitude", "leading", "unit circle")
+STEPS = 60
+"""Products of the Lanczos process beyond twice the number of wanted eigenvalues, before it is restarted."""
 EXTRA = 20
 """Vectors of the Krylov space beyond twice the number of wanted ones."""
 
@@ -67,6 +72,13 @@ def find_eigenpairs(
     if n <= DENSE or k >= n - 1:
         return _dense(operator, k, which, symmetric, neutral)
     first = np.random.default_rng(seed).standard_normal(n) if start is None else start
+    if symmetric and which in ("largest", "smallest", "both"):
+        low = {"largest": 0, "smallest": k, "both": k // 2}[which]
+        ritz = lanczos_ends(operator, first, low, k - low, tolerance, 2 * k + STEPS)
+        chosen = _order(ritz.values, which, neutral)[:k]
+        if (ritz.residuals <= tolerance * np.abs(ritz.values).max()).all():
+            return Eigenpairs(ritz.values[chosen], ritz.vectors[:, chosen], ritz.residuals[chosen])
+        first = ritz.vectors.sum(axis=1)
     searches = [("largest", k - k // 2), ("smallest", k // 2)] if which == "both" else [(which, k)]
     found = [
         _arpack(operator, size, part, symmetric, neutral, tolerance, first)

@@ -1,8 +1,11 @@
-"""The spectral density of a symmetric matrix that is known by its products: stochastic Lanczos quadrature.
+"""The Lanczos process on a symmetric matrix known by its products: ends of the spectrum, and its density.
 
-For a random unit vector v the Lanczos process gives a tridiagonal matrix T, whose eigenvalues t_i and squared
-first components w_i of its eigenvectors are a quadrature of the spectral measure of v. Its mean over v is the
-density of all eigenvalues. The spread over v gives the standard error.
+After m products the eigenvalues of a tridiagonal matrix T approximate those of the matrix, the ends of the
+spectrum first, each with a residual that comes for nothing.
+
+For the density (stochastic Lanczos quadrature) the eigenvalues t_i of T and the squared first components w_i
+of its eigenvectors are a quadrature of the spectral measure of the vector v that the process starts from. Its
+mean over random v is the density of all eigenvalues; the spread over v gives the standard error.
 
 References
 ----------
@@ -30,6 +33,45 @@ class Quadrature(NamedTuple):
     weights: Array
 
 
+class Ritz(NamedTuple):
+    """Approximate eigenvalues (m,) in increasing order, eigenvectors (n, m) as columns, residuals (m,)."""
+
+    values: Array
+    vectors: Array
+    residuals: Array
+
+
+class _Process:
+    """The Lanczos process from one vector, with full reorthogonalisation."""
+
+    def __init__(self, operator: ProductOperator, start: Array) -> None:
+        self.operator = operator
+        self.basis = [start / np.linalg.norm(start)]
+        self.diagonal: list[float] = []
+        self.beside: list[float] = []
+        self.complete = False
+
+    def advance(self) -> None:
+        """One product more; `complete` says that the space is invariant."""
+        w = self.operator @ self.basis[len(self.diagonal)]
+        self.diagonal.append(float(w @ self.basis[-1]))
+        span = np.array(self.basis)
+        for _ in range(2):  # once leaves rounding errors of the size of the remainder
+            w = w - span.T @ (span @ w)
+        rest = float(np.linalg.norm(w))
+        size = np.abs(self.diagonal).max() + max(self.beside, default=0.0)
+        self.complete = bool(rest <= ROUNDING * size) or len(self.basis) == len(w)
+        if not self.complete:
+            self.beside.append(rest)
+            self.basis.append(w / rest)
+
+    def tridiagonal(self) -> tuple[Array, Array]:
+        """Eigenvalues and eigenvectors of the small matrix."""
+        m = len(self.diagonal)
+        values, vectors = eigh_tridiagonal(np.array(self.diagonal), np.array(self.beside[: m - 1]))
+        return np.asarray(values), np.asarray(vectors)
+
+
 def lanczos_quadrature(operator: ProductOperator, start: Array, n_steps: int) -> Quadrature:
     """Nodes and weights from `n_steps` products, with full reorthogonalisation.
 
@@ -49,22 +91,52 @@ def lanczos_quadrature(operator: ProductOperator, start: Array, n_steps: int) ->
     >>> lanczos_quadrature(hessian, np.array([1.0, 1.0]), 2).nodes.round(12)
     array([-1.,  2.])
     """
-    basis = [start / np.linalg.norm(start)]
-    diagonal: list[float] = []
-    beside: list[float] = []
+    process = _Process(operator, start)
     for _ in range(n_steps):
-        w = operator @ basis[-1]
-        diagonal.append(float(w @ basis[-1]))
-        span = np.array(basis)
-        for _ in range(2):  # once leaves rounding errors of the size of the remainder
-            w = w - span.T @ (span @ w)
-        rest = float(np.linalg.norm(w))
-        if rest <= ROUNDING * (np.abs(diagonal).max() + max(beside, default=0.0)) or len(basis) == len(start):
+        process.advance()
+        if process.complete:
             break
-        beside.append(rest)
-        basis.append(w / rest)
-    nodes, vectors = eigh_tridiagonal(np.array(diagonal), np.array(beside[: len(diagonal) - 1]))
+    nodes, vectors = process.tridiagonal()
     return Quadrature(nodes, vectors[0] ** 2)
+
+
+def lanczos_ends(
+    operator: ProductOperator, start: Array, low: int, high: int, tolerance: float, n_steps: int
+) -> Ritz:
+    """Eigenvalues at the ends of the spectrum, from as few products as the tolerance asks for.
+
+    Parameters
+    ----------
+    operator : ProductOperator
+        A symmetric matrix.
+    start : ndarray, shape (n,)
+    low, high : int
+        How many of the smallest and of the largest are wanted.
+    tolerance : float
+        Of their residuals, relative to the largest eigenvalue in modulus.
+    n_steps : int
+        Products at most.
+
+    Returns
+    -------
+    Ritz
+        The wanted ones. A residual is |beta s|, beta the remainder of the process and s the last component of
+        the small matrix's eigenvector: that of the vector itself, to rounding.
+    """
+    process = _Process(operator, start)
+    while True:
+        process.advance()
+        m = len(process.diagonal)
+        if m < low + high and not process.complete:
+            continue
+        values, small = process.tridiagonal()
+        left = 0.0 if process.complete else process.beside[m - 1]
+        wanted = np.unique(np.r_[np.arange(m)[:low], np.arange(m)[m - min(high, m) :]])
+        residuals = left * np.abs(small[-1, wanted])
+        good = (residuals <= tolerance * np.abs(values).max()).all()
+        if process.complete or good or m >= n_steps:
+            vectors = np.array(process.basis[:m]).T @ small[:, wanted]
+            return Ritz(values[wanted], vectors, residuals)
 
 
 def smoothed(quadratures: list[Quadrature], grid: Array, width: float) -> Array:

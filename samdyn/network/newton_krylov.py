@@ -47,6 +47,8 @@ NULL = 1e-9
 """Singular values below this share of the largest are taken to be 0."""
 DENSE = 64
 """Dimensions up to which the matrix is made."""
+ITERATIONS = 300
+"""Of conjugate gradients for one step, of two products each."""
 ROUNDING = 1e-15
 """Of |A| (1 + |x|): what rounding leaves of F at a zero."""
 
@@ -173,13 +175,13 @@ def conjugate_gradients(operator: LinearOperator, b: Array, radius: float, forci
     b : ndarray, shape (n,)
     radius : float
     forcing : float
-        It stops where |A^T (b - A s)| is this share of |A^T b|, or after 4 n products.
+        It stops where |A^T (b - A s)| is this share of |A^T b|, or after `ITERATIONS` or 2 n iterations.
     """
     s, r = np.zeros_like(b), b.copy()
     z = operator.rmatvec(r)
     p, square = z.copy(), float(z @ z)
     target = forcing**2 * square
-    for _ in range(2 * len(b)):
+    for _ in range(min(2 * len(b), ITERATIONS)):
         if square <= target or square == 0:
             break
         q = operator.matvec(p)
@@ -221,6 +223,7 @@ def find_zero(
     n_steps: int,
     deflation: Deflation | None = None,
     together: int = 1,
+    most_products: int | None = None,
 ) -> Search:
     """The zero of a field near a point; see the module's docstring.
 
@@ -240,6 +243,8 @@ def find_zero(
         Leave critical points of the loss aside.
     together : int
         Columns of a matrix that are multiplied at once.
+    most_products : int, optional
+        It gives up after so many.
     """
     field = _Field(tangent_at, deflation, together)
     start, f = x, field.value(x)
@@ -249,6 +254,8 @@ def find_zero(
         assert step_of is not None
         norm = float(np.linalg.norm(f))
         near = field.size * (1 + float(np.linalg.norm(x)))
+        if most_products is not None and field.n_products > most_products:
+            break
         if norm <= ROUNDING * near or radius <= ROUNDING * (1 + float(np.linalg.norm(x))):
             break
         step = step_of(radius)

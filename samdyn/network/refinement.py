@@ -45,6 +45,8 @@ RELAXED = 500
 """Steps along the field after which the search is tried again."""
 LOOKED_AT, FALLING = 25, 0.9
 """Steps after which |F| has to be below this share of what it was, or the way is given up."""
+FEW_PRODUCTS = 1000
+"""With which a critical point is looked for that is near, if it is there."""
 FOLLOWED = 0.05
 """How far along a null direction it is looked for further fixed points, relative to the reach."""
 LOOKED_AROUND = 3
@@ -270,10 +272,13 @@ def _gradient_field(loss: Landscape) -> TangentAt:
 
 
 def find_critical(loss: Landscape, x: Array, *, reach: float, n_steps: int = 50) -> Search:
-    """The critical point of a loss within `reach` of a point, by the same search."""
+    """The critical point of a loss within `reach` of a point, by the same search; it gives up after
+    `FEW_PRODUCTS` products with the Hessian.
+    """
     tolerance = TOLERANCE[getattr(loss, "dtype", torch.float64)]
     options: dict[str, Any] = {"reach": reach, "tolerance": tolerance, "n_steps": n_steps}
-    return find_zero(_gradient_field(loss), x, **options, together=loss.points_together)
+    options |= {"together": loss.points_together, "most_products": FEW_PRODUCTS}
+    return find_zero(_gradient_field(loss), x, **options)
 
 
 def _announce(system: System, field: TangentAt, point: Array) -> None:
