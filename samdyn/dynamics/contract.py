@@ -23,10 +23,13 @@ class Step(ABC):
     ----------
     dim, state_dim : int
         Coordinates of a point and of a state.
+    report_work : int
+        Path-steps between reports of progress: some milliseconds of work.
     """
 
     dim: int
     state_dim: int
+    report_work: int = 1 << 13
 
     @abstractmethod
     def stream(self, seed: int, paths: Index, end: int) -> Stream:

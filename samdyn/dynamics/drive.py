@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -48,8 +48,6 @@ TILE_VALUES = 1 << 17
 MAX_TILE = 1 << 14
 COMPILE_FROM = 2e7
 """Path-steps that take numpy as long as compiling takes: half a second to a few."""
-REPORT_WORK = 1 << 13
-"""Path-steps between reports of progress."""
 
 
 def build_step(system: System, dt: float | None = None, path_steps: float = 0.0) -> Step:
@@ -171,6 +169,11 @@ def drive(
     return final
 
 
+def advanced(system: System, state: Array, n_steps: int, **options: Any) -> Array:
+    """The points after some steps, (n, dim), with nothing looked at on the way; options as of `drive`."""
+    return drive(system, state, n_steps, np.empty(0, np.int64), lambda *_: None, **options)
+
+
 def _drive_tile(
     step: Step,
     state: Array,
@@ -184,7 +187,7 @@ def _drive_tile(
 ) -> Array:
     n, n_steps = len(state), looks[-1][0]
     loaded, stream = step.load(state), step.stream(seed, paths, n_steps)
-    longest = max(1, REPORT_WORK // n) if report is not None else n_steps
+    longest = max(1, step.report_work // n) if report is not None else n_steps
     done = 0
     for look, record, length in looks:
         while done < look:

@@ -39,6 +39,8 @@ class NativeSquares(SquaresStep):
         There is no compiler, or it fails.
     """
 
+    report_work = 1 << 17
+
     def __init__(self, system: Map) -> None:
         super().__init__(system)
         if not self.fused or self.memory or self.draws.n_words != 1:

@@ -42,6 +42,8 @@ class NativeStep(TracedStep):
         There is no compiler, or it fails.
     """
 
+    report_work = 1 << 20
+
     def __init__(self, system: Map | Diffusion, dt: float | None = None) -> None:
         super().__init__(system, dt)
         if not self.stepper.traced or self.stepper.noise is not None:

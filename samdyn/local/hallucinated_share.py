@@ -40,6 +40,7 @@ from samdyn.compute.cost import announce, seconds_of
 from samdyn.compute.progress import PartsBar
 from samdyn.compute.random import STREAM_START, split_seed, uniform_block
 from samdyn.compute.signature import checked
+from samdyn.dynamics.drive import advanced
 from samdyn.ensemble.trajectory import trajectory
 from samdyn.landscapes.landscape import Landscape
 from samdyn.results import Result, Table
@@ -206,7 +207,8 @@ def hallucinated_share(
     tile = len(starts) if system.noise else max(1, TILE // (system.state_dim * (n_steps // every + 2)))
     ends, outcomes = [], []
     trial = min(TRIAL, n_steps)
-    few = seconds_of(lambda: trajectory(system, starts[:tile], trial, every=trial, seed=seed), repeats=2)
+    first_tile, work = system.at_rest(starts[:tile]), float(tile) * n_steps
+    few = seconds_of(lambda: advanced(system, first_tile, trial, seed=seed, path_steps=work), repeats=2)
     parts = range(0, len(starts), tile)
     announce("hallucinated_share", few * len(parts) * n_steps / trial, "pass fewer n_starts or n_steps")
     with PartsBar(progress, "hallucinated_share", len(parts)) as bar:

@@ -17,7 +17,8 @@ import numpy.typing as npt
 from samdyn.compute import checks
 from samdyn.compute.checks import Array
 from samdyn.compute.cost import announce, seconds_of
-from samdyn.compute.progress import PartsBar
+from samdyn.compute.progress import PartsBar, WorkMeter
+from samdyn.dynamics.drive import COMPILE_FROM, drive
 from samdyn.local.branch_start import check_parameter
 from samdyn.local.newton import sobol_starts
 from samdyn.local.parametric import stepper
@@ -152,6 +153,55 @@ def orbit_diagram(
             f"values, x0 and n_keep must give at most {MOST_NUMBERS:g} numbers to store, "
             f"got {m * k * n_keep * dim:g}"
         )
+    if parameter in system.coefficients() and m * k * (n_transient + n_keep) >= COMPILE_FROM:
+        kept = _compiled(system, parameter, swept, starts, n_transient, n_keep, progress)
+    else:
+        kept = _in_numpy(system, parameter, swept, starts, n_transient, n_keep, progress)
+    kept[:, :, ~np.isfinite(kept[-1]).all(axis=0)] = np.nan
+    points = kept.reshape(n_keep, dim, m, k).transpose(2, 3, 0, 1)
+    return OrbitDiagram(parameter, swept, np.ascontiguousarray(points), n_transient, system)
+
+
+CHEAPER = "pass fewer values, n_starts or n_transient"
+
+
+def _compiled(
+    system: Map,
+    parameter: str,
+    swept: Array,
+    starts: Array,
+    n_transient: int,
+    n_keep: int,
+    progress: bool,
+) -> Array:
+    """The kept points (n_keep, dim, paths) of a large job: a path for each value and start."""
+    m, k = len(swept), len(starts)
+    kept = np.empty((n_keep, system.dim, m * k))
+
+    def store(record: int, part: slice, points: Array) -> None:
+        kept[record][:, part] = points.T
+
+    values = {**system.coefficients(), parameter: np.repeat(swept, k)}
+    n_steps = n_transient + n_keep
+    looks = np.arange(n_transient + 1, n_steps + 1)
+    meter = WorkMeter("orbit_diagram", m * k * n_steps, progress, CHEAPER, "path-step")
+    state = system.at_rest(np.tile(starts, (m, 1)))
+    drive(system.without_noise(), state, n_steps, looks, store, coefficients=lambda _: values, report=meter)
+    meter.close()
+    return kept
+
+
+def _in_numpy(
+    system: Map,
+    parameter: str,
+    swept: Array,
+    starts: Array,
+    n_transient: int,
+    n_keep: int,
+    progress: bool,
+) -> Array:
+    """The kept points of a small job, or of one whose parameter is the loss's own."""
+    m, k, dim = len(swept), len(starts), system.dim
     step, n = stepper(system, (parameter,))
     state = np.zeros((n, m * k))
     state[:dim] = np.tile(starts, (m, 1)).T
@@ -159,7 +209,7 @@ def orbit_diagram(
     kept = np.empty((n_keep, dim, m * k))
     with np.errstate(all="ignore"):
         each = seconds_of(lambda: step(state, parameters), repeats=2)
-        announce("orbit_diagram", each * (n_transient + n_keep), "pass fewer values, n_starts or n_transient")
+        announce("orbit_diagram", each * (n_transient + n_keep), CHEAPER)
         with PartsBar(progress, "orbit_diagram", n_transient + n_keep, "step") as bar:
             for _ in range(n_transient):
                 state = step(state, parameters)
@@ -168,6 +218,4 @@ def orbit_diagram(
                 state = step(state, parameters)
                 kept[i] = state[:dim]
                 bar.update()
-    kept[:, :, ~np.isfinite(kept[-1]).all(axis=0)] = np.nan
-    points = kept.reshape(n_keep, dim, m, k).transpose(2, 3, 0, 1)
-    return OrbitDiagram(parameter, swept, np.ascontiguousarray(points), n_transient, system)
+    return kept
