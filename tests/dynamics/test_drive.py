@@ -91,7 +91,7 @@ def test_steps_are_the_algorithm(rule: Any, noise: Any, monkeypatch: pytest.Monk
     system = sd.Map(problems.r6(), rule, lr=0.02, noise=noise)
     expected = by_hand(system, 9, 3, seed=5)
     for step in (SquaresStep, TracedStep):
-        monkeypatch.setattr(driving, "build_step", lambda system, dt, step=step: step(system))
+        monkeypatch.setattr(driving, "build_step", lambda system, *_, step=step: step(system))
         np.testing.assert_allclose(end(system, 9, 3, seed=5), expected, rtol=1e-10, atol=1e-12)
 
 
@@ -99,7 +99,7 @@ def test_steps_are_the_algorithm(rule: Any, noise: Any, monkeypatch: pytest.Monk
 @pytest.mark.parametrize("noise", [BATCHES[0], BATCHES[2]], ids=["same", "independent"])
 def test_momentum(step: Any, noise: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     system = sd.Map(problems.r6(), sd.SAM(0.1), lr=0.01, momentum=0.9, noise=noise)
-    monkeypatch.setattr(driving, "build_step", lambda system, dt: step(system))
+    monkeypatch.setattr(driving, "build_step", lambda system, *_: step(system))
     np.testing.assert_allclose(end(system, 9, 3, seed=5), by_hand(system, 9, 3, 5), rtol=1e-10)
 
 
