@@ -52,12 +52,9 @@ def distinct_sets(
     for tail in tails:
         if any(_settles_on(course, tail, c) for c in [*known, *exact]):
             continue
-        # whichever costs less comes first: the closed orbit of a flow, or for a map the arcs
-        flow, near = motion.every == 1, []
-        found = _exact(motion, course, tail) if flow else None
-        if found is None:
-            near = [group for group in samples if same_set(motion, course, group[0], tail)]
-            found = None if near or flow else _exact(motion, course, tail)
+        # the arcs cost less than the search for a closed orbit
+        near = [group for group in samples if same_set(motion, course, group[0], tail)]
+        found = None if near else _exact(motion, course, tail)
         if found is not None:
             if not any(_equal(course, found, c) for c in [*known, *exact]):
                 exact.append(found)

@@ -47,10 +47,10 @@ def lorenz84(w: torch.Tensor) -> torch.Tensor:
 @pytest.mark.slow
 def test_lorenz_84() -> None:
     """A fixed point beside a limit cycle and a chaotic set: it has .645 of 1000 starts in the literature."""
-    found = sd.basins(sd.Flow.from_function(lorenz84, 3), [(-3, 3)] * 3, 6, n_starts=48)
+    found = sd.basins(sd.Flow.from_function(lorenz84, 3), [(-3, 3)] * 3, 4, n_starts=24)
     assert {a.kind for a in found.attractors.values()} == {"fixed point", "limit cycle", "chaotic"}
     rest = next(k for k, a in found.attractors.items() if a.kind == "fixed point")
-    assert within(float(found.fractions[rest]), 0.645, 216, 1000)
+    assert within(float(found.fractions[rest]), 0.645, 64, 1000)
     assert (found.labels > 0).all()
 
 

@@ -16,7 +16,7 @@ from samdyn.basin.closed_orbit import closed_orbit
 from samdyn.basin.course import Course, course_of, quiet_motion
 from samdyn.basin.explicit_flow import ExplicitFlow
 from samdyn.basin.motion import Motion, time_scale
-from samdyn.basin.recurrences import Rules, admit
+from samdyn.basin.recurrences import Rules, _lasts, admit
 
 Field = Callable[[torch.Tensor], torch.Tensor]
 
@@ -133,6 +133,22 @@ def test_the_exponent_of_weak_chaos_is_told_from_none() -> None:
         two_oscillators(2**0.5), [(-1.5, 1.5)] * 4, [1.0, 0.2, 0.3, 0.9], 30.0
     )
     assert abs(largest_exponent(motion, course, tail)[0]) < 1e-6
+
+
+@pytest.mark.slow
+def test_a_sample_that_its_orbits_leave_is_no_attractor() -> None:
+    """Lorenz 1984, of 32 starts one: an orbit that recurred for some turns, with exponent .084, was a second
+    chaotic attractor with a share of .008; after three times as long its orbits are on the first one.
+    """
+    motion, course, spiral = settled_orbit(van_der_pol(1.0), [(-4, 4)] * 2, [0.01, 0.0], 0.1)
+    assert not _lasts(motion, course, spiral, 0)  # on its way from the focus to the cycle
+    box = [(-6.0, 6.0), (-6.0, 6.0), (0.0, 6.0)]
+    motion, course, tail = settled_orbit(roessler(5.7), box, [1.0, 1.0, 0.0], 100.0)
+    state, sample = np.ascontiguousarray(tail[-1:].T), []
+    for _ in range(600):
+        state = motion(state, np.arange(1), 0, 8)
+        sample.append(state[:, 0])
+    assert _lasts(motion, course, np.array(sample), 0)
 
 
 def test_a_pole_of_the_field_ends_a_path_at_once() -> None:
