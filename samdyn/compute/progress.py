@@ -108,6 +108,8 @@ class PacedBar(PartsBar):
         What the amount counts.
     after : float
         Seconds of work before which nothing is said: the pace of a very short part is no guide.
+    untimed : int
+        Updates at the beginning that are not timed: what they do builds what the others use.
 
     Examples
     --------
@@ -117,21 +119,34 @@ class PacedBar(PartsBar):
     """
 
     def __init__(
-        self, show: bool, verb: str, total: float, cheaper: str, *, unit: str = "part", after: float = 0.0
+        self,
+        show: bool,
+        verb: str,
+        total: float,
+        cheaper: str,
+        *,
+        unit: str = "part",
+        after: float = 0.0,
+        untimed: int = 0,
     ) -> None:
         super().__init__(show, verb, total, unit)
         self._verb, self._cheaper, self._total, self._after = verb, cheaper, total, after
+        self._untimed, self._before = untimed, 0.0
         self._done, self._said, self._long, self._began = 0.0, False, False, time.perf_counter()
 
     def update(self, parts: float = 1, *, note: str = "") -> None:
         """`parts` more are done; `note` says where the work stands."""
         super().update(parts, note=note)
         self._done += parts
-        if self._said or not self._done:
+        if self._untimed > 0:
+            self._untimed, self._before, self._began = self._untimed - 1, self._done, time.perf_counter()
+            return
+        timed = self._done - self._before
+        if self._said or not timed:
             return
         elapsed = time.perf_counter() - self._began
         if elapsed >= self._after:
-            rest = elapsed / self._done * (self._total - self._done)
+            rest = elapsed / timed * (self._total - self._done)
             self._said = True
             self._long = self._long or is_long(rest)
             announce(self._verb, rest, self._cheaper)

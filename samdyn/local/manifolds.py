@@ -202,7 +202,9 @@ def manifold(
     limits = Limits(length, region, spacing, max_angle)
     arms: list[tuple[Array, str]] = []
     cheaper = "pass a smaller length or box, or larger max_distance and max_angle"
-    with PacedBar(progress, "manifold", 2 * reach, cheaper, unit="length", after=SAMPLE_SECONDS) as bar:
+    with PacedBar(
+        progress, "manifold", 2 * reach, cheaper, unit="length", after=SAMPLE_SECONDS, untimed=1
+    ) as bar:
         before, expected = 0.0, reach
 
         def report(grown: float) -> None:
@@ -210,6 +212,9 @@ def manifold(
             while grown > expected:  # it winds: each arm may become longer than the box is wide
                 expected *= 2
                 bar.stretch(2 * min(expected, length))
+            if isinstance(system, Map) and grown < expected:
+                # a map's arm grows by a factor in each generation: generations are what takes time
+                grown = expected * np.log1p(grown / (SEED * reach)) / np.log1p(expected / (SEED * reach))
             bar.reach(before + grown)
 
         for sign in (1.0, -1.0):
@@ -219,7 +224,8 @@ def manifold(
                 arms.append(flow_arm(system, point, seed, backwards, limits, report))
             else:
                 arms.append(map_arm(function, point, seed, value, which, limits, report))
-            before = float(lengths(arms[0][0])[-1])
+            before = min(expected, length)
+            bar.reach(before)  # an arm that ended early leaves nothing to do
     points = (arms[0][0][needed(arms[0][0], limits)], arms[1][0][needed(arms[1][0], limits)])
     distances = (lengths(points[0]), lengths(points[1]))
     return Manifold(points, distances, (arms[0][1], arms[1][1]), which, point, vector, value, system)

@@ -128,6 +128,18 @@ def test_work_of_many_seconds_is_announced_before_it(verb: str) -> None:
     assert stopped(verb, HEAVY[verb]) < 10
 
 
+def test_the_arm_of_a_map_is_not_called_long_for_its_small_beginning(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A false alarm: it grows by a factor in each generation, and by length "7 days" were left after one
+    second. Right: less than a minute, judged by any generation.
+    """
+    monkeypatch.setattr(cost, "LONG_SECONDS", 600.0)
+    monkeypatch.setattr("samdyn.local.manifolds.SAMPLE_SECONDS", 0.0)
+    step = sd.Map(sd.landscapes.coupled_double_well(), sd.GD(), lr=0.01)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", sd.CostWarning)
+        assert sd.manifold(step, [0.0, 0.0]).ends == ("fixed point", "fixed point")
+
+
 def test_a_bar_says_once_what_is_left_and_again_when_the_work_turns_out_longer(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
