@@ -27,6 +27,7 @@ from samdyn.compute.signature import checked
 from samdyn.compute.surroundings import own_surroundings
 from samdyn.compute.tracing import MAX_NODES
 from samdyn.landscapes.finite_sum import FiniteSum, Minimum
+from samdyn.landscapes.landscape import LARGE
 from samdyn.landscapes.module_data import ModuleData, read_data
 from samdyn.landscapes.module_function import ModuleFunction
 from samdyn.landscapes.module_probe import probe
@@ -202,7 +203,8 @@ class ModuleLoss(FiniteSum):
         What it costs is said and refused as by `Landscape.hessian`.
         """
         points = checks.points("x", x, self.dim, finite=False)
-        self._announce_hessians(points.reshape(-1, self.dim))
+        if self.dim > LARGE:
+            self._announce_hessians(points.reshape(-1, self.dim))
         full = self.hvp(points[..., None, :], np.eye(self.dim))
         return np.asarray((full + np.swapaxes(full, -1, -2)) / 2)
 

@@ -410,6 +410,24 @@ def test_checkpoints_that_do_not_fit_are_refused() -> None:
         loss.point_of([1.0])  # type: ignore[arg-type]
 
 
+class Distance(nn.Module):
+    """Distances to learned centres by an operation that torch differentiates once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.centres = nn.Parameter(torch.ones(2, 3))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.cdist(x, self.centres)
+
+
+def test_an_operation_without_a_second_derivative_is_named() -> None:
+    loss = sd.from_module(Distance(), functional.mse_loss, regression())
+    assert np.isfinite(loss.gradient(loss.x0)).all()
+    with pytest.raises(TypeError, match="differentiable by torch as often"):
+        loss.hvp(loss.x0, loss.x0)
+
+
 def test_products_of_named_losses_and_sums() -> None:
     rng = np.random.default_rng(3)
     for loss in (sd.landscapes.himmelblau(), problems.r6(), sd.landscapes.rastrigin()):
