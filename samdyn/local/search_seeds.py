@@ -69,8 +69,14 @@ def between_zeros(evaluate: Evaluation, zeros: Array, box: Array) -> Array:
     grid = np.unique(np.concatenate([nodes(low, high, N_NODES), beside[(beside > low) & (beside < high)]]))
     with np.errstate(all="ignore"):
         found = sign_changes(lambda x: np.nan_to_num(evaluate(x[:, None])[0][:, 0]), grid)
+    if len(found) > 2:  # where the function is 0 on an interval, its ends stand for the nodes between them
+        with np.errstate(all="ignore"):
+            flat = evaluate(((found[1:] + found[:-1]) / 2)[:, None])[0][:, 0] == 0
+        found = found[np.concatenate([[True], ~(flat[1:] & flat[:-1]), [True]])]
     if len(known) and len(found):
-        gap = np.abs(found[:, None] - known).min(axis=1)
+        place = np.searchsorted(known, found)
+        before, behind = known[np.maximum(place - 1, 0)], known[np.minimum(place, len(known) - 1)]
+        gap = np.minimum(np.abs(found - before), np.abs(found - behind))
         found = found[gap > 1e-9 * (high - low)]
     return np.asarray(found[~_is_pole(evaluate, found, high - low)][:, None])
 
