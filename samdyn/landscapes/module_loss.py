@@ -34,6 +34,8 @@ from samdyn.landscapes.module_probe import probe
 
 CHUNK_BYTES = {"cpu": 1 << 26, "cuda": 1 << 30}
 """Memory that the intermediate numbers of one chunk may take."""
+SMALL_BYTES = 1 << 20
+"""Intermediate numbers of a chunk that need not be fewer."""
 PRODUCT = 4
 """Numbers that a product with the Hessian keeps for each that a gradient keeps."""
 TRACED_STEPS = 10
@@ -82,6 +84,8 @@ class ModuleLoss(FiniteSum):
         per_sample = PRODUCT * self.probed.numbers * self.dtype.itemsize
         room = CHUNK_BYTES[function.device.type]
         self.chunk = min(self.n_samples, chunk or max(1, int(room / per_sample)))
+        # a product keeps more for each sample than a gradient: of half as many it takes about as much
+        self._product_chunk = -(-self.chunk // 2) if per_sample * self.chunk > SMALL_BYTES else self.chunk
         self._together = max(1, int(room / (per_sample * self.chunk + 8.0 * PRODUCT * self.dim)))
         self.function = self._mean
         self.component = self._component
@@ -136,12 +140,12 @@ class ModuleLoss(FiniteSum):
         parts = [s.to(p)[None] for s, p in zip(sample, self._parts, strict=True)]
         return self.module_function(w, tuple(parts[:-1]), parts[-1]) + weight_decay * (w @ w) / 2
 
-    def _chunks(self) -> list[tuple[float, ModuleData]]:
+    def _chunks(self, size: int | None = None) -> list[tuple[float, ModuleData]]:
         """Chunks of the data, each with its share of the samples."""
-        n, data = self.n_samples, self.module_data
-        if self.chunk >= n:
+        n, data, size = self.n_samples, self.module_data, size or self.chunk
+        if size >= n:
             return [(1.0, data)]
-        cuts = [slice(start, min(start + self.chunk, n)) for start in range(0, n, self.chunk)]
+        cuts = [slice(start, min(start + size, n)) for start in range(0, n, size)]
         return [
             ((cut.stop - cut.start) / n, ModuleData(tuple(a[cut] for a in data.inputs), data.targets[cut]))
             for cut in cuts
@@ -169,7 +173,7 @@ class ModuleLoss(FiniteSum):
 
         def product(w: Tensor, v: Tensor) -> Tensor:
             total = decay * v
-            for share, part in self._chunks():
+            for share, part in self._chunks(self._product_chunk):
 
                 def gradient(u: Tensor, part: ModuleData = part) -> Tensor:
                     return torch.func.grad(self.module_function)(u, *part)
