@@ -133,16 +133,18 @@ def _tensor(name: str, value: Any, dtype: torch.dtype, device: torch.device) -> 
         tensor = value.detach() if isinstance(value, Tensor) else torch.from_numpy(np.array(value))
     except (TypeError, ValueError, RuntimeError) as error:
         raise TypeError(
-            f"{name} must be an array of numbers along a first axis of samples, got {checks.shown(value)} of "
-            f"type {type(value).__name__}"
+            f"data must hold {name} that are an array of numbers along a first axis of samples, got "
+            f"{checks.shown(value)} of type {type(value).__name__}"
         ) from error
     if tensor.ndim == 0:
-        raise ValueError(f"{name} must have a first axis of samples, got the number {tensor.item()}")
+        raise ValueError(
+            f"data must hold {name} with a first axis of samples, got the number {tensor.item()}"
+        )
     if tensor.is_complex():
-        raise TypeError(f"{name} must be real numbers, got dtype {tensor.dtype}")
+        raise TypeError(f"data must hold {name} that are real numbers, got dtype {tensor.dtype}")
     if tensor.is_floating_point():
         if not bool(tensor.isfinite().all()):
-            raise ValueError(f"{name} must be finite, got nan or inf")
+            raise ValueError(f"data must hold finite {name}, got nan or inf")
         return tensor.to(device=device, dtype=dtype, copy=True)
     kept = torch.bool if tensor.dtype == torch.bool else torch.int64
     return tensor.to(device=device, dtype=kept, copy=True)

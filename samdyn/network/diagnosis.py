@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from samdyn.compute import checks
 from samdyn.compute.checks import Array
+from samdyn.compute.cost import announce, seconds_of
 from samdyn.compute.signature import checked
 from samdyn.network.evidence import Measured, measure, measure_curvatures
 from samdyn.network.newton_krylov import Search
@@ -172,6 +173,11 @@ def diagnose(
     TypeError, ValueError
         A system without a loss or with schedules, points of the wrong shape.
 
+    Warns
+    -----
+    CostWarning
+        The steps will take more than ten seconds; spectra and searches come on top, and say so themselves.
+
     Notes
     -----
     The first of these that holds is the verdict; y = x + e(x), g and H are those of the loss:
@@ -207,6 +213,8 @@ def diagnose(
     point = checks.points("x", x, system.dim, finite=False)
     if point.ndim != 1:
         raise ValueError(f"x must be one point of shape ({system.dim},), got shape {point.shape}")
+    if history is None and np.isfinite(point).all():
+        announce("diagnose", n_steps * seconds_of(lambda: system_map(point)), "pass a smaller n_steps")
     orbit = _orbit(system_map, point, n_steps) if history is None else _history(history, point)
     lost = _lost(system_map, orbit)
     if lost:

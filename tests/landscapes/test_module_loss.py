@@ -353,7 +353,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], Any, Any, type[Exception], str]] = {
         functional.mse_loss,
         lambda: (torch.full((3, 3), torch.nan), torch.ones(3, 2)),
         ValueError,
-        "inputs must be finite",
+        "data must hold finite inputs",
     ),
     "infinite loss": (
         lambda: linear(),
