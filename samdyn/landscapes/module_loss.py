@@ -58,7 +58,7 @@ class ModuleLoss(FiniteSum):
     dtype : torch.dtype
         In which the loss computes. Points and results are float64 arrays whatever it is.
     parameters : dict
-        "weight_decay", the number lam in the term (lam / 2) |x|^2 of the loss.
+        "weight_decay", the number lam in the term ``(lam / 2) |x|^2`` of the loss.
 
     Notes
     -----
@@ -379,7 +379,7 @@ def from_module(
     dtype : torch.dtype or None
         torch.float64 or torch.float32, in which the loss computes; None for that of the module's parameters.
     weight_decay : float
-        Adds (weight_decay / 2) |x|^2 to the loss, over all trainable parameters; it can be varied as a
+        Adds ``(weight_decay / 2) |x|^2`` to the loss, over all trainable parameters; it can be varied as a
         parameter of the loss.
     device : str, optional
         Where the loss computes; where the module's parameters are by default.

@@ -55,13 +55,13 @@ class History(Result):
     loss, perturbed_loss : ndarray
         f(x) and f(x + e(x)) on the monitor's data.
     gradient, perturbed_gradient, ratio, cosine : ndarray
-        |g(x)|, |g(x + e)|, their ratio and the cosine between them.
+        Norms of g(x) and g(x + e), their ratio and the cosine between them.
     sharpness : ndarray
         Largest eigenvalue of the Hessian, to about one per cent.
     edge, sharpness_over_edge : ndarray
         The curvature at the edge of stability (`samdyn.sam_edge`), and the sharpness relative to it.
     batch_sharpness : ndarray
-        E[g_B . H_B g_B] / E[|g_B|^2] over a few batches; nan without `batch_size`.
+        ``E[g_B . H_B g_B] / E[|g_B|^2]`` over a few batches; nan without `batch_size`.
     lr, rho : ndarray
     cost : ndarray
         Seconds that each look took.
@@ -282,7 +282,7 @@ class Monitor:
             }
 
     def _batch_sharpness(self, x: Array, n_batches: int = 8) -> float:
-        """E[g_B . H_B g_B] / E[|g_B|^2] over batches of a partition of the data."""
+        """``E[g_B . H_B g_B] / E[|g_B|^2]`` over batches of a partition of the data."""
         if self.batch_size is None:
             return math.nan
         loss = self._loss
