@@ -152,3 +152,16 @@ def test_rates_are_not_negative_and_long_arms_do_not_jump_over_a_set() -> None:
     # on the ray through the inner set a path along the noise meets it first
     field = sd.committor(system, inner, outer, box=[(-1, 1), (-1, 1)], resolution=64)
     assert field((0.2 * q[:, 0]).tolist()) < 0.2
+
+
+def test_a_chain_of_short_steps_is_that_of_the_diffusion() -> None:
+    """A message that blames the wrong part: at dt = .001 the drift of the double well was "not piecewise
+    smooth", since it was read off x + b dt - x, whose last digits are rounding. Right: the mean of the
+    diffusion, to the bias of crossings inside a step.
+    """
+    sde = sd.Diffusion(sd.landscapes.double_well(), sd.GD(), lr=0.1, noise=sd.GaussianNoise(2.0))
+    edge = sd.HalfSpace([1.0], 0.0)
+    whole = float(sd.mean_exit_time(sde, edge)([-1.0]))
+    for dt, off in ((1e-3, 1e-3), (1e-4, 1e-4)):
+        chain = sd.chain_exit_time(sde, edge, [-1.0], dt=dt, correction="bridge").mean
+        assert abs(float(chain) / whole - 1) < off
