@@ -157,8 +157,8 @@ class Linearization(Result):
             rows = [("no Jacobian", "the field jumps here")]
             if self.stability == "trapping":
                 known = self.capture_radius > 0
-                how = f"within {self.capture_radius:.6g}" if known else "locally (no ball known)"
-                rows.append(("the flow captures", how))
+                how = f"{self.capture_radius:.6g}" if known else "some distance: no ball is known"
+                rows.append(("its flow captures within" if self.discrete else "captures within", how))
                 if self.discrete:
                     rows.append(("the map hovers within", f"{self.chatter_radius:.6g}"))
             return Table(title, rows)

@@ -34,10 +34,12 @@ class GraphResult(Result):
         plain.add_edges_from(graph.edges(data=True))
         return plain
 
-    def __eq__(self, other: object) -> bool:
-        return self is other or (type(self) is type(other) and same(_graph_parts(self), _graph_parts(other)))
-
+    __eq__ = object.__eq__
     __hash__ = object.__hash__
+
+    def equals(self, other: object) -> bool:
+        """Whether another graph has the same nodes and edges with the same attributes."""
+        return self is other or (type(self) is type(other) and same(_graph_parts(self), _graph_parts(other)))
 
     def table(self) -> Table:
         """The nodes and, below them, the edges."""
