@@ -169,7 +169,8 @@ def _by_parts(image: BoxImage, lower: Array, upper: Array, side: Array) -> tuple
 
 def _cut(lower: Array, upper: Array, place: npt.NDArray[np.int64], parts: npt.NDArray[np.int64]) -> Array:
     """The end of a part: `place` of `parts` parts of the way from `lower` to `upper`."""
-    inside = lower + (upper - lower) * (place / parts)
+    with np.errstate(all="ignore"):  # a box without an end is one part, whose ends are taken as they are
+        inside = lower + (upper - lower) * (place / parts)
     return np.where(place == 0, lower, np.where(place == parts, upper, np.clip(inside, lower, upper)))
 
 
