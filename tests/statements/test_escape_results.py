@@ -186,13 +186,14 @@ def test_modules_have_whole_sentences() -> None:
 
 def test_long_work_is_announced(monkeypatch: pytest.MonkeyPatch) -> None:
     """A cost nobody is told before: with the limit lowered the verbs say their cost and what is cheaper."""
-    from samdyn.compute import cost
+    from samdyn.compute import cost, progress
 
     monkeypatch.setattr(cost, "LONG_SECONDS", 0.0)
+    monkeypatch.setattr(progress, "SAMPLE_SECONDS", 0.0)
     monkeypatch.setattr(clones, "LARGE_JOB", 10)
     noisy = sd.Map(BOWL, sd.GD(), lr=0.1, noise=sd.GaussianNoise(std=1.0))
     with pytest.warns(sd.CostWarning, match="mean_squared_displacement will take about .* n_paths"):
-        sd.mean_squared_displacement(noisy, [0.0], 100, n_paths=10)
+        sd.mean_squared_displacement(noisy, [0.0], 100, n_paths=1000)
     system = problems.diffusion(WELL, sd.GD(), 0.15)
     options: dict[str, Any] = {"n_clones": 10, "levels": 10, "n_repeats": 20, "dt": 0.2}
     with pytest.warns(sd.CostWarning, match="rare_committor will take about .* n_repeats"):
