@@ -346,7 +346,9 @@ def _kernel(y: Array, mean: Array, s: Array, x: Array, w: Array, barriers: list[
     keep = columns < last[:, None]
     target = np.minimum(columns, len(x) - 1)
     z = (x[target] - mean[:, None]) / s[:, None]
-    density = w[target] * np.exp(-(z**2) / 2) / (s[:, None] * math.sqrt(2 * math.pi))
+    with np.errstate(over="ignore"):  # what is too far for a square has the density 0
+        z2 = z**2
+    density = w[target] * np.exp(-z2 / 2) / (s[:, None] * math.sqrt(2 * math.pi))
     for barrier in barriers:
         density = density * -np.expm1(-2 * (barrier - x[target]) * (barrier - y)[:, None] / s[:, None] ** 2)
     rows = np.broadcast_to(np.arange(len(y))[:, None], columns.shape)

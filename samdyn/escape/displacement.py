@@ -27,7 +27,7 @@ from samdyn.dynamics.drive import MAX_TILE as TILE
 from samdyn.dynamics.drive import drive
 from samdyn.ensemble.step_length import default_dt
 from samdyn.escape.displacement_result import Displacement
-from samdyn.escape.exit_arguments import MOST_PATHS
+from samdyn.escape.exit_arguments import MOST_PATHS, MOST_STEPS
 from samdyn.escape.linear_model import step_schedule
 from samdyn.systems.diffusion import Diffusion
 from samdyn.systems.map import Map
@@ -133,6 +133,11 @@ def mean_squared_displacement(
             raise ValueError(f"direction must be one vector other than 0, got {direction!r}")
         along = along / np.abs(along).max()
         along = along / np.linalg.norm(along)
+    if times[-1] / longest > MOST_STEPS:
+        raise ValueError(
+            f"t must be at most 2^34 steps of {longest:g}, got {times[-1]:g}: pass earlier times or a "
+            "larger dt"
+        )
     schedule = step_schedule(times, longest, discrete)
     moments: tuple[int, Array, Array] | None = None
     lost = np.zeros(len(times), dtype=np.int64)
