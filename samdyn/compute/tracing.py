@@ -121,7 +121,7 @@ def coordinate_form(function: OnePoint, dim: int, *, max_nodes: int = MAX_NODES)
             with own_surroundings():
                 _check(kept, function, _points(dim)[:1])
             return kept
-        except Exception:  # something has changed unseen: tracing says what is wrong
+        except NotTraceable:  # something has changed unseen: tracing says what is wrong
             del _kept[str(key)]
     try:
         made: _Traced | str = _trace(function, dim, max_nodes)

@@ -135,8 +135,8 @@ class BatchDraws(Draws):
     >>> sampler = Sampler(4, 2, False, np.full(4, 0.25), np.ones(4))
     >>> draws = BatchDraws([sampler], np.zeros((1, 4)))
     >>> draws.index_steps(seed=0, paths=np.arange(3), first=0, n_steps=4)[0]
-    array([[1, 3, 2],
-           [3, 1, 0]])
+    array([[3, 0, 2],
+           [1, 2, 3]])
     """
 
     def __init__(self, samplers: Sequence[Sampler], table: Array, by_index: bool = False) -> None:

@@ -186,7 +186,7 @@ def function_of(source: str, name: str, types: Sequence[Any], result: Any) -> Ca
     try:
         function: Any = getattr(load_library(source), name)
     except AttributeError as error:
-        raise CompilationError(f"the compiled library has no function {name!r}: {error}") from error
+        raise CompilationError(f"the compiled library has no function `{name}`: {error}") from error
     function.restype, function.argtypes = result, list(types)
     return function
 

@@ -200,11 +200,12 @@ class ChainEquation:
     def first_step(self, y: Array, times_crossing: bool = True) -> tuple[Array, Array]:
         """Moments t1 and t2 of the time spent in the first step, (n,)."""
         dt = self.dt
-        one, two = np.full(y.shape, dt), np.full(y.shape, dt**2)
+        # a product is infinite where a power raises
+        one, two = np.full(y.shape, dt), np.full(y.shape, dt * dt)
         for barrier in self.barriers if times_crossing else ():
             shift = (self.mean(y) - y) * math.copysign(1, barrier - y[0])
             lost = _time_lost(np.abs(barrier - y), shift, self.deviation(y))
-            one, two = one - dt * lost[0], two - dt**2 * lost[1]
+            one, two = one - dt * lost[0], two - dt * dt * lost[1]
         return one, two
 
     def seconds(self) -> float:

@@ -25,7 +25,8 @@ from samdyn.compute.memory import halving, is_out_of_memory
 from samdyn.compute.progress import WorkBar, expected_work
 from samdyn.ensemble import checkpoint as checkpoints
 from samdyn.ensemble import exits as engine
-from samdyn.ensemble import replay, torch_sweep
+from samdyn.ensemble import torch_sweep
+from samdyn.ensemble.coefficients import Coefficients
 from samdyn.ensemble.workers import ranges
 
 # the package exports functions of the same names
@@ -384,15 +385,15 @@ def test_a_tile_that_does_not_fit_is_halved(
 
 
 def test_a_replay_that_does_not_fit_is_halved(whole: sd.ExitTimes, monkeypatch: pytest.MonkeyPatch) -> None:
-    original, sizes = replay.normal_block, []
+    original, sizes = Coefficients.of_notes, []
 
-    def small(key: Any, path: Any, *rest: Any) -> Any:
-        sizes.append(len(path))
-        if len(path) > 100:
+    def small(self: Coefficients, blocks: Any, rows: Any, dtype: Any) -> Any:
+        sizes.append(len(rows))
+        if len(rows) > 100:
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return original(key, path, *rest)
+        return original(self, blocks, rows, dtype)
 
-    monkeypatch.setattr(replay, "normal_block", small)
+    monkeypatch.setattr(Coefficients, "of_notes", small)
     assert_same(run(), whole)
     assert sum(size for size in sizes if size <= 100) == whole.n_exited
 

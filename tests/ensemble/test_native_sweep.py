@@ -14,6 +14,7 @@ import torch
 import samdyn as sd
 from samdyn.compute import native
 from samdyn.compute.native import CompilationError, compiler
+from samdyn.dynamics import native_program
 from samdyn.dynamics import native_sweep as engine
 from samdyn.ensemble import sweep as choice
 from samdyn.ensemble.replay import Notes
@@ -206,7 +207,7 @@ def test_a_compiler_that_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     def fails(*_: Any) -> Any:
         raise CompilationError("g++ failed: no space")
 
-    monkeypatch.setattr(engine, "load_library", fails)
+    monkeypatch.setattr(native_program, "load_library", fails)
     monkeypatch.setattr(native, "compiler", lambda: ("g++",))
     engine._compiled.cache_clear()
     run = partial(sd.exit_times, SYSTEMS["SAM"], [-1.0, 0.0], REGIONS["box"], 50, t_max=5.0, device="cpu")

@@ -130,6 +130,15 @@ class Timeout(Exception):
     """Thrown by a signal handler."""
 
 
+def came_from(error: BaseException | None, kind: type[BaseException]) -> bool:
+    """Whether an error was raised while one of this kind was handled."""
+    while error is not None:
+        if isinstance(error, kind):
+            return True
+        error = error.__context__
+    return False
+
+
 # torch's own generators complain when they are collected after their levels have been taken away
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_an_exception_of_a_signal_handler_spoils_nothing() -> None:
@@ -151,6 +160,11 @@ def test_an_exception_of_a_signal_handler_spoils_nothing() -> None:
                     loss.hessian([[0.3, 0.2]])
                 signal.setitimer(signal.ITIMER_REAL, 0.0)
             except Timeout:
+                thrown += 1
+            except (
+                RuntimeError
+            ) as error:  # between two lines of torch, which then fails to leave its transform
+                assert came_from(error, Timeout), error
                 thrown += 1
             finally:
                 signal.setitimer(signal.ITIMER_REAL, 0.0)

@@ -71,7 +71,7 @@ def test_batches_have_their_law(one: Sampler) -> None:
 
 def test_alias_table_is_exact() -> None:
     p = np.random.default_rng(0).dirichlet(np.ones(37))
-    bits, alias = sampler(37, 1, p, replacement=True)._alias
+    bits, alias = sampler(37, 1, p, replacement=True).alias_table
     share = bits.astype(float) / 2**32
     met = share / 37
     np.add.at(met, alias, (1 - share) / 37)
