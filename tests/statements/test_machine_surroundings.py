@@ -161,10 +161,9 @@ def test_an_exception_of_a_signal_handler_spoils_nothing() -> None:
                 signal.setitimer(signal.ITIMER_REAL, 0.0)
             except Timeout:
                 thrown += 1
-            except (
-                RuntimeError
-            ) as error:  # between two lines of torch, which then fails to leave its transform
-                assert came_from(error, Timeout), error
+            except RuntimeError as error:  # torch fails to leave its transform while it handles the signal's
+                if not came_from(error, Timeout):
+                    raise
                 thrown += 1
             finally:
                 signal.setitimer(signal.ITIMER_REAL, 0.0)
