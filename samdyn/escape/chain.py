@@ -219,6 +219,7 @@ class ChainEquation:
             return 0.0
         return float(2 * ENTRY_SECONDS * width.sum() + PRODUCT_SECONDS * (width**2).sum())
 
+    @np.errstate(over="ignore")  # a step of 1e300 has a second moment that is infinite
     def moments(
         self, starts: Array, times_crossing: bool = True, bar: PartsBar | None = None
     ) -> ChainExitTime:
