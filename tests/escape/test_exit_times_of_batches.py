@@ -143,7 +143,7 @@ def test_a_network_of_some_thousand_parameters() -> None:
 
 def test_sweeps_over_radius_and_batch_size() -> None:
     system = sd.Map(LINE, sd.SAM(0.3), lr=0.3, noise=sd.Minibatch(1))
-    near = sd.HalfSpace([1.0], -0.4)
+    near = sd.HalfSpace([1.0], -0.7)
     grid = {"rho": [0.0, 0.1], "batch_size": [1, 2]}
     sweep = sd.exit_time_sweep(system, [-0.9], near, grid, 300, t_max=1000, seed=2)
     assert sweep.shape == (2, 2)
@@ -159,7 +159,7 @@ def test_basins_of_single_samples() -> None:
     system = sd.Map(LINE, sd.GD(), lr=0.02, noise=sd.Minibatch(1))
     result = sd.basins(system, [(-2, 2)], resolution=21, replicas=400, seed=4)
     assert [a.name for a in result.attractors.values()] == ["minimum (-1)", "minimum (1)"]
-    cell = 11  # about 0.19
+    cell = 10  # about 0
     x = result.grid.points(np.array([cell]))[0]
     end = sd.trajectory(system, np.tile(x, (4000, 1)), n_steps=1000, every=1000, seed=9)[-1, :, 0]
     share, expected = float(result.probabilities[cell, 0]), float(np.mean(end < 0))
