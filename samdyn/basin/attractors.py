@@ -126,7 +126,7 @@ class Attractor(Result):
 def known_points(course: Course) -> list[FixedPoint]:
     """The fixed points in the box that can be attractors or give one its name; none on a schedule."""
     system = course.system
-    if getattr(system, "scheduled", False) or system.dim > MOST_DIM:
+    if system.scheduled or system.dim > MOST_DIM:
         return []
     return list(fixed_points(system, course.box, n_starts=1024))
 
@@ -134,7 +134,7 @@ def known_points(course: Course) -> list[FixedPoint]:
 def points_outside(course: Course, candidates: Sequence[Candidate]) -> list[FixedPoint]:
     """Fixed points outside the box at which candidates lie, each searched for in a small box of its own."""
     system = course.system
-    if system.landscape is None or getattr(system, "scheduled", False) or system.dim > MOST_DIM:
+    if system.landscape is None or system.scheduled or system.dim > MOST_DIM:
         return []
     diagonal = diagonal_of(course.box)
     found: list[FixedPoint] = []

@@ -19,7 +19,7 @@ from samdyn.compute.cost import announce, is_long
 T = TypeVar("T")
 
 SAMPLE_SECONDS = 0.5
-"""Work after which a `WorkMeter` estimates the time of the rest."""
+"""Work on paths after which the time of the rest is estimated."""
 
 
 def expected_work(done: float, events: int, inside: int, steps_left: float) -> float:
@@ -207,44 +207,15 @@ def paced(
                 announce(verb, (time.perf_counter() - start) * (total - 1 - untimed), cheaper)
 
 
-class WorkMeter:
-    """Counts steps of paths; says once what the whole will cost, if that is long.
+def path_bar(show: bool, verb: str, total: float, cheaper: str, unit: str = "path-step") -> PacedBar:
+    """A `PacedBar` over the steps of all paths of a job, whose first steps build what the others use.
 
     Parameters
     ----------
-    verb : str
-    total : int
-        Steps of all paths together.
-    progress : bool
-        Show a bar.
-    cheaper : str
-        What would cost less.
-    unit : str
-        What a part of the work is.
+    show, verb, total, cheaper, unit
+        As of `PacedBar`.
     """
-
-    def __init__(
-        self, verb: str, total: int, progress: bool, cheaper: str, unit: str = "replica-step"
-    ) -> None:
-        self.verb, self.total, self.done, self.said, self.cheaper = verb, total, 0, False, cheaper
-        self.bar = PartsBar(progress, verb, total, unit)
-        self.began: float | None = None
-        self.before = 0
-
-    def __call__(self, work: int) -> None:
-        self.done += work
-        self.bar.update(work)
-        now = time.perf_counter()
-        if self.began is None:  # the first steps build what is kept
-            self.began, self.before = now, self.done
-        elif not self.said and now - self.began > SAMPLE_SECONDS:
-            self.said = True
-            rest = (now - self.began) / (self.done - self.before) * (self.total - self.done)
-            announce(self.verb, rest, self.cheaper)
-
-    def close(self) -> None:
-        """The job is done."""
-        self.bar.__exit__()
+    return PacedBar(show, verb, total, cheaper, unit=unit, after=SAMPLE_SECONDS, untimed=1)
 
 
 class WorkBar:

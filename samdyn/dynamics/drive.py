@@ -15,7 +15,6 @@ Random numbers belong to (seed, path, step): a copy's path does not depend on th
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
@@ -23,12 +22,11 @@ import numpy as np
 import numpy.typing as npt
 
 from samdyn.compute.checks import Array
-from samdyn.compute.cost import outside
-from samdyn.compute.native import CompilationError, compiler
-from samdyn.compute.tracing import NotTraceable
+from samdyn.compute.native import compiler
 from samdyn.dynamics.batch_step import MAX_TRACED_INPUTS
 from samdyn.dynamics.clock import coefficients_at
 from samdyn.dynamics.contract import Coefficients, Step
+from samdyn.dynamics.native_program import compiled_or_none
 from samdyn.dynamics.native_squares import NativeSquares
 from samdyn.dynamics.native_step import NativeStep
 from samdyn.dynamics.point_step import PointStep
@@ -75,29 +73,17 @@ def build_step(system: System, dt: float | None = None, path_steps: float = 0.0)
     'TracedStep'
     """
     loss, noise = system.landscape, system.noise
+    large = path_steps >= COMPILE_FROM and compiler() is not None
     if isinstance(system, Map) and isinstance(noise, Minibatch):
         assert isinstance(loss, FiniteSum)
         plain = noise.micro_batch in (None, noise.batch_size)
         inputs = noise.batch_size * (system.dim + 1) * (2 if noise.probe == "independent" else 1)
         if plain and (system.dim > 8 or inputs > MAX_TRACED_INPUTS // 2) and loss.squares is not None:
-            return _compiled(lambda: NativeSquares(system), path_steps) or SquaresStep(system)
+            native = compiled_or_none(lambda: NativeSquares(system)) if large else None
+            return native or SquaresStep(system)
     if isinstance(system, Map) and loss is not None and not loss.traceable:
         return PointStep(system)
-    return _compiled(lambda: NativeStep(system, dt), path_steps) or TracedStep(system, dt)
-
-
-def _compiled(make: Callable[[], Step], path_steps: float) -> Step | None:
-    """The compiled step of a large job, or None where it cannot be made."""
-    if path_steps < COMPILE_FROM or compiler() is None:
-        return None
-    try:
-        return make()
-    except NotTraceable:
-        return None
-    except CompilationError as error:
-        told = f"the step runs without being compiled: {error}"
-        warnings.warn(told, RuntimeWarning, stacklevel=outside())
-        return None
+    return (compiled_or_none(lambda: NativeStep(system, dt)) if large else None) or TracedStep(system, dt)
 
 
 def drive(

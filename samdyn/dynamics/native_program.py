@@ -12,18 +12,20 @@ computed once.
 from __future__ import annotations
 
 import ctypes
+import warnings
 from collections.abc import Callable, Sequence
 from importlib import resources
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from samdyn.compute.cost import outside
 from samdyn.compute.cpp import cpp_function, lanes_header
 from samdyn.compute.native import CompilationError, load_library
 from samdyn.compute.random import STEPS_PER_BLOCK, STREAM_MINIBATCH
-from samdyn.compute.tracing import coordinate_form
+from samdyn.compute.tracing import NotTraceable, coordinate_form
 from samdyn.dynamics.draws import BatchDraws, Draws
 from samdyn.dynamics.step import Stepper
 
@@ -189,6 +191,27 @@ def function_of(source: str, name: str, types: Sequence[Any], result: Any) -> Ca
         raise CompilationError(f"the compiled library has no function `{name}`: {error}") from error
     function.restype, function.argtypes = result, list(types)
     return function
+
+
+T = TypeVar("T")
+
+
+def compiled_or_none(make: Callable[[], T]) -> T | None:
+    """What is made by compiling, or None where it has no pointwise form or the compiler fails.
+
+    Warns
+    -----
+    RuntimeWarning
+        The compiler fails: the step then runs without being compiled.
+    """
+    try:
+        return make()
+    except NotTraceable:
+        return None
+    except CompilationError as error:
+        told = f"the step runs without being compiled: {error}"
+        warnings.warn(told, RuntimeWarning, stacklevel=outside())
+        return None
 
 
 def pointers(addresses: Sequence[int]) -> ctypes.Array[ctypes.c_void_p]:

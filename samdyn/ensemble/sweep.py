@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import warnings
-
 import torch
 
-from samdyn.compute.cost import outside
-from samdyn.compute.native import CompilationError, compiler
-from samdyn.compute.tracing import NotTraceable
+from samdyn.compute.native import compiler
+from samdyn.dynamics.native_program import compiled_or_none
 from samdyn.dynamics.native_sweep import native_sweep
 from samdyn.dynamics.step import Stepper
 from samdyn.ensemble.coefficients import Coefficients
@@ -42,10 +39,5 @@ def choose_sweep(
     """
     if not compile or device.type != "cpu":
         return torch_sweep(stepper, test, coefficients, device, dtype, key, compile)
-    try:
-        return native_sweep(stepper, test, coefficients, dtype, key)
-    except NotTraceable:  # of the region: it is mapped over points
-        pass
-    except CompilationError as error:
-        warnings.warn(f"the step runs without being compiled: {error}", RuntimeWarning, stacklevel=outside())
-    return torch_sweep(stepper, test, coefficients, device, dtype, key, False)
+    native = compiled_or_none(lambda: native_sweep(stepper, test, coefficients, dtype, key))
+    return native or torch_sweep(stepper, test, coefficients, device, dtype, key, False)

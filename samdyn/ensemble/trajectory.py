@@ -39,9 +39,7 @@ from samdyn.compute.progress import PartsBar
 from samdyn.compute.random import split_seed
 from samdyn.compute.tracing import NotTraceable, coordinate_form, traced_or_batched
 from samdyn.dynamics.build_step import build_stepper
-from samdyn.dynamics.clock import coefficients_at
 from samdyn.dynamics.drive import drive
-from samdyn.dynamics.traced_step import TracedStep
 from samdyn.ensemble.jumping_flow import jumping_flow
 from samdyn.ensemble.kinked_flow import has_kinks, kinked_flow
 from samdyn.ensemble.path_result import Trajectory
@@ -246,17 +244,28 @@ def _recorded(
     dt: float | None = None,
     path_steps: float | None = None,
     progress: bool = False,
+    last: float | None = None,
 ) -> Array:
-    """The points of many paths after 0, every, 2 every, ... and n_steps steps."""
+    """The points of many paths after 0, every, 2 every, ... and n_steps steps, the last of its own length."""
     at = kept_steps(n_steps, every)
+    looks, lengths = at, None
+    if last is not None and dt is not None:  # a look before the last step is where its length begins to count
+        looks = np.union1d(at, [n_steps - 1])
+        lengths = np.where(looks == n_steps, last, dt).tolist()
+    row_of = dict(zip(at.tolist(), range(len(at)), strict=True))
     stored = np.empty((len(at), len(state), system.dim))
 
     def store(record: int, part: slice, points: Array) -> None:
-        stored[record, part] = points
+        row = row_of.get(int(looks[record]))
+        if row is not None:
+            stored[row, part] = points
 
     with PartsBar(progress, "trajectory", n_steps * len(state), "path-step") as bar:
         report = bar.update if progress else None  # reports cut the work into shorter parts
-        drive(system, state, n_steps, at, store, seed=seed, dt=dt, path_steps=path_steps, report=report)
+        drive(
+            system, state, n_steps, looks, store, seed=seed, dt=dt, path_steps=path_steps, report=report,
+            lengths=lengths,
+        )  # fmt: skip
     return stored
 
 
@@ -275,13 +284,8 @@ def _diffusion(
     if not given and system.step_length is None:
         dt = min(dt, t_max)
     n_steps = _n_steps(t_max, dt)
-    stored = _recorded(system, x, n_steps - 1, every, seed, dt, path_steps, progress)
-    # the last step ends at t_max
-    step, before = TracedStep(system, dt), n_steps - 1
-    stream, values = step.stream(seed, np.arange(len(x)), n_steps), coefficients_at(system, dt)
-    end = step.advance(step.load(stored[-1]), stream, before, 1, values, dt=t_max - before * dt)
-    kept = stored if before % every == 0 else stored[:-1]
-    return np.concatenate([kept, step.points(end)[None]])
+    last = t_max - (n_steps - 1) * dt  # the last step ends at t_max
+    return _recorded(system, x, n_steps, every, seed, dt, path_steps, progress, last)
 
 
 def _iterate_function(system: Map, state: Array, n_steps: int, every: int, progress: bool) -> Array:

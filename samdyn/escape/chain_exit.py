@@ -87,7 +87,7 @@ def system_equation(
     moves = hasattr(system, "drift") or hasattr(system, "noise")
     if not moves or getattr(system, "dim", None) != 1:
         raise ValueError(f"system must be a Map or a Diffusion of one dimension, got {system!r}")
-    if getattr(system, "scheduled", False):
+    if system.scheduled:
         raise ValueError("system must have constant coefficients: its rho or lr is a schedule")
     starts = checks.points("x0", x0, 1)[..., 0]
     ends = interval(region) if isinstance(region, OpenSet) else None

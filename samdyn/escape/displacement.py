@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from samdyn.compute import checks
 from samdyn.compute.checks import Array
-from samdyn.compute.progress import WorkMeter
+from samdyn.compute.progress import PacedBar, path_bar
 from samdyn.compute.random import split_seed
 from samdyn.compute.signature import checked
 from samdyn.dynamics.clock import algorithm_step
@@ -143,14 +143,13 @@ def mean_squared_displacement(
     lost = np.zeros(len(times), dtype=np.int64)
     cheaper = "pass fewer n_paths, earlier times or a larger dt"
     total = n * sum(count for count, _ in schedule)
-    meter = WorkMeter("mean_squared_displacement", total, progress, cheaper, "path-step")
-    with np.errstate(all="ignore"):
+    bar = path_bar(progress, "mean_squared_displacement", total, cheaper)
+    with np.errstate(all="ignore"), bar:
         for first in range(0, n, TILE):
             paths = np.arange(first, min(first + TILE, n))
             tile = Moments(start, along, len(times))
-            _run(system, times, schedule, paths, int(seed), tile, meter, total)
+            _run(system, times, schedule, paths, int(seed), tile, bar, total)
             moments, lost = _merge(moments, (len(paths), tile.mean, tile.square)), lost + tile.lost
-    meter.close()
     assert moments is not None
     variance = moments[2] / (n - 1)
     return Displacement(
@@ -216,7 +215,7 @@ def _run(
     paths: npt.NDArray[np.int64],
     seed: int,
     observer: Moments,
-    meter: WorkMeter,
+    bar: PacedBar,
     total: float,
 ) -> None:
     """Take a tile of the paths to all times."""
@@ -231,7 +230,7 @@ def _run(
     state = np.tile(system.at_rest(observer.start), (len(paths), 1))
     drive(
         system, state, int(looks[-1]), looks, observer, seed=seed, paths=paths, coefficients=coefficients,
-        report=meter, dt=lengths[-1], lengths=lengths, path_steps=total,
+        report=bar.update, dt=lengths[-1], lengths=lengths, path_steps=total,
     )  # fmt: skip
 
 

@@ -9,20 +9,26 @@ from __future__ import annotations
 
 import ctypes
 import functools
-import warnings
 from collections.abc import Callable
 from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from samdyn.compute.cost import outside
 from samdyn.compute.cpp import cpp_function
-from samdyn.compute.native import CompilationError, compiler
+from samdyn.compute.native import compiler
 from samdyn.compute.random import STEPS_PER_BLOCK, STREAM_BRIDGE
 from samdyn.compute.tracing import NotTraceable, coordinate_form
 from samdyn.compute.vector import Coordinates
-from samdyn.dynamics.native_program import SAMPLE_TYPES, function_of, header, pointers, program, samples_of
+from samdyn.dynamics.native_program import (
+    SAMPLE_TYPES,
+    compiled_or_none,
+    function_of,
+    header,
+    pointers,
+    program,
+    samples_of,
+)
 from samdyn.dynamics.step import Stepper
 from samdyn.escape.stopping import SWEEP, StoppedChain, StoppingSet, Sweep
 from samdyn.systems.diffusion import Diffusion
@@ -50,15 +56,9 @@ def stopped_chain(
     """
     values = tuple(torch.tensor(v, dtype=torch.float64, device="cpu") for v in system.coefficients().values())
     chain = StoppedChain(stepper, values, dt, key, origin, target)
-    if n_paths >= COMPILE_FROM and compiler() is not None:
-        try:
-            return replace(chain, compiled=native_sweep(chain, SWEEP))
-        except NotTraceable:
-            pass
-        except CompilationError as error:
-            told = f"the step runs without being compiled: {error}"
-            warnings.warn(told, RuntimeWarning, stacklevel=outside())
-    return replace(chain, stepper=stepper.eager())
+    large = n_paths >= COMPILE_FROM and compiler() is not None
+    sweep = compiled_or_none(lambda: native_sweep(chain, SWEEP)) if large else None
+    return replace(chain, compiled=sweep) if sweep else replace(chain, stepper=stepper.eager())
 
 
 def native_sweep(chain: StoppedChain, n_blocks: int) -> Sweep:

@@ -24,7 +24,7 @@ def check_start(system: System, x: Any, period: int | None) -> tuple[Array, int]
     """The start as a state, and its period."""
     if not isinstance(system, Map | Flow):
         raise TypeError(f"system must be a Map or a Flow, got {system!r}")
-    if getattr(system, "scheduled", False):
+    if system.scheduled:
         raise ValueError(f"system must have constant coefficients to have fixed points, got {system!r}")
     own = getattr(x, "period", 1)
     period = own if period is None else checks.integer("period", period, at_least=1)

@@ -170,7 +170,7 @@ def capture_set(system: System, x: Any, *, progress: bool = False) -> CaptureSet
         raise ValueError(
             f"system must be of a loss and a rule that jumps where its gradient vanishes, got {system!r}"
         )
-    if getattr(system, "scheduled", False) or rule.scheduled:
+    if system.scheduled or rule.scheduled:
         raise ValueError(f"system must have constant coefficients, got {system!r}")
     point = checks.points("x", getattr(x, "x", x), system.dim)
     if point.ndim != 1:

@@ -65,7 +65,7 @@ def certificate(system: System, x: npt.ArrayLike) -> Certificate | None:
     """
     if not isinstance(system, System):
         raise TypeError(f"system must be a Map, a Flow or a Diffusion, got {system!r}")
-    if getattr(system, "scheduled", False):
+    if system.scheduled:
         raise ValueError(f"system must have constant coefficients to have fixed points, got {system!r}")
     point = checks.points("x", getattr(x, "x", x), system.dim)
     if point.ndim != 1:

@@ -157,7 +157,7 @@ def fixed_points(
     given: dict[str, Any] = {"n_starts": n_starts, "tolerance": tolerance}
     n_starts = 2048 if n_starts is None else checks.integer("n_starts", n_starts, at_least=1)
     tolerance = 1e-12 if tolerance is None else checks.number("tolerance", tolerance, above=0)
-    if getattr(system, "scheduled", False):
+    if system.scheduled:
         raise ValueError(f"system must have constant coefficients to have fixed points, got {system!r}")
     if period > 1:
         if not isinstance(system, Map):

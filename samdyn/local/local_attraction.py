@@ -205,7 +205,7 @@ def local_attraction(system: System, x: npt.ArrayLike) -> LocalAttraction:
     loss, rule = system.landscape, system.rule
     if loss is None or rule is None:
         raise ValueError(f"system must be made from a loss and a rule, got {system!r}")
-    if getattr(system, "scheduled", False):
+    if system.scheduled:
         raise ValueError(f"system must have constant coefficients, got {system!r}")
     point = checks.points("x", getattr(x, "x", x), system.dim)
     if point.ndim != 1:

@@ -197,7 +197,7 @@ def lyapunov_exponents(
     """
     if not isinstance(system, Map | Flow):
         raise TypeError(f"system must be a Map or a Flow, got {system!r}")
-    if getattr(system, "scheduled", False):
+    if system.scheduled:
         raise ValueError(f"system must have constant coefficients to have exponents, got {system!r}")
     if isinstance(system, Flow) and system.rule is not None and system.rule.jumps:
         raise ValueError(

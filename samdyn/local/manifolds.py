@@ -189,7 +189,7 @@ def manifold(
         raise TypeError(f"system must be a Map or a Flow, got {system!r}")
     if which not in KINDS:
         raise ValueError(f"which must be 'unstable' or 'stable', got {which!r}")
-    if getattr(system, "scheduled", False):
+    if system.scheduled:
         raise ValueError(f"system must have constant coefficients to have manifolds, got {system!r}")
     max_angle = checks.number("max_angle", max_angle, above=0)
     period = int(getattr(fixed_point, "period", 1))

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from samdyn.compute import checks
 from samdyn.compute.checks import Array
 from samdyn.compute.cost import announce, seconds_of
-from samdyn.compute.progress import PartsBar, WorkMeter
+from samdyn.compute.progress import PartsBar, path_bar
 from samdyn.dynamics.drive import COMPILE_FROM, drive
 from samdyn.local.branch_start import check_parameter
 from samdyn.local.newton import sobol_starts
@@ -153,10 +153,10 @@ def orbit_diagram(
             f"values, x0 and n_keep must give at most {MOST_NUMBERS:g} numbers to store, "
             f"got {m * k * n_keep * dim:g}"
         )
-    if parameter in system.coefficients() and m * k * (n_transient + n_keep) >= COMPILE_FROM:
-        kept = _compiled(system, parameter, swept, starts, n_transient, n_keep, progress)
-    else:
-        kept = _in_numpy(system, parameter, swept, starts, n_transient, n_keep, progress)
+    states, each = system.at_rest(np.tile(starts, (m, 1))), np.repeat(swept, k)
+    large = m * k * (n_transient + n_keep) >= COMPILE_FROM
+    orbits = _compiled if large and parameter in system.coefficients() else _in_numpy
+    kept = orbits(system, parameter, states, each, n_transient, n_keep, progress)
     kept[:, :, ~np.isfinite(kept[-1]).all(axis=0)] = np.nan
     points = kept.reshape(n_keep, dim, m, k).transpose(2, 3, 0, 1)
     return OrbitDiagram(parameter, swept, np.ascontiguousarray(points), n_transient, system)
@@ -166,50 +166,35 @@ CHEAPER = "pass fewer values, n_starts or n_transient"
 
 
 def _compiled(
-    system: Map,
-    parameter: str,
-    swept: Array,
-    starts: Array,
-    n_transient: int,
-    n_keep: int,
-    progress: bool,
+    system: Map, parameter: str, states: Array, each: Array, n_transient: int, n_keep: int, progress: bool
 ) -> Array:
-    """The kept points (n_keep, dim, paths) of a large job: a path for each value and start."""
-    m, k = len(swept), len(starts)
-    kept = np.empty((n_keep, system.dim, m * k))
+    """The kept points (n_keep, dim, paths) of a large job, from states (paths, state_dim) at their values."""
+    kept = np.empty((n_keep, system.dim, len(each)))
 
     def store(record: int, part: slice, points: Array) -> None:
         kept[record][:, part] = points.T
 
-    values = {**system.coefficients(), parameter: np.repeat(swept, k)}
+    values = {**system.coefficients(), parameter: each}
     n_steps = n_transient + n_keep
     looks = np.arange(n_transient + 1, n_steps + 1)
-    meter = WorkMeter("orbit_diagram", m * k * n_steps, progress, CHEAPER, "path-step")
-    state = system.at_rest(np.tile(starts, (m, 1)))
-    drive(system.without_noise(), state, n_steps, looks, store, coefficients=lambda _: values, report=meter)
-    meter.close()
+    with path_bar(progress, "orbit_diagram", len(each) * n_steps, CHEAPER) as bar:
+        drive(
+            system.without_noise(), states, n_steps, looks, store, coefficients=lambda _: values,
+            report=bar.update,
+        )  # fmt: skip
     return kept
 
 
 def _in_numpy(
-    system: Map,
-    parameter: str,
-    swept: Array,
-    starts: Array,
-    n_transient: int,
-    n_keep: int,
-    progress: bool,
+    system: Map, parameter: str, states: Array, each: Array, n_transient: int, n_keep: int, progress: bool
 ) -> Array:
-    """The kept points of a small job, or of one whose parameter is the loss's own."""
-    m, k, dim = len(swept), len(starts), system.dim
-    step, n = stepper(system, (parameter,))
-    state = np.zeros((n, m * k))
-    state[:dim] = np.tile(starts, (m, 1)).T
-    parameters = np.repeat(swept, k)[None]
-    kept = np.empty((n_keep, dim, m * k))
+    """The same of a small job, or of one whose parameter is the loss's own."""
+    dim, kept = system.dim, np.empty((n_keep, system.dim, len(each)))
+    step, _ = stepper(system, (parameter,))
+    state, parameters = np.ascontiguousarray(states.T), each[None]
     with np.errstate(all="ignore"):
-        each = seconds_of(lambda: step(state, parameters), repeats=2)
-        announce("orbit_diagram", each * (n_transient + n_keep), CHEAPER)
+        once = seconds_of(lambda: step(state, parameters), repeats=2)
+        announce("orbit_diagram", once * (n_transient + n_keep), CHEAPER)
         with PartsBar(progress, "orbit_diagram", n_transient + n_keep, "step") as bar:
             for _ in range(n_transient):
                 state = step(state, parameters)

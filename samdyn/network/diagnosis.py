@@ -236,7 +236,7 @@ def _map_of(system: System, x: npt.ArrayLike) -> Map:
     """The noiseless map whose steps are looked at."""
     if system.landscape is None or system.rule is None:
         raise ValueError(f"system must be made from a loss and a rule, got {system!r}")
-    if getattr(system, "scheduled", False) or system.rule.scheduled:
+    if system.scheduled or system.rule.scheduled:
         raise ValueError(
             f"system must have constant coefficients, those at the end of the run, got {system!r}"
         )

@@ -182,7 +182,7 @@ def refine(
     point = checks.points("x", x, system.dim)
     if point.ndim != 1:
         raise ValueError(f"x must be one point of shape ({system.dim},), got shape {point.shape}")
-    if getattr(system, "scheduled", False):
+    if system.scheduled:
         raise ValueError(f"system must have constant coefficients, got {system!r}")
     loss = system.landscape
     if loss is not None and not np.isfinite(loss.value(point)):
@@ -342,13 +342,13 @@ def _described(
         kind, ended = (kind_by(curvatures), CRITICAL_POINT) if critical else ("hallucinated", HALLUCINATED)
         if critical and rule.jumps:
             return _trapped(system, x, kind, curvatures, g, common)
-    values = _eigenvalues(system, x)
+    values, ends = _eigenvalues(system, x)
     neutral = 1.0 if isinstance(system, Map) else 0.0
     null = np.abs(values - neutral) <= NULL * np.abs(values - neutral).max(initial=1e-300)
     stability = stability_of(np.where(null, neutral, values), isinstance(system, Map))
     dimension, across = 0, stability
     if null.any() and not null.all():
-        moved = _along_the_set(system, x, field, options)
+        moved = _along_the_set(system, x, ends, field, options)
         dimension = int(null.sum()) if moved else 0
         across = stability_of(values[~null], isinstance(system, Map)) if moved else stability
     return RefinedPoint(
@@ -410,25 +410,29 @@ def kind_by(curvatures: Spectrum) -> str:
     return "maximum" if values.max() < 0 else "saddle"
 
 
-def _eigenvalues(system: System, x: Array) -> npt.NDArray[Any]:
-    """All eigenvalues of the Jacobian, or the leading ones and those at both ends; least stable first."""
+def _eigenvalues(system: System, x: Array) -> tuple[npt.NDArray[Any], Spectrum]:
+    """All eigenvalues of the Jacobian, or the leading ones and those at both ends, least stable first; and
+    the spectrum that holds the largest.
+    """
     discrete = isinstance(system, Map)
     if system.state_dim <= DENSE:
-        values = spectrum(system, x, system.state_dim).eigenvalues
+        largest = spectrum(system, x, system.state_dim, "largest")
+        values = largest.eigenvalues
     else:
-        parts = [
-            spectrum(system, x, LISTED, which).eigenvalues for which in ("leading", "largest", "smallest")
-        ]
+        kinds = ("leading", "largest", "smallest")
+        parts = [spectrum(system, x, LISTED, which) for which in kinds]
+        largest = parts[1]
         # a value may be listed by two searches
-        values = np.array(
-            list({complex(round(v.real, 9), round(v.imag, 9)): v for p in parts for v in p}.values())
-        )
-    return np.asarray(values[np.argsort(-(np.abs(values) if discrete else np.real(values)), kind="stable")])
+        found = [value for part in parts for value in part.eigenvalues]
+        values = np.array(list({complex(round(v.real, 9), round(v.imag, 9)): v for v in found}.values()))
+    order = np.argsort(-(np.abs(values) if discrete else np.real(values)), kind="stable")
+    return np.asarray(values[order]), largest
 
 
-def _along_the_set(system: System, x: Array, field: TangentAt, options: dict[str, Any]) -> bool:
+def _along_the_set(
+    system: System, x: Array, directions: Spectrum, field: TangentAt, options: dict[str, Any]
+) -> bool:
     """Whether the search from a place along null directions ends beside it, and not back at x."""
-    directions = spectrum(system, x, system.state_dim if system.state_dim <= DENSE else LISTED, "largest")
     neutral = 1.0 if isinstance(system, Map) else 0.0
     away = np.abs(directions.eigenvalues - neutral)
     null = away <= NULL * max(float(away.max()), 1e-300)

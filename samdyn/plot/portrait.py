@@ -225,7 +225,7 @@ def _separatrices(system: System, region: Array, points: list[FixedPoint]) -> li
     """Stable manifolds (n, 2) of the saddles among the points, under the flow of the drawn field."""
     from samdyn.local.manifolds import manifold
 
-    if system.dim != 2 or getattr(system, "scheduled", False) or isinstance(system, Diffusion):
+    if system.dim != 2 or system.scheduled or isinstance(system, Diffusion):
         return []
     flow: Flow
     if isinstance(system, Flow):

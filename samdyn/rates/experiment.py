@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from samdyn.compute import checks
 from samdyn.compute.checks import Array
-from samdyn.compute.progress import WorkMeter
+from samdyn.compute.progress import path_bar
 from samdyn.compute.random import split_seed
 from samdyn.compute.scales import ROUNDING, length_scale
 from samdyn.compute.signature import checked
@@ -117,44 +117,41 @@ def convergence(
     kind, period = np.zeros(final.shape[:2], np.int64), np.zeros(final.shape[:2], np.int64)
     noisy = getattr(system, "noise", None) is not None
     rests = np.full((len(settings), 3), np.nan)
-    meter = WorkMeter(
-        "convergence", len(settings) * n_replicas * n_steps, progress, "pass fewer n_steps or n_replicas"
-    )
+    work = len(settings) * n_replicas * n_steps
+    with path_bar(progress, "convergence", work, "pass fewer n_steps or n_replicas", "replica-step") as bar:
+        for members in _groups(system, settings).values():
+            first = systems[members[0]]
+            reference = references[members[0]]
+            owner = np.repeat(members, n_replicas)
+            replica = np.tile(np.arange(n_replicas), len(members))
+            state = np.zeros((len(owner), getattr(first, "state_dim", dim)))
+            state[:, :dim] = starts[replica]
+            window = np.arange(max(n_steps - WINDOW, 0), n_steps + 1)
+            watcher = Watcher(first.landscape, reference, steps, window, owner, replica, curves)
+            names = list(first.coefficients())
+            each = [systems[m] for m in members]
 
-    for members in _groups(system, settings).values():
-        first = systems[members[0]]
-        reference = references[members[0]]
-        owner = np.repeat(members, n_replicas)
-        replica = np.tile(np.arange(n_replicas), len(members))
-        state = np.zeros((len(owner), getattr(first, "state_dim", dim)))
-        state[:, :dim] = starts[replica]
-        window = np.arange(max(n_steps - WINDOW, 0), n_steps + 1)
-        watcher = Watcher(first.landscape, reference, steps, window, owner, replica, curves)
-        names = list(first.coefficients())
-        each = [systems[m] for m in members]
+            def values(step: int, each: list[Any] = each, names: list[str] = names) -> dict[str, Array]:
+                table = [one.coefficients(step) for one in each]
+                return {name: np.repeat([row[name] for row in table], n_replicas) for name in names}
 
-        def values(step: int, each: list[Any] = each, names: list[str] = names) -> dict[str, Array]:
-            table = [one.coefficients(step) for one in each]
-            return {name: np.repeat([row[name] for row in table], n_replicas) for name in names}
-
-        own = values if len(members) > 1 else None
-        end = drive(
-            first,
-            state,
-            n_steps,
-            watcher.at,
-            watcher,
-            seed=seed,
-            paths=replica,
-            coefficients=own,
-            report=meter,
-        )
-        watcher.flush()
-        final[owner, replica] = end
-        described = watcher.limit_sets(noisy)
-        for target, value in zip((kind, period, centre, extent), described, strict=True):
-            target[owner, replica] = value
-    meter.close()
+            own = values if len(members) > 1 else None
+            end = drive(
+                first,
+                state,
+                n_steps,
+                watcher.at,
+                watcher,
+                seed=seed,
+                paths=replica,
+                coefficients=own,
+                report=bar.update,
+            )
+            watcher.flush()
+            final[owner, replica] = end
+            described = watcher.limit_sets(noisy)
+            for target, value in zip((kind, period, centre, extent), described, strict=True):
+                target[owner, replica] = value
     for i, (one, reference) in enumerate(zip(systems, references, strict=True)):
         if noisy:
             rests[i] = *relaxation(one, reference[0]), _bias(one, final[i], reference)

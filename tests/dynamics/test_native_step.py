@@ -9,7 +9,7 @@ import problems
 import pytest
 
 import samdyn as sd
-from samdyn.compute.native import compiler
+from samdyn.compute.native import CompilationError, compiler
 from samdyn.dynamics import drive as driving
 from samdyn.dynamics.clock import coefficients_at
 from samdyn.dynamics.drive import build_step, drive
@@ -108,7 +108,7 @@ def test_large_jobs_are_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_compiler_that_fails_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: Any) -> Any:
-        raise driving.CompilationError("no space left")
+        raise CompilationError("no space left")
 
     monkeypatch.setattr(driving, "NativeStep", fail)
     with pytest.warns(RuntimeWarning, match="without being compiled: no space left"):
