@@ -14,9 +14,7 @@ extern "C" void advance(int64_t n, const int64_t *path, REAL *const *state, cons
     for (int q = 0; q < GROUPS; q++) {
       Group &g = group[q];
       const int64_t a = i + q * LANES, rest = n > a ? n - a : 0;
-      for (int h = 0; h < WIDE; h++) g.number[h] = load<Wide>(path + a + h * WIDE_LANES, rest - h * WIDE_LANES);
-      for (int d = 0; d < STATE; d++) g.x[d] = load<Vector>(state[d] + a, rest);
-      g.c.load(values, strides, 0, a, rest);
+      load_paths(g, path, state, values, strides, a, rest);
     }
     for (int64_t block = first_step / STEPS_PER_BLOCK; block * STEPS_PER_BLOCK < end; block++) {
       for (int q = 0; q < GROUPS; q++) draw(group[q], uint32_t(block), k0, k1, samples);

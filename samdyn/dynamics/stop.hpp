@@ -14,12 +14,8 @@ extern "C" void stop(int64_t n, const int64_t *path, const int64_t *block, const
     Group g;
     Wide at[WIDE];
     const int64_t rest = n - i;
-    for (int h = 0; h < WIDE; h++) {
-      g.number[h] = load<Wide>(path + i + h * WIDE_LANES, rest - h * WIDE_LANES);
-      at[h] = load<Wide>(block + i + h * WIDE_LANES, rest - h * WIDE_LANES);
-    }
-    for (int d = 0; d < STATE; d++) g.x[d] = load<Vector>(state[d] + i, rest);
-    g.c.load(values, strides, 0, i, rest);
+    load_paths(g, path, state, values, strides, i, rest);
+    for (int h = 0; h < WIDE; h++) at[h] = load<Wide>(block + i + h * WIDE_LANES, rest - h * WIDE_LANES);
     Mask running = Mask{} - 1;
     for (int64_t s = 0; s < steps; s++) {
       const int j = s % STEPS_PER_BLOCK;

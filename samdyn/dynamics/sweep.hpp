@@ -62,11 +62,9 @@ extern "C" int64_t sweep(int64_t n, const int64_t *path, REAL *const *state, uin
     for (int q = 0; q < GROUPS; q++) {
       Watched &g = group[q];
       const int64_t a = i + q * LANES, rest = n > a ? n - a : 0;
-      for (int h = 0; h < WIDE; h++) g.number[h] = load<Wide>(path + a + h * WIDE_LANES, rest - h * WIDE_LANES);
-      for (int d = 0; d < STATE; d++) g.x[d] = load<Vector>(state[d] + a, rest);
+      load_paths(g, path, state, values, strides, a, rest);
       g.left = Mask{} - 1;
       for (int l = 0; l < LANES && l < rest; l++) g.left[l] = -Integer(gone[a + l]);
-      g.c.load(values, strides, 0, a, rest);
       distances(g.x, g.distance);
     }
     for (int64_t block = 0; block < n_blocks; block++) {
