@@ -190,8 +190,10 @@ def _in_numpy(
 ) -> Array:
     """The same of a small job, or of one whose parameter is the loss's own."""
     dim, kept = system.dim, np.empty((n_keep, system.dim, len(each)))
-    step, _ = stepper(system, (parameter,))
-    state, parameters = np.ascontiguousarray(states.T), each[None]
+    step, n = stepper(system, (parameter,))
+    # a map whose momentum is swept has velocities, whatever momentum it was built with; they start at rest
+    state, parameters = np.zeros((n, len(each))), each[None]
+    state[: states.shape[1]] = states.T
     with np.errstate(all="ignore"):
         once = seconds_of(lambda: step(state, parameters), repeats=2)
         announce("orbit_diagram", once * (n_transient + n_keep), CHEAPER)
