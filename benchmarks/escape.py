@@ -6,10 +6,10 @@ The problem is in contestants/problem.py. Each contestant runs in a process of i
 thread, in single precision where it has it.
 
 1. Check. Each contestant follows `--check-paths` paths until all have left. Their mean exit time must lie
-   within 4 standard errors of the exact value for the discrete chain (`samdyn.escape.chain`) under gradient
-   descent and USAM, where the first coordinate moves by itself. Under normalised SAM the coordinates are
-   coupled: each contestant must lie within 4 combined standard errors of the mean of the others that watch
-   the path in the same way (bridge, or whole steps).
+   within 4 standard errors of the exact value for the discrete chain (`samdyn.escape.solver.chain`) under
+   gradient descent and USAM, where the first coordinate moves by itself. Under normalised SAM the coordinates
+   are coupled: each contestant must lie within 4 combined standard errors of the mean of the others that
+   watch the path in the same way (bridge, or whole steps).
 2. Timing. First exits up to `--steps` steps, fewer where that takes longer than `--seconds`; the better
    of two runs after one that compiles (the first call is given by itself). A path-step is one step of a
    path still inside. A contestant that cannot stop at exits follows every path to the end; all of its steps
@@ -169,7 +169,7 @@ def exact_means() -> dict[tuple[str, str], float]:
     import numpy as np
     from contestants.problem import DT, drift, noise_per_step
 
-    from samdyn.escape.chain import chain_mean_exit_time
+    from samdyn.escape.solver.chain import chain_mean_exit_time
 
     means = {}
     for rule, correction in itertools.product(("GD", "USAM(0.2)"), ("bridge", None)):

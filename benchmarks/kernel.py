@@ -19,13 +19,13 @@ import torch
 from contestants.problem import DIFFUSIVITY, DT, RHO, start
 
 import samdyn as sd
-from samdyn.compute.random import split_seed
-from samdyn.dynamics.build_step import build_stepper
-from samdyn.dynamics.native_sweep import native_sweep
-from samdyn.ensemble.coefficients import Coefficients
-from samdyn.ensemble.kernel import ExitTest
-from samdyn.ensemble.replay import Notes
-from samdyn.escape.crossing import exit_probability, projected_variance
+from samdyn.dynamics.steppers import build_stepper
+from samdyn.escape.kernel.coefficients import Coefficients
+from samdyn.escape.kernel.crossing import exit_probability, projected_variance
+from samdyn.escape.kernel.exit_replay import Notes
+from samdyn.escape.kernel.exit_test import ExitTest
+from samdyn.escape.kernel.sweep_native import native_sweep
+from samdyn.numerics.random import split_seed
 
 RULES = {"GD": sd.GD(), "SAM(0.2)": sd.SAM(RHO)}
 PATH_STEPS = 1 << 24  # of one turn

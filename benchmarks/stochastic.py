@@ -18,7 +18,7 @@ import time
 import numpy as np
 
 import samdyn as sd
-from samdyn.dynamics.drive import drive
+from samdyn.dynamics.driver import drive
 from samdyn.rates.stationary import stationary_law
 
 

@@ -11,8 +11,6 @@ from .basin import (
     Exponent,
     Fraction,
     Kick,
-    MorseContinuation,
-    MorseGraph,
     WadaMerge,
     basin_continuation,
     basin_entropy,
@@ -24,9 +22,6 @@ from .basin import (
     box_dimension,
     edge_state,
     match_attractors,
-    match_sets,
-    morse_continuation,
-    morse_graph,
     rate_graph,
     smallest_kick,
     smooth_boundary_entropy,
@@ -35,9 +30,47 @@ from .basin import (
     wada_merge,
     wilson_interval,
 )
-from .compute.cost import CostWarning
-from .ensemble.path_result import Trajectory
-from .ensemble.trajectory import trajectory
+from .bifurcation import (
+    Bifurcation,
+    BifurcationCurve,
+    BifurcationDiagram,
+    Branch,
+    OrbitDiagram,
+    bifurcation_curve,
+    continuation,
+    orbit_diagram,
+    switch_branch,
+)
+from .dynamics.trajectories import trajectory
+from .dynamics.trajectory_result import Trajectory
+from .equilibria import (
+    Attractors1D,
+    Certificate,
+    Coverage,
+    FixedPoint,
+    FixedPoints,
+    Linearization,
+    Proof,
+    StabilityWindow,
+    TransientGrowth,
+    TwoCycle,
+    VirtualLoss,
+    attractors_1d,
+    certificate,
+    critical_rho,
+    cycles,
+    fixed_points,
+    linearize,
+    lr_window,
+    momentum_windows,
+    perturbed_loss,
+    transient_growth,
+    trapped_mode_window,
+    two_cycle,
+    virtual_asymmetry,
+    virtual_gradient,
+    virtual_loss,
+)
 from .escape import (
     ActionPath,
     Ball,
@@ -73,72 +106,28 @@ from .escape import (
     rare_exit_time,
     ratio_of_means,
 )
-from .landscapes.finite_sum import FiniteSum
-from .landscapes.landscape import CriticalPoint, Landscape
-from .landscapes.module_loss import ModuleLoss, from_module
-from .landscapes.restriction import Restriction, restrict
-from .local import (
-    Attractors1D,
-    Bifurcation,
-    BifurcationCurve,
-    BifurcationDiagram,
-    Branch,
-    CaptureSet,
-    Certificate,
-    Coverage,
-    EdgeOfStability,
-    FixedPoint,
-    FixedPoints,
+from .hallucination import (
     HallucinatedBranch,
     HallucinatedBranches,
     HallucinatedShare,
     HallucinationInterval,
     HallucinationIntervals,
-    Linearization,
     LocalAttraction,
-    LyapunovSpectrum,
-    Manifold,
-    OrbitDiagram,
-    PerturbationGeometry,
-    Proof,
     SphericalMinima,
-    StabilityWindow,
-    TransientGrowth,
-    TwoCycle,
-    VirtualLoss,
     WarmStartStudy,
-    attractors_1d,
-    bifurcation_curve,
-    capture_set,
-    certificate,
-    continuation,
-    critical_rho,
-    cycles,
-    edge_of_stability,
-    fixed_points,
     hallucinated_branches,
     hallucinated_share,
     hallucination_intervals,
-    linearize,
     local_attraction,
-    lr_window,
-    lyapunov_exponents,
-    manifold,
-    momentum_windows,
-    orbit_diagram,
-    perturbation_geometry,
-    perturbed_loss,
-    sam_edge,
     spherical_minima,
-    switch_branch,
-    transient_growth,
-    trapped_mode_window,
-    two_cycle,
-    virtual_asymmetry,
-    virtual_gradient,
-    virtual_loss,
     warm_start_study,
 )
+from .jobs.cost import CostWarning
+from .landscapes.finite_sum import FiniteSum
+from .landscapes.landscape import CriticalPoint, Landscape
+from .landscapes.module_loss import ModuleLoss, from_module
+from .landscapes.restriction import Restriction, restrict
+from .morse import MorseContinuation, MorseGraph, match_sets, morse_continuation, morse_graph
 from .network import (
     Diagnosis,
     History,
@@ -150,6 +139,19 @@ from .network import (
     refine,
     spectrum,
     split_unit,
+)
+from .orbit import (
+    CaptureSet,
+    EdgeOfStability,
+    LyapunovSpectrum,
+    Manifold,
+    PerturbationGeometry,
+    capture_set,
+    edge_of_stability,
+    lyapunov_exponents,
+    manifold,
+    perturbation_geometry,
+    sam_edge,
 )
 from .rates import (
     Convergence,

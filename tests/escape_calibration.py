@@ -1,7 +1,7 @@
 """How often the intervals of `samdyn.escape` hold the exact value: the cases, and the page that shows them.
 
 ``PYTHONPATH=tests python tests/escape_calibration.py`` measures every case and writes the table
-docs/calibration/escape.md; `tests/escape/test_statistics_calibration.py` asserts the same cases.
+docs/calibration/escape.md; `tests/escape/statistics/test_calibration.py` asserts the same cases.
 
 Exit times are drawn from exact laws, so that only the statistics are at trial: exponential (a constant rate
 of escape), inverse Gaussian (Brownian motion with a drift towards a wall, whose rate rises and falls) and
@@ -23,11 +23,11 @@ from scipy import stats
 
 import samdyn as sd
 from samdyn.escape import RareExitTime, RareProbability, logrank
-from samdyn.escape.displacement_result import Displacement
-from samdyn.escape.location import locate
-from samdyn.escape.mean_interval import mean_deviation, mean_interval
-from samdyn.escape.survival import kaplan_meier
-from samdyn.escape.tail import fit_tail
+from samdyn.escape.spread.result import Displacement
+from samdyn.escape.statistics.censored_mean import mean_deviation, mean_interval
+from samdyn.escape.statistics.location import locate
+from samdyn.escape.statistics.survival import kaplan_meier
+from samdyn.escape.statistics.tail import fit_tail
 
 RUNS = 400
 Law = Callable[[np.random.Generator, int], np.ndarray]
@@ -182,7 +182,7 @@ def committors(flat: bool) -> tuple[float, RareProbability]:
         return 0.05, sd.rare_committor(system, [0.05], a, b, dt=0.3, **options)
     well = problems.diffusion(sd.landscapes.double_well(), sd.GD(), 0.1)
     a, b = sd.HalfSpace([1.0], -1.0), sd.HalfSpace([-1.0], 0.0)
-    # from `chain_committor` of tests/escape/test_splitting.py
+    # from `chain_committor` of tests/escape/rare/test_splitting.py
     return 0.0193780, sd.rare_committor(well, [-0.9], a, b, dt=0.1, **options)
 
 

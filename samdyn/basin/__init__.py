@@ -1,9 +1,29 @@
-"""Basins of attraction: which attractor a start goes to, how large the basins are, and their boundaries."""
+"""Basins of attraction: which attractor a start goes to, and how large the basins are.
 
-from samdyn.basin.attractors import Attractor
-from samdyn.basin.basin_graph import basin_graph
-from samdyn.basin.basins import Basins, basins
-from samdyn.basin.boundary import (
+===================  =======================================================================
+file                 what it computes or holds
+===================  =======================================================================
+`mapping`            the attractor of each cell of a box: `basins`
+`result`             labels of cells, attractors, shares
+`file`               basins in files
+`arguments`          arguments, checked
+`rounds`             from starts to attractors, round after round
+`checkpoint`         where every path stands, in a file
+`grid`               regular grids of cells
+`sampled_fractions`  shares by sampling, in any dimension: `basin_fractions`
+`wilson`             shares with Wilson intervals
+`continuation`       shares across a parameter
+`matching`           attractors of one value matched to those of another
+`search`             what an attractor is, and how unknown ones are found
+`paths`              how paths move, and when they have arrived
+`boundary`           how fractal a boundary is, what lies on it, the smallest kick across it
+`graph`              attractors joined through saddles, and rates between them
+===================  =======================================================================
+"""
+
+from samdyn.basin.boundary.edge_states import EdgeState, boundary_pairs, edge_state
+from samdyn.basin.boundary.kicks import Kick, smallest_kick
+from samdyn.basin.boundary.measures import (
     BasinEntropy,
     Exponent,
     basin_entropy,
@@ -12,16 +32,15 @@ from samdyn.basin.boundary import (
     smooth_boundary_entropy,
     uncertainty_exponent,
 )
+from samdyn.basin.boundary.wada import WadaMerge, wada_merge
 from samdyn.basin.continuation import BasinContinuation, basin_continuation
-from samdyn.basin.edges import EdgeState, boundary_pairs, edge_state
-from samdyn.basin.fractions import Fraction, wilson_interval
+from samdyn.basin.graph.connections import basin_graph
+from samdyn.basin.graph.rates import rate_graph
+from samdyn.basin.mapping import Basins, basins
 from samdyn.basin.matching import match_attractors, tipping_probabilities
-from samdyn.basin.morse_continuation import MorseContinuation, match_sets, morse_continuation
-from samdyn.basin.morse_graph import MorseGraph, morse_graph
-from samdyn.basin.rate_graph import rate_graph
-from samdyn.basin.sampling import BasinFractions, basin_fractions
-from samdyn.basin.smallest_kick import Kick, smallest_kick
-from samdyn.basin.wada import WadaMerge, wada_merge
+from samdyn.basin.sampled_fractions import BasinFractions, basin_fractions
+from samdyn.basin.search.attractors import Attractor
+from samdyn.basin.wilson import Fraction, wilson_interval
 
 __all__ = [
     "Attractor",
@@ -33,8 +52,6 @@ __all__ = [
     "Exponent",
     "Fraction",
     "Kick",
-    "MorseContinuation",
-    "MorseGraph",
     "WadaMerge",
     "basin_continuation",
     "basin_entropy",
@@ -46,9 +63,6 @@ __all__ = [
     "box_dimension",
     "edge_state",
     "match_attractors",
-    "match_sets",
-    "morse_continuation",
-    "morse_graph",
     "rate_graph",
     "smallest_kick",
     "smooth_boundary_entropy",

@@ -16,17 +16,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from samdyn.basin.attractors import Attractor
-from samdyn.basin.fractions import Fraction
+from samdyn.arguments import checks
+from samdyn.arguments.checks import Array
+from samdyn.arguments.signature import checked
 from samdyn.basin.matching import Distance, chain, match_attractors
-from samdyn.basin.sampling import BasinFractions, basin_fractions
-from samdyn.basin.settle import REASONS
-from samdyn.compute import checks
-from samdyn.compute.checks import Array
-from samdyn.compute.cost import announce
-from samdyn.compute.progress import PartsBar
-from samdyn.compute.scales import diagonal_of
-from samdyn.compute.signature import checked
+from samdyn.basin.paths.pieces import REASONS
+from samdyn.basin.sampled_fractions import BasinFractions, basin_fractions
+from samdyn.basin.search.attractors import Attractor
+from samdyn.basin.wilson import Fraction
+from samdyn.jobs.cost import announce
+from samdyn.jobs.progress import PartsBar
+from samdyn.numerics.scales import diagonal_of
 from samdyn.results import Result, Table
 from samdyn.systems.system import System
 
@@ -85,7 +85,7 @@ class BasinContinuation(Result):
         return Table(title, rows, (self.parameter, *(f"{value:.3g}" for value in self.values)))
 
     def plot(self, ax: Any = None, **options: Any) -> Any:
-        """Stacked bands (`samdyn.plot.fraction_bands`); returns the matplotlib Axes."""
+        """Stacked bands (`samdyn.plot.basin_shares`); returns the matplotlib Axes."""
         return self._draw(ax=ax, **options)
 
     def _columns(self) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from samdyn.compute import checks
-from samdyn.compute.checks import Array
+from samdyn.arguments import checks
+from samdyn.arguments.checks import Array
 
 BYTES_PER_CELL = 64  # what a basin computation needs at most, in two dimensions
 

@@ -24,10 +24,10 @@ from typing import Any
 import numpy as np
 from scipy.spatial import cKDTree
 
-from samdyn.basin.attractors import Attractor
-from samdyn.compute import checks
-from samdyn.compute.checks import Array
-from samdyn.compute.signature import checked
+from samdyn.arguments import checks
+from samdyn.arguments.checks import Array
+from samdyn.arguments.signature import checked
+from samdyn.basin.search.attractors import Attractor
 
 Distance = Callable[[Attractor, Attractor], float]
 

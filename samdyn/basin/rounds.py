@@ -3,7 +3,7 @@
 Algorithm
 ---------
 1. Attractors: fixed points that attract or trap, and what `n_starts` orbits settle on
-   (`samdyn.basin.recurrences`), each with the distance within which it captures (`proximity`).
+   (`samdyn.basin.search.recurrences`), each with the distance within which it captures (`proximity`).
 2. The starts are followed in rounds (`followed`) until they are within that distance of an attractor,
    diverge, or run out of steps.
 3. After each round from the second on, up to `n_starts` of the paths still under way are searched for
@@ -22,7 +22,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.spatial import cKDTree
 
-from samdyn.basin.attractors import (
+from samdyn.arguments.checks import Array
+from samdyn.basin.arguments import Options
+from samdyn.basin.checkpoint import restore, save
+from samdyn.basin.paths.arrival import SAFETY, Target
+from samdyn.basin.paths.course import Course, Starts, motion_of, quiet_motion
+from samdyn.basin.paths.legs_of_paths import Followed, advance_leg, close, legs, limits
+from samdyn.basin.paths.motion import Motion
+from samdyn.basin.paths.pieces import Labels
+from samdyn.basin.search.attractors import (
     Attractor,
     as_candidates,
     describe,
@@ -31,14 +39,8 @@ from samdyn.basin.attractors import (
     merge_owners,
     points_outside,
 )
-from samdyn.basin.basin_arguments import Options
-from samdyn.basin.basin_checkpoint import restore, save
-from samdyn.basin.candidate import Candidate
-from samdyn.basin.course import Course, Starts, motion_of, quiet_motion
-from samdyn.basin.followed import Followed, advance_leg, close, legs, limits
-from samdyn.basin.motion import Motion
-from samdyn.basin.proximity import SAFETY, Target
-from samdyn.basin.recurrences import (
+from samdyn.basin.search.candidate import Candidate
+from samdyn.basin.search.recurrences import (
     FIRST_WINDOW,
     N_LOOKS,
     admit,
@@ -47,12 +49,10 @@ from samdyn.basin.recurrences import (
     tail_length,
     targets_of,
 )
-from samdyn.basin.settle import Labels
-from samdyn.compute.checks import Array
-from samdyn.compute.cost import LONG_SECONDS, announce
-from samdyn.ensemble.checkpoint import Checkpoint
-from samdyn.ensemble.lasting_pool import LastingPool
-from samdyn.local.fixed_points import FixedPoint
+from samdyn.equilibria.search import FixedPoint
+from samdyn.jobs.checkpoint import Checkpoint
+from samdyn.jobs.cost import LONG_SECONDS, announce
+from samdyn.jobs.lasting_pool import LastingPool
 
 
 @dataclass

@@ -15,14 +15,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from samdyn.compute.checks import Array
-from samdyn.compute.tracing import NotTraceable, batched_form, coordinate_form
+from samdyn.arguments.checks import Array
 from samdyn.dynamics.draws import BatchDraws
 from samdyn.dynamics.step import Stepper
 from samdyn.landscapes.finite_sum import FiniteSum
+from samdyn.systems.batch_samplers import Sampler
 from samdyn.systems.map import Map
 from samdyn.systems.minibatch import Minibatch, descent_direction
-from samdyn.systems.sampling import Sampler
+from samdyn.trace.tracing import NotTraceable, batched_form, coordinate_form
 
 MAX_TRACED_INPUTS = 96  # numbers that a traced step takes, and all samples where it looks at all of them
 MAX_TRACED_NODES = 3000  # operations above which a trace takes longer than it saves

@@ -8,9 +8,9 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from samdyn.compute.checks import Array
+from samdyn.arguments.checks import Array
 from samdyn.dynamics.draws import Stream
-from samdyn.systems.sampling import Index
+from samdyn.systems.batch_samplers import Index
 
 Coefficients: TypeAlias = Mapping[str, Any]
 """Values of the coefficients by name: numbers, or arrays (n,) with one for each copy."""

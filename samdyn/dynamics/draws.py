@@ -22,10 +22,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from samdyn.compute.checks import Array
-from samdyn.compute.random import STEPS_PER_BLOCK, normal_block, standard_normal
-from samdyn.compute.random_arrays import minibatch_words
-from samdyn.systems.sampling import Index, Sampler
+from samdyn.arguments.checks import Array
+from samdyn.numerics.random import STEPS_PER_BLOCK, normal_block, standard_normal
+from samdyn.numerics.random_arrays import minibatch_words
+from samdyn.systems.batch_samplers import Index, Sampler
 
 CHUNK_VALUES = 1 << 15
 """Random inputs that are drawn at once: they fit a processor's cache."""
@@ -54,7 +54,7 @@ class Draws(ABC):
         Parameters
         ----------
         key : tuple of 2 int or 0-d tensor
-            The words of the seed (`samdyn.compute.random.split_seed`).
+            The words of the seed (`samdyn.numerics.random.split_seed`).
         path : Tensor of int64, shape (n,)
         block : int, or Tensor of int64 that broadcasts with `path`
         dtype : torch.dtype

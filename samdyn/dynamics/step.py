@@ -1,7 +1,7 @@
 """One step of many copies of a system, on separate coordinates.
 
 The step of a system is a torch function of one state, its random inputs and its coefficients, traced to
-pointwise operations on separate coordinates (`samdyn.dynamics.build_step`). A `Stepper` holds the trace, or
+pointwise operations on separate coordinates (`samdyn.dynamics.steppers`). A `Stepper` holds the trace, or
 its printed form, and applies it: to torch tensors, to numpy arrays, and, while C++ is printed, to the symbols
 of a trace.
 
@@ -21,13 +21,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from samdyn.compute.batch import tensor_of
-from samdyn.compute.checks import Array
-from samdyn.compute.printing import numpy_form, printed_form
-from samdyn.compute.tracing import CoordinateForm
-from samdyn.compute.vector import Coordinates
+from samdyn.arguments.checks import Array
 from samdyn.dynamics.draws import Draws
 from samdyn.dynamics.wide_root import PointNoise, WideRoot
+from samdyn.numerics.vector import Coordinates
+from samdyn.trace.batch import tensor_of
+from samdyn.trace.printed.printing import numpy_form, printed_form
+from samdyn.trace.tracing import CoordinateForm
 
 
 @dataclass(frozen=True)

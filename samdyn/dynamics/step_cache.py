@@ -7,11 +7,11 @@ A trace has read once all that its function captures, and this may have changed 
 filled, the weights of a module, an attribute of an object. A kept stepper is used if
 
 1. everything that the step depends on (loss, rule, noise, and the numbers that are not inputs of the step) is
-   of a kind whose state can be read completely, and reads the same (`samdyn.compute.fingerprint`);
+   of a kind whose state can be read completely, and reads the same (`samdyn.trace.function_identity`);
 2. at two points it gives what the system's own step gives now, to rounding.
 
 On a doubt about the first, a user's own classes for instance, the step is traced anew. If the new trace is
-equal to one that is held (`samdyn.compute.tracing`), what was compiled for that one serves on.
+equal to one that is held (`samdyn.trace.tracing`), what was compiled for that one serves on.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from samdyn.compute.fingerprint import fingerprint
 from samdyn.systems.diffusion import Diffusion
 from samdyn.systems.map import Map
 from samdyn.systems.noise_root import Selected
 from samdyn.systems.system import System
+from samdyn.trace.function_identity import fingerprint
 
 if TYPE_CHECKING:
     from samdyn.dynamics.step import Stepper

@@ -15,8 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from samdyn.compute.surroundings import own_surroundings
-from samdyn.compute.vector import Coordinates
+from samdyn.numerics.vector import Coordinates
+from samdyn.trace.surroundings import own_surroundings
 
 # one point (dim,), normals (k,), coefficients (m,) -> noise (dim,)
 PointNoise = Callable[[Tensor, Tensor, Tensor], Tensor]

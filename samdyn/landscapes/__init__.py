@@ -1,21 +1,29 @@
-"""Losses: the `Landscape` class and a catalogue of named ones.
-
-`finite_sum` has means over samples, `module_loss` networks as such means.
+"""Losses: the `Landscape` class, finite sums, networks, and a catalogue of named losses.
 
 Each function of the catalogue returns a `Landscape` with its box and its known critical points.
 
-Quadratics and polynomials (`quadratics`)
-    quadratic, saddle, monkey_saddle
-Wells (`wells`)
-    double_well, tilted_double_well, coupled_double_well, embedded_saddle
-Valleys, whose minimisers fill a curve (`valleys`)
-    product, uv, widening_valley, serpentine
-Where sharpness-aware minimisation goes astray (`counterexamples`)
-    sine_trap, two_gaussian_well, ring, tilted_hat
-Test functions of optimisation (`test_functions`, `separable`)
-    beale, himmelblau, rosenbrock, six_hump_camel, styblinski_tang, rastrigin
-Potentials of chemistry (`potentials`)
-    mueller_brown, three_well
+===================  ======================================================================
+file                 what it computes or holds
+===================  ======================================================================
+`landscape`          a loss: one torch function of one point, batched and differentiated
+`restriction`        a loss on a plane through a point: `restrict`
+`finite_sum`         means over samples f(w) = mean_i f_i(w)
+`sampled_landscape`  the derivatives of every component of a mean
+`quadratic_sums`     what is exact for sums of quadratic components
+`polynomials`        the degree of a torch function as a polynomial
+`module_loss`        networks as finite sums: `from_module`
+`module_function`    a module and an objective as a function of the weights
+`module_data`        the data of a network as tensors
+`module_probe`       whether an objective is the mean over samples
+`loss_check`         whether a function is a loss, and what a refusal says
+`quadratics`         quadratic, saddle, monkey_saddle
+`wells`              double_well, tilted_double_well, coupled_double_well, embedded_saddle
+`valleys`            minimisers that fill a curve: product, uv, widening_valley, serpentine
+`counterexamples`    where SAM goes astray: sine_trap, two_gaussian_well, ring, tilted_hat
+`test_functions`     beale, himmelblau, rosenbrock, six_hump_camel
+`separable`          styblinski_tang, rastrigin
+`potentials`         potentials of chemistry: mueller_brown, three_well
+===================  ======================================================================
 """
 
 from samdyn.landscapes.counterexamples import ring, sine_trap, tilted_hat, two_gaussian_well

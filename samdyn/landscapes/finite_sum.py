@@ -15,9 +15,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import minimize
 
-from samdyn.compute import checks
-from samdyn.compute.checks import Array
-from samdyn.compute.signature import checked
+from samdyn.arguments import checks
+from samdyn.arguments.checks import Array
+from samdyn.arguments.signature import checked
 from samdyn.landscapes.quadratic_sums import infima_of, minimiser_of
 from samdyn.landscapes.sampled_landscape import SampledLandscape, square
 

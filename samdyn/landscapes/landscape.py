@@ -17,13 +17,14 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from samdyn.compute import batch, checks
-from samdyn.compute.checks import Array
-from samdyn.compute.cost import announce, seconds_of
-from samdyn.compute.loss_check import check_scalar_loss, check_values, warn_of_unread
-from samdyn.compute.memory import check_fits
-from samdyn.compute.product_operator import ProductOperator
-from samdyn.compute.signature import checked
+from samdyn.arguments import checks
+from samdyn.arguments.checks import Array
+from samdyn.arguments.signature import checked
+from samdyn.jobs.cost import announce, seconds_of
+from samdyn.jobs.memory import check_fits
+from samdyn.landscapes.loss_check import check_scalar_loss, check_values, warn_of_unread
+from samdyn.trace import batch
+from samdyn.trace.product_operator import ProductOperator
 
 LARGE = 200
 """Dimensions up to which a Hessian costs too little to be worth an estimate."""

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset, default_collate
 
-from samdyn.compute import checks
+from samdyn.arguments import checks
 
 BATCH = 256
 """Samples of a Dataset that are read and collated together."""

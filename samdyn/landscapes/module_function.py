@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from samdyn.compute.checks import Array
+from samdyn.arguments.checks import Array
 
 
 class ModuleFunction:

@@ -19,18 +19,18 @@ import torch
 from torch import Tensor
 from torch.fx.experimental.proxy_tensor import get_proxy_mode
 
-from samdyn.compute import checks
-from samdyn.compute.batch import derivatives_by_name
-from samdyn.compute.checks import Array
-from samdyn.compute.device import choose_device
-from samdyn.compute.signature import checked
-from samdyn.compute.surroundings import own_surroundings
-from samdyn.compute.tracing import MAX_NODES
+from samdyn.arguments import checks
+from samdyn.arguments.checks import Array
+from samdyn.arguments.signature import checked
 from samdyn.landscapes.finite_sum import FiniteSum, Minimum
 from samdyn.landscapes.landscape import LARGE
 from samdyn.landscapes.module_data import ModuleData, read_data
 from samdyn.landscapes.module_function import ModuleFunction
 from samdyn.landscapes.module_probe import probe
+from samdyn.trace.batch import derivatives_by_name
+from samdyn.trace.device import choose_device
+from samdyn.trace.surroundings import own_surroundings
+from samdyn.trace.tracing import MAX_NODES
 
 CHUNK_BYTES = {"cpu": 1 << 26, "cuda": 1 << 30}
 """Memory that the intermediate numbers of one chunk may take."""

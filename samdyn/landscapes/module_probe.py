@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from samdyn.compute.surroundings import own_surroundings
 from samdyn.landscapes.module_data import ModuleData
 from samdyn.landscapes.module_function import ModuleFunction
+from samdyn.trace.surroundings import own_surroundings
 
 SAMPLES = 5
 """First samples that the probe looks at."""

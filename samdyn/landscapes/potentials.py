@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from samdyn.compute.signature import checked
+from samdyn.arguments.signature import checked
 from samdyn.landscapes.landscape import CriticalPoint, Landscape
 
 # strength, curvatures xx, xy, yy and centre of the four Gaussians of Mueller and Brown

@@ -1,7 +1,7 @@
 """Sums of quadratic components: how they are recognised, and what is exact for them.
 
 Components are quadratic if the graph of the component is that of a polynomial of degree at most two (see
-`samdyn.landscapes.polynomial_degree`), which holds everywhere: a loss that is quadratic only where it was
+`samdyn.landscapes.polynomials`), which holds everywhere: a loss that is quadratic only where it was
 looked at, such as Huber's, is not one. Components that are squares of one linear form plus a multiple of
 |w|^2 (least squares and ridge regression) are recognised from their Hessians' eigenvalues.
 """
@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from samdyn.compute.checks import Array
+from samdyn.arguments.checks import Array
 
 NEGATIVE = 1e-10
 """Eigenvalues below minus this share of the largest count as negative."""

@@ -14,9 +14,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from samdyn.compute import checks
-from samdyn.compute.checks import Array
-from samdyn.compute.signature import checked
+from samdyn.arguments import checks
+from samdyn.arguments.checks import Array
+from samdyn.arguments.signature import checked
 from samdyn.landscapes.landscape import CriticalPoint, Landscape
 
 

@@ -16,14 +16,15 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from samdyn.compute import batch, checks
-from samdyn.compute.checks import Array
-from samdyn.compute.fingerprint import fingerprint
-from samdyn.compute.loss_check import check_scalar_loss
-from samdyn.compute.signature import checked
+from samdyn.arguments import checks
+from samdyn.arguments.checks import Array
+from samdyn.arguments.signature import checked
 from samdyn.landscapes.landscape import Landscape
-from samdyn.landscapes.polynomial_degree import polynomial_degree
+from samdyn.landscapes.loss_check import check_scalar_loss
+from samdyn.landscapes.polynomials import polynomial_degree
 from samdyn.landscapes.quadratic_sums import Quadratics, Squares, squares_of
+from samdyn.trace import batch
+from samdyn.trace.function_identity import fingerprint
 
 DETECT_LIMIT = 20_000_000
 """Largest n dim^2 for which quadratic components are looked for."""

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from samdyn.compute import checks
-from samdyn.compute.signature import checked
+from samdyn.arguments import checks
+from samdyn.arguments.signature import checked
 from samdyn.landscapes.landscape import CriticalPoint, Landscape
 
 

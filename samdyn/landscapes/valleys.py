@@ -10,8 +10,8 @@ import math
 import torch
 from torch import Tensor
 
-from samdyn.compute import checks
-from samdyn.compute.signature import checked
+from samdyn.arguments import checks
+from samdyn.arguments.signature import checked
 from samdyn.landscapes.landscape import CriticalPoint, Landscape
 
 

@@ -9,8 +9,8 @@ import math
 
 from torch import Tensor
 
-from samdyn.compute import checks
-from samdyn.compute.signature import checked
+from samdyn.arguments import checks
+from samdyn.arguments.signature import checked
 from samdyn.landscapes.landscape import CriticalPoint, Landscape
 
 #: t^3 - t + c has three real roots where |c| is below this

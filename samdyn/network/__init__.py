@@ -15,6 +15,7 @@ file                     what it computes
 `diagnosis`              where a run has stopped: the verdict from the evidence
 `monitor`                curvature, edge and perturbed gradients while a network trains
 =======================  =====================================================================================
+
 """
 
 from samdyn.network.diagnosis import Diagnosis, diagnose

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from samdyn.compute import checks
-from samdyn.compute.checks import Array
-from samdyn.compute.cost import announce, seconds_of
-from samdyn.compute.signature import checked
+from samdyn.arguments import checks
+from samdyn.arguments.checks import Array
+from samdyn.arguments.signature import checked
+from samdyn.jobs.cost import announce, seconds_of
 from samdyn.network.evidence import Measured, measure, measure_curvatures
 from samdyn.network.newton_krylov import Search
 from samdyn.network.refinement import RefinedPoint, find_critical, refine

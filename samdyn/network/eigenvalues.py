@@ -17,9 +17,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy.sparse.linalg import ArpackNoConvergence, eigs, eigsh
 
-from samdyn.compute.checks import Array
-from samdyn.compute.product_operator import ProductOperator
+from samdyn.arguments.checks import Array
 from samdyn.network.lanczos import lanczos_ends
+from samdyn.trace.product_operator import ProductOperator
 
 DENSE = 400
 """Rows up to which a matrix is made and solved densely."""

@@ -18,8 +18,8 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from samdyn.compute import checks
-from samdyn.compute.signature import checked
+from samdyn.arguments import checks
+from samdyn.arguments.signature import checked
 
 SAME = {torch.float64: 1e-9, torch.float32: 1e-4}
 """Relative difference between the outputs of the two networks that rounding leaves."""

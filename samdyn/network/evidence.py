@@ -12,7 +12,7 @@ of them, x_0 .. x_n, when what they came with has settled,
 - the direction of the motion is that of the last step.
 
 The edge is the curvature at which a step across the sharpest direction just overshoots
-(`samdyn.local.edge_of_stability`), with e = c g for the perturbation's length in units of the gradient.
+(`samdyn.orbit.stability_edge`), with e = c g for the perturbation's length in units of the gradient.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from samdyn.compute.checks import Array
+from samdyn.arguments.checks import Array
 from samdyn.landscapes.landscape import Landscape
 from samdyn.network.spectra import Spectrum, spectrum
 from samdyn.results import storable

@@ -19,8 +19,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy.linalg import eigh_tridiagonal
 
-from samdyn.compute.checks import Array
-from samdyn.compute.product_operator import ProductOperator
+from samdyn.arguments.checks import Array
+from samdyn.trace.product_operator import ProductOperator
 
 ROUNDING = 1e-12
 """Of the matrix's size: a remainder below it ends the process, since the Krylov space is invariant."""

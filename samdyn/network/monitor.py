@@ -24,11 +24,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from samdyn.compute import checks
-from samdyn.compute.checks import Array
+from samdyn.arguments import checks
+from samdyn.arguments.checks import Array
 from samdyn.landscapes.module_loss import ModuleLoss, from_module
-from samdyn.local.edge_of_stability import sam_edge
 from samdyn.network.spectra import Spectrum, spectrum
+from samdyn.orbit.stability_edge import sam_edge
 from samdyn.results import Result, Rows, Table
 
 if TYPE_CHECKING:

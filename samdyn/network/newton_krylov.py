@@ -33,11 +33,11 @@ from scipy.optimize import brentq
 from scipy.sparse.linalg import LinearOperator
 from torch import Tensor
 
-from samdyn.compute.batch import derivatives_by_name
-from samdyn.compute.checks import Array
-from samdyn.compute.product_operator import ProductOperator
-from samdyn.compute.surroundings import own_surroundings
+from samdyn.arguments.checks import Array
 from samdyn.systems.tangent import Tangent
+from samdyn.trace.batch import derivatives_by_name
+from samdyn.trace.product_operator import ProductOperator
+from samdyn.trace.surroundings import own_surroundings
 
 FIRST = 1 / 256
 """First radius of the trust region, relative to the reach: it doubles quickly where the field is tame."""

@@ -10,17 +10,16 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from samdyn.compute import checks
-from samdyn.compute.checks import Array
-from samdyn.compute.cost import announce, seconds_of
-from samdyn.compute.signature import checked
-from samdyn.compute.surroundings import own_surroundings
+from samdyn.arguments import checks
+from samdyn.arguments.checks import Array
+from samdyn.arguments.signature import checked
+from samdyn.equilibria.fixed_point import FixedPoint
+from samdyn.equilibria.search import displacement_of
+from samdyn.equilibria.stability.at_jumps import jump_stability
+from samdyn.equilibria.stability.linearization import residual_of, stability_of
+from samdyn.equilibria.stability.wording import listed
+from samdyn.jobs.cost import announce, seconds_of
 from samdyn.landscapes.landscape import Landscape
-from samdyn.local.fixed_point import FixedPoint
-from samdyn.local.fixed_points import displacement_of
-from samdyn.local.linearization import residual_of, stability_of
-from samdyn.local.trapping import jump_stability
-from samdyn.local.wording import listed
 from samdyn.network.eigenvalues import DENSE
 from samdyn.network.newton_krylov import Deflation, Search, TangentAt, find_zero
 from samdyn.network.spectra import Spectrum, spectrum
@@ -30,6 +29,7 @@ from samdyn.systems.jump import attracts
 from samdyn.systems.map import Map
 from samdyn.systems.system import System
 from samdyn.systems.tangent import Tangent, differentiated, direction_tangent
+from samdyn.trace.surroundings import own_surroundings
 
 TOLERANCE = {torch.float64: 1e-11, torch.float32: 1e-5}
 """Of |F|, relative to |A| (1 + |x|), where the search may end: some digits above rounding."""

@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from samdyn.compute import checks
-from samdyn.compute.checks import Array
-from samdyn.compute.cost import announce, seconds_of
-from samdyn.compute.product_operator import ProductOperator
-from samdyn.compute.signature import checked
+from samdyn.arguments import checks
+from samdyn.arguments.checks import Array
+from samdyn.arguments.signature import checked
+from samdyn.jobs.cost import announce, seconds_of
 from samdyn.landscapes.landscape import Landscape
 from samdyn.network.eigenvalues import DENSE, WHICH, find_eigenpairs
 from samdyn.network.lanczos import lanczos_quadrature, smoothed
 from samdyn.results import Result, Table
 from samdyn.systems.map import Map
 from samdyn.systems.system import System
+from samdyn.trace.product_operator import ProductOperator
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

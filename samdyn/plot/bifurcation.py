@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from samdyn.compute.checks import Array
-from samdyn.local.branch import Branch
-from samdyn.local.orbit_diagram import OrbitDiagram
-from samdyn.local.two_parameter import BifurcationCurve
-from samdyn.plot import settings, style
-from samdyn.plot.titles import in_common, title_of
+from samdyn.arguments.checks import Array
+from samdyn.bifurcation.branch import Branch
+from samdyn.bifurcation.orbits import OrbitDiagram
+from samdyn.bifurcation.two_parameter import BifurcationCurve
+from samdyn.plot.appearance import settings, style
+from samdyn.plot.appearance.titles import in_common, title_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from samdyn.compute import checks
-from samdyn.escape.statistics import ExitTimes
-from samdyn.plot import settings, style
+from samdyn.arguments import checks
+from samdyn.escape.statistics.result import ExitTimes
+from samdyn.plot.appearance import settings, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

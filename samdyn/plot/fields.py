@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from samdyn.escape.displacement_result import Displacement
-from samdyn.escape.field import Field
-from samdyn.plot import style
+from samdyn.escape.solver.field import Field
+from samdyn.escape.spread.result import Displacement
+from samdyn.plot.appearance import style
 
 
 def field_picture(field: Field, ax: Any = None, **options: Any) -> Any:

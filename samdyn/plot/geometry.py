@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from samdyn.local.geometry import PerturbationGeometry
-from samdyn.plot import settings, style
-from samdyn.plot.titles import title_of, wrapped
+from samdyn.orbit.perturbation import PerturbationGeometry
+from samdyn.plot.appearance import settings, style
+from samdyn.plot.appearance.titles import title_of, wrapped
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

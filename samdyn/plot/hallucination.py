@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from samdyn.compute import checks
-from samdyn.local.hallucinated_branches import HallucinatedBranches
-from samdyn.local.hallucinated_share import OUTCOMES, HallucinatedShare
-from samdyn.local.hallucination_intervals import HallucinationIntervals
-from samdyn.local.spherical_minima import SphericalMinima
-from samdyn.local.warm_start import WarmStartStudy
-from samdyn.plot import settings, style
-from samdyn.plot.titles import title_of
+from samdyn.arguments import checks
+from samdyn.hallucination.curves import HallucinatedBranches
+from samdyn.hallucination.intervals import HallucinationIntervals
+from samdyn.hallucination.share import OUTCOMES, HallucinatedShare
+from samdyn.hallucination.spheres import SphericalMinima
+from samdyn.hallucination.warm_start import WarmStartStudy
+from samdyn.plot.appearance import settings, style
+from samdyn.plot.appearance.titles import title_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

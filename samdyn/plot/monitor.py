@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from samdyn.plot import settings, style
+from samdyn.plot.appearance import settings, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from samdyn.compute import checks
-from samdyn.ensemble.path_result import Trajectory
-from samdyn.plot import settings, style
+from samdyn.arguments import checks
+from samdyn.dynamics.trajectory_result import Trajectory
+from samdyn.plot.appearance import settings, style
 
 MOST_PATHS = 50
 """Paths of a picture: more hide each other."""

@@ -12,50 +12,52 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-from samdyn.basin import BasinContinuation, Basins, MorseGraph
-from samdyn.ensemble.path_result import Trajectory
-from samdyn.escape.displacement_result import Displacement
-from samdyn.escape.exit_time_sweep import ExitTimeSweep
-from samdyn.escape.field import Field
-from samdyn.escape.location import ExitLocation
-from samdyn.escape.statistics import ExitTimes
-from samdyn.local.attractors_1d import Attractors1D
-from samdyn.local.branch import BifurcationDiagram, Branch
-from samdyn.local.edge_of_stability import EdgeOfStability
-from samdyn.local.fixed_point import FixedPoints
-from samdyn.local.geometry import PerturbationGeometry
-from samdyn.local.hallucinated_branches import HallucinatedBranches
-from samdyn.local.hallucinated_share import HallucinatedShare
-from samdyn.local.hallucination_intervals import HallucinationIntervals
-from samdyn.local.manifolds import Manifold
-from samdyn.local.orbit_diagram import OrbitDiagram
-from samdyn.local.spherical_minima import SphericalMinima
-from samdyn.local.two_parameter import BifurcationCurve
-from samdyn.local.warm_start import WarmStartStudy
+from samdyn.basin import BasinContinuation, Basins
+from samdyn.bifurcation.branch import BifurcationDiagram, Branch
+from samdyn.bifurcation.orbits import OrbitDiagram
+from samdyn.bifurcation.two_parameter import BifurcationCurve
+from samdyn.dynamics.trajectory_result import Trajectory
+from samdyn.equilibria.fixed_point import FixedPoints
+from samdyn.equilibria.line_attractors import Attractors1D
+from samdyn.escape.exit.parameter_sweep import ExitTimeSweep
+from samdyn.escape.solver.field import Field
+from samdyn.escape.spread.result import Displacement
+from samdyn.escape.statistics.location import ExitLocation
+from samdyn.escape.statistics.result import ExitTimes
+from samdyn.hallucination.curves import HallucinatedBranches
+from samdyn.hallucination.intervals import HallucinationIntervals
+from samdyn.hallucination.share import HallucinatedShare
+from samdyn.hallucination.spheres import SphericalMinima
+from samdyn.hallucination.warm_start import WarmStartStudy
+from samdyn.morse import MorseGraph
 from samdyn.network.diagnosis import Diagnosis
 from samdyn.network.monitor import History
 from samdyn.network.spectra import SpectralDensity, Spectrum
-from samdyn.plot import hallucination, style
-from samdyn.plot.basin_graph import basin_graph
-from samdyn.plot.basins import basins
+from samdyn.orbit.manifolds import Manifold
+from samdyn.orbit.perturbation import PerturbationGeometry
+from samdyn.orbit.stability_edge import EdgeOfStability
+from samdyn.plot import hallucination
+from samdyn.plot.appearance import style
+from samdyn.plot.basin_maps import basins
+from samdyn.plot.basin_shares import fraction_bands
 from samdyn.plot.bifurcation import bifurcation_curves, bifurcation_diagram
-from samdyn.plot.convergence import convergence
-from samdyn.plot.diagnosis import diagnosis
-from samdyn.plot.edge_of_stability import edge_of_stability
-from samdyn.plot.exit_sweep import exit_sweep
+from samdyn.plot.convergence_curves import convergence
+from samdyn.plot.diagnoses import diagnosis
+from samdyn.plot.exit_sweeps import exit_sweep
 from samdyn.plot.exits import exit_density, exit_quantiles
 from samdyn.plot.fields import displacement_picture, field_picture
-from samdyn.plot.fraction_bands import fraction_bands
 from samdyn.plot.geometry import perturbation_geometry
+from samdyn.plot.graphs import basin_graph
 from samdyn.plot.locations import exit_locations
-from samdyn.plot.manifolds import manifolds
+from samdyn.plot.manifold_curves import manifolds
 from samdyn.plot.monitor import history
-from samdyn.plot.morse_graph import morse_graph
+from samdyn.plot.morse_graphs import morse_graph
 from samdyn.plot.paths import path_picture
-from samdyn.plot.phase_portrait import phase_portrait
+from samdyn.plot.portrait.phase_portraits import phase_portrait
+from samdyn.plot.sharpness import edge_of_stability
 from samdyn.plot.spectra import density, spectrum
-from samdyn.plot.survival import survival
-from samdyn.plot.virtual_loss import virtual_loss
+from samdyn.plot.survival_curves import survival
+from samdyn.plot.virtual_losses import virtual_loss
 from samdyn.rates.curves import Convergence
 from samdyn.results import Result
 from samdyn.results.graphs import BasinGraph, RateGraph

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from samdyn.plot import settings, style
+from samdyn.plot.appearance import settings, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

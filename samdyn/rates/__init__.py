@@ -1,4 +1,25 @@
-"""How fast, how far down, and how stable under sampling: convergence experiments and second moments."""
+"""How fast, how far down, and how stable under sampling: convergence experiments and second moments.
+
+===================  ===================================================================
+file                 what it computes or holds
+===================  ===================================================================
+`experiment`         many replicas: `convergence`
+`observation`        what is recorded on the way
+`curves`             what was found: curves, plateaus, rates, limit sets
+`settling`           whether curves have come down to a plateau
+`fits`               plateaus, rates, exponents, with standard errors
+`step_sizes`         the step sizes of theorems
+`mean_square`        linear stability in mean square
+`critical_rates`     the learning rate at which an interpolating minimum loses stability
+`stationary`         the stationary law on quadratic components
+`moments`            how a step moves second moments: the operator K
+`affine_steps`       the affine steps that batches make near a minimum
+`forces`             the random linear forces of batches, and their moments
+`structured_forces`  forces whose structure makes moments cheap
+`curved_forces`      forces of batches that perturb themselves
+`sampling_lyapunov`  almost-sure stability: the exponent of random Jacobians
+===================  ===================================================================
+"""
 
 from samdyn.rates.critical_rates import CriticalRate, critical_learning_rate
 from samdyn.rates.curves import Convergence, LimitSet

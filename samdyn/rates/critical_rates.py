@@ -26,12 +26,12 @@ from scipy.linalg import eigh
 from scipy.optimize import brentq
 from scipy.sparse.linalg import LinearOperator, eigs
 
-from samdyn.compute.checks import Array
-from samdyn.compute.cost import announce, seconds_of
-from samdyn.compute.signature import checked
+from samdyn.arguments.checks import Array
+from samdyn.arguments.signature import checked
+from samdyn.jobs.cost import announce, seconds_of
+from samdyn.rates.affine_steps import forces_near, ingredients
 from samdyn.rates.forces import Forces, moving_forces, sampling_error
 from samdyn.rates.moments import Moments
-from samdyn.rates.random_steps import forces_near, ingredients
 from samdyn.systems.map import Map
 
 CRITERIA = ("mean square", "one step", "mean")
@@ -104,7 +104,7 @@ def critical_learning_rate(
     -----
     See `samdyn.rates.critical_rates`. Moments over all batches are known in closed form for every batch size
     but for micro-batches of 2 or more samples, and for batches that perturb themselves (r > 0, probe "same")
-    in more than about 50 dimensions: see `samdyn.rates.random_steps.forces_near`.
+    in more than about 50 dimensions: see `samdyn.rates.affine_steps.forces_near`.
 
     Examples
     --------

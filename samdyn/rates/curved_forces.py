@@ -5,8 +5,8 @@ second degree in it,
 
     F_S - E F_S = L_S + r (D_S^2 - E D_S^2),    L_i = D_i + r (H D_i + D_i H),
 
-so that its second moments need those of D up to the fourth order, which `samdyn.systems.sampling` has in
-terms of single samples, with the numbers second, third, fourth and pairs. With M = E_i D_i^2,
+so that its second moments need those of D up to the fourth order, which `samdyn.systems.batch_samplers` has
+in terms of single samples, with the numbers second, third, fourth and pairs. With M = E_i D_i^2,
 V(X) = E_i[D_i X D_i] and W(X) = E_ij[D_i D_j X D_i D_j] for independent i and j,
 
     E[(F - E F) X (F - E F)^T] = second E_i[L X L] + r third E_i[L X D^2 + D^2 X L]
@@ -27,9 +27,9 @@ from functools import cached_property
 
 import numpy as np
 
-from samdyn.compute.checks import Array
+from samdyn.arguments.checks import Array
 from samdyn.rates.forces import Forces, ListedForces, covariance, row_space
-from samdyn.systems.sampling import BatchMoments
+from samdyn.systems.batch_samplers import BatchMoments
 
 TENSOR = 1 << 23
 """Largest dim^4 for which the tensor of second moments is kept."""

@@ -13,13 +13,13 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import KDTree
 
-from samdyn.compute import checks
-from samdyn.compute.checks import Array
-from samdyn.compute.signature import checked
-from samdyn.escape.result_checks import consistent
+from samdyn.arguments import checks
+from samdyn.arguments.checks import Array
+from samdyn.arguments.signature import checked
 from samdyn.rates.fits import Estimate, exponential_rate, power_rate, scaling_exponent
 from samdyn.rates.settling import Plateau, at_rest, judge
 from samdyn.results import Result, Rows, Table, storable
+from samdyn.results.consistency import consistent
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -314,7 +314,7 @@ class Convergence(Result):
         return Table(title, Rows(len(self.settings), row), ("setting", *recorded, "limit set"))
 
     def plot(self, quantity: str = "gap", ax: Axes | None = None, **options: Any) -> Axes:
-        """Curves with bands on logarithmic axes: see `samdyn.plot.convergence`."""
+        """Curves with bands on logarithmic axes: see `samdyn.plot.convergence_curves`."""
         drawn: Axes = self._draw(quantity, ax, **options)
         return drawn
 

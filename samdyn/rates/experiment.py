@@ -19,14 +19,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from samdyn.compute import checks
-from samdyn.compute.checks import Array
-from samdyn.compute.progress import path_bar
-from samdyn.compute.random import split_seed
-from samdyn.compute.scales import ROUNDING, length_scale
-from samdyn.compute.signature import checked
-from samdyn.dynamics.drive import drive
+from samdyn.arguments import checks
+from samdyn.arguments.checks import Array
+from samdyn.arguments.signature import checked
+from samdyn.dynamics.driver import drive
+from samdyn.jobs.progress import path_bar
 from samdyn.landscapes.finite_sum import FiniteSum, Minimum
+from samdyn.numerics.random import split_seed
+from samdyn.numerics.scales import ROUNDING, length_scale
 from samdyn.rates.curves import KINDS, QUANTITIES, Convergence
 from samdyn.rates.observation import WINDOW, Watcher
 from samdyn.rates.settling import gap_of_mean, relaxation

@@ -22,9 +22,9 @@ import numpy.typing as npt
 from scipy.stats import norm
 from scipy.stats import t as student
 
-from samdyn.compute import checks
-from samdyn.compute.checks import Array
-from samdyn.compute.signature import checked
+from samdyn.arguments import checks
+from samdyn.arguments.checks import Array
+from samdyn.arguments.signature import checked
 from samdyn.results import Result, Table
 
 GROUPS = 20

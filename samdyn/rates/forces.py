@@ -39,7 +39,7 @@ from functools import cached_property
 
 import numpy as np
 
-from samdyn.compute.checks import Array
+from samdyn.arguments.checks import Array
 from samdyn.rates.fits import widened
 
 PIECE = 1 << 22

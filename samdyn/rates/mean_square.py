@@ -21,12 +21,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from samdyn.compute.checks import Array
-from samdyn.compute.cost import announce, seconds_of
-from samdyn.compute.signature import checked
+from samdyn.arguments.checks import Array
+from samdyn.arguments.signature import checked
+from samdyn.jobs.cost import announce, seconds_of
+from samdyn.rates.affine_steps import forces_near, ingredients
 from samdyn.rates.forces import Forces, moving_forces, sampling_error
 from samdyn.rates.moments import SMALL, Moments
-from samdyn.rates.random_steps import forces_near, ingredients
 from samdyn.results import Result, Table
 from samdyn.systems.map import Map
 
@@ -102,7 +102,7 @@ def mean_square_stability(system: Map, x: npt.ArrayLike | None = None) -> MeanSq
     -----
     For a normalised rule this is the stability of its part that grows with the gradient, lam = 0, which
     decides whether second moments stay bounded; see `samdyn.rates.mean_square`. Moments over all batches are
-    in closed form wherever `samdyn.rates.random_steps.forces_near` has one; where batches are sampled, the
+    in closed form wherever `samdyn.rates.affine_steps.forces_near` has one; where batches are sampled, the
     result says so and has the error of the sample. Cost of an application of K: see `samdyn.rates.forces`.
 
     Warns

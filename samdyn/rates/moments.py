@@ -38,7 +38,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigs, gmres, lobpcg
 
-from samdyn.compute.checks import Array
+from samdyn.arguments.checks import Array
 from samdyn.rates.forces import Forces
 
 SMALL = 8

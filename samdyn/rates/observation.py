@@ -26,9 +26,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from samdyn.compute.checks import Array
-from samdyn.compute.scales import displacement_tolerance
+from samdyn.arguments.checks import Array
 from samdyn.landscapes.finite_sum import FiniteSum
+from samdyn.numerics.scales import displacement_tolerance
 from samdyn.rates.curves import KINDS
 
 WINDOW = 64

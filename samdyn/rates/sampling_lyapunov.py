@@ -27,16 +27,16 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import norm
 
-from samdyn.compute import checks
-from samdyn.compute.checks import Array
-from samdyn.compute.cost import announce
-from samdyn.compute.progress import PartsBar
-from samdyn.compute.signature import checked
+from samdyn.arguments import checks
+from samdyn.arguments.checks import Array
+from samdyn.arguments.signature import checked
 from samdyn.dynamics.draws import BatchDraws
+from samdyn.jobs.cost import announce
+from samdyn.jobs.progress import PartsBar
+from samdyn.rates.affine_steps import components_near, forces_near, ingredients, moment_radius, whole_near
 from samdyn.rates.fits import Estimate, widened
-from samdyn.rates.random_steps import components_near, forces_near, ingredients, moment_radius, whole_near
+from samdyn.systems.batch_samplers import Index, Sampler
 from samdyn.systems.map import Map
-from samdyn.systems.sampling import Index, Sampler
 
 SEPARATED = 2.5
 """Standard deviations by which the growths of two vectors differ where their exponents are seen to differ."""

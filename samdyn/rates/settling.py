@@ -32,12 +32,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from samdyn.compute.checks import Array
+from samdyn.arguments.checks import Array
 from samdyn.landscapes.finite_sum import FiniteSum
+from samdyn.rates.affine_steps import forces_near, moment_radius
 from samdyn.rates.fits import Estimate, integrated_time, plateau, series_error
 from samdyn.rates.forces import moving_forces
 from samdyn.rates.moments import Moments
-from samdyn.rates.random_steps import forces_near, moment_radius
 from samdyn.results import Table
 from samdyn.systems.diffusion import Diffusion
 from samdyn.systems.map import Map

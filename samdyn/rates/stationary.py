@@ -15,13 +15,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from samdyn.compute.checks import Array
-from samdyn.compute.progress import PartsBar
-from samdyn.compute.signature import checked
+from samdyn.arguments.checks import Array
+from samdyn.arguments.signature import checked
+from samdyn.jobs.progress import PartsBar
+from samdyn.rates.affine_steps import forces_near, ingredients
 from samdyn.rates.forces import Forces, sampling_error
 from samdyn.rates.mean_square import announce_moments
 from samdyn.rates.moments import Moments
-from samdyn.rates.random_steps import forces_near, ingredients
 from samdyn.results import Result, Table
 from samdyn.systems.map import Map
 

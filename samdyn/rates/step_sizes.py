@@ -14,8 +14,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from samdyn.compute import checks
-from samdyn.compute.signature import checked
+from samdyn.arguments import checks
+from samdyn.arguments.signature import checked
 from samdyn.rules.schedules import keep
 
 

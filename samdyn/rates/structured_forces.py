@@ -7,7 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
-from samdyn.compute.checks import Array
+from samdyn.arguments.checks import Array
 from samdyn.rates.forces import Forces, covariance, row_space
 
 

@@ -22,7 +22,7 @@ import torch
 from scipy import sparse
 
 from samdyn import rules, systems
-from samdyn.compute.checks import Array
+from samdyn.arguments.checks import Array
 from samdyn.results.absent import Absent, AbsentError
 from samdyn.results.rebuild import made_by, recipe_of
 from samdyn.rules import schedules

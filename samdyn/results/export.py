@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from samdyn.compute.checks import Array
+from samdyn.arguments.checks import Array
 
 MOST_COLUMNS = 64
 """Columns that one array is given side by side."""

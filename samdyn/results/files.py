@@ -1,10 +1,10 @@
 """Results in files: a compressed .npz of arrays with a JSON header that carries a schema number, no pickle.
 
-Written by `samdyn.compute.files.write_file`, so that a file is complete or as it was before. The header holds
-the kind of the result, its fields (`samdyn.results.encoding`) and a hash of everything else in the file. A
-file is read if it is whole, of a known schema and of the kind asked for, has just the fields of the result
-with their kinds of numbers, agrees with its hash, and is consistent (`Result._inconsistency`). Whatever is
-wrong, it is one ValueError that names the file.
+Written by `samdyn.jobs.whole_files.write_file`, so that a file is complete or as it was before. The header
+holds the kind of the result, its fields (`samdyn.results.encoding`) and a hash of everything else in the
+file. A file is read if it is whole, of a known schema and of the kind asked for, has just the fields of the
+result with their kinds of numbers, agrees with its hash, and is consistent (`Result._inconsistency`).
+Whatever is wrong, it is one ValueError that names the file.
 
 Schema 2 is that of exit times and convergence before results had a common base; it is read as well.
 """
@@ -23,8 +23,8 @@ from typing import Any
 
 import numpy as np
 
-from samdyn.compute.checks import Array
-from samdyn.compute.files import path_of, write_file
+from samdyn.arguments.checks import Array
+from samdyn.jobs.whole_files import path_of, write_file
 from samdyn.results.absent import Absent
 from samdyn.results.encoding import (
     STORABLE,

@@ -2,7 +2,7 @@
 
 1. A loss of `samdyn.landscapes` is kept as the name of its function there and its arguments. The call is made
    when the file is written, and kept only if its result has the same text, box and functions as the loss
-   (`samdyn.compute.fingerprint`); nothing is guessed.
+   (`samdyn.trace.function_identity`); nothing is guessed.
 2. Least squares are kept as their matrix and targets.
 3. A Map, Flow or Diffusion is kept as its loss, its rule and its coefficients. A rule or a noise model of
    samdyn is a dataclass and kept as its fields.
@@ -18,10 +18,10 @@ import numpy as np
 import torch
 
 from samdyn import landscapes
-from samdyn.compute.fingerprint import fingerprint
 from samdyn.landscapes.finite_sum import FiniteSum
 from samdyn.landscapes.landscape import Landscape
 from samdyn.systems import Diffusion, Flow, Map
+from samdyn.trace.function_identity import fingerprint
 
 Recipe = dict[str, Any]
 

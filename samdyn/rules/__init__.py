@@ -1,4 +1,15 @@
-"""Rules: how the weights are perturbed, and the schedules of their coefficients."""
+"""Rules: how the weights are perturbed, and the schedules of their coefficients.
+
+===============  ==========================================================================
+file             what it computes or holds
+===============  ==========================================================================
+`rule`           what a rule is: e(x) from the gradient; a decaying radius
+`family`         GD, USAM e = rho g, SAM e = rho g/|g|, and the family between the last two
+`extragradient`  extragradient and past extragradient: e = -rho g
+`dnsam`          DNSAM: the direction of the batch over the norm of the full gradient
+`schedules`      coefficients that depend on the step
+===============  ==========================================================================
+"""
 
 from samdyn.rules import schedules
 from samdyn.rules.dnsam import DNSAM

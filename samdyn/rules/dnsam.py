@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from samdyn.compute.vector import dot
+from samdyn.numerics.vector import dot
 from samdyn.rules.rule import Rule
 from samdyn.rules.schedules import Coefficient
 

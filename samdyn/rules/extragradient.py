@@ -28,8 +28,8 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-from samdyn.compute import checks
-from samdyn.compute.signature import checked
+from samdyn.arguments import checks
+from samdyn.arguments.signature import checked
 from samdyn.rules.rule import Rule
 from samdyn.rules.schedules import Coefficient, value_at
 

@@ -10,8 +10,8 @@ from typing import Any
 
 from torch import Tensor
 
-from samdyn.compute import checks
-from samdyn.compute.vector import dot, unit
+from samdyn.arguments import checks
+from samdyn.numerics.vector import dot, unit
 from samdyn.rules.rule import GradientFunction, Rule
 from samdyn.rules.schedules import Coefficient
 

@@ -29,7 +29,7 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor
 
-from samdyn.compute.signature import checked
+from samdyn.arguments.signature import checked
 from samdyn.rules.schedules import Delayed, check_coefficient, keep, value_at
 
 GradientFunction = Callable[[Tensor], Tensor]

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from samdyn.compute import checks
+from samdyn.arguments import checks
 
 Schedule: TypeAlias = Callable[[int], float]
 Coefficient: TypeAlias = float | Schedule

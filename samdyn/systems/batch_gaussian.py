@@ -44,11 +44,11 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor
 
-from samdyn.compute.batch import tensor_of
 from samdyn.landscapes.finite_sum import FiniteSum
 from samdyn.rules.rule import Rule
+from samdyn.systems.batch_samplers import Batches, Sampler
 from samdyn.systems.minibatch import Minibatch, descent_direction
-from samdyn.systems.sampling import Batches, Sampler
+from samdyn.trace.batch import tensor_of
 
 MAX_PAIRS = 1 << 20
 """Largest number of pairs of batches that are enumerated for probe "independent"."""

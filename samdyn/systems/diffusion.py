@@ -12,9 +12,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from samdyn.compute import batch, checks
-from samdyn.compute.checks import Array
-from samdyn.compute.signature import checked
+from samdyn.arguments import checks
+from samdyn.arguments.checks import Array
+from samdyn.arguments.signature import checked
 from samdyn.landscapes.finite_sum import FiniteSum
 from samdyn.landscapes.landscape import Landscape, hessian_of
 from samdyn.rules.rule import Rule
@@ -25,6 +25,7 @@ from samdyn.systems.minibatch import Minibatch
 from samdyn.systems.noise import Noise
 from samdyn.systems.noise_root import NoiseRoot, Selected, check_taken
 from samdyn.systems.system import FromFunction, System, check_ingredients, split_parameters
+from samdyn.trace import batch
 
 
 class Diffusion(System):
@@ -127,7 +128,7 @@ class Diffusion(System):
         -----
         There is no learning rate to take for a step: `exit_times` and the other verbs that simulate take a
         hundredth of the shortest time scale of the drift unless `dt` is given
-        (`samdyn.ensemble.step_length`).
+        (`samdyn.dynamics.step_length`).
 
         References
         ----------

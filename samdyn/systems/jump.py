@@ -33,13 +33,13 @@ import torch
 from scipy.integrate import solve_ivp
 from torch import Tensor
 
-from samdyn.compute import batch
-from samdyn.compute.checks import Array
-from samdyn.compute.printing import numpy_form
-from samdyn.compute.sphere import directions
-from samdyn.compute.tracing import traced_or_batched
+from samdyn.arguments.checks import Array
 from samdyn.landscapes.landscape import Landscape
+from samdyn.numerics.sphere import directions
 from samdyn.rules.rule import Rule
+from samdyn.trace import batch
+from samdyn.trace.printed.printing import numpy_form
+from samdyn.trace.tracing import traced_or_batched
 
 N_ANGLES = 4096
 N_FOLLOWED = 12

@@ -35,7 +35,7 @@ from scipy.linalg import eigh
 from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
-from samdyn.compute.checks import Array
+from samdyn.arguments.checks import Array
 
 # a step on more coordinates would have more operations than a compiler takes in a few seconds
 MOST_ROTATED = 5

@@ -21,11 +21,11 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from samdyn.compute import checks
+from samdyn.arguments import checks
 from samdyn.landscapes.finite_sum import FiniteSum
 from samdyn.rules.rule import Rule
+from samdyn.systems.batch_samplers import Sampler
 from samdyn.systems.noise import Noise
-from samdyn.systems.sampling import Sampler
 
 SAMPLINGS = ("without replacement", "with replacement", "importance")
 MODELS = ("first-order", "full", "gradient")

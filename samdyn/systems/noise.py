@@ -21,7 +21,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from samdyn.compute import checks
+from samdyn.arguments import checks
 from samdyn.systems.matrix_root import absolute_root, covariance_root
 
 PROBES = ("full", "same", "independent")

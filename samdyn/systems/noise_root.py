@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from samdyn.compute import checks
+from samdyn.arguments import checks
 
 Function = Callable[..., Any]
 

@@ -17,16 +17,17 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from samdyn.compute import batch, checks
-from samdyn.compute.checks import Array
-from samdyn.compute.product_operator import ProductOperator
-from samdyn.compute.scales import ROUNDING, length_scale
-from samdyn.compute.surroundings import own_surroundings
+from samdyn.arguments import checks
+from samdyn.arguments.checks import Array
 from samdyn.landscapes.landscape import LARGE, Landscape
+from samdyn.numerics.scales import ROUNDING, length_scale
 from samdyn.rules.rule import Rule
 from samdyn.rules.schedules import value_at
 from samdyn.systems.jump import jumps_at
 from samdyn.systems.tangent import Tangent, tangent_at
+from samdyn.trace import batch
+from samdyn.trace.product_operator import ProductOperator
+from samdyn.trace.surroundings import own_surroundings
 
 
 class System(ABC):
@@ -366,8 +367,8 @@ def _check_rule(rule: Rule, dim: int) -> None:
     if not resting.isfinite().all() and first.isfinite().all():
         raise ValueError(
             f"rule must have a finite perturbation where the gradient is 0, got {rule!r}, which gives "
-            f"{resting.tolist()[:3]} there: write samdyn.compute.vector.unit(g) for g / g.norm(), which is 0 "
-            "at g = 0"
+            f"{resting.tolist()[:3]} there: write samdyn.numerics.vector.unit(g) for g / g.norm(), which "
+            "is 0 at g = 0"
         )
 
 

@@ -34,8 +34,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
-from samdyn.compute.checks import Array, array, number
-from samdyn.compute.signature import checked
+from samdyn.arguments.checks import Array, array, number
+from samdyn.arguments.signature import checked
 
 __all__ = [
     "drift",

@@ -18,8 +18,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.polynomial import legendre
 
-from samdyn.compute.checks import Array, array, integer, number
-from samdyn.compute.signature import checked
+from samdyn.arguments.checks import Array, array, integer, number
+from samdyn.arguments.signature import checked
 
 
 class ExitMoments(NamedTuple):

@@ -20,8 +20,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from samdyn.compute.checks import array, integer, number
-from samdyn.compute.signature import checked
+from samdyn.arguments.checks import array, integer, number
+from samdyn.arguments.signature import checked
 
 __all__ = ["ExpectedResidual", "nice_sampling", "single_element", "with_replacement"]
 

@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from samdyn.compute.checks import Array, array, choice, number
-from samdyn.compute.signature import checked
+from samdyn.arguments.checks import Array, array, choice, number
+from samdyn.arguments.signature import checked
 
 MODES = ("full", "same", "independent", "paper")
 

@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
-from samdyn.compute.checks import array, number
-from samdyn.compute.signature import checked
+from samdyn.arguments.checks import array, number
+from samdyn.arguments.signature import checked
 from samdyn.theory import first_passage
 from samdyn.theory.kim_attraction import check_mode, effective_curvature, nonzero
 

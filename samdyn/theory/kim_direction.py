@@ -16,8 +16,8 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from samdyn.compute.checks import Array, array, integer, number
-from samdyn.compute.signature import checked
+from samdyn.arguments.checks import Array, array, integer, number
+from samdyn.arguments.signature import checked
 
 
 @checked

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from samdyn.compute.checks import Array, array, integer, number
-from samdyn.compute.signature import checked
+from samdyn.arguments.checks import Array, array, integer, number
+from samdyn.arguments.signature import checked
 from samdyn.theory.kim_attraction import momentum_factor, nonzero
 from samdyn.theory.kim_diffusion import diffusion_variance
 

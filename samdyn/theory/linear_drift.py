@@ -19,8 +19,8 @@ import numpy.typing as npt
 from numpy.polynomial import legendre
 from scipy import special, stats
 
-from samdyn.compute.checks import Array, array, number
-from samdyn.compute.signature import checked
+from samdyn.arguments.checks import Array, array, number
+from samdyn.arguments.signature import checked
 
 BARRIER_SHIFT = 0.582597157939011
 """-zeta(1/2) / sqrt(2 pi): a barrier watched at the ends of Gaussian steps of standard deviation s acts like

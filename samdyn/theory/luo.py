@@ -25,8 +25,8 @@ from itertools import combinations
 import numpy as np
 import numpy.typing as npt
 
-from samdyn.compute.checks import array, integer, number
-from samdyn.compute.signature import checked
+from samdyn.arguments.checks import array, integer, number
+from samdyn.arguments.signature import checked
 
 __all__ = [
     "normalised_penalty",

@@ -18,8 +18,8 @@ from typing import Any
 
 import numpy.typing as npt
 
-from samdyn.compute.checks import array, integer, number
-from samdyn.compute.signature import checked
+from samdyn.arguments.checks import array, integer, number
+from samdyn.arguments.signature import checked
 from samdyn.theory.expected_residual import ExpectedResidual, checked_constants
 
 __all__ = [

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from samdyn.compute.checks import array, number
-from samdyn.compute.signature import checked
+from samdyn.arguments.checks import array, number
+from samdyn.arguments.signature import checked
 from samdyn.theory.expected_residual import ExpectedResidual, checked_constants
 from samdyn.theory.oikonomou_loizou_constant import largest_learning_rate, largest_radius
 

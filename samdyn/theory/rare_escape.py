@@ -19,8 +19,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from samdyn.compute.checks import Array, array, number
-from samdyn.compute.signature import checked
+from samdyn.arguments.checks import Array, array, number
+from samdyn.arguments.signature import checked
 
 
 @checked

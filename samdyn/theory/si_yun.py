@@ -31,8 +31,8 @@ from __future__ import annotations
 
 import math
 
-from samdyn.compute.checks import integer, number
-from samdyn.compute.signature import checked
+from samdyn.arguments.checks import integer, number
+from samdyn.arguments.signature import checked
 from samdyn.theory.si_yun_table import EXCESS, TABLE, Row
 
 __all__ = [

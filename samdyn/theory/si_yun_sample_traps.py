@@ -19,8 +19,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from samdyn.compute.checks import Array, number
-from samdyn.compute.signature import checked
+from samdyn.arguments.checks import Array, number
+from samdyn.arguments.signature import checked
 
 __all__ = ["Trap", "convex_trap", "strongly_convex_trap"]
 

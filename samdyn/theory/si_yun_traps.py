@@ -28,8 +28,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy import optimize
 
-from samdyn.compute.checks import number
-from samdyn.compute.signature import checked
+from samdyn.arguments.checks import number
+from samdyn.arguments.signature import checked
 from samdyn.theory.si_yun_sample_traps import Trap, convex_trap, strongly_convex_trap
 
 __all__ = [

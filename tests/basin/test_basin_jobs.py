@@ -23,9 +23,10 @@ import pytest
 import torch
 
 import samdyn as sd
-from samdyn.basin import followed, settle
-from samdyn.ensemble import checkpoint as checkpoints
-from samdyn.ensemble import workers
+from samdyn.basin.paths import legs_of_paths as followed
+from samdyn.basin.paths import pieces as settle
+from samdyn.jobs import checkpoint as checkpoints
+from samdyn.jobs import workers
 
 ROOT = Path(sd.__file__).parents[1]
 
@@ -160,7 +161,7 @@ def test_ctrl_c_in_the_search_for_attractors_is_an_interrupt(monkeypatch: pytest
 SCRIPT = """
     import sys
     import samdyn as sd
-    from samdyn.ensemble import checkpoint
+    from samdyn.jobs import checkpoint
     checkpoint.EVERY = 0.0
     gd = sd.Map(sd.landscapes.double_well(), sd.GD(), lr=2e-4)
     sd.basins(gd, [(-2, 2)], 6000, n_starts=8, checkpoint=sys.argv[1])

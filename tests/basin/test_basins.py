@@ -12,15 +12,16 @@ import pytest
 import torch
 
 import samdyn as sd
-from samdyn.basin import basin_arguments as arguments
-from samdyn.basin import motion as motion_module
-from samdyn.basin import recurrences, settle
-from samdyn.basin.motion import build_motion
-from samdyn.basin.motion_on_device import MotionOnDevice
-from samdyn.basin.settle import DIVERGED, LEFT, NOT_A_NUMBER, OUT_OF_STEPS
+from samdyn.basin import arguments
+from samdyn.basin.paths import motion as motion_module
+from samdyn.basin.paths import pieces as settle
+from samdyn.basin.paths.motion import build_motion
+from samdyn.basin.paths.motion_on_device import MotionOnDevice
+from samdyn.basin.paths.pieces import DIVERGED, LEFT, NOT_A_NUMBER, OUT_OF_STEPS
+from samdyn.basin.search import recurrences
 
 # the package exports a function of the same name
-basins_module = importlib.import_module("samdyn.basin.basins")
+basins_module = importlib.import_module("samdyn.basin.mapping")
 
 
 def two_wells() -> sd.Landscape:

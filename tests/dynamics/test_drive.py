@@ -10,12 +10,12 @@ import pytest
 import torch
 
 import samdyn as sd
-from samdyn.compute.random_arrays import minibatch_words
 from samdyn.dynamics import batch_step, draws
-from samdyn.dynamics import drive as driving
-from samdyn.dynamics.drive import drive
-from samdyn.dynamics.squares_step import SquaresStep
-from samdyn.dynamics.traced_step import TracedStep
+from samdyn.dynamics import driver as driving
+from samdyn.dynamics.backends.squares_step import SquaresStep
+from samdyn.dynamics.backends.traced_step import TracedStep
+from samdyn.dynamics.driver import drive
+from samdyn.numerics.random_arrays import minibatch_words
 
 NONE = np.empty(0, np.int64)
 

@@ -9,14 +9,14 @@ import problems
 import pytest
 
 import samdyn as sd
-from samdyn.compute.native import CompilationError, compiler
-from samdyn.dynamics import drive as driving
+from samdyn.dynamics import driver as driving
+from samdyn.dynamics.backends.native_squares import NativeSquares
+from samdyn.dynamics.backends.native_step import NativeStep
+from samdyn.dynamics.backends.squares_step import SquaresStep
+from samdyn.dynamics.backends.traced_step import TracedStep
 from samdyn.dynamics.clock import coefficients_at
-from samdyn.dynamics.drive import build_step, drive
-from samdyn.dynamics.native_squares import NativeSquares
-from samdyn.dynamics.native_step import NativeStep
-from samdyn.dynamics.squares_step import SquaresStep
-from samdyn.dynamics.traced_step import TracedStep
+from samdyn.dynamics.driver import build_step, drive
+from samdyn.trace.printed.compiling import CompilationError, compiler
 
 pytestmark = pytest.mark.skipif(compiler() is None, reason="no C++ compiler")
 
@@ -132,6 +132,6 @@ def test_verbs_give_the_same_figures_compiled(monkeypatch: pytest.MonkeyPatch) -
 
     plain = run()
     monkeypatch.setattr(driving, "COMPILE_FROM", 0.0)
-    monkeypatch.setattr("samdyn.basin.course.COMPILE_FROM", 0.0)
+    monkeypatch.setattr("samdyn.basin.paths.course.COMPILE_FROM", 0.0)
     for one, other in zip(run(), plain, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-12)

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 import samdyn as sd
-from samdyn.dynamics.drive import drive
+from samdyn.dynamics.driver import drive
 
 SOURCES = {
     str(path.relative_to(Path(sd.__file__).parent)): path.read_text(encoding="utf-8")
@@ -30,7 +30,7 @@ def test_the_step_of_euler_and_maruyama_is_written_once() -> None:
 def test_random_inputs_of_steps_come_from_one_place() -> None:
     """Normal numbers and batches; exits, branches and starts draw words of their own streams."""
     assert files_with(r"import .*\bnormal_block\b|^    normal_block,$") <= {"dynamics/draws.py"}
-    assert files_with(r"\bminibatch_words\(") == {"compute/random_arrays.py", "dynamics/draws.py"}
+    assert files_with(r"\bminibatch_words\(") == {"numerics/random_arrays.py", "dynamics/draws.py"}
 
 
 def test_a_schedule_is_read_at_one_clock() -> None:

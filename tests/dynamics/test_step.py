@@ -12,11 +12,11 @@ import pytest
 import torch
 
 import samdyn as sd
-from samdyn.compute.vector import Coordinates
-from samdyn.dynamics.build_step import build_stepper
 from samdyn.dynamics.step import combine
+from samdyn.dynamics.steppers import build_stepper
+from samdyn.numerics.vector import Coordinates
 
-module = importlib.import_module("samdyn.dynamics.build_step")
+module = importlib.import_module("samdyn.dynamics.steppers")
 
 LOSS = sd.landscapes.coupled_double_well()
 RULES = [sd.GD(), sd.USAM(0.3), sd.SAM(0.3), sd.UnifiedSAM(0.3, 0.4)]

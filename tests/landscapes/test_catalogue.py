@@ -15,8 +15,8 @@ from numpy.polynomial import Polynomial
 from scipy.optimize import brentq
 
 import samdyn as sd
-from samdyn.compute import tracing
 from samdyn.landscapes.wells import LARGEST_TILT, cubic_roots
+from samdyn.trace import tracing
 
 catalogue = sd.landscapes
 

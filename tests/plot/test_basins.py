@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import samdyn as sd
-from samdyn.plot.basins import color_of
+from samdyn.plot.basin_maps import color_of
 
 
 @pytest.fixture(scope="module")

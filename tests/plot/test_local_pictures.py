@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import samdyn as sd
-from samdyn.plot.titles import title_of
+from samdyn.plot.appearance.titles import title_of
 
 WELLS = sd.landscapes.coupled_double_well()
 FLOW = sd.Flow(WELLS, sd.GD())

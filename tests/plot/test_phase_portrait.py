@@ -14,9 +14,10 @@ from matplotlib.axes import Axes
 from matplotlib.colors import same_color
 
 import samdyn as sd
-from samdyn.local.fixed_points import FixedPoint
-from samdyn.plot import phase_portrait, style
-from samdyn.plot.phase_portrait import field_of
+from samdyn.equilibria.search import FixedPoint
+from samdyn.plot import phase_portrait
+from samdyn.plot.appearance import style
+from samdyn.plot.portrait.phase_portraits import field_of
 
 SADDLE = sd.Landscape(lambda w: w[0] ** 2 / 2 - w[1] ** 2 / 2, 2, [(-1, 1), (-1, 1)], "saddle")
 LINE = sd.Landscape(lambda w: (w[0] ** 2 - 1) ** 2 / 4, 1, [(-1.6, 1.6)], "double well")

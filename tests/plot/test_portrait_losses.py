@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import samdyn as sd
-from samdyn.local.fixed_points import FixedPoint
+from samdyn.equilibria.search import FixedPoint
 from samdyn.plot import phase_portrait
 
 BOX = [(-1.0, 1.2), (-1.0, 1.1)]
@@ -86,8 +86,8 @@ def test_refused_before_any_work(
     def no_work(*_: Any, **__: Any) -> Any:
         raise AssertionError("work was done")
 
-    monkeypatch.setattr("samdyn.plot.portrait.find_fixed_points", no_work)
-    monkeypatch.setattr("samdyn.plot.portrait.Grid", no_work)
+    monkeypatch.setattr("samdyn.plot.portrait.stages.find_fixed_points", no_work)
+    monkeypatch.setattr("samdyn.plot.portrait.stages.Grid", no_work)
     before = plt.get_fignums()
     with pytest.raises(error, match=message):
         phase_portrait(sd.Flow(sd.landscapes.himmelblau(), sd.SAM(0.3)), **options)

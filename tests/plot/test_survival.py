@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import samdyn as sd
-from samdyn.escape.location import locate
+from samdyn.escape.statistics.location import locate
 from samdyn.plot.exits import exit_density, exit_quantiles
 from samdyn.plot.locations import exit_locations
 

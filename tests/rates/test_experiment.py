@@ -218,7 +218,7 @@ def test_curves_are_those_of_the_trajectory() -> None:
 def test_tiles_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
     system = sd.Map(problems.r6(), sd.SAM(0.1), lr=0.01, noise=sd.Minibatch(1))
     whole = sd.convergence(system, problems.R6_START, 100, 600)
-    monkeypatch.setattr("samdyn.dynamics.drive.TILE_VALUES", 1)
+    monkeypatch.setattr("samdyn.dynamics.driver.TILE_VALUES", 1)
     monkeypatch.setattr(observation, "BUFFER_VALUES", 1)
     parts = sd.convergence(system, problems.R6_START, 100, 600)
     for name in ("gap", "distance", "final", "centre", "extent", "kind"):

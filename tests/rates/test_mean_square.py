@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import samdyn as sd
+from samdyn.rates.affine_steps import RandomSteps, moment_radius, random_steps
 from samdyn.rates.forces import ListedForces
 from samdyn.rates.mean_square import moment_identity
 from samdyn.rates.moments import Moments
-from samdyn.rates.random_steps import RandomSteps, moment_radius, random_steps
 
 
 def batches(loss: sd.FiniteSum, rule: Any, lr: float = 0.1, momentum: float = 0.0, **more: Any) -> sd.Map:

@@ -9,9 +9,9 @@ import pytest
 
 import samdyn as sd
 from samdyn.rates import moments as module
+from samdyn.rates.affine_steps import forces_near, random_steps
 from samdyn.rates.forces import ListedForces, moving_forces
 from samdyn.rates.moments import Moments
-from samdyn.rates.random_steps import forces_near, random_steps
 from samdyn.rates.structured_forces import PairedForces, SquareForces
 
 

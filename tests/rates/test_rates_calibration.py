@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 import samdyn as sd
+from samdyn.rates.affine_steps import forces_near
 from samdyn.rates.fits import Estimate, exponential_rate, scaling_exponent
 from samdyn.rates.forces import Forces, ListedForces, sampling_error
 from samdyn.rates.moments import Moments
-from samdyn.rates.random_steps import forces_near
 from samdyn.rates.settling import judge
 
 pytestmark = pytest.mark.slow

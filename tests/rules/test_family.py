@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 import samdyn as sd
-from samdyn.compute.vector import Coordinates, unit
+from samdyn.numerics.vector import Coordinates, unit
 
 LOSSES = [
     sd.landscapes.beale(),

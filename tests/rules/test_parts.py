@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import samdyn as sd
-from samdyn.compute.vector import unit
+from samdyn.numerics.vector import unit
 
 RULES = [
     sd.GD(),

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 import samdyn as sd
-from samdyn.compute import checks
-from samdyn.compute.signature import checked
+from samdyn.arguments import checks
+from samdyn.arguments.signature import checked
 from samdyn.theory import bartlett, first_passage, kim
 
 SPELLINGS = [

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 import samdyn as sd
-from samdyn.basin.course import course_of, quiet_motion
-from samdyn.basin.merging import same_set
-from samdyn.basin.recurrences import Rules, settled
-from samdyn.basin.refinement import cycle_of
+from samdyn.basin.paths.course import course_of, quiet_motion
+from samdyn.basin.search.merging import same_set
+from samdyn.basin.search.recurrences import Rules, settled
+from samdyn.basin.search.refinement import cycle_of
 
 
 def swap(multiplier: complex, period: int = 2) -> sd.Map:

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 
 import samdyn as sd
-from samdyn.compute import files
-from samdyn.compute.files import write_file
+from samdyn.jobs import whole_files as files
+from samdyn.jobs.whole_files import write_file
 
 
 @pytest.fixture(scope="module")

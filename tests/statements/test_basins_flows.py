@@ -10,13 +10,13 @@ import torch
 from scipy.integrate import solve_ivp
 
 import samdyn as sd
-from samdyn.basin.attractors import largest_exponent
-from samdyn.basin.candidate import Candidate
-from samdyn.basin.closed_orbit import closed_orbit
-from samdyn.basin.course import Course, course_of, quiet_motion
-from samdyn.basin.explicit_flow import ExplicitFlow
-from samdyn.basin.motion import Motion, time_scale
-from samdyn.basin.recurrences import Rules, _lasts, admit
+from samdyn.basin.paths.course import Course, course_of, quiet_motion
+from samdyn.basin.paths.motion import Motion, time_scale
+from samdyn.basin.search.attractors import largest_exponent
+from samdyn.basin.search.candidate import Candidate
+from samdyn.basin.search.limit_cycle import closed_orbit
+from samdyn.basin.search.recurrences import Rules, _lasts, admit
+from samdyn.dynamics.dormand_prince import ExplicitFlow
 
 Field = Callable[[torch.Tensor], torch.Tensor]
 

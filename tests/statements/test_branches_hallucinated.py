@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import samdyn as sd
-from samdyn.local.proximal_branches import Family, at_radius, derivatives_of, follow
+from samdyn.hallucination.proximal_curves import Family, at_radius, derivatives_of, follow
 
 
 @pytest.mark.slow

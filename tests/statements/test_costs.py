@@ -13,8 +13,8 @@ import pytest
 import torch
 
 import samdyn as sd
-from samdyn.compute import cost
-from samdyn.compute.progress import PacedBar, paced
+from samdyn.jobs import cost
+from samdyn.jobs.progress import PacedBar, paced
 
 WELL = sd.landscapes.double_well()
 STEP = sd.Map(WELL, sd.SAM(0.3), lr=0.1)
@@ -82,7 +82,7 @@ def test_a_long_verb_says_what_it_costs(verb: str, monkeypatch: pytest.MonkeyPat
         warnings.simplefilter("error", sd.CostWarning)
         LONG[verb]()  # short work says nothing
     monkeypatch.setattr(cost, "LONG_SECONDS", 1e-6)
-    monkeypatch.setattr("samdyn.local.manifolds.SAMPLE_SECONDS", 0.0)
+    monkeypatch.setattr("samdyn.orbit.manifolds.SAMPLE_SECONDS", 0.0)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         LONG[verb]()
@@ -133,7 +133,7 @@ def test_the_arm_of_a_map_is_not_called_long_for_its_small_beginning(monkeypatch
     second. Right: less than a minute, judged by any generation.
     """
     monkeypatch.setattr(cost, "LONG_SECONDS", 600.0)
-    monkeypatch.setattr("samdyn.local.manifolds.SAMPLE_SECONDS", 0.0)
+    monkeypatch.setattr("samdyn.orbit.manifolds.SAMPLE_SECONDS", 0.0)
     step = sd.Map(sd.landscapes.coupled_double_well(), sd.GD(), lr=0.01)
     with warnings.catch_warnings():
         warnings.simplefilter("error", sd.CostWarning)
@@ -145,7 +145,7 @@ def test_a_bar_says_once_what_is_left_and_again_when_the_work_turns_out_longer(
 ) -> None:
     """10 of 40 in one second: 3 s to go. Of 400, 39 s."""
     clock = iter([0.0, 1.0, 1.1, 1.2])
-    monkeypatch.setattr("samdyn.compute.progress.time.perf_counter", lambda: next(clock))
+    monkeypatch.setattr("samdyn.jobs.progress.time.perf_counter", lambda: next(clock))
     with warnings.catch_warnings(record=True) as caught, PacedBar(False, "manifold", 40.0, "stop") as bar:
         warnings.simplefilter("always")
         bar.reach(10.0)
@@ -166,7 +166,7 @@ def test_the_root_of_a_hessian_in_four_dimensions_says_what_its_trace_costs() ->
     def stop(*_: Any) -> Any:
         raise KeyboardInterrupt
 
-    from samdyn.dynamics import build_step as step
+    from samdyn.dynamics import steppers as step
 
     with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -197,6 +197,6 @@ def test_what_does_not_fit_is_refused_with_the_numbers(what: str) -> None:
 def test_the_first_part_tells_what_the_others_take(monkeypatch: pytest.MonkeyPatch) -> None:
     """The estimate is the first part's time, by the number of parts left; one part alone says nothing."""
     clock = iter([0.0, 5.0])
-    monkeypatch.setattr("samdyn.compute.progress.time.perf_counter", lambda: next(clock))
+    monkeypatch.setattr("samdyn.jobs.progress.time.perf_counter", lambda: next(clock))
     with pytest.warns(sd.CostWarning, match="rate_graph will take about 20 s; pass fewer"):
         assert list(paced("abcde", "rate_graph", 5, "pass fewer")) == list("abcde")

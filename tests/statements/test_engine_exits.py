@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import samdyn as sd
-from samdyn.escape import exit_run
+from samdyn.escape.exit import runs as exit_run
 
 BROWN = sd.Diffusion.from_function(lambda w: 0 * w, np.eye(2), 2)
 
@@ -87,7 +87,7 @@ def test_an_interrupted_result_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_long_job_is_announced(monkeypatch: pytest.MonkeyPatch) -> None:
     """A cost that nobody is told: a job none of whose paths leaves, seen in its first steps."""
-    monkeypatch.setattr("samdyn.escape.exit_cost.PATIENCE", 0.0)
+    monkeypatch.setattr("samdyn.escape.exit.cost.PATIENCE", 0.0)
     hold = sd.Diffusion.from_function(lambda w: -w, [[0.01]], 1)
     with warnings.catch_warnings():
         warnings.simplefilter("error", sd.CostWarning)

@@ -145,7 +145,7 @@ def test_log_rank_of_results_that_never_ran_together() -> None:
 
 def test_z_of_few_exits_is_no_alarm() -> None:
     """A deviation judged by the standard error of one exit: one for an expected 0.2 is 1.3 sigma, not 4."""
-    from samdyn.escape.mean_interval import mean_deviation
+    from samdyn.escape.statistics.censored_mean import mean_deviation
 
     exits = exits_of(1000, 1, end=1.0)
     assert (exits.mean - 5000) / exits.standard_error == pytest.approx(-4, abs=0.01)

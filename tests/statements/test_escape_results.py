@@ -15,8 +15,10 @@ import problems
 import pytest
 
 import samdyn as sd
-from samdyn.escape import RareExitTime, RareProbability, clones, displacement, logrank
-from samdyn.escape.observations import noiseless
+from samdyn.escape import RareExitTime, RareProbability, logrank
+from samdyn.escape.rare import multilevel_splitting as clones
+from samdyn.escape.spread import displacement
+from samdyn.escape.statistics.observations import noiseless
 
 BOWL, WELL = sd.landscapes.quadratic([[1.0]]), sd.landscapes.double_well()
 UNIT, EDGE = sd.Ball([0.0], 1.0), sd.HalfSpace([1.0], 0.0)
@@ -176,7 +178,7 @@ def test_displacements_have_intervals() -> None:
 
 def test_modules_have_whole_sentences() -> None:
     """A text that stops in mid-sentence."""
-    for module in (displacement, __import__("samdyn.escape.splitting", fromlist=["x"])):
+    for module in (displacement, __import__("samdyn.escape.rare.rare_committors", fromlist=["x"])):
         for paragraph in module.__doc__.split("\n\n"):
             assert paragraph.strip()[-1] in ".:-" or "Annals" in paragraph or "----" in paragraph, paragraph
 
@@ -186,7 +188,7 @@ def test_modules_have_whole_sentences() -> None:
 
 def test_long_work_is_announced(monkeypatch: pytest.MonkeyPatch) -> None:
     """A cost nobody is told before: with the limit lowered the verbs say their cost and what is cheaper."""
-    from samdyn.compute import cost, progress
+    from samdyn.jobs import cost, progress
 
     monkeypatch.setattr(cost, "LONG_SECONDS", 0.0)
     monkeypatch.setattr(progress, "SAMPLE_SECONDS", 0.0)

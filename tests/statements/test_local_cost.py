@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import samdyn as sd
-from samdyn.local.wording import listed
+from samdyn.equilibria.stability.wording import listed
 
 
 def bowl(dim: int) -> sd.Landscape:

@@ -45,7 +45,7 @@ def test_a_large_matrix_is_announced() -> None:
     """A cost that nobody is told before: the Kreiss constant alone takes 40 (48 + n) decompositions."""
     a = -np.eye(300) - np.triu(np.ones((300, 300)), 1) * 0.01
     with (
-        unittest.mock.patch("samdyn.local.transient_growth.expm", side_effect=KeyboardInterrupt),
+        unittest.mock.patch("samdyn.equilibria.stability.growth.expm", side_effect=KeyboardInterrupt),
         pytest.warns(sd.CostWarning, match=r"transient_growth will take about .* kreiss=False"),
         pytest.raises(KeyboardInterrupt),
     ):

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 import samdyn as sd
-from samdyn.local.degree import windings
-from samdyn.local.index_check import check_index
-from samdyn.local.newton import value_and_jacobian, zeros_from
+from samdyn.equilibria.newton import value_and_jacobian, zeros_from
+from samdyn.equilibria.proof.degree import windings
+from samdyn.equilibria.proof.index_check import check_index
 
 NONE = np.empty((0, 2))
 

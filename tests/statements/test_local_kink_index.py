@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import samdyn as sd
-from samdyn.local.following_orbits import slope_jumps
+from samdyn.equilibria.kinks.following_orbits import slope_jumps
 
 BOX = [(-2, 2)] * 2
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import samdyn as sd
-from samdyn.ensemble.kinked_flow import has_kinks
+from samdyn.dynamics.kinks import has_kinks
 
 
 @pytest.mark.parametrize("rule", [sd.GD(), sd.USAM(0.1)], ids=repr)

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import samdyn as sd
-from samdyn.compute.vector import dot, unit
-from samdyn.local.following_orbits import field_jumps, followed_stability
+from samdyn.equilibria.kinks.following_orbits import field_jumps, followed_stability
+from samdyn.numerics.vector import dot, unit
 
 
 @dataclass(frozen=True)

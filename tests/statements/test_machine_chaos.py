@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import samdyn as sd
-from samdyn.compute.native import compiler
+from samdyn.trace.printed.compiling import compiler
 
 rng = np.random.default_rng(5)
 WAVES = torch.tensor(rng.normal(size=(20, 2)) * 2.0)

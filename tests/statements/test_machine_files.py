@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 import samdyn as sd
-from samdyn.ensemble.checkpoint import Checkpoint
-from samdyn.escape import job_description
-from samdyn.escape.result_checks import consistent
-from samdyn.escape.statistics import ExitTimes
+from samdyn.escape.exit import description as job_description
+from samdyn.escape.statistics.result import ExitTimes
+from samdyn.jobs.checkpoint import Checkpoint
+from samdyn.results.consistency import consistent
 
 WELL = sd.landscapes.double_well()
 NOISE = sd.GaussianNoise(4.0)

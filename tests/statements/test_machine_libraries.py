@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 import samdyn as sd
-from samdyn.compute import library_cache, native
-from samdyn.compute.native import CompilationError, compiler, load_library
-from samdyn.dynamics import native_sweep
+from samdyn.escape.kernel import sweep_native as native_sweep
+from samdyn.trace.printed import compiling as native
+from samdyn.trace.printed import library_cache
+from samdyn.trace.printed.compiling import CompilationError, compiler, load_library
 
 needs_compiler = pytest.mark.skipif(compiler() is None, reason="no C++ compiler")
 

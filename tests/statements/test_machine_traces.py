@@ -15,9 +15,9 @@ import pytest
 import torch
 
 import samdyn as sd
-from samdyn.compute.fingerprint import fingerprint
-from samdyn.compute.vector import Coordinates
-from samdyn.dynamics.build_step import build_stepper
+from samdyn.dynamics.steppers import build_stepper
+from samdyn.numerics.vector import Coordinates
+from samdyn.trace.function_identity import fingerprint
 
 
 class Holder:

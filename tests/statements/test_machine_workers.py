@@ -15,14 +15,14 @@ import pytest
 import torch
 
 import samdyn as sd
-from samdyn.compute.vector import Coordinates
-from samdyn.dynamics import build_step as steps
-from samdyn.dynamics.build_step import build_stepper
+from samdyn.dynamics import steppers as steps
 from samdyn.dynamics.step import combine
+from samdyn.dynamics.steppers import build_stepper
 from samdyn.dynamics.wide_root import WideRoot
-from samdyn.ensemble import workers
-from samdyn.escape.crossing import projected_variance
-from samdyn.escape.exit_place import conjugate_direction
+from samdyn.escape.kernel.crossing import projected_variance
+from samdyn.escape.kernel.exit_place import conjugate_direction
+from samdyn.jobs import workers
+from samdyn.numerics.vector import Coordinates
 
 
 class Dying(Executor):

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 import samdyn as sd
-from samdyn.plot.placement import overlap
-from samdyn.plot.titles import labels_by_difference, title_of
+from samdyn.plot.appearance.placement import overlap
+from samdyn.plot.appearance.titles import labels_by_difference, title_of
 
 SADDLE = sd.landscapes.saddle()
 WELL = sd.landscapes.double_well()
@@ -183,7 +183,7 @@ def test_an_attractor_has_one_colour_in_the_panels_of_a_figure() -> None:
 
 def test_ticks_of_a_narrow_logarithmic_axis_are_plain() -> None:
     """Kind: ticks such as 2.4 x 10^0."""
-    from samdyn.plot.style import log_ticks
+    from samdyn.plot.appearance.style import log_ticks
 
     _, ax = plt.subplots()
     ax.set(yscale="log", ylim=(2.2, 3.1))

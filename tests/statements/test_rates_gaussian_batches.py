@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import samdyn as sd
-from samdyn.dynamics.build_step import build_stepper
+from samdyn.dynamics.steppers import build_stepper
 
 
 def logistic(n: int = 8) -> sd.FiniteSum:

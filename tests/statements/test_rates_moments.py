@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 import samdyn as sd
+from samdyn.rates.affine_steps import forces_near, listed_forces
 from samdyn.rates.critical_rates import CriticalRate
-from samdyn.rates.random_steps import forces_near, listed_forces
 
 RNG = np.random.default_rng(1)
 ROWS = RNG.standard_normal((100, 4)) * np.exp(0.8 * RNG.standard_normal((100, 1)))
@@ -106,7 +106,7 @@ def test_moments_from_samples_are_those_of_all_batches(
     loss: sd.FiniteSum, more: dict[str, Any], size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The closed forms, in single samples, against lists of all batches: every size, sampling and probe."""
-    monkeypatch.setattr("samdyn.rates.random_steps.FEW", 0)
+    monkeypatch.setattr("samdyn.rates.affine_steps.FEW", 0)
     system = sd.Map(loss, sd.USAM(0.3), lr=0.1, noise=sd.Minibatch(size, **more))
     found, listed = forces_near(system), listed_forces(system)
     assert found.exact

@@ -161,8 +161,8 @@ def test_long_runs_say_what_they_cost(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Before ten seconds are spent the user hears of it, and can watch."""
-    monkeypatch.setattr("samdyn.compute.progress.SAMPLE_SECONDS", 0.0)
-    monkeypatch.setattr("samdyn.compute.cost.LONG_SECONDS", 0.0)
+    monkeypatch.setattr("samdyn.jobs.progress.SAMPLE_SECONDS", 0.0)
+    monkeypatch.setattr("samdyn.jobs.cost.LONG_SECONDS", 0.0)
     system = sd.Map(sd.landscapes.quadratic([[1.0]]), sd.GD(), lr=0.1, noise=sd.GaussianNoise(1.0))
     with pytest.warns(sd.CostWarning, match="convergence will take about"):
         sd.convergence(system, [1.0], 30_000, progress=True)

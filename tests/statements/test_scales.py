@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 import samdyn as sd
-from samdyn.compute.scales import displacement_tolerance, length_scale
-from samdyn.compute.vector import unit
+from samdyn.numerics.scales import displacement_tolerance, length_scale
+from samdyn.numerics.vector import unit
 from samdyn.systems.jump import jump_length
 
 Answer = Any

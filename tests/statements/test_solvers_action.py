@@ -16,7 +16,7 @@ import pytest
 import torch
 
 import samdyn as sd
-from samdyn.escape.action_polygon import actions, softest_bend, unevenness
+from samdyn.escape.rare.action_polygon import actions, softest_bend, unevenness
 
 
 def maier_stein(alpha: float) -> sd.Flow:
@@ -120,7 +120,7 @@ def test_edges_join_what_both_arms_end_in(monkeypatch: pytest.MonkeyPatch) -> No
     starts = np.array([found.attractors[k].position + 0.01 for k in found.attractors])
     right = true(found, starts)
     monkeypatch.setattr(type(found), "label_at", early)
-    module = importlib.import_module("samdyn.basin.basin_graph")
+    module = importlib.import_module("samdyn.basin.graph.connections")
     ends_found = module._ends(found, starts)
     wrong = early(found, starts) != right
     assert (ends_found[wrong] == 0).all()

@@ -16,8 +16,8 @@ import pytest
 import torch
 
 import samdyn as sd
-from samdyn.basin.box_image import box_image
-from samdyn.compute import interval as iv
+from samdyn.morse.images import box_image
+from samdyn.numerics import interval as iv
 
 FUNCTIONS: dict[str, tuple[Any, Any, float, float]] = {
     "erf": (iv.erf, mpmath.erf, -6, 6),

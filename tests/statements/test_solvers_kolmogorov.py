@@ -17,10 +17,10 @@ import pytest
 from scipy.special import jn_zeros
 
 import samdyn as sd
-from samdyn.escape.domain import Exit, solve_box
-from samdyn.escape.jump_process import build
-from samdyn.escape.kolmogorov_2d import NotConvergedWarning
-from samdyn.escape.lattice import directions, superbases, weights
+from samdyn.escape.solver.domain import Exit, solve_box
+from samdyn.escape.solver.fitted_differences import build
+from samdyn.escape.solver.kolmogorov_2d import NotConvergedWarning
+from samdyn.escape.solver.lattice import directions, superbases, weights
 from samdyn.theory import first_passage
 
 TURN = np.array([[0.0, -1.0], [1.0, 0.0]])

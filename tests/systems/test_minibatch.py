@@ -13,10 +13,10 @@ import torch
 from scipy.linalg import solve_continuous_lyapunov
 
 import samdyn as sd
-from samdyn.compute.random import STREAM_MINIBATCH, path_counter, philox4x32, split_seed
-from samdyn.compute.random_arrays import MAX_DRAWS, minibatch_words
+from samdyn.numerics.random import STREAM_MINIBATCH, path_counter, philox4x32, split_seed
+from samdyn.numerics.random_arrays import MAX_DRAWS, minibatch_words
 from samdyn.systems import batch_gaussian
-from samdyn.systems.sampling import Sampler
+from samdyn.systems.batch_samplers import Sampler
 
 
 def sampler(n: int, size: int, p: Any = None, **more: Any) -> Sampler:

@@ -15,7 +15,7 @@ from torch import nn
 from torch.nn import functional
 
 import samdyn as sd
-from samdyn.compute.vector import unit
+from samdyn.numerics.vector import unit
 
 RNG = np.random.default_rng(0)
 

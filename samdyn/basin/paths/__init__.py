@@ -1,0 +1,13 @@
+"""How states move in a basin computation, and when a path has arrived.
+
+==================  ========================================================
+file                what it computes or holds
+==================  ========================================================
+`motion`            steps of a map, strides of a flow
+`motion_on_device`  steps on a torch device
+`course`            where paths start, how they move, when they are given up
+`arrival`           states within a tested distance of an attractor
+`pieces`            batches of paths until each has arrived
+`legs_of_paths`     paths in rounds that are cut into legs
+==================  ========================================================
+"""

@@ -1,0 +1,242 @@
+"""How states move between two looks of a basin computation: the steps of a map, the strides of a flow, the
+steps of a diffusion.
+
+- Map: whole steps, printed as numpy code with its coefficients as constants. On a schedule, and with noise,
+  the steps of `samdyn.dynamics.backends.traced_step`, which are those of `trajectory`.
+- Diffusion: Euler-Maruyama steps of the same module; without noise the steps of its drift as a Flow.
+- Flow of a smooth field: strides of fixed length, by Dormand-Prince 5(4) with a step for each path
+  (`samdyn.dynamics.dormand_prince`).
+- Flow of a normalised rule, or on a loss with kinks: strides by the linearly implicit Rosenbrock method
+  2(3) of `samdyn.dynamics.filippov`, whose field jumps at critical points or kinks. Near a jump no
+  step size meets the tolerance: steps are not cut below a 20th of the stride, or what takes a path a
+  quarter of `HOVER` where it is faster, so that a path hovers about a trapping point within `HOVER`.
+
+All of it is pointwise: what a path does does not depend on the paths beside it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from samdyn.arguments.checks import Array
+from samdyn.basin.paths.motion_on_device import MotionOnDevice
+from samdyn.dynamics.backends.traced_step import TracedStep
+from samdyn.dynamics.clock import coefficients_at
+from samdyn.dynamics.dormand_prince import ExplicitFlow, Tolerance
+from samdyn.dynamics.driver import build_step
+from samdyn.dynamics.filippov import _rosenbrock
+from samdyn.dynamics.kinks import has_kinks
+from samdyn.dynamics.step_length import default_dt
+from samdyn.numerics.scales import diagonal_of
+from samdyn.systems.diffusion import Diffusion
+from samdyn.systems.flow import Flow
+from samdyn.systems.map import Map
+from samdyn.systems.system import System
+from samdyn.trace.printed.printing import numpy_form
+from samdyn.trace.tracing import traced_or_batched
+
+ACCURATE = 1e-10, 1e-12  # relative and absolute: where differences of paths are Jacobians
+IMPLICIT_RELATIVE = 1e-6  # digits of a path that jumps are fewer, since at jumps they are lost
+SHORTEST = 1 / 20  # of a stride, for a field that jumps
+HOVER = 2e-3  # of the box's diagonal
+STRIDES_ACROSS = 50  # default stride: a box diagonal takes so many at the median speed
+
+Coordinates = Sequence[Array]
+Paths = npt.NDArray[np.int64]
+
+
+class Motion(Protocol):
+    """States at one look to states at the next.
+
+    Attributes
+    ----------
+    every : int
+        Steps of a map or diffusion that one call takes; 1 for a flow.
+    unit : float
+        Time of a step: 1 for a map.
+    hover : float
+        How far from a trapping point a path may come to hover, as a share of the box's diagonal: steps of a
+        finite length cannot stop at a jump.
+    """
+
+    every: int
+    unit: float
+    hover: float
+
+    def __call__(self, state: Array, path: Paths, step: int, n_steps: int) -> Array:
+        """States (state_dim, n) of paths with these numbers, `n_steps` after `step`."""
+        ...
+
+
+def build_motion(
+    system: System,
+    *,
+    stride: float | None,
+    noisy: bool,
+    seed: int,
+    box: Array,
+    device: str = "cpu",
+    compiled: bool = False,
+) -> Motion:
+    """The motion of a system; `noisy`: a Map or Diffusion draws its noise; `compiled`: in compiled steps."""
+    if device != "cpu":
+        assert isinstance(system, Map | Diffusion)
+        if isinstance(system, Diffusion):
+            return MotionOnDevice(system, device, seed, middle_dt(system) if stride is None else stride)
+        return MotionOnDevice(system if noisy else system.without_noise(), device, seed)
+    if isinstance(system, Map):
+        moved = system if noisy else system.without_noise()
+        if moved.scheduled or moved.noisy or compiled:
+            return _Steps(moved, seed, compiled=compiled)
+        return _PlainMap(moved)
+    if isinstance(system, Diffusion):
+        if noisy:
+            return _Steps(system, seed, middle_dt(system) if stride is None else stride, compiled)
+        return _Flow(as_flow(system), stride, box)
+    assert isinstance(system, Flow)
+    return _Flow(system, stride, box)
+
+
+def as_flow(system: System) -> Flow:
+    """The drift of a Diffusion as a Flow."""
+    if isinstance(system, Diffusion):
+        return system.as_flow()
+    assert isinstance(system, Flow)
+    return system
+
+
+class _PlainMap:
+    every, unit, hover = 8, 1.0, 0.0
+
+    def __init__(self, system: Map) -> None:
+        self.step = numpy_form(traced_or_batched(system.point_function(), system.state_dim))
+
+    def __call__(self, state: Array, path: Paths, step: int, n_steps: int) -> Array:
+        current: Coordinates = list(state)
+        for _ in range(n_steps):
+            current = self.step(*current)
+        return _stack(current, state)
+
+
+class _Steps:
+    every, hover = 8, 0.0
+
+    def __init__(
+        self, system: Map | Diffusion, seed: int, dt: float | None = None, compiled: bool = False
+    ) -> None:
+        step = build_step(system, dt, math.inf if compiled else 0.0)
+        # states come by coordinates, which is how these two keep them
+        self.step = step if isinstance(step, TracedStep) else TracedStep(system, dt)
+        self.seed = seed
+        self.unit = 1.0 if dt is None else dt
+        self.coefficients = coefficients_at(system, dt)
+
+    def __call__(self, state: Array, path: Paths, step: int, n_steps: int) -> Array:
+        stream = self.step.stream(self.seed, path, step + n_steps)
+        return self.step.advance(state, stream, step, n_steps, self.coefficients)
+
+
+def middle_dt(system: Diffusion) -> float:
+    """The default step of a Diffusion whose paths start all over its box."""
+    at = np.zeros((1, system.dim)) if system.box is None else system.box.mean(axis=1)[None]
+    return default_dt(system, at)
+
+
+class _Flow:
+    every = 1
+
+    def __init__(self, system: Flow, stride: float | None, box: Array) -> None:
+        dim, function = system.dim, system.point_function()
+        velocity = numpy_form(traced_or_batched(function, dim))
+        self.field = _stacked(velocity, dim)
+        self.jumps = system.rule is not None and system.rule.jumps
+        self.jumps |= system.landscape is not None and has_kinks(system.landscape)
+        self.hover = HOVER if self.jumps else 0.0
+        self.longest_jump = HOVER / 4 * diagonal_of(box)
+        if self.jumps:
+            form = numpy_form(traced_or_batched(torch.func.jacrev(function), dim))
+            self.jacobian = _stacked(form, dim * dim)
+        self.unit = default_stride(self.field, box) if stride is None else stride
+        self.explicit = ExplicitFlow(velocity, box, self.unit)
+        self.accurate = ExplicitFlow(velocity, box, self.unit, Tolerance(box, *ACCURATE))
+        allowed = Tolerance(box, IMPLICIT_RELATIVE)
+        self.allowed = lambda x, new: allowed(x.T, new.T).T
+
+    def __call__(self, state: Array, path: Paths, step: int, n_steps: int) -> Array:
+        with np.errstate(all="ignore"):
+            if not self.jumps:
+                return self.explicit.advance(np.ascontiguousarray(state), n_steps * self.unit)
+            ends = self._implicit(np.ascontiguousarray(state.T), n_steps * self.unit)
+            return np.ascontiguousarray(ends.T)
+
+    def advance(self, x: Array, duration: float | Array) -> Array:
+        """Points (n, dim) after a time; of a smooth field also after times (n,)."""
+        with np.errstate(all="ignore"):
+            if self.jumps:
+                return self._implicit(x, float(duration))
+            return np.ascontiguousarray(self.explicit.advance(np.ascontiguousarray(x.T), duration).T)
+
+    def _implicit(self, x: Array, duration: float) -> Array:
+        left, h = np.full(len(x), duration), np.full(len(x), duration / 8)
+        result = x.copy()
+        while True:
+            at = np.flatnonzero(left > 0)
+            if len(at) == 0:
+                return result
+            speed = np.linalg.norm(self.field(result[at]), axis=1)
+            shortest = np.minimum(SHORTEST * self.unit, self.longest_jump / np.maximum(speed, 1e-300))
+            step = np.minimum(np.maximum(h[at], shortest), left[at])
+            new, _, error = _rosenbrock(self.field, self.jacobian, result[at], step, self.allowed)
+            short = step <= shortest * (1 + 1e-9)
+            # the Jacobian is no guide across a jump: there the shortest step is one of Euler's
+            euler = short & ~(error <= 1)
+            new[euler] = result[at[euler]] + step[euler, None] * self.field(result[at[euler]])
+            good = (error <= 1) | short
+            result[at[good]] = new[good]
+            left[at[good]] -= step[good]
+            left[left < 1e-12 * duration] = 0.0
+            factor = np.clip(0.8 * np.maximum(error, 1e-12) ** (-1 / 3), 0.2, 5.0)
+            factor = np.where(np.isfinite(factor), factor, 0.2)
+            h[at] = np.where(good & (step < h[at]), np.maximum(step * factor, h[at]), step * factor)
+
+
+def _stack(current: Coordinates, state: Array) -> Array:
+    return np.stack([np.broadcast_to(x, state[0].shape) for x in current])
+
+
+def _stacked(form: Callable[..., Sequence[Array]], size: int) -> Callable[[Array], Array]:
+    def at(x: Array) -> Array:
+        out = np.empty((len(x), size))
+        for i, column in enumerate(form(*np.ascontiguousarray(x.T))):
+            out[:, i] = column
+        return out
+
+    return at
+
+
+def default_stride(field: Callable[[Array], Array], box: Array) -> float:
+    """Time in which the median speed in the box covers 1/50 of its diagonal."""
+    rng = np.random.default_rng(0)
+    with np.errstate(all="ignore"):
+        speed = np.linalg.norm(field(rng.uniform(box[:, 0], box[:, 1], (4096, len(box)))), axis=1)
+    moving = np.isfinite(speed) & (speed > 0)
+    typical = np.median(speed[moving]) if moving.any() else 1.0
+    return float(diagonal_of(box) / STRIDES_ACROSS / typical)
+
+
+def time_scale(motion: Motion, states: Array) -> float:
+    """The time that exponents are compared with: a step, or that in which a flow's orbit covers its extent.
+
+    A stride will not do, since it depends on the box.
+    """
+    if motion.every > 1:
+        return motion.unit
+    speed = float(np.median(np.linalg.norm(motion.field(states), axis=1)))  # type: ignore[attr-defined]
+    extent = float(np.linalg.norm(states - states.mean(axis=0), axis=1).max())
+    return extent / speed if speed > 0 and np.isfinite(extent / speed) else motion.unit

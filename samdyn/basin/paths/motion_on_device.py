@@ -1,0 +1,68 @@
+"""Steps of a map or a diffusion on a torch device, for basins: the traced step of the escape engine.
+
+States come as numpy arrays, are moved to the device, take all steps to the next look there and come back:
+16 bytes of traffic a coordinate for some hundred operations. Everything else, the test of arrival, the search
+for attractors and their names, stays on the CPU.
+
+The arithmetic is that of the CPU, and random numbers are the same bits; elementary functions may differ in
+their last bits, which can turn a cell on a boundary.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from samdyn.arguments.checks import Array
+from samdyn.dynamics.clock import coefficients_at
+from samdyn.dynamics.draws import Inputs
+from samdyn.dynamics.steppers import build_stepper
+from samdyn.numerics.random import STEPS_PER_BLOCK, split_seed
+from samdyn.numerics.vector import Coordinates
+from samdyn.systems.diffusion import Diffusion
+from samdyn.systems.map import Map
+from samdyn.trace.batch import tensor_of
+
+
+class MotionOnDevice:
+    """A `samdyn.basin.paths.motion.Motion` on a device.
+
+    Parameters
+    ----------
+    system : Map or Diffusion
+        A Map draws its noise, if it has any.
+    device : str
+    seed : int
+    dt : float, optional
+        Length of a Diffusion's step, its lr by default.
+
+    Examples
+    --------
+    >>> import samdyn as sd
+    >>> gd = sd.Map(sd.landscapes.double_well(), sd.GD(), lr=0.1)
+    >>> MotionOnDevice(gd, "cpu", seed=0)(np.array([[0.5]]), np.array([0]), 0, 1)
+    array([[0.5375]])
+    """
+
+    every, hover = 8, 0.0
+
+    def __init__(self, system: Map | Diffusion, device: str, seed: int, dt: float | None = None) -> None:
+        self.device, self.key = torch.device(device), split_seed(seed)
+        self.stepper = build_stepper(system)
+        self.unit = system.step_length or 1.0 if dt is None else dt
+        self.coefficients = coefficients_at(system, dt)
+
+    def __call__(self, state: Array, path: npt.NDArray[np.int64], step: int, n_steps: int) -> Array:
+        """States (state_dim, n) of paths with these numbers, `n_steps` after `step`."""
+        x = Coordinates(tensor_of(row).to(self.device) for row in state)
+        numbers = tensor_of(np.asarray(path, dtype=np.int64)).to(self.device)
+        four: Inputs = []
+        with torch.no_grad():
+            for j in range(step, step + n_steps):
+                block, place = divmod(j, STEPS_PER_BLOCK)
+                if place == 0 or not four:
+                    four = self.stepper.draws.block(self.key, numbers, block, torch.float64)
+                values = [torch.full_like(x[0], c) for c in self.coefficients(j).values()]
+                x = self.stepper.step(x, four[place], values, self.unit)
+        return np.stack([c.expand(len(path)).cpu().numpy() for c in x])

@@ -1,0 +1,174 @@
+"""The result of a basin computation: labels of cells, attractors, shares."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from samdyn.arguments import checks
+from samdyn.arguments.checks import Array
+from samdyn.arguments.signature import checked
+from samdyn.basin import file as basins_file
+from samdyn.basin.arguments import MAX_STEPS
+from samdyn.basin.grid import Grid
+from samdyn.basin.matching import matched
+from samdyn.basin.paths.course import Course, Starts
+from samdyn.basin.paths.pieces import REASONS, name_of
+from samdyn.basin.rounds import follow
+from samdyn.basin.search.attractors import Attractor, as_candidates
+from samdyn.basin.wilson import Fraction, shares
+from samdyn.results import Result, Table
+from samdyn.systems.system import System
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Basins(Result):
+    """Basins of attraction on a grid of cells.
+
+    Attributes
+    ----------
+    labels : ndarray of int, shape `resolution`
+        The attractor (> 0) that each cell goes to, or why none (< 0): see `reasons`. With noise the most
+        probable end.
+    attractors : dict of int to Attractor
+    box : ndarray, shape (dim, 2)
+    resolution : tuple of int
+    system : Map, Flow or Diffusion, or None
+        None in a loaded result, unless it was given to `load`.
+    steps : ndarray of int, shape `resolution`
+        Steps (strides of a flow) until arrival; -1 where there was none. With noise the mean, rounded.
+    unit : float
+        Time of a step: 1 for a map.
+    probabilities : ndarray, shape ``(*resolution, k)``, or None
+        With noise, the share of replicas that first came close to each attractor, in the order of
+        `attractors`.
+    replicas : int
+    unresolved : dict of int to float
+        With noise, the share of all replicas that ended for each reason.
+    interrupted : bool
+        Whether Ctrl-C came before all paths had ended: those then count as out of steps.
+    """
+
+    cited = ("datseris2022",)
+
+    labels: npt.NDArray[np.int16]
+    attractors: dict[int, Attractor]
+    box: Array
+    resolution: tuple[int, ...]
+    system: System | None
+    steps: npt.NDArray[np.int32]
+    unit: float = 1.0
+    probabilities: Array | None = None
+    replicas: int = 1
+    unresolved: dict[int, float] = field(default_factory=dict)
+    interrupted: bool = False
+    course: Course | None = field(default=None, repr=False, compare=False)
+    radius: float | None = None
+    max_steps: int = MAX_STEPS
+
+    reasons = REASONS
+
+    @property
+    def grid(self) -> Grid:
+        """The cells and their points."""
+        return Grid(self.box, self.resolution)
+
+    @property
+    def fractions(self) -> dict[int, Fraction]:
+        """Share of the box of each attractor, and of each reason that occurs, with Wilson intervals.
+
+        They are those of as many random starts, which for a grid is on the wide side. With noise the shares
+        of probability, with the intervals of one replica a cell.
+        """
+        if self.probabilities is None:
+            return shares(self.labels, self.attractors)
+        n = self.labels.size
+        mean = self.probabilities.reshape(n, -1).mean(axis=0)
+        result = {k: Fraction(m * n, n) for k, m in zip(self.attractors, mean, strict=True)}
+        return result | {k: Fraction(p * n, n) for k, p in self.unresolved.items()}
+
+    @checked
+    def name_of(self, label: int) -> str:
+        """What a label stands for."""
+        return name_of(label, self.attractors)
+
+    @checked
+    def label_at(self, x: npt.ArrayLike) -> npt.NDArray[np.int16]:
+        """Labels of any points (..., dim), by following each to its end; without noise."""
+        if self.course is None:
+            raise ValueError("system must be known to follow points, got a result that was loaded without it")
+        points = checks.points("x", x, len(self.box))
+        course = self.course.without_noise()
+        flat = np.ascontiguousarray(points.reshape(-1, len(self.box)))
+        starts = Starts(flat, 1, len(course.scale))
+        followed = follow(course, as_candidates(self.attractors), starts, self.max_steps, self.radius)
+        ids = np.array([0, *sorted(self.attractors)], dtype=np.int16)
+        labels = np.where(followed.labels > 0, ids[np.maximum(followed.labels, 0)], followed.labels)
+        return labels.reshape(points.shape[:-1]).astype(np.int16)
+
+    @checked
+    def matched_to(self, other: Basins, **options: Any) -> Basins:
+        """The same result with ids, and so colours in pictures, those of another result.
+
+        An attractor that has a partner in `other` gets that one's id, the others ids that are not used there
+        (`samdyn.match_attractors` with `near`, whose other options are accepted). Without it ids count the
+        attractors by their place, coordinate by coordinate: one more attractor moves all after it.
+
+        Examples
+        --------
+        >>> import samdyn as sd
+        >>> well = sd.landscapes.double_well()
+        >>> gd, sam = (sd.basins(sd.Map(well, r, lr=0.05), [(-2, 2)], 40) for r in (sd.GD(), sd.SAM(0.3)))
+        >>> {k: a.name for k, a in sam.matched_to(gd).attractors.items()}
+        {1: 'minimum (-1)', 3: 'trapping maximum (0)', 2: 'minimum (1)'}
+        """
+        return cast("Basins", matched(self, other, **options))
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the result to an npz file; of the system only its description is kept.
+
+        The file is whole or, if the disk is full for example, as it was before.
+        """
+        basins_file.save(self, path)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], system: System | None = None) -> Basins:
+        """Read a saved result; with the system it was made from, if points are to be followed again.
+
+        A file that is damaged, or of which any member has another kind, shape or range, is refused with a
+        ValueError.
+        """
+        return cls(**basins_file.load(path, system))
+
+    def table(self) -> Table:
+        """The share of each attractor with its interval."""
+        size = " x ".join(map(str, self.resolution))
+        title = f"Basins of {self.system!r}: {size} cells" + (", interrupted" if self.interrupted else "")
+        rows = [
+            (str(k), self.name_of(k), f"{float(f):.4f}", f"{f.lower:.4f}-{f.upper:.4f}")
+            for k, f in self.fractions.items()
+        ]
+        return Table(title, rows, ("id", "attractor", "share", "95 % interval"))
+
+    def plot(self, ax: Any = None, **options: Any) -> Any:
+        """Picture of the basins (`samdyn.plot.basin_maps`); returns the matplotlib Axes."""
+        return self._draw(ax=ax, **options)
+
+    def _columns(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        points = self.grid.points(np.arange(self.labels.size))
+        columns = {f"x_{i}": coordinate for i, coordinate in enumerate(points.T)}
+        columns |= {"label": self.labels.ravel(), "steps": self.steps.ravel()}
+        return columns, {"system": repr(self.system), "unit": self.unit, "replicas": self.replicas}
+
+    def _axis_names(self) -> dict[str, tuple[str, ...]]:
+        cells = tuple(f"x_{i}" for i in range(self.labels.ndim))
+        return {
+            "labels": cells,
+            "steps": cells,
+            "probabilities": (*cells, "attractor"),
+            "box": ("coordinate", "end"),
+        }

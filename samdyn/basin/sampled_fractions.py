@@ -1,0 +1,293 @@
+"""Basin fractions by sampling, for boxes of any dimension.
+
+Algorithm
+---------
+Starts are drawn uniformly in the box, independently, from the seed. Two methods tell where they end:
+
+- "recurrences": as in `basins`. Attractors are found, and all starts are followed to them.
+- "features": no attractor is looked for. Every start is followed for `max_steps`, and a feature vector is
+  made of its last `tail` points (by default mean and standard deviation of each coordinate). Starts whose
+  features hang together are one group (single linkage of up to `MOST_CLUSTERED` of them, cut at
+  `tolerance` box diagonals, for features of the caller in their own units; the others join the group of
+  their nearest neighbour). This works in any dimension and for attractors of any shape, as long as the
+  features tell them apart and `max_steps` is long enough: it has no test of either.
+
+The error of a fraction is statistical in both, with a Wilson interval.
+
+References
+----------
+Menck, Heitzig, Marwan & Kurths, Nature Physics 9 (2013) 89-92, for basin stability by sampling. Stender &
+Hoffmann, Nonlinear Dynamics 107 (2022) 1451-1469, for features.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+from scipy.cluster.hierarchy import fcluster, linkage
+from scipy.spatial import cKDTree
+
+from samdyn.arguments import checks
+from samdyn.arguments.checks import Array
+from samdyn.arguments.signature import checked
+from samdyn.basin.arguments import (
+    check_device,
+    check_options,
+    check_stride,
+    check_system,
+    check_travel,
+)
+from samdyn.basin.grid import available_memory
+from samdyn.basin.matching import matched
+from samdyn.basin.paths.course import Course, Starts, course_of, motion_of
+from samdyn.basin.paths.pieces import DIVERGED, name_of, why_lost
+from samdyn.basin.rounds import map_starts
+from samdyn.basin.search.attractors import Attractor
+from samdyn.basin.wilson import Fraction, shares
+from samdyn.jobs.cost import announce
+from samdyn.jobs.progress import PartsBar
+from samdyn.jobs.workers import count_workers
+from samdyn.numerics.scales import diagonal_of
+from samdyn.results import Result, Table
+from samdyn.systems.system import System
+
+METHODS = ("recurrences", "features")
+MOST_CLUSTERED = 4000
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class BasinFractions(Result):
+    """Shares of basins, from independent starts.
+
+    Attributes
+    ----------
+    labels : ndarray of int, shape (n,)
+        Where each start ended; below zero why nowhere, as in `Basins`.
+    starts : ndarray, shape (n, dim)
+    attractors : dict of int to Attractor
+    box : ndarray, shape (dim, 2)
+    system : Map, Flow or Diffusion
+    features : ndarray, shape (n, k), or None
+        What the starts were told apart by.
+    interrupted : bool
+        Whether Ctrl-C came before all paths had ended: those then count as out of steps.
+    """
+
+    cited = ("menck2013",)
+    row = "start"
+    axes = ("starts: start coordinate", "box: coordinate end", "features: start feature")
+
+    labels: npt.NDArray[np.int16]
+    starts: Array = field(repr=False)
+    attractors: dict[int, Attractor]
+    box: Array
+    system: System | None
+    features: Array | None = field(default=None, repr=False)
+    interrupted: bool = False
+
+    @property
+    def fractions(self) -> dict[int, Fraction]:
+        """Share of each attractor, and of each reason that occurs, with 95 % Wilson intervals."""
+        return shares(self.labels, self.attractors)
+
+    @checked
+    def name_of(self, label: int) -> str:
+        """What a label stands for."""
+        return name_of(label, self.attractors)
+
+    def matched_to(self, other: BasinFractions, **options: Any) -> BasinFractions:
+        """The same result with ids, and so colours in pictures, those of another result.
+
+        An attractor that has a partner in `other` gets that one's id, the others ids that are not used there
+        (`samdyn.match_attractors` with `near`, whose other options are accepted). Without it ids count the
+        attractors by their place, coordinate by coordinate: one more attractor moves all after it.
+        """
+        return cast("BasinFractions", matched(self, other, **options))
+
+    def table(self) -> Table:
+        """The share of each attractor with its interval."""
+        note = ", interrupted" if self.interrupted else ""
+        title = f"BasinFractions of {self.system!r}: {len(self.labels)} starts{note}"
+        rows = [
+            (str(k), self.name_of(k), f"{float(f):.4f}", f"{f.lower:.4f}-{f.upper:.4f}")
+            for k, f in self.fractions.items()
+        ]
+        return Table(title, rows, ("id", "attractor", "share", "95 % interval"))
+
+
+@checked
+def basin_fractions(
+    system: System,
+    box: Sequence[Sequence[float]] | npt.ArrayLike | None = None,
+    n: int = 10_000,
+    *,
+    method: str = "recurrences",
+    features: Callable[[Array], Array] | None = None,
+    tail: int = 256,
+    tolerance: float = 0.05,
+    n_starts: int = 256,
+    max_steps: int | None = None,
+    far: float = 1e3,
+    radius: float | None = None,
+    dt: float | None = None,
+    seed: int = 0,
+    device: str | None = None,
+    workers: int = 1,
+    executor: Executor | None = None,
+    progress: bool = False,
+) -> BasinFractions:
+    """Shares of a box from which each attractor is reached, by sampling.
+
+    Parameters
+    ----------
+    system : Map, Flow or Diffusion
+        With noise, one noisy path from each start.
+    box : sequence of (lower, upper), optional
+        Where starts are drawn, uniformly; the system's own box by default.
+    n : int
+        Number of starts.
+    method : {"recurrences", "features"}
+        How ends are told apart (see `samdyn.basin.sampled_fractions`).
+    features : callable, optional
+        With method "features": tails (n, tail, dim) to feature vectors (n, k).
+    tail, tolerance
+        With method "features": points at the end that features are made of, and the distance at which
+        groups are separate: in diagonals of the box, for features of the caller in their own units.
+    n_starts, max_steps, far, radius, dt, seed, device, workers, executor
+        As in `basins`. With "features" every start is followed for `max_steps`, 10 000 by default (1000
+        strides of a flow).
+    progress : bool
+        Show a progress bar over starts.
+
+    Returns
+    -------
+    BasinFractions
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument is of the wrong kind or out of range.
+
+    Examples
+    --------
+    >>> import samdyn as sd
+    >>> gd = sd.Map(sd.landscapes.double_well(), sd.GD(), lr=0.1)
+    >>> result = sd.basin_fractions(gd, [(-2, 2)], n=2000)
+    >>> [result.fractions[k].lower < 0.5 < result.fractions[k].upper for k in result.attractors]
+    [True, True]
+    """
+    region = check_system(system, box)
+    n = checks.integer("n", n, at_least=1)
+    if method not in METHODS:
+        raise ValueError(f"method must be one of {', '.join(map(repr, METHODS))}, got {method!r}")
+    if features is not None and (method != "features" or not callable(features)):
+        raise ValueError(f"features must be a function, with method='features', got {features!r}")
+    tail = checks.integer("tail", tail, at_least=1)
+    tolerance = checks.number("tolerance", tolerance, above=0)
+    noisy = system.noisy
+    given = max_steps
+    options = check_options(system, n_starts, max_steps, 0.8, 0.6, None, None, radius, far, dt, seed)
+    count_workers(workers, executor)
+    per_start = 8 * (2 * system.dim + 3 * system.state_dim + 2)
+    if method == "features":
+        per_start += 8 * tail * system.dim
+    if n * per_start > available_memory():
+        raise ValueError(
+            f"n must leave no more starts than fit into memory, got {n}: about "
+            f"{available_memory() // per_start} fit" + (f" at tail={tail}" if method == "features" else "")
+        )
+    x = np.random.default_rng([seed, 1]).uniform(region[:, 0], region[:, 1], (n, system.dim))
+    course = course_of(system, region, dt, noisy, seed, far, check_device(device, system), n)
+    check_travel(course, workers, executor)
+    check_stride(course, options.rules.max_steps)
+    starts = Starts(x, 1, system.state_dim)
+    if method == "features":
+        every = motion_of(course).every
+        with PartsBar(progress, "basin_fractions", None, "step") as bar:
+            return _by_features(course, starts, x, features, given or 1250 * every, tail, tolerance, bar)
+    with PartsBar(progress, "basin_fractions", n, "path") as bar:
+        ends = map_starts(
+            course, starts, options, None, workers, executor, report=bar.update, verb="basin_fractions"
+        )
+    found = ends.named(course)
+    return BasinFractions(ends.followed.labels, x, found, region, system, interrupted=ends.interrupted)
+
+
+def mean_and_spread(tails: Array) -> Array:
+    """Mean and standard deviation of each coordinate: tails (n, tail, dim) to (n, 2 dim)."""
+    return np.concatenate([tails.mean(axis=1), tails.std(axis=1)], axis=1)
+
+
+def _by_features(
+    course: Course,
+    starts: Starts,
+    x: Array,
+    features: Callable[[Array], Array] | None,
+    max_steps: int,
+    tail: int,
+    tolerance: float,
+    bar: PartsBar,
+) -> BasinFractions:
+    motion, dim = motion_of(course), len(course.box)
+    numbers = np.arange(len(starts))
+    state = starts.states(numbers)
+    labels = np.zeros(len(x), dtype=np.int16)
+    for step in range(0, max_steps, motion.every):
+        n_steps = min(motion.every, max_steps - step)
+        following = motion(state, numbers, step, n_steps)
+        lost = course.lost(following)
+        if lost.any():
+            labels[numbers[lost]] = why_lost(course, motion, state[:, lost], numbers[lost], step, n_steps)
+            following, numbers = following[:, ~lost], numbers[~lost]
+        state = following
+        bar.update(n_steps)
+        if step == motion.every:
+            began = time.perf_counter()
+            motion(state, numbers, step, 1)
+            seconds = (time.perf_counter() - began) * (max_steps + tail)
+            announce("basin_fractions", seconds, "pass a smaller n or max_steps")
+    kept = np.full((len(x), tail, dim), np.nan)
+    for j in range(tail):
+        state = motion(state, numbers, max_steps + j, 1)
+        kept[numbers, j] = state[:dim].T
+    fine = np.isfinite(kept).all(axis=(1, 2))
+    labels[~fine & (labels == 0)] = DIVERGED
+    of_tail = mean_and_spread if features is None else features
+    values = np.full((len(x), 0), np.nan)
+    attractors: dict[int, Attractor] = {}
+    if fine.any():
+        made = np.asarray(of_tail(kept[fine]), dtype=float)
+        if made.ndim != 2 or len(made) != fine.sum() or made.shape[1] == 0:
+            raise ValueError(f"features must return an array of shape (n, k), got shape {made.shape}")
+        if not np.isfinite(made).all():
+            raise ValueError("features must return finite numbers for finite tails, got infinity or nan")
+        values = np.full((len(x), made.shape[1]), np.nan)
+        values[fine] = made
+        unit = diagonal_of(course.box) if features is None else 1.0
+        labels[fine] = _groups(made, tolerance * unit)
+        for k in range(1, int(labels.max()) + 1):
+            one = kept[np.flatnonzero(labels == k)[0]]
+            place = "(" + ", ".join(f"{v:.4g}" for v in one.mean(axis=0)[:4])
+            name = f"group about {place}{', ...' if dim > 4 else ''})"
+            attractors[k] = Attractor(one, "group", name, one.mean(axis=0), float("nan"))
+    return BasinFractions(labels, x, attractors, course.box, course.system, values)
+
+
+def _groups(values: Array, reach: float) -> npt.NDArray[Any]:
+    """Groups of feature vectors by single linkage, numbered from 1 in the order of their size."""
+    if len(values) == 1 or float(np.ptp(values, axis=0).max()) == 0:
+        return np.ones(len(values), dtype=np.int16)
+    chosen = np.unique(np.linspace(0, len(values) - 1, min(len(values), MOST_CLUSTERED)).astype(int))
+    groups = fcluster(linkage(values[chosen], "single"), reach, criterion="distance")
+    nearest = cKDTree(values[chosen]).query(values)[1]
+    labels = groups[nearest]
+    order = np.argsort(-np.bincount(labels)[1:], kind="stable")
+    rank = np.empty(len(order) + 1, dtype=np.int16)
+    rank[order + 1] = np.arange(1, len(order) + 1)
+    return rank[labels]

@@ -1,0 +1,405 @@
+"""What an attractor is, and what it is called.
+
+Attractors are found in two ways: from the system's fixed points that attract or trap (`samdyn.fixed_points`),
+whose surroundings say what the dynamics does there, and without prior knowledge from orbits that recur
+(`recurrences`). Either way a candidate counts only if it captures a neighbourhood.
+
+Names
+-----
+1. An attractor that sits at a fixed point has its name: "minimum (3, 0.5)", "hallucinated minimum (...)",
+   "fixed point (...)" where there is no loss.
+2. Under a normalised rule a map cannot stop at a critical point: it hovers on a small cycle or in small chaos
+   about it. All that hovers about one critical point is one attractor with its name; if it is no minimum,
+   "trapping saddle (0, 1)". Hovering about z means: of an extent of at most ten times lr r |H| (r the length
+   of the perturbation), with z between its ends; for a minimum, within 3 r, since along a
+   flat valley the cycle settles beside it. About a point on a kink of the loss: within three times the
+   radius that the map was seen to hover in.
+3. Else a map's attracting cycle of p points, found by Newton's method on the p-fold map
+   (`samdyn.basin.search.refinement`), is a "p-cycle", and a flow's attracting closed orbit a "limit cycle".
+4. Else the largest Lyapunov exponent decides, from pairs of orbits held 1e-7 apart: above 4 standard errors
+   and 1e-3 per step (or per the time in which a flow's orbit covers its extent) "chaotic"; else
+   "quasiperiodic".
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from samdyn.arguments.checks import Array
+from samdyn.basin.paths.course import Course
+from samdyn.basin.paths.motion import Motion, time_scale
+from samdyn.basin.search.candidate import Candidate
+from samdyn.basin.search.recurrences import Rules, admit, search
+from samdyn.basin.search.refinement import is_cycle
+from samdyn.equilibria.search import FixedPoint, fixed_points
+from samdyn.numerics.scales import diagonal_of
+from samdyn.results import Result, Table
+from samdyn.systems.jump import jump_length
+from samdyn.systems.map import Map
+
+LARGEST_PERIOD = 512
+AROUND = 1.05  # z is between the ends of what hovers about it: this far from the middle, in half extents
+CHAOTIC = 1e-3  # per step, or per `time_scale` of a flow: the least exponent of chaos
+N_PAIRS = 64  # a step of 16 costs hardly less, and four times as many would be needed
+BESIDE = 1e-7  # of the box's diagonal: far above rounding, far below the size of an attractor
+MOST_DIM = 12  # above, fixed points are not searched for
+HOVER_ORBITS, HOVER_STEPS, HOVER_KEPT = 8, 3000, 192
+KINK_ORBITS = 64  # about a kink every orbit keeps its own small cycle, so that many are needed to cover them
+KINDS = (
+    "minimum",
+    "saddle",
+    "maximum",
+    "degenerate",
+    "hallucinated",
+    "fixed point",
+    "cycle",
+    "limit cycle",
+    "quasiperiodic",
+    "chaotic",
+)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Attractor(Result):
+    """A set that a neighbourhood is drawn onto.
+
+    Attributes
+    ----------
+    points : ndarray, shape (n, dim)
+        The point, the cycle, or a sample of the set, without repetitions.
+    kind : str
+        "minimum", "saddle", "maximum", "degenerate", "hallucinated", "fixed point", "cycle", "limit cycle",
+        "quasiperiodic" or "chaotic".
+    name : str
+        What it is and where.
+    position : ndarray, shape (dim,)
+        The fixed or critical point, or the middle of the points.
+    radius : float
+        Distance from its points within which every probe was captured.
+    period : int
+        Of a cycle of a map; 1 otherwise.
+    exponent : float
+        Largest Lyapunov exponent where it was needed for the name, per unit of time; nan elsewhere.
+    states : ndarray, shape (m, state_dim)
+        States in order of time: the points, with velocities where there is momentum.
+    inside : bool
+        Whether it has a point in the box, its boundary included.
+    closed : bool
+        Whether the states are the points of a closed orbit of a flow, in order.
+    """
+
+    row = "point"
+
+    points: Array = field(repr=False)
+    kind: str
+    name: str
+    position: Array
+    radius: float
+    period: int = 1
+    exponent: float = float("nan")
+    states: Array = field(default_factory=lambda: np.empty((0, 0)), repr=False)
+    inside: bool = True
+    closed: bool = False
+
+    @property
+    def candidate(self) -> Candidate:
+        """What the search works with."""
+        return Candidate(self.states, self.radius, self.closed)
+
+    @property
+    def extent(self) -> float:
+        """Largest distance of its points from their middle."""
+        return float(np.linalg.norm(self.points - self.points.mean(axis=0), axis=1).max())
+
+    def table(self) -> Table:
+        """What it is, its size and how near a path must come."""
+        size = f"{len(self.points)} point{'s' * (len(self.points) > 1)}"
+        exponent = "" if math.isnan(self.exponent) else f", exponent {self.exponent:.3g}"
+        return Table(f"Attractor: {self.name}, {size}, captures within {self.radius:.3g}{exponent}")
+
+
+def known_points(course: Course) -> list[FixedPoint]:
+    """The fixed points in the box that can be attractors or give one its name; none on a schedule."""
+    system = course.system
+    if system.scheduled or system.dim > MOST_DIM:
+        return []
+    return list(fixed_points(system, course.box, n_starts=1024))
+
+
+def points_outside(course: Course, candidates: Sequence[Candidate]) -> list[FixedPoint]:
+    """Fixed points outside the box at which candidates lie, each searched for in a small box of its own."""
+    system = course.system
+    if system.landscape is None or system.scheduled or system.dim > MOST_DIM:
+        return []
+    diagonal = diagonal_of(course.box)
+    found: list[FixedPoint] = []
+    for c in candidates:
+        x = c.states[:, : system.dim]
+        middle = x.mean(axis=0)
+        if np.ptp(x, axis=0).max() <= 1e-5 * diagonal and not course.inside(middle[:, None]).any():
+            size = 1e-3 * diagonal
+            beside = np.stack([middle - size, middle + size], axis=1)
+            found += list(fixed_points(system, beside, n_starts=16))
+    return found
+
+
+def find_attractors(
+    motion: Motion,
+    course: Course,
+    starts: Array,
+    points: Sequence[FixedPoint],
+    rules: Rules,
+    known: Sequence[Candidate] = (),
+    first_step: int = 0,
+) -> list[Candidate]:
+    """Attractors at the given fixed points, and those that orbits from `starts` (state_dim, n) settle on."""
+    seeds = [] if known else [_around(motion, course, p) for p in points if _may_attract(p)]
+    new = [Candidate(s, 0.0) for s in seeds if len(s) and np.isfinite(s).all()]
+    found = admit(motion, course, known, new, rules, first_step)
+    return search(motion, course, starts, found, rules, first_step)
+
+
+def _may_attract(point: FixedPoint) -> bool:
+    return point.stability in ("attracting", "trapping", "marginal")
+
+
+def _around(motion: Motion, course: Course, point: FixedPoint) -> Array:
+    """States of an attractor at a fixed point: the point, or what a few orbits close to it hover on."""
+    size = course.scale.shape[0]
+    cloud = point.points if point.dimension else point.x[None]
+    states = np.zeros((len(cloud), size))
+    states[:, : len(point.x)] = cloud
+    rule = course.system.rule
+    if point.dimension or motion.every == 1:
+        return states
+    if not point.on_kink and (rule is None or not rule.jumps or point.kind == "hallucinated"):
+        return states
+    rng = np.random.default_rng(1)
+    # inside the capture set, and not on any symmetric line
+    assert rule is not None
+    radius = point.chatter_radius / 2 if point.on_kink else 1e-3 * jump_length(rule, point.x)
+    count = KINK_ORBITS if point.on_kink else HOVER_ORBITS
+    start = np.zeros((size, count))
+    offset = rng.standard_normal((len(point.x), count))
+    start[: len(point.x)] = point.x[:, None] + radius * offset / np.linalg.norm(offset, axis=0)
+    numbers, state = np.arange(count), start
+    state = motion(state, numbers, 0, HOVER_STEPS)
+    kept = []
+    for j in range(HOVER_KEPT):
+        state = motion(state, numbers, HOVER_STEPS + j, 1)
+        kept.append(state)
+    orbits = np.stack(kept).transpose(2, 0, 1)
+    # only those that hover about the point, instead of having gone elsewhere
+    x = orbits[:, :, : len(point.x)]
+    middle = (x.min(axis=1) + x.max(axis=1)) / 2
+    extent = np.linalg.norm(x - middle[:, None], axis=2).max(axis=1)
+    diagonal = diagonal_of(course.box)
+    about = np.linalg.norm(middle - point.x, axis=1) <= np.maximum(AROUND * extent, 1e-4 * diagonal)
+    # orbit by orbit, so that cycles can be read off
+    return np.asarray(orbits[about].reshape(-1, size))
+
+
+def describe(
+    motion: Motion, course: Course, candidates: Sequence[Candidate], points: Sequence[FixedPoint]
+) -> list[Attractor]:
+    """Candidates with kind and name; those about one critical point are one attractor."""
+    owners = [_owner(course, c, points) for c in candidates]
+    result: list[Attractor] = []
+    for i, (candidate, owner) in enumerate(zip(candidates, owners, strict=True)):
+        if owner is None:
+            result.append(_name_orbit(motion, course, candidate))
+            continue
+        same = [j for j, other in enumerate(owners) if other is owner]
+        if same[0] != i:
+            continue
+        states = np.concatenate([candidates[j].states for j in same])
+        # one that lies beyond the radius of the others has been given to the whole by its own
+        radius = min(candidates[j].radius for j in same)
+        result.append(_name_point(course, Candidate(states, radius), owner))
+    return result
+
+
+def merge_owners(
+    course: Course, candidates: Sequence[Candidate], points: Sequence[FixedPoint]
+) -> list[list[int]]:
+    """Candidates (by number) that `describe` makes one attractor of, in its order."""
+    owners = [_owner(course, c, points) for c in candidates]
+    groups: list[list[int]] = []
+    for i, owner in enumerate(owners):
+        same = [i] if owner is None else [j for j, other in enumerate(owners) if other is owner]
+        if same[0] == i:
+            groups.append(same)
+    return groups
+
+
+def _owner(course: Course, candidate: Candidate, points: Sequence[FixedPoint]) -> FixedPoint | None:
+    """The fixed point that an attractor is named after."""
+    if not points:
+        return None
+    system = course.system
+    x = candidate.states[:, : system.dim]
+    middle = (x.min(axis=0) + x.max(axis=0)) / 2
+    extent = float(np.linalg.norm(x - middle, axis=1).max())
+    diagonal = diagonal_of(course.box)
+    families = [p for p in points if p.dimension]
+    for p in families:
+        # a set of fixed points is known by samples
+        spacing = np.sort(np.linalg.norm(p.points - p.x, axis=1))[min(3, len(p.points) - 1)]
+        if np.linalg.norm(x[:, None] - p.points[None, :512], axis=2).min(axis=1).max() <= 3 * spacing:
+            return p
+    nearest = min(points, key=lambda p: float(np.linalg.norm(p.x - middle)))
+    distance = float(np.linalg.norm(nearest.x - middle))
+    if extent <= 1e-5 * diagonal and distance <= 1e-3 * diagonal:
+        return nearest
+    if nearest.on_kink and nearest.stability == "trapping":
+        near = max(3 * nearest.chatter_radius, 1e-3 * diagonal)
+        return nearest if extent <= near and distance <= near else None
+    rule = system.rule
+    if rule is None or not rule.jumps or nearest.kind == "hallucinated":
+        return None
+    assert system.landscape is not None
+    stiffness = float(np.linalg.norm(system.landscape.hessian(nearest.x), 2))
+    lr = system.coefficients()["lr"] if isinstance(system, Map) else 0.0
+    length = jump_length(rule, nearest.x)
+    if extent > max(10 * lr * length * stiffness, 1e-3 * diagonal):
+        return None
+    if distance <= max(AROUND * extent, 1e-4 * diagonal):
+        return nearest
+    # in a flat valley the cycle across it settles beside the minimum, by a distance of the order of rho
+    hovers = extent > 1e-9 * diagonal and nearest.kind == "minimum"
+    return nearest if hovers and distance <= 3 * length else None
+
+
+def place(x: Array) -> str:
+    """Coordinates as text.
+
+    Examples
+    --------
+    >>> place(np.array([1.0, -1e-166]))
+    '(1, 0)'
+    """
+    # -0 reads badly, and what is below rounding of the others is 0
+    tidy = np.where(np.abs(x) < 5e-7 * max(1.0, float(np.abs(x).max())), 0.0, x)
+    return "(" + ", ".join(f"{v:.4g}" for v in tidy) + ")"
+
+
+def _name_point(course: Course, candidate: Candidate, point: FixedPoint) -> Attractor:
+    kind, where = point.kind, place(point.x)
+    if kind == "hallucinated":
+        name = f"hallucinated minimum {where}"
+    elif point.dimension:
+        name = f"set of {'hallucinated points' if kind == 'hallucinated' else 'critical points'} at {where}"
+    elif kind in ("saddle", "maximum", "degenerate"):
+        rule = course.system.rule
+        held = "trapping " if point.on_kink or (rule is not None and rule.jumps) else ""
+        name = f"{held}{kind}{' point' if kind == 'degenerate' else ''} {where}"
+    else:
+        name = f"{kind} {where}"
+    x = candidate.states[:, : course.system.dim]
+    return Attractor(_distinct(x), kind, name, point.x, candidate.radius, states=candidate.states)
+
+
+def _name_orbit(motion: Motion, course: Course, candidate: Candidate) -> Attractor:
+    dim = course.system.dim
+    x = candidate.states[:, :dim]
+    middle = x.mean(axis=0)
+    extent = float(np.ptp(x, axis=0).max())
+    diagonal = diagonal_of(course.box)
+    common: dict[str, Any] = {
+        "radius": candidate.radius,
+        "states": candidate.states,
+        "closed": candidate.closed,
+    }
+    if extent <= 1e-6 * diagonal:
+        return Attractor(x[-1:], "fixed point", f"fixed point {place(x[-1])}", x[-1], **common)
+    if candidate.closed:
+        return Attractor(x, "limit cycle", f"limit cycle about {place(middle)}", middle, **common)
+    if motion.every > 1:
+        exact = is_cycle(motion, course, candidate.states)
+        period = len(x) if exact else _period(x[: min(len(x), 2048)], 1e-6 * extent)
+        if period:
+            middle = x[:period].mean(axis=0)
+            name = f"{period}-cycle about {place(middle)}"
+            return Attractor(x[:period], "cycle", name, middle, period=period, **common)
+    if motion.every == 1 and dim == 2:
+        # by the theorem of Poincare and Bendixson: one with a multiplier of 1, or one of a normalised rule
+        name = f"limit cycle about {place(middle)}"
+        return Attractor(_distinct(x), "limit cycle", name, middle, **common)
+    exponent, error = largest_exponent(motion, course, candidate.states)
+    common["exponent"] = exponent
+    if exponent > max(4 * error, CHAOTIC / time_scale(motion, candidate.states)):
+        kind = "chaotic"
+    else:
+        # of a flow whose closed orbit was not found: one of a normalised rule, which cannot be refined
+        kind = "limit cycle" if motion.hover else "quasiperiodic"
+    return Attractor(_distinct(x), kind, f"{kind} about {place(middle)}", middle, **common)
+
+
+def _period(x: Array, tolerance: float) -> int:
+    """Smallest p after which the orbit is where it was, all along; 0 if there is none."""
+    last = x[len(x) // 2 :]
+    for p in np.flatnonzero(np.linalg.norm(last[1 : LARGEST_PERIOD + 1] - last[0], axis=1) <= tolerance) + 1:
+        if np.linalg.norm(last[p:] - last[:-p], axis=1).max() <= tolerance:
+            return int(p)
+    return 0
+
+
+def _distinct(x: Array) -> Array:
+    from samdyn.basin.paths.arrival import thinned
+
+    return thinned(x)
+
+
+def largest_exponent(
+    motion: Motion, course: Course, states: Array, n_steps: int = 4000
+) -> tuple[float, float]:
+    """Largest Lyapunov exponent per unit of time on a sample (n, state_dim), and its standard error.
+
+    `N_PAIRS` pairs of orbits, held `BESIDE` of the box's diagonal apart, start from states all over the
+    sample. They are followed for `n_steps` steps (of a flow an eighth as many times half its time scale), and
+    for up to eight times as many where that does not tell the exponent from 0 nor from the least one of
+    chaos. The error is the larger of those that the pairs, and that nine stretches of time, say.
+    """
+    scale_of_time = time_scale(motion, states)
+    together = 1 if motion.every > 1 else max(1, int(scale_of_time / motion.unit / 2))  # strides of a look
+    unit = together * motion.unit
+    least = CHAOTIC / scale_of_time * unit
+    n_steps = n_steps if motion.every > 1 else n_steps // 8
+    apart = BESIDE * diagonal_of(course.box)
+    scale = course.scale[:, None]
+    own = states[np.linspace(0, len(states) - 1, N_PAIRS).astype(int)].T
+    away = np.random.default_rng(2).standard_normal(own.shape)
+    away *= apart / np.linalg.norm(away, axis=0)
+    beside, numbers = own + away / scale, np.arange(2 * N_PAIRS)
+    logs = np.empty((0, N_PAIRS))
+    while True:
+        more = np.empty((n_steps, N_PAIRS))
+        for j in range(n_steps):
+            pairs = motion(
+                np.concatenate([own, beside], axis=1), numbers, (len(logs) + j) * together, together
+            )
+            own, gap = pairs[:, :N_PAIRS], (pairs[:, N_PAIRS:] - pairs[:, :N_PAIRS]) * scale
+            size = np.linalg.norm(gap, axis=0)
+            odd = ~np.isfinite(size) | (size == 0)
+            gap[:, odd], size[odd] = away[:, odd], apart * 1e-3
+            more[j] = np.log(size / apart)
+            beside = own + gap / size * apart / scale
+        logs = np.concatenate([logs, more])
+        late = logs[n_steps // 10 :]
+        late = late[: len(late) // 9 * 9]
+        of_pairs, of_times = late.mean(axis=0), late.reshape(9, -1).mean(axis=1)
+        exponent = float(late.mean())
+        error = max(float(of_pairs.std(ddof=1)) / N_PAIRS**0.5, float(of_times.std(ddof=1)) / 3)
+        undecided = exponent <= 4 * error and exponent + 2 * error > least
+        if not undecided or len(logs) >= 8 * n_steps:
+            return exponent / unit, error / unit
+
+
+def as_candidates(attractors: Mapping[int, Attractor]) -> list[Candidate]:
+    """Named attractors as candidates, in the order of their ids."""
+    return [attractors[k].candidate for k in sorted(attractors)]

@@ -1,0 +1,208 @@
+"""The orbit diagram: where the orbits of a map end up, by brute force, at many values of a parameter.
+
+All starts at all values are one ensemble, stepped together with the parameter as an input of the traced
+step; there is no loop over values. What is shown after the transient is attractors as such: it says nothing
+about unstable points, and one start finds one attractor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from samdyn.arguments import checks
+from samdyn.arguments.checks import Array
+from samdyn.bifurcation.start import check_parameter
+from samdyn.dynamics.driver import COMPILE_FROM, drive
+from samdyn.dynamics.parametric import stepper
+from samdyn.equilibria.newton import sobol_starts
+from samdyn.jobs.cost import announce, seconds_of
+from samdyn.jobs.progress import PartsBar, path_bar
+from samdyn.results import Result, Table
+from samdyn.systems.map import Map
+
+MOST_NUMBERS = 50_000_000  # of stored coordinates, 400 MB
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class OrbitDiagram(Result):
+    """The last points of orbits of a map at many values of a parameter.
+
+    Attributes
+    ----------
+    parameter : str
+    values : ndarray, shape (m,)
+    points : ndarray, shape (m, n_starts, n_keep, dim)
+        nan where an orbit diverged.
+    n_transient : int
+        Steps before the first of them.
+    system : Map
+    """
+
+    row = "value"
+    axes = ("points: value start step coordinate",)
+
+    parameter: str
+    values: Array
+    points: Array = field(repr=False)
+    n_transient: int
+    system: Map
+
+    @property
+    def diverged(self) -> npt.NDArray[np.bool_]:
+        """Which orbits (m, n_starts) diverged."""
+        return np.asarray(~np.isfinite(self.points[:, :, -1]).all(axis=-1))
+
+    def table(self) -> Table:
+        """Of what, over which values, and how many orbits diverged."""
+        m, starts, keep, _ = self.points.shape
+        return Table(
+            f"OrbitDiagram of {self.system!r}: {m} values of {self.parameter} in [{self.values.min():.6g}, "
+            f"{self.values.max():.6g}], {starts} orbits each, {keep} points after {self.n_transient} steps, "
+            f"{int(self.diverged.sum())} diverged"
+        )
+
+    def plot(self, ax: Any = None, **options: Any) -> Any:
+        """The points over the parameter; returns the matplotlib Axes."""
+        return self._draw(ax, **options)
+
+    def _columns(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        m, starts, keep, dim = self.points.shape
+        value, start, step = (k.ravel() for k in np.indices((m, starts, keep)))
+        columns = {self.parameter: self.values[value], "start": start, "step": step}
+        points = self.points.reshape(-1, dim)
+        return columns | {f"x_{i}": points[:, i] for i in range(dim)}, {"system": repr(self.system)}
+
+
+def orbit_diagram(
+    system: Map,
+    parameter: str,
+    values: npt.ArrayLike,
+    *,
+    x0: npt.ArrayLike | Sequence[float] | None = None,
+    n_starts: int = 8,
+    n_transient: int = 1000,
+    n_keep: int = 64,
+    progress: bool = False,
+) -> OrbitDiagram:
+    """The last points of orbits at many values of a parameter.
+
+    Parameters
+    ----------
+    system : Map
+        Noise is left out; coefficients must be constant. With momentum orbits start at rest.
+    parameter : str
+    values : array_like, shape (m,)
+    x0 : array_like, shape (dim,) or (n_starts, dim), optional
+        Starts, the same for every value; a Sobol sequence over the system's box by default.
+    n_starts : int
+        Number of those, rounded up to a power of two.
+    n_transient, n_keep : int
+        Steps before the points that are kept, and how many are.
+    progress : bool
+        Show a progress bar over steps.
+
+    Returns
+    -------
+    OrbitDiagram
+
+    Warns
+    -----
+    CostWarning
+        The steps will take more than ten seconds, by the time of one.
+
+    Examples
+    --------
+    >>> import samdyn as sd
+    >>> logistic = sd.Map.from_function(lambda w, r: r * w * (1 - w), 1, {"r": 3.2}, box=[(0, 1)])
+    >>> orbits = sd.orbit_diagram(logistic, "r", [2.0, 3.2], x0=[0.3], n_keep=4)
+    >>> orbits.points[:, 0, :, 0].round(4)
+    array([[0.5   , 0.5   , 0.5   , 0.5   ],
+           [0.513 , 0.7995, 0.513 , 0.7995]])
+    """
+    if not isinstance(system, Map):
+        raise TypeError(f"system must be a Map, got {system!r}: a flow is the Map of a small lr")
+    if system.scheduled:
+        raise ValueError(f"system must have constant coefficients, got {system!r}")
+    swept = checks.array("values", values, finite=False, wanted="a sequence of finite numbers")
+    if swept.ndim != 1 or len(swept) == 0 or not np.isfinite(swept).all():
+        raise ValueError(f"values must be a sequence of finite numbers, got {values!r}")
+    low, high = float(swept.min()), float(swept.max())
+    check_parameter(system, parameter, (low, high if high > low else np.nextafter(low, np.inf)), "values")
+    n_starts = checks.integer("n_starts", n_starts, at_least=1)
+    n_transient = checks.integer("n_transient", n_transient, at_least=0)
+    n_keep = checks.integer("n_keep", n_keep, at_least=1)
+    progress = checks.flag("progress", progress)
+    if x0 is None:
+        if system.box is None:
+            raise ValueError(f"x0 must be given: {system.name} has no box to start in")
+        starts = sobol_starts(system.box, n_starts)
+    else:
+        starts = np.atleast_2d(checks.points("x0", x0, system.dim))
+        if starts.ndim != 2:
+            raise ValueError(
+                f"x0 must have shape ({system.dim},) or (n_starts, {system.dim}), got {starts.shape}"
+            )
+    m, k, dim = len(swept), len(starts), system.dim
+    if m * k * n_keep * dim > MOST_NUMBERS:
+        raise ValueError(
+            f"values, x0 and n_keep must give at most {MOST_NUMBERS:g} numbers to store, "
+            f"got {m * k * n_keep * dim:g}"
+        )
+    states, each = system.at_rest(np.tile(starts, (m, 1))), np.repeat(swept, k)
+    large = m * k * (n_transient + n_keep) >= COMPILE_FROM
+    orbits = _compiled if large and parameter in system.coefficients() else _in_numpy
+    kept = orbits(system, parameter, states, each, n_transient, n_keep, progress)
+    kept[:, :, ~np.isfinite(kept[-1]).all(axis=0)] = np.nan
+    points = kept.reshape(n_keep, dim, m, k).transpose(2, 3, 0, 1)
+    return OrbitDiagram(parameter, swept, np.ascontiguousarray(points), n_transient, system)
+
+
+CHEAPER = "pass fewer values, n_starts or n_transient"
+
+
+def _compiled(
+    system: Map, parameter: str, states: Array, each: Array, n_transient: int, n_keep: int, progress: bool
+) -> Array:
+    """The kept points (n_keep, dim, paths) of a large job, from states (paths, state_dim) at their values."""
+    kept = np.empty((n_keep, system.dim, len(each)))
+
+    def store(record: int, part: slice, points: Array) -> None:
+        kept[record][:, part] = points.T
+
+    values = {**system.coefficients(), parameter: each}
+    n_steps = n_transient + n_keep
+    looks = np.arange(n_transient + 1, n_steps + 1)
+    with path_bar(progress, "orbit_diagram", len(each) * n_steps, CHEAPER) as bar:
+        drive(
+            system.without_noise(), states, n_steps, looks, store, coefficients=lambda _: values,
+            report=bar.update,
+        )  # fmt: skip
+    return kept
+
+
+def _in_numpy(
+    system: Map, parameter: str, states: Array, each: Array, n_transient: int, n_keep: int, progress: bool
+) -> Array:
+    """The same of a small job, or of one whose parameter is the loss's own."""
+    dim, kept = system.dim, np.empty((n_keep, system.dim, len(each)))
+    step, n = stepper(system, (parameter,))
+    # a map whose momentum is swept has velocities, whatever momentum it was built with; they start at rest
+    state, parameters = np.zeros((n, len(each))), each[None]
+    state[: states.shape[1]] = states.T
+    with np.errstate(all="ignore"):
+        once = seconds_of(lambda: step(state, parameters), repeats=2)
+        announce("orbit_diagram", once * (n_transient + n_keep), CHEAPER)
+        with PartsBar(progress, "orbit_diagram", n_transient + n_keep, "step") as bar:
+            for _ in range(n_transient):
+                state = step(state, parameters)
+                bar.update()
+            for i in range(n_keep):
+                state = step(state, parameters)
+                kept[i] = state[:dim]
+                bar.update()
+    return kept

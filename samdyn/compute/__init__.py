@@ -1,1 +1,0 @@
-"""The machinery under everything else: argument checks, batching, tracing, randomness."""

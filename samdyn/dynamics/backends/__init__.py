@@ -1,0 +1,13 @@
+"""Kinds of steps of many copies, all with the contract of `samdyn.dynamics.contract`.
+
+================  ====================================================================
+file              what it computes or holds
+================  ====================================================================
+`traced_step`     the traced step in numpy: maps with any noise, diffusions
+`point_step`      maps of losses too large to be written out: networks
+`squares_step`    squares of linear forms plus a ridge, in closed form
+`native_program`  the C++ of a system: its step, coefficients and random inputs
+`native_step`     the compiled loop over copies (`advance.hpp`)
+`native_squares`  the compiled loop of single samples of least squares (`squares.hpp`)
+================  ====================================================================
+"""

@@ -1,0 +1,219 @@
+"""The C++ of a system: its step, its coefficients and its random inputs, printed for a loop over paths.
+
+A program is made of, in this order, the vectors of lanes (`lanes.hpp`), the constants and functions printed
+for one system, the batches of a finite sum (`draws.hpp`), what a register of paths carries along
+(`group.hpp`), and a loop: `sweep.hpp` with the exit test (`samdyn.escape.kernel.sweep_native`), `advance.hpp`
+without (`samdyn.dynamics.backends.native_step`).
+
+A coefficient that is the same for all paths is a scalar, and what depends on such coefficients alone is
+computed once.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import warnings
+from collections.abc import Callable, Sequence
+from importlib import resources
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from samdyn.dynamics.draws import BatchDraws, Draws
+from samdyn.dynamics.step import Stepper
+from samdyn.jobs.cost import outside
+from samdyn.numerics.random import STEPS_PER_BLOCK, STREAM_MINIBATCH
+from samdyn.trace.printed.compiling import CompilationError, load_library
+from samdyn.trace.printed.cpp import cpp_function, lanes_header
+from samdyn.trace.tracing import NotTraceable, coordinate_form
+
+UNROLLED = 60  # statements of a step above which the four steps of a block stay a loop
+
+
+def program(
+    stepper: Stepper,
+    step: Callable[[Tensor], Tensor],
+    extra: Sequence[str],
+    dtype: torch.dtype,
+    own: Sequence[bool],
+    scheduled: bool,
+    switches: Sequence[str],
+    loop: Sequence[str],
+) -> str:
+    """The source of a library.
+
+    Parameters
+    ----------
+    stepper : Stepper
+        A traced one.
+    step : callable
+        Of one vector of state, random inputs, coefficients and dt: the next state, and further outputs.
+    extra : sequence of str
+        What the further outputs are assigned to.
+    dtype : torch.dtype
+    own : sequence of bool
+        Of the coefficients and of dt: whether each path has its own.
+    scheduled : bool
+        Whether coefficients differ from step to step.
+    switches : sequence of str
+        Constants that the loop needs.
+    loop : sequence of str
+        What stands behind `group.hpp`.
+    """
+    state, inputs = stepper.state_dim, stepper.draws.n_inputs
+    names = [*(f"v{i}" for i in range(len(own) - 1)), "dt"]
+    body = cpp_function(
+        coordinate_form(step, state + inputs + len(names)),
+        "step",
+        [
+            *(f"x[{i}]" for i in range(state)),
+            *(f"z[{i}]" for i in range(inputs)),
+            *(f"c.{name}" for name in names),
+        ],
+        "const Vector *x, const Vector *z, const Values &c, Vector *y, Vector *factor",
+        [*(f"y[{i}]" for i in range(state)), *extra],
+    )
+    fields = [f"{'Vector' if each else 'REAL'} {name};" for name, each in zip(names, own, strict=True)]
+    loads = [
+        f"{name} = ::load<Vector>(from[{i}] + step * strides[{i}] + i, rest);"
+        if each
+        else f"{name} = from[{i}][step * strides[{i}]];"
+        for i, (name, each) in enumerate(zip(names, own, strict=True))
+    ]
+    unroll = f'_Pragma("GCC unroll {STEPS_PER_BLOCK}")' if body.count("\n") < UNROLLED else ""
+    lines = [
+        lanes_header(dtype),
+        f"constexpr int STATE = {state}, INPUTS = {inputs};",
+        f"constexpr bool SCHEDULED = {_cpp(scheduled)};",
+        *switches,
+        f"#define UNROLL {unroll}",
+        "struct Values {",
+        *("  " + line for line in fields),
+        "  INLINE_MEMBER void load(const REAL *const *from, const int64_t *strides, int64_t step, int64_t i,",
+        "                          int64_t rest) {",
+        *("    " + line for line in loads),
+        "  }",
+        "};",
+        body,
+        *draw_constants(stepper.draws),
+        header("draws.hpp"),
+        header("group.hpp"),
+        *loop,
+    ]
+    return "\n".join(lines)
+
+
+def header(name: str) -> str:
+    """The text of a file beside this one."""
+    return resources.files("samdyn.dynamics.backends").joinpath(name).read_text(encoding="utf-8")
+
+
+def _cpp(value: bool) -> str:
+    return str(value).lower()
+
+
+def draw_constants(draws: Draws) -> list[str]:
+    """The constants of `draws.hpp`."""
+    if not isinstance(draws, BatchDraws):
+        return ["#define BATCHES 0"]
+    sampler = draws.samplers[0]
+    numbers = {
+        "SAMPLERS": len(draws.samplers),
+        "BATCH_SIZE": sampler.batch_size,
+        "BATCH_WORDS": sampler.n_draws,
+        "SAMPLE_NUMBERS": len(draws.table),
+    }
+    kinds = {
+        "WITH_REPLACEMENT": sampler.replacement,
+        "WEIGHTED": sampler.replacement and not sampler.uniform,
+        "BY_COMPLEMENT": sampler.by_complement,
+    }
+    return [
+        "#define BATCHES 1",
+        f"constexpr uint32_t STREAM_MINIBATCH = {STREAM_MINIBATCH}u;",
+        *(f"constexpr int {name} = {value};" for name, value in numbers.items()),
+        *(f"constexpr bool {name} = {_cpp(value)};" for name, value in kinds.items()),
+    ]
+
+
+class Samples(NamedTuple):
+    """The data of a finite sum as arguments of a compiled loop; they must stay alive while it runs.
+
+    Attributes
+    ----------
+    numbers : ndarray, shape (m, n_samples)
+    threshold, alias : ndarray of int64, shape (n_samples,)
+        Walker's table, where samples are drawn with given probabilities.
+    """
+
+    numbers: np.ndarray[Any, Any]
+    threshold: np.ndarray[Any, Any]
+    alias: np.ndarray[Any, Any]
+
+    def arguments(self) -> tuple[int, int, int, int]:
+        """Pointers and the number of samples, in the order of the loops' last parameters."""
+        return (
+            self.numbers.ctypes.data,
+            self.numbers.shape[1],
+            self.threshold.ctypes.data,
+            self.alias.ctypes.data,
+        )
+
+
+def samples_of(draws: Draws, dtype: torch.dtype) -> Samples:
+    """The data that drawn batches need; empty without."""
+    real = np.float32 if dtype == torch.float32 else np.float64
+    none = np.empty(0, np.int64)
+    if not isinstance(draws, BatchDraws):
+        return Samples(np.empty((0, 0), real), none, none)
+    numbers, sampler = np.ascontiguousarray(draws.table, dtype=real), draws.samplers[0]
+    if not sampler.replacement or sampler.uniform:
+        return Samples(numbers, none, none)
+    threshold, alias = sampler.alias_table
+    return Samples(numbers, threshold.astype(np.int64), alias)
+
+
+SAMPLE_TYPES = (ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p)
+
+
+def function_of(source: str, name: str, types: Sequence[Any], result: Any) -> Callable[..., Any]:
+    """A function of the library that a source defines, compiled or from the cache.
+
+    Raises
+    ------
+    CompilationError
+    """
+    try:
+        function: Any = getattr(load_library(source), name)
+    except AttributeError as error:
+        raise CompilationError(f"the compiled library has no function `{name}`: {error}") from error
+    function.restype, function.argtypes = result, list(types)
+    return function
+
+
+T = TypeVar("T")
+
+
+def compiled_or_none(make: Callable[[], T]) -> T | None:
+    """What is made by compiling, or None where it has no pointwise form or the compiler fails.
+
+    Warns
+    -----
+    RuntimeWarning
+        The compiler fails: the step then runs without being compiled.
+    """
+    try:
+        return make()
+    except NotTraceable:
+        return None
+    except CompilationError as error:
+        told = f"the step runs without being compiled: {error}"
+        warnings.warn(told, RuntimeWarning, stacklevel=outside())
+        return None
+
+
+def pointers(addresses: Sequence[int]) -> ctypes.Array[ctypes.c_void_p]:
+    """An array of addresses."""
+    return (ctypes.c_void_p * len(addresses))(*addresses)

@@ -1,0 +1,191 @@
+"""The drive of many copies of a system, step after step, with something looked at on the way.
+
+Copies go in tiles that fit the cache. A tile is taken from look to look by its step
+(`samdyn.dynamics.contract`); an observer is shown its points at the steps that it asks for. What a step is,
+`build_step` chooses:
+
+- `SquaresStep` (`samdyn.dynamics.backends.squares_step`): least squares and ridge regression in closed form,
+  and `NativeSquares` (`samdyn.dynamics.backends.native_squares`) for single samples in large jobs;
+- `PointStep` (`samdyn.dynamics.backends.point_step`): networks;
+- `NativeStep` (`samdyn.dynamics.backends.native_step`): large jobs whose step can be printed as C++;
+- `TracedStep` (`samdyn.dynamics.backends.traced_step`): everything else.
+
+Random numbers belong to (seed, path, step): a copy's path does not depend on the tile or on the other copies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from samdyn.arguments.checks import Array
+from samdyn.dynamics.backends.native_program import compiled_or_none
+from samdyn.dynamics.backends.native_squares import NativeSquares
+from samdyn.dynamics.backends.native_step import NativeStep
+from samdyn.dynamics.backends.point_step import PointStep
+from samdyn.dynamics.backends.squares_step import SquaresStep
+from samdyn.dynamics.backends.traced_step import TracedStep
+from samdyn.dynamics.batch_step import MAX_TRACED_INPUTS
+from samdyn.dynamics.clock import coefficients_at
+from samdyn.dynamics.contract import Coefficients, Step
+from samdyn.landscapes.finite_sum import FiniteSum
+from samdyn.systems.diffusion import Diffusion
+from samdyn.systems.map import Map
+from samdyn.systems.minibatch import Minibatch
+from samdyn.trace.printed.compiling import compiler
+
+System: TypeAlias = Map | Diffusion
+Observer: TypeAlias = Callable[[int, slice, Array], None]
+
+Look = tuple[int, int, float | None]  # step, number of the record or -1, length of the steps before
+
+TILE_VALUES = 1 << 17
+MAX_TILE = 1 << 14
+COMPILE_FROM = 2e7
+"""Path-steps that take numpy as long as compiling takes: half a second to a few."""
+
+
+def build_step(system: System, dt: float | None = None, path_steps: float = 0.0) -> Step:
+    """The fastest step of a system: see the module's docstring.
+
+    Parameters
+    ----------
+    system : Map or Diffusion
+    dt : float, optional
+        Length of a Diffusion's step, its lr by default.
+    path_steps : float
+        Steps of all paths of the job together: from `COMPILE_FROM` on they are compiled, where they can be.
+
+    Warns
+    -----
+    RuntimeWarning
+        The compiler fails: the step then runs in numpy.
+
+    Examples
+    --------
+    >>> import samdyn as sd
+    >>> loss = sd.FiniteSum.least_squares([[1.0], [2.0]], [1.0, 1.0])
+    >>> batches = sd.Map(loss, sd.SAM(0.1), lr=0.1, noise=sd.Minibatch(batch_size=1))
+    >>> type(build_step(batches)).__name__
+    'TracedStep'
+    """
+    loss, noise = system.landscape, system.noise
+    large = path_steps >= COMPILE_FROM and compiler() is not None
+    if isinstance(system, Map) and isinstance(noise, Minibatch):
+        assert isinstance(loss, FiniteSum)
+        plain = noise.micro_batch in (None, noise.batch_size)
+        inputs = noise.batch_size * (system.dim + 1) * (2 if noise.probe == "independent" else 1)
+        if plain and (system.dim > 8 or inputs > MAX_TRACED_INPUTS // 2) and loss.squares is not None:
+            native = compiled_or_none(lambda: NativeSquares(system)) if large else None
+            return native or SquaresStep(system)
+    if isinstance(system, Map) and loss is not None and not loss.traceable:
+        return PointStep(system)
+    return (compiled_or_none(lambda: NativeStep(system, dt)) if large else None) or TracedStep(system, dt)
+
+
+def drive(
+    system: System,
+    state: Array,
+    n_steps: int,
+    at: npt.NDArray[np.int64],
+    observe: Observer,
+    *,
+    seed: int = 0,
+    paths: npt.NDArray[np.int64] | None = None,
+    coefficients: Callable[[int], Coefficients] | None = None,
+    report: Callable[[int], None] | None = None,
+    dt: float | None = None,
+    lengths: Sequence[float] | None = None,
+    path_steps: float | None = None,
+) -> Array:
+    """Move copies of a system and show them to an observer.
+
+    Parameters
+    ----------
+    system : Map or Diffusion
+    state : ndarray, shape (n, state_dim)
+        Where they start.
+    n_steps : int
+    at : ndarray of int
+        Steps, in increasing order from 0 to n_steps, after which the observer is called.
+    observe : callable
+        ``observe(record, copies, points)`` gets the record's number, the slice of copies of the tile, and
+        their points (n_tile, dim), to be copied if kept.
+    seed : int
+    paths : ndarray of int, shape (n,), optional
+        Path numbers of the copies; 0, 1, 2, ... by default.
+    coefficients : callable, optional
+        Step to the coefficients, numbers or arrays (n,); the system's by default. It is called for every step
+        only if the system is scheduled.
+    report : callable, optional
+        ``report(work)`` gets the path-steps that were done since it was called before.
+    dt : float, optional
+        Length of a Diffusion's step, its lr by default.
+    lengths : sequence of float, optional
+        For each look the length of a Diffusion's steps before it, where these differ.
+    path_steps : float, optional
+        Steps of all paths of the job that these are a part of: whether steps are compiled depends on it.
+
+    Returns
+    -------
+    ndarray, shape (n, dim)
+        The last points.
+    """
+    step = build_step(system, dt, len(state) * float(n_steps) if path_steps is None else path_steps)
+    values = coefficients or coefficients_at(system, dt)
+    own_lengths = [None] * len(at) if lengths is None else lengths
+    looks: list[Look] = [
+        (int(look), record, length) for record, (look, length) in enumerate(zip(at, own_lengths, strict=True))
+    ]
+    looks.append((n_steps, -1, None))
+    paths = np.arange(len(state)) if paths is None else paths
+    tile = int(np.clip(TILE_VALUES // max(state.shape[1], 1), 256, MAX_TILE))
+    final = np.empty((len(state), system.dim))
+    for start in range(0, len(state), tile):
+        part = slice(start, min(start + tile, len(state)))
+        fixed = None if system.scheduled else _slice(values(0), part)
+
+        def of_tile(j: int, part: slice = part, fixed: Coefficients | None = fixed) -> Coefficients:
+            return _slice(values(j), part) if fixed is None else fixed
+
+        final[part] = _drive_tile(step, state[part], looks, observe, seed, paths[part], part, of_tile, report)
+    return final
+
+
+def advanced(system: System, state: Array, n_steps: int, **options: Any) -> Array:
+    """The points after some steps, (n, dim), with nothing looked at on the way; options as of `drive`."""
+    return drive(system, state, n_steps, np.empty(0, np.int64), lambda *_: None, **options)
+
+
+def _drive_tile(
+    step: Step,
+    state: Array,
+    looks: Sequence[Look],
+    observe: Observer,
+    seed: int,
+    paths: npt.NDArray[np.int64],
+    part: slice,
+    values: Callable[[int], Coefficients],
+    report: Callable[[int], None] | None,
+) -> Array:
+    n, n_steps = len(state), looks[-1][0]
+    loaded, stream = step.load(state), step.stream(seed, paths, n_steps)
+    longest = max(1, step.report_work // n) if report is not None else n_steps
+    done = 0
+    for look, record, length in looks:
+        while done < look:
+            count = min(longest, look - done)
+            loaded = step.advance(loaded, stream, done, count, values, length)
+            done += count
+            if report is not None:
+                report(n * count)
+        if record >= 0:
+            observe(record, part, step.points(loaded))
+    return step.points(loaded)
+
+
+def _slice(coefficients: Coefficients, part: slice) -> Coefficients:
+    return {name: value[part] if np.ndim(value) else value for name, value in coefficients.items()}

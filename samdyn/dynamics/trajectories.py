@@ -1,0 +1,447 @@
+"""Trajectories of maps, flows and diffusions, stored at regular steps.
+
+- Map: iterated in float64. With a noise model the draws are those of (seed, path, step), the same as in
+  `exit_times`.
+- Diffusion: Euler-Maruyama with step dt.
+- Flow of a smooth rule, or of a function: up to `FEW_PATHS` paths one by one, by Dormand & Prince's method of
+  order 8(5,3) (scipy), more of them all at once, by their method of order 5(4) (torchdiffeq); relative
+  tolerance 1e-9, absolute tolerance 1e-11. If a path is stiff or runs to infinity in finite time, each is
+  followed by Radau's implicit method instead (scipy), and is inf from where that fails.
+- Flow of a normalised rule: its field jumps where g = 0, and an adaptive solver would shrink its step
+  without end. It has a solver of its own (`samdyn.dynamics.filippov`): linearly implicit, with a step
+  for each path, and paths that reach a critical point which traps them are held there.
+
+- Flow of a smooth rule on a loss with kinks (abs, maximum, relu): its gradient jumps on surfaces, along which
+  paths slide (`samdyn.dynamics.kinks`), known to about the speed times t_max/16000.
+
+Where the step has a pointwise form it is printed as Python and numpy code (`samdyn.trace.printed.printing`):
+some microseconds a step for one path.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from scipy.integrate import solve_ivp
+from torch import Tensor
+
+from samdyn.arguments import checks
+from samdyn.arguments.checks import Array
+from samdyn.dynamics.driver import drive
+from samdyn.dynamics.filippov import jumping_flow
+from samdyn.dynamics.kinks import has_kinks, kinked_flow
+from samdyn.dynamics.step_length import default_dt
+from samdyn.dynamics.steppers import build_stepper
+from samdyn.dynamics.trajectory_result import Trajectory
+from samdyn.jobs.cost import announce, seconds_of
+from samdyn.jobs.memory import check_fits
+from samdyn.jobs.progress import PartsBar
+from samdyn.numerics.random import split_seed
+from samdyn.systems.diffusion import Diffusion
+from samdyn.systems.flow import Flow
+from samdyn.systems.map import Map
+from samdyn.systems.system import System
+from samdyn.trace.iterate import iterate_scalar
+from samdyn.trace.printed.printing import numpy_form
+from samdyn.trace.tracing import NotTraceable, coordinate_form, traced_or_batched
+
+FEW = 24  # below so many starts a loop over floats beats numpy
+PILOT = 100  # steps that are timed before a long run
+MANY_STEPS = 5000  # a shorter run costs little next to its estimate
+SHARE = 50  # parts of a flow's time, of which one is timed
+MANY_POINTS = 20_000  # stored points of all paths of a flow, up to which no time is spent on an estimate
+RELATIVE = 1e-9
+ABSOLUTE = 1e-11
+BLOW_UP = 1e8  # relative speed away from the origin at which a path is taken to be lost
+MAX_STEPS = 20_000  # of the explicit solver between two stored points
+FEW_PATHS = 8  # up to so many, one at a time costs less than torch's steps of all
+EVALUATIONS = 12 * 2_000  # for each stored interval: of order 8, whose steps are some ten times as long
+
+
+Velocity = Callable[[float, Array], Array]
+
+MOST_STEPS = 1e10
+"""More steps than anybody waits for, and more times than fit into memory."""
+
+
+def trajectory(
+    system: System,
+    x0: npt.ArrayLike,
+    n_steps: int | None = None,
+    every: int = 1,
+    seed: int = 0,
+    *,
+    t_max: float | None = None,
+    dt: float | None = None,
+    progress: bool = False,
+) -> Trajectory:
+    """Follow one or many starts.
+
+    Parameters
+    ----------
+    system : Map, Flow or Diffusion
+        What moves.
+    x0 : array_like, shape (..., dim)
+        Starts; (n, dim) is n paths. With momentum the paths start from rest.
+    n_steps : int
+        Number of steps, for a Map (for a Flow or a Diffusion give t_max).
+    every : int
+        How many steps lie between two stored points.
+    seed : int
+        Seed of the noise.
+    t_max : float
+        Time to follow a Flow or a Diffusion for; the last step of a Diffusion is shortened to end there.
+    dt : float, optional
+        Step of a Diffusion (by default its lr, or a hundredth of the drift's shortest time scale where it has
+        none), or storage step of a Flow (t_max / 1000 by default).
+    progress : bool
+        Show a progress bar: over paths where they are followed one by one, over steps or time where they are
+        followed all at once.
+
+    Returns
+    -------
+    Trajectory
+        `times` (n_stored,) and points `x` (n_stored, ..., dim) after 0, every, 2 every, ... steps, and always
+        after the last step. It is used as the array of its points. A path that diverges goes on as inf or
+        nan.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A start that is not finite or of the wrong dimension, or the wrong kind of length for the system.
+
+    Warns
+    -----
+    CostWarning
+        The work will take more than ten seconds, by the time of its first part: of a Map or a Diffusion some
+        hundred steps, of a Flow a fiftieth of `t_max`, which tells the rest only roughly.
+
+    Notes
+    -----
+    The solvers, and what they do where the field of a normalised rule jumps, are described in
+    `samdyn.dynamics.trajectories`.
+
+    Examples
+    --------
+    >>> import samdyn as sd
+    >>> gd = sd.Map(sd.landscapes.quadratic([[1.0]]), sd.GD(), lr=0.5)
+    >>> sd.trajectory(gd, [1.0], n_steps=3)[:, 0]
+    array([1.   , 0.5  , 0.25 , 0.125])
+    """
+    if not isinstance(system, System):
+        raise TypeError(f"system must be a Map, a Flow or a Diffusion, got {system!r}")
+    x = checks.points("x0", x0, system.dim)
+    every = checks.integer("every", every, at_least=1)
+    split_seed(seed)
+    progress = checks.flag("progress", progress)
+    flat = x.reshape(-1, system.dim)
+    if isinstance(system, Map):
+        if n_steps is None or t_max is not None or dt is not None:
+            raise ValueError(
+                "n_steps must be given for a Map, and neither t_max nor dt: its time is its step"
+            )
+        n_steps = checks.integer("n_steps", n_steps, at_least=0)
+        _check_stored("n_steps", n_steps / every, flat)
+        if n_steps > MANY_STEPS:
+            whole = len(flat) * float(n_steps)
+            few = seconds_of(lambda: _map(system, flat, PILOT, PILOT, seed, whole), repeats=2)
+            announce("trajectory", few * n_steps / PILOT, "pass a smaller n_steps or fewer starts")
+        stored = _map(system, flat, n_steps, every, seed, progress=progress)
+        times = kept_steps(n_steps, every).astype(np.float64)
+    else:
+        if t_max is None or n_steps is not None:
+            raise ValueError(
+                f"t_max must be given for a {type(system).__name__}, and not n_steps: its time is continuous"
+            )
+        t_max = checks.number("t_max", t_max, above=0)
+        if dt is not None:
+            dt = checks.number("dt", dt, above=0)
+            if dt > t_max:
+                raise ValueError(f"dt must be at most t_max, got dt={dt!r} and t_max={t_max!r}")
+            if t_max > MOST_STEPS * dt:
+                raise ValueError(f"t_max must be at most {MOST_STEPS:g} steps of dt={dt!r}, got {t_max!r}")
+        if isinstance(system, Diffusion):
+            step = default_dt(system, flat) if dt is None else dt
+            _check_stored("t_max", t_max / step / every, flat)
+            if t_max > MANY_STEPS * step:
+                whole = len(flat) * t_max / step
+                few = seconds_of(
+                    lambda: _diffusion(system, flat, PILOT * step, step, PILOT, seed, whole), repeats=2
+                )
+                announce("trajectory", few * t_max / (PILOT * step), "pass a larger dt or fewer starts")
+            stored = _diffusion(system, flat, t_max, dt, every, seed, progress=progress)
+            step = step if dt is not None or system.step_length is not None else min(step, t_max)
+        else:
+            assert isinstance(system, Flow)
+            step = t_max / 1000 if dt is None else dt
+            _check_stored("t_max", t_max / step, flat)
+            if len(flat) * t_max > MANY_POINTS * step:
+                few = seconds_of(lambda: _flow(system, flat, t_max / SHARE, step, every))
+                announce("trajectory", few * SHARE, "pass fewer starts, a shorter t_max or a larger dt")
+            stored = _flow(system, flat, t_max, step, every, progress)
+        times = np.minimum(kept_steps(_n_steps(t_max, step), every) * step, t_max)
+    discrete = isinstance(system, Map)
+    return Trajectory(times, stored.reshape(len(stored), *x.shape), repr(system), discrete, seed)
+
+
+def kept_steps(n_steps: int, every: int) -> npt.NDArray[np.int64]:
+    """The steps after which points are stored: 0, every, 2 every, ... and the last."""
+    return np.unique(np.append(np.arange(0, n_steps, every), n_steps))
+
+
+def _n_steps(t_max: float, dt: float) -> int:
+    """Steps of length dt that reach t_max, where rounding does not make one more."""
+    return int(np.ceil(t_max / dt * (1 - 1e-12)))
+
+
+def _check_stored(name: str, n_stored: float, x: Array) -> None:
+    """Refuse orbits that would not fit into memory."""
+    check_fits(name, 8.0 * (n_stored + 1) * x.size, "pass a larger every (of a Flow dt), or fewer starts")
+
+
+def _map(
+    system: Map,
+    x: Array,
+    n_steps: int,
+    every: int,
+    seed: int,
+    path_steps: float | None = None,
+    progress: bool = False,
+) -> Array:
+    state = system.at_rest(x)
+    if system.landscape is None:
+        return _iterate_function(system, state, n_steps, every, progress)
+    few = 0 < len(x) <= FEW and not system.scheduled and not system.noisy and system.landscape.traceable
+    stepper = build_stepper(system) if few else None
+    if stepper is not None and stepper.traced:
+        constants = tuple(system.coefficients().values())
+        return _scalar_orbits(stepper.form, state, constants, n_steps, every, progress)[..., : system.dim]
+    return _recorded(system, state, n_steps, every, seed, path_steps=path_steps, progress=progress)
+
+
+def _scalar_orbits(
+    form: Any, state: Array, constants: Sequence[float], n_steps: int, every: int, progress: bool
+) -> Array:
+    """Orbits (n_stored, n, state_dim) of a few states, each in a loop over Python floats."""
+    orbits = []
+    with PartsBar(progress, "trajectory", len(state), "path") as bar:
+        for one in state:
+            orbits.append(iterate_scalar(form, one, constants, n_steps=n_steps, every=every))
+            bar.update()
+    return np.stack(orbits, axis=1)
+
+
+def _recorded(
+    system: Map | Diffusion,
+    state: Array,
+    n_steps: int,
+    every: int,
+    seed: int,
+    dt: float | None = None,
+    path_steps: float | None = None,
+    progress: bool = False,
+    last: float | None = None,
+) -> Array:
+    """The points of many paths after 0, every, 2 every, ... and n_steps steps, the last of its own length."""
+    at = kept_steps(n_steps, every)
+    looks, lengths = at, None
+    if last is not None and dt is not None:  # a look before the last step is where its length begins to count
+        looks = np.union1d(at, [n_steps - 1])
+        lengths = np.where(looks == n_steps, last, dt).tolist()
+    row_of = dict(zip(at.tolist(), range(len(at)), strict=True))
+    stored = np.empty((len(at), len(state), system.dim))
+
+    def store(record: int, part: slice, points: Array) -> None:
+        row = row_of.get(int(looks[record]))
+        if row is not None:
+            stored[row, part] = points
+
+    with PartsBar(progress, "trajectory", n_steps * len(state), "path-step") as bar:
+        report = bar.update if progress else None  # reports cut the work into shorter parts
+        drive(
+            system, state, n_steps, looks, store, seed=seed, dt=dt, path_steps=path_steps, report=report,
+            lengths=lengths,
+        )  # fmt: skip
+    return stored
+
+
+def _diffusion(
+    system: Diffusion,
+    x: Array,
+    t_max: float,
+    dt: float | None,
+    every: int,
+    seed: int,
+    path_steps: float | None = None,
+    progress: bool = False,
+) -> Array:
+    given = dt is not None
+    dt = dt if dt is not None else default_dt(system, x)
+    if not given and system.step_length is None:
+        dt = min(dt, t_max)
+    n_steps = _n_steps(t_max, dt)
+    last = t_max - (n_steps - 1) * dt  # the last step ends at t_max
+    return _recorded(system, x, n_steps, every, seed, dt, path_steps, progress, last)
+
+
+def _iterate_function(system: Map, state: Array, n_steps: int, every: int, progress: bool) -> Array:
+    function = system.point_function()
+    try:
+        module = coordinate_form(function, system.dim)
+    except NotTraceable:
+        module = None
+    if (
+        module is not None
+        and 0 < len(state) <= FEW
+        and not any(callable(v) for v in system.parameters.values())
+    ):
+        return _scalar_orbits(module, state, (), n_steps, every, progress)
+    stored = np.empty((1 + -(-n_steps // every), *state.shape))
+    stored[0] = current = state
+    with PartsBar(progress, "trajectory", n_steps, "step") as bar:
+        for step in range(n_steps):
+            current = system(current, step)
+            if (step + 1) % every == 0 or step + 1 == n_steps:
+                stored[-(-(step + 1) // every)] = current
+            bar.update()
+    return stored
+
+
+def _flow(system: Flow, x: Array, t_max: float, dt: float, every: int, progress: bool = False) -> Array:
+    n_steps = _n_steps(t_max, dt)
+    keep = kept_steps(n_steps, every)
+    times = np.minimum(np.arange(n_steps + 1) * dt, t_max)
+    if system.rule is None or not system.rule.jumps:
+        if system.landscape is not None and has_kinks(system.landscape):
+            with PartsBar(progress, "trajectory", n_steps, "interval") as bar:
+                return kinked_flow(system, x, times, bar)[keep]
+        return _smooth_flow(system, x, times[keep], progress)
+    with PartsBar(progress, "trajectory", n_steps, "interval") as bar:
+        return jumping_flow(system, x, times, bar)[keep]
+
+
+def _smooth_flow(system: Flow, x: Array, times: Array, progress: bool) -> Array:
+    """By an explicit method; one by one by Radau if one is stiff or runs to infinity."""
+    if len(x) == 0:
+        return np.empty((len(times), *x.shape))
+    if len(x) > FEW_PATHS:
+        with PartsBar(progress, "trajectory", times[-1], "time") as bar:
+            explicit = _many_paths(system, x, times, bar)
+        velocity = None
+    else:
+        velocity = _velocity(system)
+        with PartsBar(progress, "trajectory", len(x), "path") as bar:
+            explicit = _few_paths(velocity, x, times, bar)
+    if explicit is not None:
+        return explicit
+    with PartsBar(progress, "trajectory", len(x), "path") as bar:
+        return _implicit(_velocity(system) if velocity is None else velocity, x, times, bar)
+
+
+def _few_paths(velocity: Velocity, x: Array, times: Array, bar: PartsBar) -> Array | None:
+    """One by one, or None if one needs too many evaluations or is not finite."""
+    most = EVALUATIONS * max(1, len(times) - 1)
+    left, stored = most, np.empty((len(times), *x.shape))
+
+    def counted(t: float, y: Array) -> Array:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise _TooMany
+        return velocity(t, y)
+
+    with np.errstate(all="ignore"):
+        for i, point in enumerate(x):
+            left = most
+            try:
+                path = _solved(counted, point, times, "DOP853")
+            except (_TooMany, ValueError):  # a ValueError where the field is not finite
+                return None
+            if path.status != 0 or path.y.shape[1] != len(times) or not np.isfinite(path.y).all():
+                return None
+            stored[:, i] = path.y.T
+            bar.update()
+    return stored
+
+
+def _solved(velocity: Velocity, point: Array, times: Array, method: str, **options: Any) -> Any:
+    """One path by a method of scipy."""
+    return solve_ivp(
+        velocity,
+        (0.0, times[-1]),
+        point,
+        method=method,
+        t_eval=times,
+        rtol=RELATIVE,
+        atol=ABSOLUTE,
+        **options,
+    )
+
+
+class _TooMany(Exception):
+    """A path needs more evaluations than an explicit method should."""
+
+
+def _many_paths(system: Flow, x: Array, times: Array, bar: PartsBar) -> Array | None:
+    """All at once, or None if one needs too many steps or is not finite."""
+    from torchdiffeq import odeint
+
+    batched = torch.func.vmap(system.point_function())
+    start, reached = torch.from_numpy(np.array(x)), 0.0
+
+    def field(t: Tensor, y: Tensor) -> Tensor:
+        nonlocal reached
+        if t > reached:
+            bar.update(float(t) - reached)
+            reached = float(t)
+        return batched(y)
+
+    try:
+        with torch.no_grad():
+            path: Tensor = odeint(
+                field,
+                start,
+                torch.from_numpy(times),
+                rtol=RELATIVE,
+                atol=ABSOLUTE,
+                method="dopri5",
+                options={"max_num_steps": MAX_STEPS},
+            )
+        if bool(path.isfinite().all()):
+            result: Array = path.numpy()
+            return result
+    except AssertionError:  # the step underflowed, or there were too many
+        pass
+    return None
+
+
+def _velocity(system: Flow) -> Velocity:
+    one = numpy_form(traced_or_batched(system.point_function(), system.dim))
+
+    def velocity(_: float, y: Array) -> Array:
+        return np.concatenate([np.broadcast_to(v, 1) for v in one(*y[:, None])])
+
+    return velocity
+
+
+def _implicit(velocity: Velocity, x: Array, times: Array, bar: PartsBar) -> Array:
+    """One by one, by Radau's method; inf from where a path runs to infinity."""
+
+    def explodes(t: float, y: Array) -> float:
+        return float(y @ velocity(t, y) / (1 + y @ y)) - BLOW_UP
+
+    explodes.terminal = True  # type: ignore[attr-defined]
+    stored = np.full((len(times), *x.shape), np.inf)
+    with np.errstate(all="ignore"):
+        for i, point in enumerate(x):
+            if np.isfinite(velocity(0.0, point)).all():
+                one_path = _solved(velocity, point, times, "Radau", events=explodes)
+                stored[: one_path.y.shape[1], i] = one_path.y.T
+            else:
+                stored[0, i] = point
+            bar.update()
+    return stored

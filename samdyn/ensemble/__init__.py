@@ -1,1 +1,0 @@
-"""Many copies of a system at once: the step on separate coordinates, and the loops that advance it."""

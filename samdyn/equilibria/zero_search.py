@@ -1,0 +1,217 @@
+"""Zeros of a field in a box, with what is known about the completeness of their list.
+
+Newton's method from many starts (`samdyn.equilibria.newton`), curves and surfaces apart (`families`), the
+index sum in the plane (`index_check`, `kinked_index`), and certificates with a proof by subdivision
+(`certify`). `samdyn.fixed_points` searches the gradient of a loss and the field of its flow in this way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+from scipy.spatial import cKDTree
+
+from samdyn.arguments.checks import Array
+from samdyn.equilibria.coverage import Coverage
+from samdyn.equilibria.kinks.index import rest_points
+from samdyn.equilibria.newton import Evaluation, newton_steps, search_zeros, sobol_starts, zeros_from
+from samdyn.equilibria.proof.enclosure import Field
+from samdyn.equilibria.proof.index_check import check_index
+from samdyn.equilibria.proof.krawczyk import Certificate, Proof, certificates, exhaust
+from samdyn.equilibria.search_watch import SearchWatch
+from samdyn.equilibria.solution_sets import FEWEST, LINK, Family, split_families
+from samdyn.landscapes.landscape import Landscape
+from samdyn.numerics.scales import diagonal_of
+
+__all__ = [
+    "Options",
+    "Zeros",
+    "checked_search",
+    "critical_among",
+    "proven",
+    "undefined_share",
+    "with_undefined",
+]
+
+PROOF_ROUNDS = 3
+
+
+@dataclass(frozen=True)
+class Options:
+    """Where and how zeros are searched for; see `samdyn.fixed_points`.
+
+    `watch` hears of the work as it is done.
+    """
+
+    box: Array
+    n_starts: int
+    tolerance: float
+    watch: SearchWatch | None = None
+
+
+@dataclass(frozen=True)
+class Zeros:
+    """Isolated zeros x (n, dim), families, and what is known about their completeness."""
+
+    evaluate: Evaluation
+    x: Array
+    families: list[Family]
+    coverage: Coverage
+    certificates: list[Certificate | None]
+    proof: Proof | None = None
+
+
+def _search(
+    evaluate: Evaluation,
+    options: Options,
+    excluded: Callable[[Array], npt.NDArray[np.bool_]] | None = None,
+    starts: Array | None = None,
+    on_kinks: bool = False,
+) -> Zeros:
+    box = options.box
+    zeros, coverage = search_zeros(
+        evaluate,
+        box,
+        n_starts=options.n_starts,
+        tolerance=options.tolerance,
+        excluded=excluded,
+        starts=starts,
+        watch=options.watch,
+    )
+    if coverage.n_undefined == coverage.n_starts:
+        raise _nowhere_finite(coverage.n_starts, box)
+    isolated, families = split_families(evaluate, zeros, box)
+    if excluded is not None and on_kinks:  # walks along null directions may have ended on kinks
+        families = [replace(f, points=f.points[~excluded(f.points)]) for f in families]
+        families = [f for f in families if len(f.points) >= FEWEST]
+        alone = ~np.isin(np.arange(len(zeros)), isolated)
+        if alone.any():
+            near = np.concatenate([np.empty((0, len(box))), *(f.points for f in families)])
+            reach = LINK * diagonal_of(box)
+            if len(near):
+                alone[alone] = cKDTree(near).query(zeros[alone])[0] > reach
+            isolated = np.sort(np.concatenate([isolated, np.flatnonzero(alone)]))
+    counts = coverage.counts[isolated]
+    if families:  # a family counts as one point, found as often as its members
+        members = coverage.counts.sum() - counts.sum()
+        counts = np.append(counts, np.full(len(families), members // len(families)))
+    return Zeros(
+        evaluate, zeros[isolated], families, replace(coverage, counts=counts), [None] * len(isolated)
+    )
+
+
+def checked_search(
+    evaluate: Evaluation,
+    options: Options,
+    excluded: Callable[[Array], npt.NDArray[np.bool_]] | None = None,
+    *,
+    genuine: Zeros | None = None,
+    jumps: bool = False,
+    kinks: bool = False,
+) -> tuple[Zeros, Array]:
+    """Zeros of a field, with the index sum in two dimensions: where it shows that some are missing they join.
+
+    `genuine` are critical points, which are known and not searched for; `jumps` says that the field is
+    discontinuous there, `kinks` that it may be so elsewhere. Also returned are points at rest (n, dim) where
+    the field jumps.
+    """
+    search = _search(evaluate, options, excluded, on_kinks=kinks and genuine is None)
+    none = np.empty((0, len(options.box)))
+    if len(options.box) != 2:
+        return search, none
+    known = none if genuine is None else genuine.x
+    curves = np.concatenate([none, *(f.points for z in (search, genuine) if z for f in z.families)])
+    resting = none
+    if kinks:
+        listed = np.concatenate([search.x, known])
+        check, new, resting = rest_points(evaluate, options.box, listed, curves)
+    else:
+        exact = None
+        if genuine is not None and jumps:  # a degenerate critical point is not known to rounding
+            size = np.linalg.svd(genuine.evaluate(known)[1], compute_uv=False)
+            exact = size[:, 1] > 1e-4 * size[:, 0]
+        check, new = check_index(
+            evaluate,
+            options.box,
+            search.x if jumps else np.concatenate([search.x, known]),
+            known if jumps else none,
+            curves,
+            lambda starts: zeros_from(evaluate, options.box, starts, options.tolerance),
+            tight=exact,
+        )
+    if len(new):
+        search = _search(evaluate, options, excluded, new, kinks and genuine is None)
+    return replace(search, coverage=replace(search.coverage, index=check)), resting
+
+
+def undefined_share(loss: Landscape, options: Options) -> float:
+    """The share of starts at which the loss itself is infinite or nan; its traced gradient need not be."""
+    starts = sobol_starts(options.box, options.n_starts)
+    finite = np.isfinite(loss.value(starts))
+    if not finite.any():
+        raise _nowhere_finite(len(starts), options.box)
+    return float(1 - finite.mean())
+
+
+def with_undefined(coverage: Coverage, share: float) -> Coverage:
+    return replace(coverage, n_undefined=max(coverage.n_undefined, round(share * coverage.n_starts)))
+
+
+def _nowhere_finite(n_starts: int, box: Array) -> ValueError:
+    return ValueError(
+        f"system must be finite in the box, got infinity or nan at all {n_starts} starts in {box.tolist()}"
+    )
+
+
+def proven(search: Zeros, field: Field, options: Options, others: Array | None = None) -> Zeros:
+    """The same with certificates and a proof of completeness; `others` are further known zeros."""
+    box = options.box
+    reach = diagonal_of(box)
+    others = np.empty((0, len(box))) if others is None else others
+    their_proofs = certificates(field, others, reach)
+    x, coverage = search.x, search.coverage
+    for _ in range(PROOF_ROUNDS):
+        proofs = certificates(field, x, reach)
+        proof = exhaust(
+            field,
+            box,
+            np.concatenate([x, others]),
+            proofs + their_proofs,
+            watch=options.watch,
+        )
+        if len(proof.missing) == 0:
+            break
+        missing = _polished(search.evaluate, proof.missing)
+        if len(x):  # what polishes to a point of the list is no new one
+            gap = cKDTree(x).query(missing)[0]
+            missing = missing[gap > 1e-9 * float(np.ptp(box, axis=1).max())]
+        if len(missing) == 0:
+            break
+        x = np.concatenate([x, missing])
+        order = np.lexsort(np.round(x, 9).T[::-1])
+        x = x[order]
+        counts = coverage.counts
+        isolated, rest = counts[: len(x) - len(missing)], counts[len(x) - len(missing) :]
+        isolated = np.append(isolated, np.zeros(len(missing), dtype=np.int64))[order]
+        coverage = replace(coverage, counts=np.append(isolated, rest))
+    if len(proofs) != len(x):  # points came to light in the last round too
+        proofs = certificates(field, x, reach)
+    return replace(search, x=x, coverage=coverage, certificates=proofs, proof=proof)
+
+
+def _polished(evaluate: Evaluation, x: Array) -> Array:
+    for _ in range(8):
+        x = x + newton_steps(*evaluate(x))
+    return x
+
+
+def critical_among(gradient: Evaluation, zeros: Array, critical: Array, box: Array) -> npt.NDArray[np.bool_]:
+    """Which zeros of the field are critical points of the loss."""
+    value, hessian = gradient(zeros)
+    diagonal = diagonal_of(box)
+    away = np.full(len(zeros), np.inf) if len(critical) == 0 else cKDTree(critical).query(zeros)[0]
+    flat = np.linalg.norm(value, axis=-1) <= 1e-7 * np.abs(hessian).max(axis=(-1, -2)) * diagonal
+    return np.asarray(flat | (away <= 1e-7 * diagonal))

@@ -1,0 +1,43 @@
+"""Which sweep advances a pool: compiled C++ on the CPU, a compiled kernel on a GPU, or torch operations."""
+
+from __future__ import annotations
+
+import torch
+
+from samdyn.dynamics.backends.native_program import compiled_or_none
+from samdyn.dynamics.step import Stepper
+from samdyn.escape.kernel.coefficients import Coefficients
+from samdyn.escape.kernel.exit_test import ExitTest
+from samdyn.escape.kernel.sweep_native import native_sweep
+from samdyn.escape.kernel.sweep_torch import Sweep, torch_sweep
+from samdyn.trace.printed.compiling import compiler
+
+# path-steps of a job that take as long as compiling does
+COMPILE_FROM = 1e8
+
+
+def can_compile(device: torch.device) -> bool:
+    """Whether sweeps can be compiled here: with a C++ compiler for the CPU, with Triton for a GPU."""
+    return device.type == "cuda" or compiler() is not None
+
+
+def choose_sweep(
+    stepper: Stepper,
+    test: ExitTest,
+    coefficients: Coefficients,
+    device: torch.device,
+    dtype: torch.dtype,
+    key: tuple[int, int],
+    compile: bool,
+) -> Sweep:
+    """The function that advances a tile; see `torch_sweep` for its arguments and those here.
+
+    Warns
+    -----
+    RuntimeWarning
+        The compiler fails: the sweep then runs in torch.
+    """
+    if not compile or device.type != "cpu":
+        return torch_sweep(stepper, test, coefficients, device, dtype, key, compile)
+    native = compiled_or_none(lambda: native_sweep(stepper, test, coefficients, dtype, key))
+    return native or torch_sweep(stepper, test, coefficients, device, dtype, key, False)

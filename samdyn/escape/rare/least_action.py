@@ -1,0 +1,286 @@
+"""The most likely path against a drift, and what it costs: the geometric minimum action method.
+
+For dX = b dt + a(X)^(1/2) dW the exponent of a transition from x to y is the least action over all paths,
+whatever time they take (Freidlin and Wentzell); in the geometric form of Heymann and Vanden-Eijnden (Comm.
+Pure Appl. Math. 61 (2008) 1052) it is a length of the curve alone: ::
+
+    S = integral of |p'| |b| - <p', b>,    <u, v> = u^T a(p)^-1 v,  |u|^2 = <u, u>
+
+The rate of the transition is of the order exp(-S). For b = -grad U and a = s^2 I it is 2 (U(saddle) - U(x))
+/ s^2.
+
+Algorithm
+---------
+1. The search begins from several paths (`samdyn.escape.rare.action_starts`): straight, bowed, and along the
+   drift. Each is a coarse polygon, the integrand taken at the middle of its sides
+   (`samdyn.escape.rare.action_polygon`); its inner corners are moved by L-BFGS (scipy), and spaced equally
+   again between rounds.
+2. The `KEPT` best go through a polygon of twice as many corners, and the best of those through finer and
+   finer ones. On each, rounds end when one lowers the action by less than `tolerance` of it (or of a tenth of
+   integral |p'| |b|, which is the scale where the action is 0: along the drift), or after `max_rounds`.
+3. On the second polygon the second variation is taken. Where it has an eigenvalue below zero, the path
+   is a saddle of the action: it is bent both ways along the eigenvector and moved again, up to `MOST_BENDS`
+   times.
+
+`converged` says that the last round changed too little and that no bend lowers the action. It is a local
+minimum then, the least that was found. The error of the polygon is of second order in its sides; halving them
+estimates it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import optimize
+
+from samdyn.arguments import checks
+from samdyn.arguments.checks import Array
+from samdyn.arguments.signature import checked
+from samdyn.escape.rare.action_polygon import action, actions, path_length, respaced, softest_bend, unevenness
+from samdyn.escape.rare.action_starts import first_paths
+from samdyn.jobs.cost import announce, seconds_of
+from samdyn.jobs.progress import PartsBar
+from samdyn.results import Result, Table
+from samdyn.systems.diffusion import Diffusion
+from samdyn.systems.flow import Flow
+
+ITERATIONS = 60  # of L-BFGS in a round
+FIRST_ROUNDS, USUAL_ROUNDS = 3, 5  # of the coarsest polygons; of the others, for the estimate of cost
+KEPT = 3  # paths that go on from the coarsest polygon
+COARSE = 1e-3  # the tolerance of polygons that only lead to finer ones
+MOST_BENDS = 4
+BEND = 0.05  # of the path's length, by which a saddle of the action is bent
+SOFT = -1e-7  # least over largest eigenvalue, below which the second variation has a negative one
+STEP = 1e-6  # of the path's length: of differences of the drift
+EVEN = 1.0  # weight of unequal sides, in units of integral |p'| |b|
+ALONG = 0.1  # of integral |p'| |b|: what an action is compared with where it is 0
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class ActionPath(Result):
+    """A path of least action.
+
+    Attributes
+    ----------
+    x : ndarray, shape (n, dim)
+        Corners, from start to end.
+    action : float
+        The exponent: the rate is of the order exp(-action).
+    error : float
+        Change of the action when every second corner is left out, over 3: an estimate of what is left of the
+        error of the polygon.
+    converged : bool
+        Whether the last round lowered the action by less than the tolerance, and no bend of the path lowers
+        it. Even then it is the least of the minima that were found, and a lower one may exist.
+    """
+
+    row = "corner"
+    axes = ("x: corner coordinate",)
+
+    x: Array
+    action: float
+    error: float
+    converged: bool
+
+    def table(self) -> Table:
+        """The action and its error."""
+        state = "" if self.converged else ", not converged"
+        return Table(
+            f"ActionPath of {len(self.x)} points: action {self.action:.6g} +- {self.error:.1g}{state}"
+        )
+
+
+@checked
+def minimum_action(
+    system: Diffusion | Flow,
+    start: npt.ArrayLike,
+    end: npt.ArrayLike,
+    *,
+    n_points: int = 101,
+    initial: npt.ArrayLike | None = None,
+    tolerance: float = 1e-5,
+    max_rounds: int = 40,
+    progress: bool = False,
+) -> ActionPath:
+    """Path of least action between two points.
+
+    Parameters
+    ----------
+    system : Diffusion or Flow
+        For a Flow the noise is taken as the identity, dX = b dt + dW.
+    start, end : array_like, shape (dim,)
+        Usually an attractor and a saddle: beyond a saddle the rest of the way costs nothing.
+    n_points : int
+        Corners of the polygon, the ends included, >= 5.
+    initial : array_like, shape (n, dim), optional
+        The one path to start from; by default several (`samdyn.escape.rare.action_starts`).
+    tolerance : float
+        Relative decrease of the action in a round below which it has converged.
+    max_rounds : int
+        On each polygon, >= 1.
+    progress : bool
+        Show a bar over the polygons.
+
+    Returns
+    -------
+    ActionPath
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument is of the wrong kind or out of range, or the noise is singular on the path.
+
+    Examples
+    --------
+    >>> import samdyn as sd
+    >>> flow = sd.Flow(sd.landscapes.double_well(), sd.GD())
+    >>> path = sd.minimum_action(flow, [-1.0], [0.0])
+    >>> round(path.action, 3)  # twice the barrier of 1/4
+    0.5
+    """
+    if not isinstance(system, Diffusion | Flow):
+        raise TypeError(f"system must be a Diffusion or a Flow, got {system!r}")
+    first = checks.points("start", start, system.dim).reshape(system.dim)
+    last = checks.points("end", end, system.dim).reshape(system.dim)
+    n_points = checks.integer("n_points", n_points, at_least=5)
+    checks.number("tolerance", tolerance, above=0)
+    max_rounds = checks.integer("max_rounds", max_rounds, at_least=1)
+    sizes = coarse_to_fine(n_points)
+    if not np.linalg.norm(last - first) > 0:
+        return ActionPath(first + np.zeros((n_points, 1)), 0.0, 0.0, True)
+    if initial is None:
+        starts = first_paths(system, first, last, sizes[0])
+    else:
+        given = checks.points("initial", initial, system.dim)
+        if given.ndim != 2 or len(given) < 2:
+            raise ValueError(f"initial must have shape (n, {system.dim}), got {given.shape}")
+        starts = respaced(np.concatenate([[first], given[1:-1], [last]]), sizes[0])[None]
+    scale = STEP * path_length(starts[0])
+    with np.errstate(invalid="ignore", over="ignore"):
+        first_action, _, size = actions(system, starts, scale)
+    fits = np.isfinite(first_action)
+    if not fits[0]:
+        raise ValueError(
+            f"system must be finite on the path from start to end, got nan or infinity ({system!r}): give "
+            "initial, a path around the place where the gradient of the loss is not finite"
+        )
+    search = _Search(
+        system, scale, max(float(size[fits].min()), 1e-300), first, n_points, tolerance, max_rounds
+    )
+    finest = respaced(starts[0], n_points)
+    look = seconds_of(lambda: action(system, finest, search.scale))
+    announce(
+        "minimum_action", ITERATIONS * USUAL_ROUNDS * len(sizes) * look, "pass n_points=26 for a first look"
+    )
+    with PartsBar(progress, "minimum_action", len(sizes), "polygon") as bar:
+        paths = search.together(starts[fits])
+        bar.update()
+        kept = search.best(paths)[: KEPT if len(sizes) > 1 else 1]
+        for k, n in enumerate(sizes):
+            found = [search.descend(path, n) for path in kept]
+            x, value, converged = min(found, key=lambda f: f[1])
+            if n == sizes[min(1, len(sizes) - 1)] and len(first) > 1:
+                x, value, converged = search.settled(x, value, converged)
+            kept = [x] if k else [f[0] for f in found]
+            if k:
+                bar.update(note=f"action {value:.6g}")
+    coarse = action(system, x[::2] if n_points % 2 else np.concatenate([x[:-1:2], x[-1:]]), search.scale)[0]
+    return ActionPath(x, float(value), abs(float(coarse - value)) / 3, converged)
+
+
+@dataclass(frozen=True, eq=False)
+class _Search:
+    """Descents of polygons with fixed ends."""
+
+    system: Any
+    scale: float
+    unit: float
+    first: Array
+    finest: int
+    tolerance: float
+    max_rounds: int
+
+    @property
+    def length(self) -> float:
+        """Of the first path."""
+        return self.scale / STEP
+
+    def together(self, paths: Array) -> Array:
+        """Paths (k, n, dim) moved downhill, all in one minimisation of the sum of their actions."""
+        for _ in range(FIRST_ROUNDS):
+            paths = np.array([respaced(x, len(x)) for x in self._moved(paths)])
+        return paths
+
+    def _objective(self, x: Array) -> tuple[float, Array]:
+        """The sum of the actions of paths (k, n, dim), plus what keeps sides equal, and its derivative."""
+        value, slope, _ = actions(self.system, x, self.scale)
+        uneven, by_corner = unevenness(x)
+        total = float((value / self.unit + EVEN * uneven).sum())
+        return total, self.length * (slope / self.unit + EVEN * by_corner)[:, 1:-1].ravel()
+
+    def best(self, paths: Array) -> list[Array]:
+        """Paths by their actions, the least first, without those that are like an earlier one."""
+        value = actions(self.system, paths, self.scale)[0]
+        result: list[Array] = []
+        for k in np.argsort(value, kind="stable"):
+            near = 0.02 * path_length(paths[k])
+            if all(np.linalg.norm(paths[k] - x, axis=1).max() > near for x in result):
+                result.append(paths[k])
+        return result
+
+    def descend(self, x: Array, n: int) -> tuple[Array, float, bool]:
+        """The path with n corners, its action, and whether the last round changed too little to go on."""
+        x, value, converged = respaced(x, n), np.inf, False
+        last = n >= self.finest
+        tolerance = self.tolerance if last else max(self.tolerance, COARSE)
+        for _ in range(self.max_rounds if last else min(self.max_rounds, USUAL_ROUNDS)):
+            x = respaced(self._moved(x[None])[0], n)
+            new, _, size = actions(self.system, x[None], self.scale)
+            converged = abs(value - new[0]) <= tolerance * (abs(new[0]) + ALONG * size[0])
+            value = float(new[0])
+            if converged:
+                break
+        return x, value, bool(converged)
+
+    def _moved(self, paths: Array) -> Array:
+        """Paths (k, n, dim) moved downhill, in units of the path: L-BFGS stops at absolute tolerances."""
+        inner = (slice(None), slice(1, -1))
+
+        def at(y: Array) -> Array:
+            x = paths.copy()
+            x[inner] = self.first + self.length * y.reshape(x[inner].shape)
+            return x
+
+        found = optimize.minimize(
+            lambda y: self._objective(at(y)),
+            ((paths[inner] - self.first) / self.length).ravel(),
+            jac=True,
+            method="L-BFGS-B",
+            options={"maxiter": ITERATIONS},
+        )
+        return at(found.x)
+
+    def settled(self, x: Array, value: float, converged: bool) -> tuple[Array, float, bool]:
+        """A path that no bend lowers: bends along the softest direction are followed while they do."""
+        for _ in range(MOST_BENDS):
+            soft, bend = softest_bend(self.system, x, self.scale)
+            if soft > SOFT:
+                return x, value, converged
+            size = BEND * path_length(x)
+            found = [self.descend(x + sign * size * bend, len(x)) for sign in (1, -1)]
+            new = min(found, key=lambda f: f[1])
+            if not new[1] < value - 10 * self.tolerance * abs(value):
+                return x, value, converged
+            x, value, converged = new
+        return x, value, False
+
+
+def coarse_to_fine(n_points: int) -> list[int]:
+    """Numbers of corners, each about half the next, down to about a dozen."""
+    sizes = [n_points]
+    while sizes[-1] > 20:
+        sizes.append((sizes[-1] + 1) // 2)
+    return sizes[::-1]

@@ -1,0 +1,193 @@
+"""Mean exit times from a metastable set, where exits are rare.
+
+A path that leaves a metastable set A many times before it leaves the region does so in loops, from A to a
+surface around it and back (Cerou, Guyader, Lelievre and Pommier). With p the probability to leave before a
+return to A, from where loops meet the surface,
+
+    T = T_first + (1/p - 1) (T_back + T_out) + T_reactive,
+
+T_first, T_back, T_out and T_reactive being the mean times from the start to the surface, from there back to
+A, out again, and from the surface to the outside for paths that get there. p comes from splitting
+(`samdyn.escape.rare.rare_committors`), the times from the paths that it runs. The formula takes loops as
+independent of one another; where they are not, its error is that of p from where the first loops meet the
+surface.
+
+References
+----------
+Cerou, Guyader, Lelievre & Pommier, Journal of Chemical Physics 134, 054108 (2011).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from samdyn.arguments import checks
+from samdyn.escape.rare.multilevel_splitting import run_repeats
+from samdyn.escape.rare.native_stopping import stopped_chain
+from samdyn.escape.rare.rare_committors import check_counts, probability_of
+from samdyn.escape.rare.reaction_coordinate import reaction_coordinate_and_levels
+from samdyn.escape.rare.results import RareExitTime
+from samdyn.escape.rare.stopping import (
+    TARGET,
+    Enlarged,
+    StoppingSet,
+    check_correction,
+    check_region,
+    check_system,
+    new_tally,
+    run_until_stopped,
+    state_at_rest,
+)
+from samdyn.escape.region import OpenSet
+from samdyn.systems.diffusion import Diffusion
+from samdyn.systems.map import Map
+
+
+def rare_exit_time(
+    system: Diffusion | Map,
+    x0: npt.ArrayLike,
+    region: OpenSet,
+    origin: OpenSet,
+    *,
+    margin: float | None = None,
+    n_loops: int = 2,
+    reaction_coordinate: Callable[[Tensor], Tensor] | None = None,
+    levels: int | npt.ArrayLike = 200,
+    n_clones: int = 100,
+    n_kill: int | None = None,
+    n_repeats: int = 100,
+    dt: float | None = None,
+    seed: int = 0,
+    correction: str | None = "bridge",
+    t_max: float | None = None,
+    progress: bool = False,
+) -> RareExitTime:
+    """Mean exit time from a region around an attractor, where exits are rare.
+
+    Parameters
+    ----------
+    system : Diffusion or Map
+        With noise, and without schedules.
+    x0 : array_like, shape (dim,)
+        Start, inside `origin`: the attractor, or near it.
+    region : Ball, Box, HalfSpace, Region or a combination
+        The open set that paths leave, as in `exit_times`.
+    origin : Ball, Box, HalfSpace, Region or a combination
+        A small set around the attractor, well inside `region`, to which paths return again and again: about
+        one standard deviation of the stationary law in size.
+    margin : float, optional
+        Distance from `origin` of the surface at which loops turn, > 0. By default the distance from x0 to
+        the boundary of `origin`, so that twice a ball.
+    n_loops : int
+        Loops that each clone makes before the one that counts, to forget x0.
+    reaction_coordinate, levels
+        As in `rare_committor`. The default is the signed distance of `region`, from x0 to the boundary.
+    n_clones, n_kill, n_repeats, dt, seed, correction, t_max
+        As in `rare_committor`, with t_max for each leg of a loop; the bridge is for the boundary of `region`,
+        while `origin` and the surface, which are a choice, are watched at whole steps.
+    progress : bool
+        Show a progress bar over repeats.
+
+    Returns
+    -------
+    RareExitTime
+        In the time of the diffusion, or in steps of the map.
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument is of the wrong kind or out of range. Before any work.
+    RuntimeError
+        A path reached neither the origin nor the outside within `t_max`.
+
+    Warns
+    -----
+    CostWarning
+        The work will take more than ten seconds, by the time of its first repeats (right to a factor of two
+        or three).
+
+    Notes
+    -----
+    T = T_first + (1/p - 1)(T_back + T_out) + T_reactive: see the module `samdyn.escape.rare.rare_exits`. The
+    step that exits counts whole.
+
+    1/p is biased upward where p comes from few repeats, by about its relative variance: with 10 clones and
+    p = 0.01 by 18 % from 5 repeats, 8 % from 10 and 0.7 % from 100. The first order of it is estimated and
+    taken off (`RareExitTime.bias`), which leaves 4 %, 1 % and less than 0.1 %.
+
+    Loops are taken as independent of each other. That error is in no interval; it is below 2 % at p = 0.13
+    and falls with p, and n_loops lowers it. An origin of which the region has two (another well inside it)
+    gives the mean only if paths come back from there often enough for `t_max`.
+
+    References
+    ----------
+    Cerou, Guyader, Lelievre & Pommier, Journal of Chemical Physics 134, 054108 (2011).
+
+    Examples
+    --------
+    >>> import samdyn as sd
+    >>> sgd = sd.Diffusion(sd.landscapes.double_well(), sd.GD(), lr=0.05, noise=sd.GaussianNoise(std=1.0))
+    >>> exit = sd.rare_exit_time(sgd, [-1.0], sd.HalfSpace([1.0], 0.0), sd.Ball([-1.0], 0.1), n_repeats=20)
+    >>> low, high = exit.confidence_interval(level=0.999)
+    >>> low < 53800 < high
+    True
+    """
+    check_region("region", region)
+    check_region("origin", origin)
+    stepper, start, dt, key = check_system(system, x0, dt, seed)
+    region, origin = region.with_dim(system.dim), origin.with_dim(system.dim)
+    for name, part in (("region", region), ("origin", origin)):
+        distance = float(part.signed_distance(start))
+        if not distance < 0:
+            raise ValueError(f"x0 must lie inside {name}, got {start} at signed distance {distance:.3g}")
+    margin = -distance if margin is None else checks.number("margin", margin, above=0)
+    n_loops = checks.integer("n_loops", n_loops, at_least=0)
+    bridge = check_correction(correction) and stepper.continuous
+    outside = StoppingSet(region.faces, bridge)
+    home = StoppingSet((~origin).faces, False)
+    surface = StoppingSet((Enlarged(origin.faces, margin),), False)
+    kill, shape = check_counts(n_clones, n_kill, n_repeats)
+    chain, out = (
+        stopped_chain(system, stepper, dt, key, stop, outside, math.prod(shape)) for stop in (home, surface)
+    )
+    coordinate, values = reaction_coordinate_and_levels(reaction_coordinate, levels, region.faces, start)
+    tally, loops = new_tally(t_max, dt), new_tally(t_max, dt)
+    progress = checks.flag("progress", progress)
+    n = shape[1]
+    legs: list[tuple[Tensor, Tensor]] = []
+
+    def begin(repeats: Tensor) -> tuple[Tensor, Tensor]:
+        """Loops from x0 on: where the last of them meets the surface."""
+        clones = (repeats[:, None] << 32) + torch.arange(n, device="cpu")
+        rest = state_at_rest(system, start)[:, None].expand(-1, clones.numel()).contiguous()
+        state, first = rest.clone(), torch.zeros(0, device="cpu")
+        for phase in range(2 * n_loops + 3):
+            leg = chain if phase % 2 else out
+            state, outcome, steps = run_until_stopped(leg, loops, state, (clones + phase * n).reshape(-1))
+            mean = steps.reshape(clones.shape).double().mean(dim=1)
+            first = mean if phase == 0 else first
+            if phase < 2 * n_loops + 2:  # an exit before the loops settled starts again
+                again = (outcome == TARGET) | ~state.isfinite().all(dim=0)
+                state = torch.where(again, rest, state)
+        legs.append((first, mean))
+        return state.reshape(-1, *clones.shape), (outcome == TARGET).reshape(clones.shape)
+
+    spent = (2 * n_loops + 3) * n  # numbers of paths that the loops use
+    batch = run_repeats(
+        chain, coordinate, values, kill, tally, shape, begin, spent, "rare_exit_time",
+        lambda: tally.path_steps + loops.path_steps, progress,
+    )  # fmt: skip
+    probability = probability_of(batch, values, kill, shape, tally, dt, seed)
+    return RareExitTime(
+        probability=probability,
+        time_first=dt * torch.cat([first for first, _ in legs]).numpy(),
+        time_out=dt * torch.cat([out for _, out in legs]).numpy(),
+        time_back=dt * batch.back.numpy(),
+        time_reactive=dt * batch.reactive.numpy(),
+        path_steps=tally.path_steps + loops.path_steps,
+    )

@@ -1,0 +1,135 @@
+"""The chain that a system is: exact exit times of a `Map`, or of Euler-Maruyama steps, in one dimension.
+
+A map with Gaussian noise, and a diffusion stepped by Euler-Maruyama, are chains x' = x + b(x) dt + s(x) xi;
+the integral equation for their exit times is solved in `samdyn.escape.solver.chain`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from samdyn.arguments import checks
+from samdyn.arguments.checks import Array
+from samdyn.escape.region import OpenSet
+from samdyn.escape.solver.chain import PARTS, ChainEquation, ChainExitTime, chain_equation, check_ways
+from samdyn.escape.solver.domain import interval
+from samdyn.jobs.cost import announce
+from samdyn.jobs.progress import PartsBar
+
+SMALLER = "a smaller region, a larger dt or more noise makes the equation smaller"
+"""What makes the equation cheaper, as a clause."""
+
+
+def chain_exit_time(
+    system: Any,
+    region: Any,
+    x0: npt.ArrayLike,
+    *,
+    dt: float | None = None,
+    correction: str | None = None,
+    crossing: str = "inside",
+    progress: bool = False,
+) -> ChainExitTime:
+    """Exit-time moments of a stochastic `Map`, or of Euler-Maruyama steps of a `Diffusion`, in one dimension.
+
+    Parameters
+    ----------
+    system : Map or Diffusion
+        One-dimensional, with constant coefficients; a map with noise of ``probe="full"`` and without
+        momentum.
+    region : region
+        With the interval's ends: `HalfSpace`, `Box`, `Ball`, or an intersection of them.
+    x0 : array_like, shape (..., 1)
+        Starts.
+    dt : float
+        Time step of a diffusion; a map has none and counts steps.
+    correction, crossing
+        As in `chain_mean_exit_time`; a map has no time inside a step and takes None.
+    progress : bool
+        Show a progress bar over the parts of the work: the matrix, its factors, the solutions.
+
+    Returns
+    -------
+    ChainExitTime
+        In steps for a map, in time for a diffusion.
+
+    Warns
+    -----
+    CostWarning
+        The equation will take more than ten seconds, by the number of its entries.
+
+    Examples
+    --------
+    >>> import samdyn as sd
+    >>> sgd = sd.Map(sd.landscapes.double_well(), sd.GD(), lr=0.1, noise=sd.GaussianNoise(std=1.0))
+    >>> sd.chain_exit_time(sgd, sd.HalfSpace([1.0], 0.0), [-1.0]).mean.round(4)
+    np.float64(4168.9393)
+    """
+    check_ways(correction, crossing)
+    equation, starts, unit = system_equation(system, region, x0, dt, correction)
+    progress = checks.flag("progress", progress)
+    announce("chain_exit_time", equation.seconds(), SMALLER)
+    with PartsBar(progress, "chain_exit_time", PARTS) as bar:
+        result = equation.moments(starts, times_crossing=crossing == "inside", bar=bar)
+    return ChainExitTime(result.mean / unit, result.second_moment / unit**2, result.n_nodes)
+
+
+def system_equation(
+    system: Any, region: Any, x0: npt.ArrayLike, dt: float | None, correction: str | None
+) -> tuple[ChainEquation, Array, float]:
+    """The integral equation of a system, its starts (...,), and the time of a step in the unit of results.
+
+    Arguments as in `chain_exit_time`.
+    """
+    moves = hasattr(system, "drift") or hasattr(system, "noise")
+    if not moves or getattr(system, "dim", None) != 1:
+        raise ValueError(f"system must be a Map or a Diffusion of one dimension, got {system!r}")
+    if system.scheduled:
+        raise ValueError("system must have constant coefficients: its rho or lr is a schedule")
+    starts = checks.points("x0", x0, 1)[..., 0]
+    ends = interval(region) if isinstance(region, OpenSet) else None
+    if ends is None or np.isinf(ends).all():
+        raise ValueError(
+            f"region must be an interval or a half-line of HalfSpace, Box and Ball, got {region!r}"
+        )
+    unit = 1.0
+    diffusion = system
+    if not hasattr(system, "drift"):
+        if dt is not None or correction is not None:
+            raise ValueError(
+                "dt and correction must be None for a map, which has no time inside a step, "
+                f"got dt={dt!r} and correction={correction!r}"
+            )
+        if getattr(system, "noise", None) is None or getattr(system, "momentum", 0.0) != 0:
+            raise ValueError(f"system must be a map with noise and without momentum, got {system!r}")
+        if getattr(system.noise, "probe", "full") != "full":
+            raise ValueError(
+                "system.noise.probe must be 'full': with another probe a step is not Gaussian, "
+                f"got {system.noise.probe!r}"
+            )
+        from samdyn.systems.diffusion import Diffusion
+
+        # Euler-Maruyama steps of length lr of the diffusion are the map
+        diffusion = Diffusion(system.landscape, system.rule, lr=system.lr, noise=system.noise)
+        dt = unit = float(system.lr)
+    elif dt is None:
+        raise ValueError("dt must be given for a diffusion, as a finite number > 0, got None")
+    step = checks.number("dt", dt, above=0)
+
+    def drift(x: Array) -> Array:
+        return np.asarray(diffusion.drift(x[..., None]), dtype=np.float64)[..., 0]
+
+    def deviation(x: Array) -> Array:
+        covariance = np.asarray(diffusion.covariance(x[..., None]), dtype=np.float64)
+        return np.sqrt(covariance[..., 0, 0] * step)
+
+    if not ((starts > ends[0]) & (starts < ends[1])).all():
+        raise ValueError(f"x0 must lie inside the interval {ends!r}, got {x0!r}")
+    try:
+        equation = chain_equation(drift, deviation, ends, step, starts, correction)
+    except ValueError as error:
+        raise ValueError(f"dt must give steps that the region resolves: {error}") from error
+    return equation, starts, unit

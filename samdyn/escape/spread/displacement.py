@@ -1,0 +1,243 @@
+"""Mean squared displacement of an ensemble of paths: how fast noise carries SAM away from a point.
+
+Paths start at one point and move with the step of the system: the Map's own, or Euler-Maruyama for a
+Diffusion, with the draws of (seed, path, step), the same as in `trajectory`. At the requested times the
+squared displacement and the coordinates enter running moments; nothing else is kept. Paths go in tiles of
+`TILE`, whose moments are merged by the pairwise update of Chan, Golub and LeVeque.
+
+Beside a critical point of the loss unnormalised SAM is a linear recursion, whose covariance is known at every
+step; these exact figures are in `samdyn.escape.spread.linearised_noise`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from samdyn.arguments import checks
+from samdyn.arguments.checks import Array
+from samdyn.arguments.signature import checked
+from samdyn.dynamics.clock import algorithm_step
+from samdyn.dynamics.contract import Coefficients
+from samdyn.dynamics.driver import MAX_TILE as TILE
+from samdyn.dynamics.driver import drive
+from samdyn.dynamics.step_length import default_dt
+from samdyn.escape.exit.arguments import MOST_PATHS, MOST_STEPS
+from samdyn.escape.spread.linearised_noise import step_schedule
+from samdyn.escape.spread.result import Displacement
+from samdyn.jobs.progress import PacedBar, path_bar
+from samdyn.numerics.random import split_seed
+from samdyn.systems.diffusion import Diffusion
+from samdyn.systems.map import Map
+
+
+@checked
+def mean_squared_displacement(
+    system: Diffusion | Map,
+    x0: npt.ArrayLike,
+    t: npt.ArrayLike,
+    *,
+    n_paths: int = 10_000,
+    dt: float | None = None,
+    seed: int = 0,
+    direction: npt.ArrayLike | None = None,
+    progress: bool = False,
+) -> Displacement:
+    """Mean squared displacement of noisy paths from their start.
+
+    Parameters
+    ----------
+    system : Diffusion or Map
+        What moves; a Map needs a noise model. With momentum the paths start from rest.
+    x0 : array_like, shape (dim,)
+        Start of every path.
+    t : number or increasing sequence
+        When to look: whole steps for a Map, times (lr times steps) for a Diffusion.
+    n_paths : int
+        Number of paths, at least 2.
+    dt : float, optional
+        Longest Euler-Maruyama step of a Diffusion, in time; its lr by default. Steps are shortened to end at
+        the times asked for. Not for a Map.
+    seed : int
+        The random numbers are a function of (seed, path number, step).
+    direction : array_like, shape (dim,), optional
+        Look at the displacement along this vector (of any length) only.
+    progress : bool
+        Show a progress bar over steps (of tiles of 16384 paths).
+
+    Returns
+    -------
+    Displacement
+        Its `theory` is the exact mean where the start is a critical point of a quadratic loss.
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument is of the wrong kind or out of range, or the system has no noise.
+
+    Warns
+    -----
+    CostWarning
+        The work will take more than ten seconds, by the time of its first steps.
+
+    Notes
+    -----
+    One pass with running moments: memory does not grow with the number of steps, and but little with the
+    number of paths. A path that diverges makes the mean inf from then on.
+
+    References
+    ----------
+    Kim et al. (arXiv 2301.06308), Theorem 2 [second-hand]; Chan, Golub and LeVeque, The American
+    Statistician 37, 242 (1983), for the merging of moments.
+
+    Examples
+    --------
+    >>> import samdyn as sd
+    >>> noise = sd.CurvatureNoise(batch_size=1, probe="same")
+    >>> sam = sd.Map(sd.landscapes.saddle(1, 1), sd.USAM(0.5), lr=0.01, noise=noise)
+    >>> result = sd.mean_squared_displacement(sam, [0.0, 0.0], [50, 100], direction=[0.0, 1.0])
+    >>> bool((abs(result.mean - result.theory) < 4 * result.standard_error).all())
+    True
+    """
+    if not isinstance(system, Diffusion | Map):
+        raise TypeError(f"system must be a Diffusion or a Map, got {system!r}")
+    if not system.noisy:
+        raise ValueError(f"system must have noise, such as noise=sd.GaussianNoise(std=1.0), got {system!r}")
+    start = checks.points("x0", x0, system.dim)
+    if start.ndim != 1:
+        raise ValueError(f"x0 must be one point of shape ({system.dim},), got shape {start.shape}")
+    discrete = isinstance(system, Map)
+    times = _times(t, discrete)
+    if discrete and dt is not None:
+        raise ValueError(f"dt must not be given for a Map, whose time is its step, got {dt!r}")
+    if dt is not None:
+        longest = dt
+    elif isinstance(system, Diffusion):
+        longest = default_dt(system, start[None])
+    else:
+        longest = 1.0
+    longest = checks.number("dt", longest, above=0)
+    if dt is not None and longest > times[-1]:
+        raise ValueError(f"dt must be at most the last time, got dt={dt!r} and t={t!r}")
+    if isinstance(n_paths, int) and n_paths >= MOST_PATHS:
+        raise ValueError(f"n_paths must be below 2^40, got {checks.shown(n_paths)}")
+    n = checks.integer("n_paths", n_paths, at_least=2, below=MOST_PATHS)
+    progress = checks.flag("progress", progress)
+    split_seed(seed)
+    along = None
+    if direction is not None:
+        along = checks.points("direction", direction, system.dim)
+        if along.ndim != 1 or not along.any():
+            raise ValueError(f"direction must be one vector other than 0, got {direction!r}")
+        along = along / np.abs(along).max()
+        along = along / np.linalg.norm(along)
+    if times[-1] / longest > MOST_STEPS:
+        raise ValueError(
+            f"t must be at most 2^34 steps of {longest:g}, got {times[-1]:g}: pass earlier times or a "
+            "larger dt"
+        )
+    schedule = step_schedule(times, longest, discrete)
+    moments: tuple[int, Array, Array] | None = None
+    lost = np.zeros(len(times), dtype=np.int64)
+    cheaper = "pass fewer n_paths, earlier times or a larger dt"
+    total = n * sum(count for count, _ in schedule)
+    bar = path_bar(progress, "mean_squared_displacement", total, cheaper)
+    with np.errstate(all="ignore"), bar:
+        for first in range(0, n, TILE):
+            paths = np.arange(first, min(first + TILE, n))
+            tile = Moments(start, along, len(times))
+            _run(system, times, schedule, paths, int(seed), tile, bar, total)
+            moments, lost = _merge(moments, (len(paths), tile.mean, tile.square)), lost + tile.lost
+    assert moments is not None
+    variance = moments[2] / (n - 1)
+    return Displacement(
+        times=times,
+        mean=np.where(lost > 0, np.inf, moments[1][:, -1]),
+        standard_error=np.where(lost > 0, np.nan, np.sqrt(variance[:, -1] / n)),
+        displacement=moments[1][:, :-1],
+        variance=variance[:, :-1],
+        diverged=lost,
+        x0=start,
+        direction=along,
+        n_paths=n,
+        dt=longest,
+        seed=int(seed),
+        discrete=discrete,
+        system=repr(system),
+        problem=system,
+    )
+
+
+def _times(t: npt.ArrayLike, discrete: bool) -> Array:
+    try:
+        times = np.atleast_1d(np.asarray(t, dtype=np.float64))
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"t must be a number or an increasing sequence of numbers, got {t!r}") from error
+    bad = times.ndim != 1 or not times.size or not np.isfinite(times).all() or times[0] < 0
+    if bad or (np.diff(times) <= 0).any() or times[-1] == 0:
+        raise ValueError(f"t must be a number > 0 or an increasing sequence of numbers >= 0, got {t!r}")
+    if discrete and (times != np.round(times)).any():
+        raise ValueError(f"t must be whole steps for a Map, got {t!r}")
+    return times
+
+
+class Moments:
+    """An observer: moments of the displacement of a tile of paths at each look.
+
+    Attributes
+    ----------
+    mean, square : ndarray, shape (n_t, dim + 1)
+        Means, and sums of squared deviations, of the displacement by coordinate and of its square.
+    lost : ndarray of int, shape (n_t,)
+        Paths that are not finite.
+    """
+
+    def __init__(self, start: Array, along: Array | None, n_times: int) -> None:
+        self.start, self.along = start, along
+        self.mean, self.square = np.empty((n_times, len(start) + 1)), np.empty((n_times, len(start) + 1))
+        self.lost = np.zeros(n_times, dtype=np.int64)
+
+    def __call__(self, record: int, part: slice, points: Array) -> None:
+        moved = points.T - self.start[:, None]
+        squared = (moved**2).sum(axis=0) if self.along is None else (self.along @ moved) ** 2
+        looked_at = np.vstack([moved, squared])
+        self.lost[record] = (~np.isfinite(moved).all(axis=0)).sum()
+        self.mean[record] = looked_at.mean(axis=1)
+        self.square[record] = ((looked_at - self.mean[record][:, None]) ** 2).sum(axis=1)
+
+
+def _run(
+    system: Diffusion | Map,
+    times: Array,
+    schedule: Sequence[tuple[int, float]],
+    paths: npt.NDArray[np.int64],
+    seed: int,
+    observer: Moments,
+    bar: PacedBar,
+    total: float,
+) -> None:
+    """Take a tile of the paths to all times."""
+    looks = np.cumsum([count for count, _ in schedule])
+    lengths = [length for _, length in schedule]
+
+    def coefficients(step: int) -> Coefficients:
+        leg = int(np.searchsorted(looks, step, side="right"))
+        begin, before = (times[leg - 1], looks[leg - 1]) if leg else (0.0, 0)
+        return system.coefficients(algorithm_step(begin + (step - before) * lengths[leg], system))
+
+    state = np.tile(system.at_rest(observer.start), (len(paths), 1))
+    drive(
+        system, state, int(looks[-1]), looks, observer, seed=seed, paths=paths, coefficients=coefficients,
+        report=bar.update, dt=lengths[-1], lengths=lengths, path_steps=total,
+    )  # fmt: skip
+
+
+def _merge(one: tuple[int, Array, Array] | None, other: tuple[int, Array, Array]) -> tuple[int, Array, Array]:
+    """Counts, means and sums of squared deviations of two samples together."""
+    if one is None:
+        return other
+    n, share = one[0] + other[0], other[0] / (one[0] + other[0])
+    gap = other[1] - one[1]
+    return n, one[1] + share * gap, one[2] + other[2] + one[0] * share * gap**2
