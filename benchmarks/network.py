@@ -108,8 +108,8 @@ def peers(net: nn.Module, reference: float, clock: Callable[[], float]) -> Itera
         yield "PyHessian", float("nan"), "not installed"
 
 
-def replicas(clock: Callable[[], float], n: int = 256, n_steps: int = 10) -> Iterator[Row]:
-    """SAM on replicas of a network of 535 weights, full batches in single precision."""
+def replicas(clock: Callable[[], float], n: int = 256, n_steps: int = 100) -> Iterator[Row]:
+    """SAM on replicas of a network of 535 weights, full batches in single precision, compiled."""
     loss = sd.from_module(network(64, 7, 10), nn.functional.cross_entropy, data(), dtype=torch.float32)
     x0 = loss.x0 + 0.1 * np.random.default_rng(2).normal(size=(n, loss.dim))
     sam = sd.Map(loss, sd.SAM(0.05), lr=0.1)

@@ -6,7 +6,8 @@ Copies go in tiles that fit the cache. A tile is taken from look to look by its 
 
 - `SquaresStep` (`samdyn.dynamics.backends.squares_step`): least squares and ridge regression in closed form,
   and `NativeSquares` (`samdyn.dynamics.backends.native_squares`) for single samples in large jobs;
-- `PointStep` (`samdyn.dynamics.backends.point_step`): networks;
+- `PointStep` (`samdyn.dynamics.backends.point_step`): networks, and `LayersStep`
+  (`samdyn.dynamics.backends.layers_step`) for large jobs on those of linear layers;
 - `NativeStep` (`samdyn.dynamics.backends.native_step`): large jobs whose step can be printed as C++;
 - `TracedStep` (`samdyn.dynamics.backends.traced_step`): everything else.
 
@@ -22,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from samdyn.arguments.checks import Array
+from samdyn.dynamics.backends.layers_step import LayersStep
 from samdyn.dynamics.backends.native_program import compiled_or_none
 from samdyn.dynamics.backends.native_squares import NativeSquares
 from samdyn.dynamics.backends.native_step import NativeStep
@@ -46,6 +48,8 @@ TILE_VALUES = 1 << 17
 MAX_TILE = 1 << 14
 COMPILE_FROM = 2e7
 """Path-steps that take numpy as long as compiling takes: half a second to a few."""
+LAYERS_FROM = 3e9
+"""Path-steps times samples and weights that take torch as long as compiling takes: two seconds."""
 
 
 def build_step(system: System, dt: float | None = None, path_steps: float = 0.0) -> Step:
@@ -82,7 +86,9 @@ def build_step(system: System, dt: float | None = None, path_steps: float = 0.0)
             native = compiled_or_none(lambda: NativeSquares(system)) if large else None
             return native or SquaresStep(system)
     if isinstance(system, Map) and loss is not None and not loss.traceable:
-        return PointStep(system)
+        work = path_steps * system.dim * getattr(loss, "n_samples", 1)
+        layered = noise is None and work >= LAYERS_FROM and compiler() is not None
+        return (compiled_or_none(lambda: LayersStep(system)) if layered else None) or PointStep(system)
     return (compiled_or_none(lambda: NativeStep(system, dt)) if large else None) or TracedStep(system, dt)
 
 

@@ -119,7 +119,7 @@ def scatter(
     g: ScalarGraph, a: Scalars, dim: int, index: Scalars, source: Scalars, add: bool = False
 ) -> Scalars:
     """`scatter` or `scatter_add` with an index that depends on the point."""
-    result, source = a.copy(), np.broadcast_to(source, index.shape) if source.ndim == 0 else source
+    result, source = a.copy(), np.broadcast_to(source, index.shape) if np.ndim(source) == 0 else source
     for position in np.ndindex(*index.shape):
         for k in range(a.shape[dim]):
             target = (*position[:dim], k, *position[dim + 1 :])
@@ -186,10 +186,19 @@ def cumulate(
 
 
 def cast(g: ScalarGraph, a: Scalars, *, dtype: torch.dtype | None = None, **_: Any) -> Scalars:
-    """float32 and float64 are left to the inputs of the graph."""
+    """float32 and float64 are left to the inputs of the graph; whole numbers are cut off towards 0."""
     if dtype is torch.bool:
         return broadcast(g.boolean, a)
     whole = all(g.is_bool(element) for element in a.ravel())
     if dtype is None or dtype in (torch.float32, torch.float64) or (whole and not dtype.is_complex):
         return a if dtype is None else broadcast(g.number, a)
+    if dtype in (torch.int32, torch.int64):
+
+        def cut(element: Scalar) -> Scalar:
+            down = g.unary(torch.floor, element)
+            return g.where(
+                g.compare(torch.lt, element, 0.0), g.neg(g.unary(torch.floor, g.neg(element))), down
+            )
+
+        return broadcast(cut, a)
     raise NotTraceable(f"a cast to {dtype} has no scalar form")

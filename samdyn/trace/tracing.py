@@ -266,7 +266,11 @@ def _points(dim: int) -> Tensor:
 def _check(module: Callable[..., Sequence[Tensor]], function: Callable[..., Any], points: Tensor) -> None:
     """Refuse a trace that disagrees with its function, which depends on more than the point."""
     for point in points:
-        expected = function(point).detach().reshape(-1).to(torch.float64)
+        try:
+            expected = function(point).detach().reshape(-1).to(torch.float64)
+        except Exception as error:  # a label out of range, say: the function is not for all numbers
+            reason = next(iter(str(error).splitlines()), "")
+            raise NotTraceable(f"the function fails at numbers of any size ({reason})") from error
         got = torch.cat([element.reshape(-1) for element in module(*point.reshape(-1, 1))])
         usual = (
             expected.isfinite()
