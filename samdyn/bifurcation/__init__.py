@@ -15,6 +15,7 @@ file                what it computes or holds
 `normal_forms`      coefficients of normal forms: which solutions branch off, and whether they are stable
 `switching`         the other branch through a bifurcation point
 `border`            where a branch meets the set {grad f = 0} on which the field jumps
+`matrix_free`       branches in many dimensions, by bordered solves with GMRES
 `critical_points`   branches of critical points under a rule that jumps there
 `assembly`          a branch from the two ways that were followed
 `two_parameter`     curves of bifurcation points in two parameters

@@ -20,6 +20,8 @@ Algorithm
    (`samdyn.bifurcation.border`).
 6. A branch of critical points under such a rule is another matter: there is no Jacobian there
    (`samdyn.bifurcation.critical_points`).
+7. Fixed points of networks of more than 64 weights are followed by products with the Jacobian, without the
+   location of bifurcations (`samdyn.bifurcation.matrix_free`).
 """
 
 from __future__ import annotations
@@ -37,6 +39,7 @@ from samdyn.bifurcation.branch import Branch
 from samdyn.bifurcation.critical_points import critical_branch
 from samdyn.bifurcation.defining_systems import Scale
 from samdyn.bifurcation.following import announce_following, follow_both
+from samdyn.bifurcation.matrix_free import MANY, follow_many
 from samdyn.bifurcation.start import (
     check_parameter,
     check_start,
@@ -136,11 +139,16 @@ def continuation(
         )
     inside = system.with_parameters(**{parameter: (low + high) / 2})
     jumps = system.landscape is not None and inside.rule is not None and inside.rule.jumps
-    if jumps and period == 1 and is_critical(system, start[: system.dim]):
+    untraced = system.landscape is not None and not system.landscape.traceable
+    many = untraced and system.dim > MANY and period == 1
+    if jumps and period == 1 and not many and is_critical(system, start[: system.dim]):
         with PartsBar(progress, "continuation", None, "point") as bar:
             return critical_branch(
                 system, start[: system.dim], parameter, (low, high), max_step, max_points, region, bar
             )
+    if many:
+        with PartsBar(progress, "continuation", None, "point") as bar:
+            return follow_many(system, place, parameter, (low, high), max_step, max_points, bar)
     field = Parametric(system, (parameter,), period)
     if len(start) < field.n:  # at rest
         start = np.concatenate([start, np.zeros(field.n - len(start))])
