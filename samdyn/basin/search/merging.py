@@ -41,6 +41,7 @@ STILL = 1e-7  # of the box: what is smaller stands still
 EQUAL = 1e-6  # of the box: points of one attractor
 N_ARCS, N_ON_ARC = 6, 33
 ARC_STEPS, ARC_STRIDES = 4096, 300
+AT_ONCE = 16  # samples that are compared with another one together
 MOST_SAMPLES = 4  # of one set that are kept: a few cover it better than one
 
 
@@ -49,19 +50,32 @@ def distinct_sets(
 ) -> list[Candidate]:
     """The sets that tails (n, state_dim) are samples of, each once, without radii; none that is known."""
     exact: list[Candidate] = []
-    samples: list[list[Array]] = []
-    for tail in tails:
-        if any(_settles_on(course, tail, c) for c in [*known, *exact]):
+    groups: list[list[int]] = []  # numbers of tails
+    alike: dict[tuple[int, int], bool] = {}  # whether the first tail of a group and a later tail are one set
+
+    def settled(k: int) -> bool:
+        return any(_settles_on(course, tails[k], c) for c in [*known, *exact])
+
+    def belongs(first: int, k: int) -> bool:
+        if (first, k) not in alike:
+            some = [k, *(j for j in range(k + 1, min(k + AT_ONCE, len(tails))) if not settled(j))]
+            same = same_sets(motion, course, tails[first], [tails[j] for j in some])
+            alike.update({(first, j): answer for j, answer in zip(some, same, strict=True)})
+        return alike[first, k]
+
+    for k, tail in enumerate(tails):
+        if settled(k):
             continue
         # the arcs cost less than the search for a closed orbit
-        near = [group for group in samples if same_set(motion, course, group[0], tail)]
+        near = [group for group in groups if belongs(group[0], k)]
         found = None if near else _exact(motion, course, tail)
         if found is not None:
             if not any(_equal(course, found, c) for c in [*known, *exact]):
                 exact.append(found)
             continue
-        samples = [group for group in samples if not any(group is other for other in near)]
-        samples.append([*(member for group in near for member in group), tail])
+        groups = [group for group in groups if not any(group is other for other in near)]
+        groups.append([*(member for group in near for member in group), k])
+    samples = [[tails[k] for k in group] for group in groups]
     rest = []
     for group in samples:
         # a closed orbit that winds often before it closes; looked for once for all samples of a set
@@ -171,22 +185,41 @@ def _equal(course: Course, a: Candidate, b: Candidate) -> bool:
 
 def same_set(motion: Motion, course: Course, one: Array, other: Array) -> bool:
     """Whether two samples (n, state_dim) are of one torus or one chaotic set."""
-    a, b = thinned(one * course.scale), thinned(other * course.scale)
-    tree_a, tree_b = cKDTree(a), cKDTree(b)
-    extent = max(float(np.linalg.norm(s - s.mean(axis=0), axis=1).max()) for s in (a, b))
-    if not np.isfinite(extent):
-        return False
-    apart, at = tree_a.query(b)
-    if apart.min() > 0.5 * extent:
-        return False
-    back = tree_b.query(a)[0]
-    own = max(_self_distance(a), _self_distance(b))
-    close = bool(np.median(apart) <= 2 * own and np.median(back) <= 2 * own)
-    # from points all over one sample, the nearest of each stretch of time
-    pieces = np.array_split(np.argsort(apart, kind="stable")[: max(N_ARCS, len(b) // 2)], N_ARCS)
-    ends = np.array([piece[0] for piece in pieces if len(piece)])
-    torn, sensitive = _arcs(motion, course, a[at[ends]], b[ends], extent)
-    return bool((close and sensitive) or not torn)
+    return same_sets(motion, course, one, [other])[0]
+
+
+def same_sets(motion: Motion, course: Course, one: Array, others: Sequence[Array]) -> list[bool]:
+    """Whether each of the other samples is of the torus or chaotic set of the first.
+
+    The arcs of all of them are followed together: a step of a few thousand points costs little more than a
+    step of some hundred.
+    """
+    a = thinned(one * course.scale)
+    tree_a, extent_a, own_a = cKDTree(a), _extent(a), _self_distance(a)
+    same, asked = [False] * len(others), []
+    for k, other in enumerate(others):
+        b = thinned(other * course.scale)
+        extent = max(extent_a, _extent(b))
+        if not np.isfinite(extent):
+            continue
+        apart, at = tree_a.query(b)
+        if apart.min() > 0.5 * extent:
+            continue
+        back = cKDTree(b).query(a)[0]
+        own = max(own_a, _self_distance(b))
+        close = bool(np.median(apart) <= 2 * own and np.median(back) <= 2 * own)
+        # from points all over one sample, the nearest of each stretch of time
+        pieces = np.array_split(np.argsort(apart, kind="stable")[: max(N_ARCS, len(b) // 2)], N_ARCS)
+        ends = np.array([piece[0] for piece in pieces if len(piece)])
+        asked.append((k, close, (a[at[ends]], b[ends], extent)))
+    answers = _arcs(motion, course, [ends for _, _, ends in asked])
+    for (k, close, _), (torn, sensitive) in zip(asked, answers, strict=True):
+        same[k] = (close and sensitive) or not torn
+    return same
+
+
+def _extent(sample: Array) -> float:
+    return float(np.linalg.norm(sample - sample.mean(axis=0), axis=1).max())
 
 
 def _self_distance(sample: Array) -> float:
@@ -194,23 +227,36 @@ def _self_distance(sample: Array) -> float:
     return float(np.median(cKDTree(sample[:half]).query(sample[half:])[0])) if half else 0.0
 
 
-def _arcs(motion: Motion, course: Course, a: Array, b: Array, extent: float) -> tuple[bool, bool]:
-    """Whether all arcs from a to b (n, state_dim) are torn, and whether neighbours part within the sets."""
+def _arcs(
+    motion: Motion, course: Course, pairs: Sequence[tuple[Array, Array, float]]
+) -> list[tuple[bool, bool]]:
+    """Whether all arcs from a to b (n, state_dim) are torn, and whether neighbours part within the sets.
+
+    A pair is a, b and the extent of the larger sample.
+    """
+    if not pairs:
+        return []
     share = np.linspace(0, 1, N_ON_ARC)[:, None, None]
-    size = a.shape[1]
-    arcs = a + share * (b - a)
-    tiny = 1e-8 * extent
-    rng = np.random.default_rng(4)
-    beside = a + tiny * rng.standard_normal(a.shape) / np.sqrt(size)
-    cloud = np.concatenate([arcs.reshape(-1, size), a, beside]) / course.scale
-    state = np.ascontiguousarray(cloud.T)
+    clouds = []
+    for a, b, extent in pairs:
+        size = a.shape[1]
+        rng = np.random.default_rng(4)
+        beside = a + 1e-8 * extent * rng.standard_normal(a.shape) / np.sqrt(size)
+        clouds.append(np.concatenate([(a + share * (b - a)).reshape(-1, size), a, beside]) / course.scale)
+    state = np.ascontiguousarray(np.concatenate(clouds).T)
     n_steps = ARC_STEPS if motion.every > 1 else ARC_STRIDES
     state = followed(motion, state, 0, n_steps)
+    parts = np.split(state.T * course.scale, np.cumsum([len(cloud) for cloud in clouds])[:-1])
+    return [_torn(*pair, part) for pair, part in zip(pairs, parts, strict=True)]
+
+
+def _torn(a: Array, b: Array, extent: float, y: Array) -> tuple[bool, bool]:
+    """The answers for one pair, whose arcs, points a and points beside these ended at y."""
     n = N_ON_ARC * len(a)
+    tiny = 1e-8 * extent
     gap = np.linalg.norm(b - a, axis=1) / (N_ON_ARC - 1)
     with np.errstate(all="ignore"):  # of points that have left for infinity
-        y = state.T * course.scale
-        parted = np.linalg.norm(np.diff(y[:n].reshape(N_ON_ARC, len(a), size), axis=0), axis=2)
+        parted = np.linalg.norm(np.diff(y[:n].reshape(N_ON_ARC, *a.shape), axis=0), axis=2)
         torn = ~(parted <= TORN * np.maximum(gap, 1e-9 * extent)).all(axis=0)
         growth = np.linalg.norm(y[n : n + len(a)] - y[n + len(a) :], axis=1) / tiny
     return bool(torn.all()), bool(np.median(growth) > 100)
