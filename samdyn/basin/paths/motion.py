@@ -63,11 +63,15 @@ class Motion(Protocol):
     hover : float
         How far from a trapping point a path may come to hover, as a share of the box's diagonal: steps of a
         finite length cannot stop at a jump.
+    repeats : bool
+        Whether a state that is the same, bit for bit, after some steps is so for ever: the step is one
+        function of the state alone.
     """
 
     every: int
     unit: float
     hover: float
+    repeats: bool
 
     def __call__(self, state: Array, path: Paths, step: int, n_steps: int) -> Array:
         """States (state_dim, n) of paths with these numbers, `n_steps` after `step`."""
@@ -112,7 +116,7 @@ def as_flow(system: System) -> Flow:
 
 
 class _PlainMap:
-    every, unit, hover = 8, 1.0, 0.0
+    every, unit, hover, repeats = 8, 1.0, 0.0, True
 
     def __init__(self, system: Map) -> None:
         self.step = numpy_form(traced_or_batched(system.point_function(), system.state_dim))
@@ -125,7 +129,7 @@ class _PlainMap:
 
 
 class _Steps:
-    every, hover = 8, 0.0
+    every, hover, repeats = 8, 0.0, False
 
     def __init__(
         self, system: Map | Diffusion, seed: int, dt: float | None = None, compiled: bool = False
@@ -149,7 +153,7 @@ def middle_dt(system: Diffusion) -> float:
 
 
 class _Flow:
-    every = 1
+    every, repeats = 1, False
 
     def __init__(self, system: Flow, stride: float | None, box: Array) -> None:
         dim, function = system.dim, system.point_function()

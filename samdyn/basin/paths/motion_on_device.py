@@ -45,7 +45,7 @@ class MotionOnDevice:
     array([[0.5375]])
     """
 
-    every, hover = 8, 0.0
+    every, hover, repeats = 8, 0.0, False
 
     def __init__(self, system: Map | Diffusion, device: str, seed: int, dt: float | None = None) -> None:
         self.device, self.key = torch.device(device), split_seed(seed)

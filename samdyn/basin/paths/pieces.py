@@ -112,6 +112,8 @@ def _run_tile(
             return state
         n_steps = min(motion.every, piece.until - step)
         following = motion(state, paths[at], step, n_steps)
+        if motion.repeats and np.array_equal(following, state):
+            return state  # all of them stand still, or go round a cycle, away from the attractors for ever
         lost = course.lost(following)
         if lost.any():
             gone = at[lost]

@@ -149,6 +149,8 @@ def search(
             groups = [c for c in groups if c.closed or _lasts(motion, course, c.states, first_step + step)]
             accepted = admit(motion, course, found, groups, rules, first_step + step)
             length = length if len(accepted) > len(found) else 2 * length
+            if motion.repeats:  # what is back where it was, bit for bit, goes nowhere else
+                ok &= (tails[-1] != tails[-1 - motion.every]).any(axis=0)
             # what was turned away goes on from where it stands
             state = np.concatenate([state[:, ~done], after[:, ok]], axis=1)
             found = accepted
