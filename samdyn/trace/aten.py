@@ -15,6 +15,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx
+from torch._guards import TracingContext, tracing
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from samdyn.trace.surroundings import own_surroundings
@@ -50,7 +52,10 @@ def aten_graph(
     >>> [node.name for node in aten_graph(lambda w: (w * w).sum(), torch.ones(2)).graph.nodes][1:]
     ['mul', 'sum_1', 'output']
     """
-    with _lock, own_surroundings():
+    # make_fx notes the shape of every result in a mode of its own, which costs more than all the rest of the
+    # trace, unless it finds one in the surroundings
+    shapes = FakeTensorMode(allow_fallback_kernels=True)
+    with _lock, own_surroundings(), tracing(TracingContext(shapes)):
         functional = torch.func.functionalize(function, remove="mutations")
         table = None if decompositions is None else dict(decompositions)
         traced = make_fx(functional, decomposition_table=table)(*example)
