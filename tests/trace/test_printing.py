@@ -139,13 +139,17 @@ def positive_zero(g: ScalarGraph, a: object) -> object:
     return g.where(g.compare(torch.eq, a, 0.0), 0.0, a)
 
 
-def exact_expressions(dim: int) -> st.SearchStrategy[Callable[[ScalarGraph], object]]:
-    """Random expressions in operations that IEEE 754 rounds correctly: every form has the same bits."""
+def exact_expressions(dim: int, *, roots: bool) -> st.SearchStrategy[Callable[[ScalarGraph], object]]:
+    """Random expressions in operations that are rounded correctly: every form has the same bits.
+
+    torch's square root is not rounded correctly where it comes from MKL: that of 2.0 is one unit in the last
+    place too small, and one of a hundred is. Those of math and numpy are.
+    """
     leaves = st.one_of(
         st.integers(0, dim - 1).map(lambda i: lambda g: g.inputs[i]),
         st.sampled_from([0.0, -1.0, 2.0, 1e200, 1e-200]).map(lambda c: lambda g: c),
     )
-    unary = [torch.sqrt, torch.abs, torch.floor, torch.sign]
+    unary = [torch.abs, torch.floor, torch.sign, *([torch.sqrt] if roots else [])]
 
     def extend(e: st.SearchStrategy) -> st.SearchStrategy:
         pairs = st.tuples(e, e)
@@ -168,16 +172,23 @@ def exact_expressions(dim: int) -> st.SearchStrategy[Callable[[ScalarGraph], obj
 NUMBERS = st.one_of(st.floats(), st.sampled_from(SPECIAL), st.floats(-3, 3))
 
 
+POINTS = st.lists(st.tuples(NUMBERS, NUMBERS, NUMBERS), min_size=1, max_size=4)
+
+
 @settings(max_examples=100)
-@given(
-    st.lists(exact_expressions(3), min_size=1, max_size=3),
-    st.lists(st.tuples(NUMBERS, NUMBERS, NUMBERS), min_size=1, max_size=4),
-)
+@given(st.lists(exact_expressions(3, roots=False), min_size=1, max_size=3), POINTS)
 def test_arithmetic_is_exact_at_any_numbers(expressions: list[Callable], points: list[tuple]) -> None:
     module = module_of(lambda g: [e(g) for e in expressions], 3)
     expected, arrays, scalars = evaluate(module, np.array(points))
     np.testing.assert_array_equal(arrays, expected)
     np.testing.assert_array_equal(scalars, expected)
+
+
+@settings(max_examples=50)
+@given(st.lists(exact_expressions(3, roots=True), min_size=1, max_size=3), POINTS)
+def test_arrays_and_floats_have_the_same_bits(expressions: list[Callable], points: list[tuple]) -> None:
+    _, arrays, scalars = evaluate(module_of(lambda g: [e(g) for e in expressions], 3), np.array(points))
+    np.testing.assert_array_equal(arrays, scalars)
 
 
 def test_special_values_do_not_raise() -> None:
