@@ -195,14 +195,14 @@ def test_rates_of_three_wells() -> None:
     weights = {name[k]: density[labels == k].sum() / density.sum() for k in fine.attractors}
     errors = []
     for core in (0.3, 0.15):
-        rates = sd.rate_graph(graph, found, resolution=48, core=core)
+        rates = sd.rate_graph(graph, found, resolution=64, core=core)
         assert len(rates) == 3
         for k in rates:
             assert rates.nodes[k]["stationary"] == pytest.approx(weights[k], abs=5e-4)
         passages = rates.graph["mean_first_passage_times"]
         for j in rates:
             region = ~sd.Ball(rates.nodes[j]["position"], core)
-            field = sd.mean_exit_time(sde, region, box=found.box, resolution=64)
+            field = sd.mean_exit_time(sde, region, box=found.box, resolution=96)
             for i in set(rates) - {j}:
                 # at another resolution of the solver
                 assert passages[i, j] == pytest.approx(float(field(rates.nodes[i]["position"])), rel=1e-3)
