@@ -125,6 +125,7 @@ def test_symmetric_landscape_gives_equal_shares() -> None:
         assert float(left) == float(right)
 
 
+@pytest.mark.slow
 def test_beale_saddle_basin_grows_with_rho() -> None:
     box = [(-1.0, 1.0), (0.0, 2.0)]
     shares = []
@@ -172,6 +173,7 @@ def test_limit_cycle_of_a_flow() -> None:
     assert np.abs(found.attractors[1].points[:, 0]).max() == pytest.approx(2.0086, abs=0.01)
 
 
+@pytest.mark.slow
 def test_flow_of_a_normalised_rule_traps() -> None:
     found = sd.basins(sd.Flow(sd.landscapes.double_well(), sd.SAM(0.5)), [(-2, 2)], 80)
     assert [a.name for a in found.attractors.values()] == [

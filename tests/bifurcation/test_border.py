@@ -96,6 +96,7 @@ def test_critical_points_are_given_no_jacobian() -> None:
     assert np.isnan(branch.capture_radius[inside]).all()
 
 
+@pytest.mark.slow
 def test_critical_points_over_a_parameter_of_the_loss() -> None:
     loss = sd.landscapes.tilted_double_well()
     start = next(p.x for p in loss.critical_points if p.kind == "maximum")

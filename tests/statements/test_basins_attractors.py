@@ -78,6 +78,7 @@ def test_a_slow_cycle_is_found_from_the_orbit_that_spirals_to_it(multiplier: com
     assert found.radius == pytest.approx(abs(multiplier), abs=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [1.0, 1.001])
 def test_what_does_not_attract_gives_no_name(size: float) -> None:
     """A cycle that repels, or is neutral, is not what an orbit beside it settles on."""
