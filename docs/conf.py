@@ -98,7 +98,19 @@ class KeepVerticalBars(SphinxTransform):
                 reference.replace_self(nodes.Text(f"|{reference.astext()}|"))
 
 
+def list_pages_of_the_manual(
+    app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None
+) -> None:
+    """Let the sidebar have the pages that index.md names, and not all that api.md does.
+
+    The theme makes the tree of all pages anew for each: for some hundred names that takes minutes.
+    """
+    tree = context["toctree"]
+    context["toctree"] = lambda **options: tree(**options | {"maxdepth": 1})
+
+
 def setup(app: Sphinx) -> None:
-    """Have the listings written before Sphinx looks for its sources."""
+    """Have the listings written before Sphinx looks for its sources, and the sidebar kept short."""
     app.connect("config-inited", write_listings)
+    app.connect("html-page-context", list_pages_of_the_manual, priority=100)  # before the theme's
     app.add_transform(KeepVerticalBars)

@@ -47,7 +47,7 @@ noisy = partial(
 )
 # some seconds of work for two processes: what creeps along a flat valley
 long_run = partial(
-    sd.basins, sd.Map(sd.landscapes.double_well(), sd.GD(), lr=1e-3), [(-2, 2)], 6000, n_starts=8
+    sd.basins, sd.Map(sd.landscapes.double_well(), sd.GD(), lr=2e-4), [(-2, 2)], 6000, n_starts=8
 )
 
 
@@ -163,7 +163,7 @@ SCRIPT = """
     import samdyn as sd
     from samdyn.jobs import checkpoint
     checkpoint.EVERY = 0.0
-    gd = sd.Map(sd.landscapes.double_well(), sd.GD(), lr=1e-3)
+    gd = sd.Map(sd.landscapes.double_well(), sd.GD(), lr=2e-4)
     sd.basins(gd, [(-2, 2)], 6000, n_starts=8, checkpoint=sys.argv[1])
 """
 
@@ -290,11 +290,11 @@ def cluster() -> Iterator[distributed.Client]:
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::UserWarning:distributed", "ignore::ResourceWarning")
 def test_dask_with_a_worker_that_dies(
-    cluster: distributed.Client, whole: sd.Basins, long_whole: sd.Basins, monkeypatch: pytest.MonkeyPatch
+    cluster: distributed.Client, long_whole: sd.Basins, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pids = list(cluster.run(os.getpid).values())
     assert len({*pids, os.getpid()}) == 3
-    assert_same(run(executor=cluster.get_executor()), whole)
+    assert_same(long_run(executor=cluster.get_executor()), long_whole)
     kill_after_the_first_piece(monkeypatch, lambda: pids[0])
     assert_same(long_run(executor=cluster.get_executor()), long_whole)
     assert pids[0] not in cluster.run(os.getpid).values()

@@ -29,7 +29,7 @@ BALL = sd.Ball([-1.0, 0.0], 0.9)
 # eight pieces; a few paths are censored
 run = partial(sd.exit_times, SDE, [-1.0, 0.0], BALL, 520, t_max=5.0, seed=5, device="cpu")
 # some seconds of work for two processes
-long_run = partial(sd.exit_times, SDE, [-1.0, 0.0], sd.Ball([-1.0, 0.0], 1.5), 5000, t_max=400.0, seed=6)
+long_run = partial(sd.exit_times, SDE, [-1.0, 0.0], sd.Ball([-1.0, 0.0], 1.5), 15_000, t_max=400.0, seed=6)
 long_run = partial(long_run, device="cpu", compile=False)
 ARRAYS = ("times", "exited", "exit_points", "diverged", "faces", "watched")
 
@@ -309,7 +309,7 @@ def test_a_worker_of_an_executor_that_dies(long_whole: sd.ExitTimes, monkeypatch
     assert_same(result, long_whole)
 
 
-@pytest.fixture(scope="module")  # a worker that is killed is started anew by the cluster
+@pytest.fixture
 def cluster() -> Iterator[distributed.Client]:
     with (
         distributed.LocalCluster(

@@ -88,7 +88,7 @@ def test_paths_are_those_of_torch(system: str, region: str) -> None:
 def test_share_of_paths_that_rounding_changes(correction: str | None) -> None:
     sde = sd.Diffusion(WELL, sd.SAM(0.2), lr=0.01, noise=sd.GaussianNoise(std=20.0**0.5))
     run = partial(
-        sd.exit_times, sde, [-1.0, 0.0], sd.Box([-2.0, -1.0], [0.0, 1.0]), n_paths=30_000, t_max=10.0,
+        sd.exit_times, sde, [-1.0, 0.0], sd.Box([-2.0, -1.0], [0.0, 1.0]), n_paths=100_000, t_max=10.0,
         seed=8, correction=correction, device="cpu",
     )  # fmt: skip
     for precision in ("single", "double"):
