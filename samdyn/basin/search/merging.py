@@ -196,7 +196,8 @@ def same_sets(motion: Motion, course: Course, one: Array, others: Sequence[Array
     """
     a = thinned(one * course.scale)
     tree_a, extent_a, own_a = cKDTree(a), _extent(a), _self_distance(a)
-    same, asked = [False] * len(others), []
+    same = [False] * len(others)
+    asked: list[tuple[int, bool, tuple[Array, Array, float]]] = []
     for k, other in enumerate(others):
         b = thinned(other * course.scale)
         extent = max(extent_a, _extent(b))
@@ -214,7 +215,7 @@ def same_sets(motion: Motion, course: Course, one: Array, others: Sequence[Array
         asked.append((k, close, (a[at[ends]], b[ends], extent)))
     answers = _arcs(motion, course, [ends for _, _, ends in asked])
     for (k, close, _), (torn, sensitive) in zip(asked, answers, strict=True):
-        same[k] = (close and sensitive) or not torn
+        same[k] = bool((close and sensitive) or not torn)
     return same
 
 

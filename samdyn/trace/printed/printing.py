@@ -14,8 +14,9 @@ graph of a `coordinate_form` as straight-line Python and compiles that:
 3. For arrays the functions are numpy's and scipy's, under one `errstate`.
 
 The arithmetic is exactly torch's (the sign of a zero apart, where maximum, minimum or remainder makes it).
-Square roots are rounded correctly, where torch's may be one unit in the last place off; other elementary functions agree to a few units in the last place, except that scipy's erfc of arrays loses digits
-in its far tail (relative errors up to 1e-13).
+Square roots are rounded correctly, where torch's may be one unit in the last place off; other elementary
+functions agree to a few units in the last place, except that scipy's erfc of arrays loses digits in its far
+tail (relative errors up to 1e-13).
 """
 
 from __future__ import annotations
