@@ -25,10 +25,17 @@ class Step(ABC):
         Coordinates of a point and of a state.
     report_work : int
         Path-steps between reports of progress: some milliseconds of work.
+    pointwise : bool
+        Whether a copy's numbers are the same bits whichever copies are moved along with it: those of
+        pointwise operations are, those of batched linear algebra need not be.
+    compiled : bool
+        Whether steps are a compiled loop, which does not hold Python's interpreter lock.
     """
 
     dim: int
     state_dim: int
+    pointwise: bool = False
+    compiled: bool = False
     report_work: int = 1 << 13
 
     @abstractmethod

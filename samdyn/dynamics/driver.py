@@ -102,10 +102,11 @@ def drive(
     seed: int = 0,
     paths: npt.NDArray[np.int64] | None = None,
     coefficients: Callable[[int], Coefficients] | None = None,
-    report: Callable[[int], None] | None = None,
+    report: Callable[[float], None] | None = None,
     dt: float | None = None,
     lengths: Sequence[float] | None = None,
     path_steps: float | None = None,
+    step: Step | None = None,
 ) -> Array:
     """Move copies of a system and show them to an observer.
 
@@ -134,13 +135,16 @@ def drive(
         For each look the length of a Diffusion's steps before it, where these differ.
     path_steps : float, optional
         Steps of all paths of the job that these are a part of: whether steps are compiled depends on it.
+    step : Step, optional
+        What `build_step` made for this system before.
 
     Returns
     -------
     ndarray, shape (n, dim)
         The last points.
     """
-    step = build_step(system, dt, len(state) * float(n_steps) if path_steps is None else path_steps)
+    if step is None:
+        step = build_step(system, dt, len(state) * float(n_steps) if path_steps is None else path_steps)
     values = coefficients or coefficients_at(system, dt)
     own_lengths = [None] * len(at) if lengths is None else lengths
     looks: list[Look] = [
@@ -175,7 +179,7 @@ def _drive_tile(
     paths: npt.NDArray[np.int64],
     part: slice,
     values: Callable[[int], Coefficients],
-    report: Callable[[int], None] | None,
+    report: Callable[[float], None] | None,
 ) -> Array:
     n, n_steps = len(state), looks[-1][0]
     loaded, stream = step.load(state), step.stream(seed, paths, n_steps)

@@ -2,8 +2,8 @@
 
 Algorithm
 ---------
-1. `n_starts` starts, uniform in the box from Philox of (seed, start number), or given ones, all follow the
-   map in one vectorised run (`samdyn.dynamics.trajectories`), schedules, momentum and noise included.
+1. `n_starts` starts, uniform in the box from Philox of (seed, start number), or given ones, follow the map
+   (`samdyn.dynamics.driver`), schedules, momentum and noise included.
 2. Over the last tenth of the run, of which twelve points are looked at, a run is
 
    - "diverged" if it is not finite, or a thousand sides of the box from its middle;
@@ -24,7 +24,9 @@ The test by the two gradients: own; Brown, Cai & DasGupta, Stat. Sci. 16 (2001) 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,10 +39,10 @@ from torch import Tensor
 from samdyn.arguments import checks
 from samdyn.arguments.checks import Array
 from samdyn.arguments.signature import checked
-from samdyn.dynamics.driver import advanced
-from samdyn.dynamics.trajectories import trajectory
-from samdyn.jobs.cost import announce, seconds_of
-from samdyn.jobs.progress import PartsBar
+from samdyn.dynamics.path_job import PathJob
+from samdyn.dynamics.trajectories import kept_steps
+from samdyn.jobs.job import Arrays, Report, check_run, joined, run_job
+from samdyn.jobs.progress import path_bar
 from samdyn.landscapes.landscape import Landscape
 from samdyn.numerics.random import STREAM_START, split_seed, uniform_block
 from samdyn.results import Result, Table
@@ -50,9 +52,7 @@ from samdyn.trace import batch
 
 OUTCOMES = ("hallucinated", "minimum", "saddle", "maximum", "moving", "diverged")
 N_LOOKED = 12
-TILE = 1 << 22  # stored numbers of a tile of starts
 RATIO = 0.1
-TRIAL = 50  # steps that are timed before a run
 FLAT = 1e-4
 REACH = 2.0
 FAR = 1e3
@@ -138,6 +138,9 @@ def hallucinated_share(
     n_starts: int = 1024,
     n_steps: int = 10_000,
     seed: int = 0,
+    workers: int = 1,
+    executor: Executor | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
     progress: bool = False,
 ) -> HallucinatedShare:
     """What share of the starts in a box ends at a hallucinated minimiser, and where the others end.
@@ -156,8 +159,16 @@ def hallucinated_share(
         Length of the runs. Too short a run shows as "moving".
     seed : int
         Of the starts, and of the noise.
+    workers : int
+        Number of local workers: threads where the steps are compiled, else processes. The result is the same
+        with any number.
+    executor : concurrent.futures.Executor, optional
+        Where to run instead.
+    checkpoint : str or path, optional
+        A file that holds the finished pieces of the job: written every 30 s, after Ctrl-C and at the end. If
+        it exists, the job goes on from it, to the same result as in one go.
     progress : bool
-        Show a progress bar over parts of the starts.
+        Show a progress bar over steps of starts.
 
     Returns
     -------
@@ -189,6 +200,7 @@ def hallucinated_share(
     if not isinstance(system, Map) or system.landscape is None or system.rule is None:
         raise TypeError(f"system must be a Map made from a loss and a rule, got {system!r}")
     n_steps = checks.integer("n_steps", n_steps, at_least=100)
+    run = check_run(workers, executor, checkpoint, progress)
     split_seed(seed)
     region = None
     if box is not None or system.box is not None:
@@ -203,25 +215,40 @@ def hallucinated_share(
             raise ValueError(f"x0 must have shape (n, {system.dim}), got shape {starts.shape}")
     if region is None:
         region = np.stack([starts.min(axis=0) - 1, starts.max(axis=0) + 1], axis=1)
-    every = max(1, n_steps // (10 * N_LOOKED))
-    # noise is drawn by path number within a run: with noise all starts must go in one
-    tile = len(starts) if system.noise else max(1, TILE // (system.state_dim * (n_steps // every + 2)))
-    ends, outcomes = [], []
-    trial = min(TRIAL, n_steps)
-    first_tile, work = system.at_rest(starts[:tile]), float(tile) * n_steps
-    few = seconds_of(lambda: advanced(system, first_tile, trial, seed=seed, path_steps=work), repeats=2)
-    parts = range(0, len(starts), tile)
-    announce("hallucinated_share", few * len(parts) * n_steps / trial, "pass fewer n_starts or n_steps")
-    with PartsBar(progress, "hallucinated_share", len(parts)) as bar:
-        for first in parts:
-            path = trajectory(system, starts[first : first + tile], n_steps, every=every, seed=seed).x
-            ends.append(path[-1])
-            outcomes.append(_outcomes(system, path[-N_LOOKED:], region, n_steps))
-            bar.update()
-    x = np.concatenate(ends)
+    job = _ShareJob(system, starts, len(starts), n_steps, int(seed), region=region)
+    cheaper = "pass fewer n_starts or n_steps, or workers="
+    with path_bar(progress, "hallucinated_share", job.path_steps, cheaper) as bar:
+        parts = run_job(job, run, bar)
+    x, outcomes = joined(parts, "x"), joined(parts, "outcomes")
     with np.errstate(all="ignore"):
         value = system.landscape.value(x)
-    return HallucinatedShare(starts, x, np.concatenate(outcomes), value, n_steps, system)
+    return HallucinatedShare(starts, x, np.array(OUTCOMES)[outcomes], value, n_steps, system)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _ShareJob(PathJob):
+    """Runs of ranges of starts; `region` is the box."""
+
+    region: Array
+
+    def describe(self) -> dict[str, Any]:
+        """The runs and the box."""
+        return {"verb": "hallucinated_share", **super().describe(), "box": self.region.tolist()}
+
+    def run(self, first: int, last: int, report: Report) -> Arrays:
+        """Last points and outcomes, as places in `OUTCOMES`, of a range of starts."""
+        every = max(1, self.n_steps // (10 * N_LOOKED))
+        at = kept_steps(self.n_steps, every)[-N_LOOKED:]
+        path = np.empty((len(at), last - first, self.system.dim))
+
+        def look(record: int, part: slice, points: Array) -> None:
+            path[record, part] = points
+
+        assert isinstance(self.system, Map)
+        x = self.drive(np.arange(first, last), at, look, report)
+        outcomes = _outcomes(self.system, path, self.region, self.n_steps)
+        places = np.argmax(outcomes[:, None] == np.array(OUTCOMES), axis=1)
+        return {"x": x, "outcomes": places.astype(np.int8)}
 
 
 def uniform_starts(box: Array, n: int, seed: int) -> Array:

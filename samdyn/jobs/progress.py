@@ -83,6 +83,11 @@ class PartsBar:
         if self._bar is not None:
             self._bar.close()
 
+    def resume(self, parts: float) -> None:
+        """`parts` were done before, in another run."""
+        if self._bar is not None:
+            self._bar.update(parts)
+
     def update(self, parts: float = 1, *, note: str = "") -> None:
         """`parts` more are done; `note` says where the work stands."""
         if self._bar is not None:
@@ -150,6 +155,11 @@ class PacedBar(PartsBar):
             self._said = True
             self._long = self._long or is_long(rest)
             announce(self._verb, rest, self._cheaper)
+
+    def resume(self, parts: float) -> None:
+        """`parts` were done before, in another run: they tell nothing of the pace."""
+        super().resume(parts)
+        self._done, self._before, self._began = parts, parts, time.perf_counter()
 
     def reach(self, done: float) -> None:
         """`done` of the total is done by now; less than before changes nothing."""

@@ -63,15 +63,15 @@ _stop: Any = None  # in a local worker process: the event that tells it to stop
 _of_thread = threading.local()  # in a local worker thread: the same, as its `stop`
 
 
-def ranges(n_paths: int) -> list[tuple[int, int]]:
-    """First and last path (exclusive) of each piece of a job.
+def ranges(n_paths: int, smallest: int = SMALLEST) -> list[tuple[int, int]]:
+    """First and last path (exclusive) of each piece of a job, of `smallest` paths or more.
 
     Examples
     --------
     >>> ranges(100), ranges(200), len(ranges(10**4)), len(ranges(10**6)), len(ranges(10**7))
     ([(0, 100)], [(0, 66), (66, 133), (133, 200)], 8, 30, 153)
     """
-    count = min(max(n_paths // USUAL, 8), N_PIECES, max(n_paths // SMALLEST, 1))
+    count = min(max(n_paths // USUAL, 8), N_PIECES, max(n_paths // smallest, 1))
     count = max(count, -(-n_paths // LARGEST))
     return [(i * n_paths // count, (i + 1) * n_paths // count) for i in range(count)]
 

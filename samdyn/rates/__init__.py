@@ -4,6 +4,7 @@
 file                 what it computes or holds
 ===================  ===================================================================
 `experiment`         many replicas: `convergence`
+`replicas`           how replicas are moved and watched, in pieces
 `observation`        what is recorded on the way
 `curves`             what was found: curves, plateaus, rates, limit sets
 `settling`           whether curves have come down to a plateau

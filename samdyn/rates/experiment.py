@@ -5,6 +5,7 @@ f(x) - f*, the norm of the gradient and the distance from the minimisers. Settin
 the rule or in lr share the ensemble, with a value for each replica; others (batch size, momentum, schedules,
 parameters of the loss) make groups that run after each other. Replica i sees the random numbers of path i in
 every setting: settings are compared on the same batches, and one setting's curves do not depend on others.
+How replicas are moved and watched, in pieces that may run on workers, is in `samdyn.rates.replicas`.
 
 What happens in the long run is reported as a limit set and not by the last iterate alone: see
 `samdyn.rates.observation`.
@@ -13,7 +14,9 @@ What happens in the long run is reported as a limit set and not by the last iter
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import Executor
 from typing import Any
 
 import numpy as np
@@ -22,13 +25,14 @@ import numpy.typing as npt
 from samdyn.arguments import checks
 from samdyn.arguments.checks import Array
 from samdyn.arguments.signature import checked
-from samdyn.dynamics.driver import drive
+from samdyn.jobs.job import check_run, joined, run_job
+from samdyn.jobs.job_sequence import JobsInTurn
 from samdyn.jobs.progress import path_bar
 from samdyn.landscapes.finite_sum import FiniteSum, Minimum
 from samdyn.numerics.random import split_seed
 from samdyn.numerics.scales import ROUNDING, length_scale
 from samdyn.rates.curves import KINDS, QUANTITIES, Convergence
-from samdyn.rates.observation import WINDOW, Watcher
+from samdyn.rates.replicas import DESCRIBED, ReplicaJob
 from samdyn.rates.settling import gap_of_mean, relaxation
 from samdyn.systems.diffusion import Diffusion
 from samdyn.systems.map import Map
@@ -46,6 +50,9 @@ def convergence(
     minimum: npt.ArrayLike | None = None,
     times: Sequence[int] | None = None,
     seed: int = 0,
+    workers: int = 1,
+    executor: Executor | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
     progress: bool = False,
 ) -> Convergence:
     """Move many replicas of an optimiser and record how they converge.
@@ -70,6 +77,14 @@ def convergence(
         Steps at which to record; by default about 60 in even ratios, and 64 evenly over the second half, or
         up to 512 with few replicas.
     seed : int
+    workers : int
+        Number of local workers: threads where the steps are compiled, else processes. The result is the same
+        with any number.
+    executor : concurrent.futures.Executor, optional
+        Where to run instead.
+    checkpoint : str or path, optional
+        A file that holds the finished pieces of the job: written every 30 s, after Ctrl-C and at the end. If
+        it exists, the job goes on from it, to the same result as in one go.
     progress : bool
         Show a bar.
 
@@ -81,7 +96,8 @@ def convergence(
     ------
     TypeError, ValueError
         Before any work: a system without a loss, starts of the wrong shape, a quantity or parameter that does
-        not exist, a value out of range.
+        not exist, a value out of range, a checkpoint that is damaged or of another job, a job that cannot be
+        sent to workers.
 
     Notes
     -----
@@ -105,6 +121,7 @@ def convergence(
     >>> [abs(e.value - g) < 4 * e.standard_error for e, g in zip(estimates, exact)]
     [True, True]
     """
+    run = check_run(workers, executor, checkpoint, progress)
     starts, n_steps, settings, systems = _checked(system, x0, n_steps, n_replicas, record, sweep)
     split_seed(seed)
     n_replicas, dim = len(starts), system.dim
@@ -115,43 +132,27 @@ def convergence(
     final = np.empty((len(settings), n_replicas, dim))
     centre, extent = np.empty_like(final), np.empty(final.shape[:2])
     kind, period = np.zeros(final.shape[:2], np.int64), np.zeros(final.shape[:2], np.int64)
-    noisy = getattr(system, "noise", None) is not None
+    noisy = system.noise is not None
     rests = np.full((len(settings), 3), np.nan)
-    work = len(settings) * n_replicas * n_steps
-    with path_bar(progress, "convergence", work, "pass fewer n_steps or n_replicas", "replica-step") as bar:
-        for members in _groups(system, settings).values():
-            first = systems[members[0]]
-            reference = references[members[0]]
-            owner = np.repeat(members, n_replicas)
-            replica = np.tile(np.arange(n_replicas), len(members))
-            state = np.zeros((len(owner), getattr(first, "state_dim", dim)))
-            state[:, :dim] = starts[replica]
-            window = np.arange(max(n_steps - WINDOW, 0), n_steps + 1)
-            watcher = Watcher(first.landscape, reference, steps, window, owner, replica, curves)
-            names = list(first.coefficients())
-            each = [systems[m] for m in members]
-
-            def values(step: int, each: list[Any] = each, names: list[str] = names) -> dict[str, Array]:
-                table = [one.coefficients(step) for one in each]
-                return {name: np.repeat([row[name] for row in table], n_replicas) for name in names}
-
-            own = values if len(members) > 1 else None
-            end = drive(
-                first,
-                state,
-                n_steps,
-                watcher.at,
-                watcher,
-                seed=seed,
-                paths=replica,
-                coefficients=own,
-                report=bar.update,
-            )
-            watcher.flush()
-            final[owner, replica] = end
-            described = watcher.limit_sets(noisy)
-            for target, value in zip((kind, period, centre, extent), described, strict=True):
-                target[owner, replica] = value
+    groups = list(_groups(system, settings).values())
+    jobs = [
+        ReplicaJob(
+            systems[members[0]], starts, n_replicas, n_steps, int(seed),
+            settings=tuple(systems[m] for m in members), reference=references[members[0]], steps=steps,
+            record=tuple(q for q in QUANTITIES if q in record), noisy=noisy,
+        )
+        for members in groups
+    ]  # fmt: skip
+    job = JobsInTurn(tuple(jobs))
+    cheaper = "pass fewer n_steps or n_replicas, or workers="
+    with path_bar(progress, "convergence", job.work(0, job.n), cheaper, "replica-step") as bar:
+        parts = run_job(job, run, bar)
+    for members, part in zip(groups, job.split(parts), strict=True):
+        owner, replica = np.repeat(members, n_replicas), np.tile(np.arange(n_replicas), len(members))
+        for q in jobs[0].record:
+            curves[q][owner, :, replica] = joined(part, q, axis=1).T
+        for name, target in zip(DESCRIBED, (kind, period, centre, extent, final), strict=True):
+            target[owner, replica] = joined(part, name)
     for i, (one, reference) in enumerate(zip(systems, references, strict=True)):
         if noisy:
             rests[i] = *relaxation(one, reference[0]), _bias(one, final[i], reference)

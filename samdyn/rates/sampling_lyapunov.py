@@ -19,9 +19,11 @@ bias: derived, checked numerically.
 from __future__ import annotations
 
 import math
-import time
+import os
 from collections.abc import Callable
+from concurrent.futures import Executor
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -31,8 +33,9 @@ from samdyn.arguments import checks
 from samdyn.arguments.checks import Array
 from samdyn.arguments.signature import checked
 from samdyn.dynamics.draws import BatchDraws
-from samdyn.jobs.cost import announce
-from samdyn.jobs.progress import PartsBar
+from samdyn.dynamics.system_description import describe_system
+from samdyn.jobs.job import Arrays, Job, Report, check_run, joined, run_job
+from samdyn.jobs.progress import path_bar
 from samdyn.rates.affine_steps import components_near, forces_near, ingredients, moment_radius, whole_near
 from samdyn.rates.fits import Estimate, widened
 from samdyn.systems.batch_samplers import Index, Sampler
@@ -71,6 +74,9 @@ def sampling_lyapunov_exponent(
     n_steps: int = 2000,
     n_replicas: int = 200,
     seed: int = 0,
+    workers: int = 1,
+    executor: Executor | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
     progress: bool = False,
 ) -> LyapunovEstimate:
     """Top Lyapunov exponent at an interpolating minimum under sampled batches.
@@ -83,8 +89,15 @@ def sampling_lyapunov_exponent(
         The point; the minimiser by default.
     n_steps, n_replicas, seed : int
         The first tenth of the steps is left out.
+    workers : int
+        Number of local processes; the result is the same with any number.
+    executor : concurrent.futures.Executor, optional
+        Where to run instead.
+    checkpoint : str or path, optional
+        A file that holds the finished pieces of the job: written every 30 s, after Ctrl-C and at the end. If
+        it exists, the job goes on from it, to the same result as in one go.
     progress : bool
-        Show a bar.
+        Show a bar over steps of replicas.
 
     Returns
     -------
@@ -111,36 +124,19 @@ def sampling_lyapunov_exponent(
     """
     n_steps = checks.integer("n_steps", n_steps, at_least=10)
     n_replicas = checks.integer("n_replicas", n_replicas, at_least=2)
-    force, samplers = _forces(system, x)
+    run = check_run(workers, executor, checkpoint, progress)
+    seed = checks.seed("seed", seed)
     basis = forces_near(system, x).moving()
-    size = basis.shape[1]
-    if not size:
+    if not basis.shape[1]:
         return LyapunovEstimate(-np.inf, 0.0)
-    lr, momentum, start = system.coefficients()["lr"], system.momentum, n_steps // 10
-    n_vectors, rng = min(2, size), np.random.default_rng(checks.seed("seed", seed))
-    positions = rng.standard_normal((n_replicas, size, n_vectors))
-    velocities = rng.standard_normal(positions.shape) if momentum else np.zeros_like(positions)
-    growth = np.zeros((n_replicas, n_vectors))
-    draws = BatchDraws(samplers, np.empty((0, samplers[0].n)), by_index=True)
-    ends = np.cumsum([sampler.batch_size for sampler in samplers])[:-1]
-    began = time.perf_counter()
-    with PartsBar(progress, "sampling_lyapunov_exponent", n_steps, "step") as bar:
-        for block in range(-(-n_steps // 4)):
-            drawn = draws.indices(seed, np.arange(n_replicas), np.array(block))
-            for j in range(min(4, n_steps - 4 * block)):
-                index = np.split(drawn[:, j], ends)
-                velocities = momentum * velocities + basis.T @ force(basis @ positions, index)
-                positions = positions - lr * velocities
-                lengths = _orthonormal(positions, velocities if momentum else None)
-                with np.errstate(
-                    divide="ignore"
-                ):  # a step that takes a vector to zero: the logarithm is -inf
-                    counts = (4 * block + j >= start) | (lengths == 0)
-                    growth += np.where(counts, np.log(lengths), 0.0)
-            if block == 1:
-                each = (time.perf_counter() - began) / 2
-                announce("sampling_lyapunov_exponent", each * n_steps / 4, "pass fewer n_steps or n_replicas")
-            bar.update(min(4, n_steps - 4 * block))
+    start = n_steps // 10
+    job = _TangentJob(
+        system, None if x is None else np.asarray(x, dtype=np.float64), n_steps, n_replicas, seed
+    )
+    cheaper = "pass fewer n_steps or n_replicas, or workers="
+    with path_bar(progress, "sampling_lyapunov_exponent", n_replicas * float(n_steps), cheaper) as bar:
+        growth = joined(run_job(job, run, bar), "growth")
+    n_vectors = growth.shape[1]
     if not np.isfinite(growth[:, 0]).all():
         return LyapunovEstimate(-np.inf, 0.0)
     steps = n_steps - start
@@ -154,6 +150,70 @@ def sampling_lyapunov_exponent(
         degrees,
         bias / steps,
     )
+
+
+@dataclass(frozen=True)
+class _TangentJob(Job):
+    """Tangent vectors of independent replicas.
+
+    Attributes
+    ----------
+    system : Map
+    x : ndarray, shape (dim,), or None
+    n_steps, n_replicas, seed : int
+    """
+
+    system: Map
+    x: Array | None
+    n_steps: int
+    n_replicas: int
+    seed: int
+
+    @property
+    def n(self) -> int:
+        """The replicas."""
+        return self.n_replicas
+
+    def work(self, first: int, last: int) -> float:
+        """Steps of replicas."""
+        return (last - first) * float(self.n_steps)
+
+    def describe(self) -> dict[str, Any]:
+        """The system, the point and the number of replicas."""
+        x = np.zeros((1, self.system.dim)) if self.x is None else self.x[None]
+        own = {
+            "verb": "sampling_lyapunov_exponent",
+            "n_replicas": self.n_replicas,
+            "given": self.x is not None,
+        }
+        return {**own, **describe_system(self.system, x, self.n_steps, self.seed)}
+
+    def run(self, first: int, last: int, report: Report) -> Arrays:
+        """Logarithmic growth (n, n_vectors) of the vectors of some replicas after the first tenth."""
+        force, samplers = _forces(self.system, self.x)
+        basis = forces_near(self.system, self.x).moving()
+        lr, momentum = self.system.coefficients()["lr"], self.system.momentum
+        size, start = basis.shape[1], self.n_steps // 10
+        rng = np.random.default_rng(self.seed)
+        every = rng.standard_normal((self.n_replicas, size, min(2, size)))
+        positions = every[first:last]
+        velocities = rng.standard_normal(every.shape)[first:last] if momentum else np.zeros_like(positions)
+        growth = np.zeros((last - first, min(2, size)))
+        draws = BatchDraws(samplers, np.empty((0, samplers[0].n)), by_index=True)
+        ends = np.cumsum([sampler.batch_size for sampler in samplers])[:-1]
+        for block in range(-(-self.n_steps // 4)):
+            drawn = draws.indices(self.seed, np.arange(first, last), np.array(block))
+            for j in range(min(4, self.n_steps - 4 * block)):
+                index = np.split(drawn[:, j], ends)
+                velocities = momentum * velocities + basis.T @ force(basis @ positions, index)
+                positions = positions - lr * velocities
+                lengths = _orthonormal(positions, velocities if momentum else None)
+                # a step that takes a vector to zero: the logarithm is -inf
+                with np.errstate(divide="ignore"):
+                    counts = (4 * block + j >= start) | (lengths == 0)
+                    growth += np.where(counts, np.log(lengths), 0.0)
+            report((last - first) * min(4, self.n_steps - 4 * block))
+        return {"growth": growth}
 
 
 def _forces(

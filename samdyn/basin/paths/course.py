@@ -5,7 +5,6 @@ Both travel to workers as data: a process builds the motion of a course once (`m
 
 from __future__ import annotations
 
-import threading
 import uuid
 from dataclasses import dataclass, field, replace
 
@@ -16,6 +15,7 @@ from samdyn.arguments.checks import Array
 from samdyn.basin.grid import Grid
 from samdyn.basin.paths.motion import Motion, build_motion
 from samdyn.dynamics.driver import COMPILE_FROM
+from samdyn.jobs.kept import Kept
 from samdyn.systems.diffusion import Diffusion
 from samdyn.systems.map import Map
 from samdyn.systems.system import System
@@ -134,26 +134,23 @@ def course_of(
     return Course(system, box, scale, stride, noisy, int(seed), float(far), device, compiled)
 
 
-_motions: dict[str, Motion] = {}
-_lock = threading.Lock()
+_motions: Kept[Motion] = Kept(most=4)
 
 
 def motion_of(course: Course) -> Motion:
     """The motion of a course, built once in a process."""
-    with _lock:
-        if course.key not in _motions:
-            while len(_motions) > 3:
-                del _motions[next(iter(_motions))]
-            _motions[course.key] = build_motion(
-                course.system,
-                stride=course.stride,
-                noisy=course.noisy,
-                seed=course.seed,
-                box=course.box,
-                device=course.device,
-                compiled=course.compiled,
-            )
-        return _motions[course.key]
+    return _motions(
+        course.key,
+        lambda: build_motion(
+            course.system,
+            stride=course.stride,
+            noisy=course.noisy,
+            seed=course.seed,
+            box=course.box,
+            device=course.device,
+            compiled=course.compiled,
+        ),
+    )
 
 
 def quiet_motion(course: Course) -> Motion:

@@ -41,6 +41,7 @@ class NativeSquares(SquaresStep):
     """
 
     report_work = 1 << 17
+    compiled = True
 
     def __init__(self, system: Map) -> None:
         super().__init__(system)

@@ -50,10 +50,11 @@ class NativeStep(TracedStep):
     """
 
     report_work = 1 << 20
+    compiled = True
 
     def __init__(self, system: Map | Diffusion, dt: float | None = None) -> None:
         super().__init__(system, dt)
-        if not self.stepper.traced or self.stepper.noise is not None:
+        if not self.pointwise:
             raise NotTraceable("the step has no pointwise form")
         self.samples = samples_of(self.stepper.draws, torch.float64)
         self.scheduled = system.scheduled

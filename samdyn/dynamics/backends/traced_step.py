@@ -42,6 +42,7 @@ class TracedStep(Step):
         self.dim, self.state_dim = system.dim, system.state_dim
         self.stepper = build_stepper(system)
         self.step = array_step(self.stepper)
+        self.pointwise = self.stepper.traced and self.stepper.noise is None
         self.dt = dt
         if not system.discrete and dt is None:
             if system.step_length is None:

@@ -8,7 +8,6 @@ in numbers that are inputs of the traced step.
 from __future__ import annotations
 
 import math
-import threading
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -25,6 +24,7 @@ from samdyn.escape.kernel.exit_draw import finisher
 from samdyn.escape.kernel.exit_replay import Finish
 from samdyn.escape.kernel.exit_test import ExitTest
 from samdyn.escape.region import OpenSet
+from samdyn.jobs.kept import Kept
 from samdyn.systems.diffusion import Diffusion
 from samdyn.systems.map import Map
 
@@ -112,28 +112,23 @@ class Prepared(NamedTuple):
     coefficients: Coefficients
 
 
-_prepared: dict[str, Prepared] = {}
-_lock = threading.Lock()
+_prepared: Kept[Prepared] = Kept(most=2)
 
 
 def prepare(job: Job) -> Prepared:
     """Trace the job's step, once in a process."""
-    with _lock:  # an executor may run several pieces in threads of one process
-        if job.key not in _prepared:
-            stepper = build_stepper(job.system, job.varied)
-            test = ExitTest(job.region.faces, job.bridge, exit_probability, projected_variance)
-            while len(_prepared) > 1:
-                del _prepared[next(iter(_prepared))]
-            _prepared[job.key] = Prepared(
-                stepper, test, finisher(stepper, test), _coefficients(job, stepper.names)
-            )
-        return _prepared[job.key]
+
+    def build() -> Prepared:
+        stepper = build_stepper(job.system, job.varied)
+        test = ExitTest(job.region.faces, job.bridge, exit_probability, projected_variance)
+        return Prepared(stepper, test, finisher(stepper, test), _coefficients(job, stepper.names))
+
+    return _prepared(job.key, build)
 
 
 def forget(job: Job) -> None:
     """Let go of what `prepare` keeps."""
-    with _lock:
-        _prepared.pop(job.key, None)
+    _prepared.forget(job.key)
 
 
 def is_pointwise(job: Job) -> bool:

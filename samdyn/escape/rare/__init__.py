@@ -6,6 +6,7 @@ file                    what it computes or holds
 `rare_committors`       the probability to reach one set before another
 `rare_exits`            mean exit times from loops and such a probability
 `results`               their results
+`splitting_job`         repeats of splitting as a job in pieces
 `multilevel_splitting`  the iterations on a pool of clones
 `reaction_coordinate`   how far a path has got, and the levels at which it may branch
 `stopping`              paths that stop in one of two sets

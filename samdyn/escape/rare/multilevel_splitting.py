@@ -23,7 +23,7 @@ from samdyn.arguments.checks import Array
 from samdyn.escape.rare import stopping
 from samdyn.escape.rare.stopping import LOST, ORIGIN, TARGET, StoppedChain, Tally
 from samdyn.jobs.cost import announce, seconds_of
-from samdyn.jobs.progress import PartsBar
+from samdyn.jobs.job import Report
 from samdyn.numerics.random import STEPS_PER_BLOCK, path_counter, philox4x32, uniform_from_bits
 from samdyn.numerics.vector import Coordinates
 from samdyn.trace.batch import tensor_of
@@ -86,7 +86,7 @@ class Splitting:
     def top(self) -> int:
         return len(self.levels) + 1
 
-    def run(self, start: Tensor, done: Tensor, repeats: Tensor, first: int, bar: PartsBar) -> Batch:
+    def run(self, start: Tensor, done: Tensor, repeats: Tensor, first: int, report: Report) -> Batch:
         """Estimates from starts (state_dim, repeats, clones), of which `done` are in the target already."""
         r, n = done.shape
         self.states = torch.zeros(len(start), r * n, self.top + 1, dtype=torch.float64, device="cpu")
@@ -116,6 +116,7 @@ class Splitting:
         open_ = torch.ones(r, dtype=torch.bool, device="cpu")
         while bool(open_.any()):
             self._sweep(ended)
+            report(0)
             busy = torch.zeros(r, dtype=torch.bool, device="cpu")
             busy[self.pool.row // n] = True
             ready = (open_ & ~busy).nonzero()[:, 0]
@@ -141,7 +142,7 @@ class Splitting:
                 times = self.times.reshape(r, n, -1)[rows, :, self.top].double()
                 batch.reactive[rows] = (times * hit).sum(dim=1) / hit.sum(dim=1)
                 open_[rows] = False
-                bar.update(len(rows))
+                report(len(rows))
             go = ~finished
             if bool(go.any()):
                 rows, killed, count = ready[go], killed[go], count[go]
@@ -213,40 +214,57 @@ def run_repeats(
     levels: Array,
     n_kill: int,
     tally: Tally,
-    shape: tuple[int, int],
+    repeats: tuple[int, int],
+    n_clones: int,
     begin: Callable[[Tensor], tuple[Tensor, Tensor]],
     first: int,
-    verb: str,
+    report: Report,
+    *,
+    announced_by: tuple[str, str] | None,
     work: Callable[[], int],
-    progress: bool = False,
 ) -> Batch:
-    """All repeats, in batches whose tables fit into memory.
+    """A range of repeats, in batches whose tables fit into memory.
 
-    In a large job one repeat comes first. Its path-steps (by `work`), and the time of a wide sweep, tell what
-    the verb will take.
+    Parameters
+    ----------
+    chain, coordinate, levels, n_kill, tally
+    repeats : tuple of int
+        The first repeat and the last (exclusive).
+    n_clones : int
+    begin : callable
+        Numbers of repeats to the states (state_dim, repeats, clones) in which clones start, and which of them
+        are in the target already.
+    first : int
+        Path numbers of a repeat that `begin` uses.
+    report : callable
+        Called with the number of repeats that ended, after every sweep.
+    announced_by : tuple of str, optional
+        The verb, and what makes it cheaper, where this is all of its work. In a large job one repeat then
+        comes first. Its path-steps (by `work`), and the time of a wide sweep, tell what the verb will take.
+    work : callable
     """
-    n_repeats, n_clones = shape
+    n_repeats = repeats[1] - repeats[0]
     row = n_clones * (len(levels) + 2) * 8 * (chain.stepper.state_dim + 1)
     size = max(1, TABLE_BYTES // row)
     splitting = Splitting(chain, coordinate, tensor_of(levels), n_kill, tally)
-    timed = n_repeats * n_clones > LARGE_JOB
+    timed = announced_by is not None and n_repeats * n_clones > LARGE_JOB
     batches: list[Batch] = []
-    done = 0
-    with torch.no_grad(), PartsBar(progress, verb, n_repeats, "repeat") as bar:
-        while done < n_repeats:
-            last = min(done + (1 if timed and not done else size), n_repeats)
-            repeats = torch.arange(done, last, device="cpu")
+    done = repeats[0]
+    with torch.no_grad():
+        while done < repeats[1]:
+            last = min(done + (1 if timed and not batches else size), repeats[1])
+            numbers = torch.arange(done, last, device="cpu")
             start = time.perf_counter()
-            states, hit = begin(repeats)
-            batches.append(splitting.run(states, hit, repeats, first, bar))
+            states, hit = begin(numbers)
+            batches.append(splitting.run(states, hit, numbers, first, report))
             alone = time.perf_counter() - start
-            done += len(repeats)
-            if timed and done == 1:
+            done = last
+            if announced_by is not None and timed and len(batches) == 1:
                 n = min(size * n_clones, (n_repeats - 1) * n_clones, WIDE)
                 step = _seconds_of_a_step(chain, states[:, 0, :1], n)
                 # iterations take a while however few paths run, and longer with the slowest of many repeats
                 estimate = 2 * alone * math.ceil(n_repeats / size) + 2 * step * work() * n_repeats
-                announce(verb, estimate, "pass fewer n_repeats or n_clones, or a larger dt")
+                announce(announced_by[0], estimate, announced_by[1])
     names = ("probability", "iterations", "reactive", "back", "unsplit")
     return Batch(*(torch.cat([getattr(batch, name) for batch in batches]) for name in names))
 

@@ -37,31 +37,27 @@ ties and discrete time.
 
 from __future__ import annotations
 
-import math
+import os
 import warnings
 from collections.abc import Callable
+from concurrent.futures import Executor
 
 import numpy.typing as npt
-import torch
 from torch import Tensor
 
-from samdyn.arguments import checks
-from samdyn.arguments.checks import Array
-from samdyn.escape.rare.multilevel_splitting import Batch, run_repeats
-from samdyn.escape.rare.native_stopping import stopped_chain
 from samdyn.escape.rare.reaction_coordinate import reaction_coordinate_and_levels
 from samdyn.escape.rare.results import RareProbability
+from samdyn.escape.rare.splitting_job import Split, SplittingJob, check_counts, run_splitting
 from samdyn.escape.rare.stopping import (
     StoppingSet,
-    Tally,
     check_correction,
     check_region,
     check_system,
-    new_tally,
-    state_at_rest,
+    max_steps_of,
 )
 from samdyn.escape.region import OpenSet
 from samdyn.jobs.cost import outside
+from samdyn.jobs.job import check_run
 from samdyn.systems.diffusion import Diffusion
 from samdyn.systems.map import Map
 
@@ -81,6 +77,9 @@ def rare_committor(
     seed: int = 0,
     correction: str | None = "bridge",
     t_max: float | None = None,
+    workers: int = 1,
+    executor: Executor | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
     progress: bool = False,
 ) -> RareProbability:
     """Probability of reaching B before A by adaptive multilevel splitting.
@@ -115,6 +114,13 @@ def rare_committor(
     t_max : float, optional
         Limit on the time of a path from x0 on (steps of a Map), at least one step; steps that would end after
         it are not taken. By default 1e7 steps.
+    workers : int
+        Number of local processes; the result is the same with any number.
+    executor : concurrent.futures.Executor, optional
+        Where to run instead.
+    checkpoint : str or path, optional
+        A file that holds the finished repeats: written every 30 s between pieces of the work, after Ctrl-C
+        and at the end. If it exists, the job goes on from it, to the same result as in one go.
     progress : bool
         Show a progress bar over repeats.
 
@@ -159,52 +165,27 @@ def rare_committor(
     """
     check_region("region_a", region_a)
     check_region("region_b", region_b)
-    stepper, start, dt, key = check_system(system, x0, dt, seed)
+    run = check_run(workers, executor, checkpoint, progress)
+    start, dt = check_system(system, x0, dt, seed)
     region_a, region_b = region_a.with_dim(system.dim), region_b.with_dim(system.dim)
     for name, region in (("region_a", region_a), ("region_b", region_b)):
         distance = float(region.signed_distance(start))
         if not distance > 0:
             raise ValueError(f"x0 must lie outside {name}, got {start} at signed distance {distance:.3g}")
-    bridge = check_correction(correction) and stepper.continuous
-    sets = StoppingSet((~region_a).faces, bridge), StoppingSet((~region_b).faces, bridge)
+    bridge = check_correction(correction) and not system.discrete
+    origin, target = StoppingSet((~region_a).faces, bridge), StoppingSet((~region_b).faces, bridge)
     kill, shape = check_counts(n_clones, n_kill, n_repeats)
-    chain = stopped_chain(system, stepper, dt, key, *sets, math.prod(shape))
-    faces = chain.target.faces
-    coordinate, values = reaction_coordinate_and_levels(reaction_coordinate, levels, faces, start)
-    tally = new_tally(t_max, dt)
-    progress = checks.flag("progress", progress)
-
-    state = state_at_rest(system, start)[:, None, None]
-
-    def begin(repeats: Tensor) -> tuple[Tensor, Tensor]:
-        size = (len(repeats), shape[1])
-        return state.expand(-1, *size), torch.zeros(size, dtype=torch.bool, device="cpu")
-
-    batch = run_repeats(
-        chain,
-        coordinate,
-        values,
-        kill,
-        tally,
-        shape,
-        begin,
-        0,
-        "rare_committor",
-        lambda: tally.path_steps,
-        progress,
-    )
-    return probability_of(batch, values, kill, shape, tally, dt, seed)
+    _, values = reaction_coordinate_and_levels(reaction_coordinate, levels, target.faces, start)
+    job = SplittingJob(
+        "rare_committor", system, start, origin, target, None, 0, reaction_coordinate, values, kill, shape[1],
+        shape[0], max_steps_of(t_max, dt), dt, int(seed),
+    )  # fmt: skip
+    return probability_of(run_splitting(job, run), job)
 
 
-def probability_of(
-    batch: Batch,
-    levels: Array,
-    n_kill: int,
-    shape: tuple[int, int],
-    tally: Tally,
-    dt: float,
-    seed: int,
-) -> RareProbability:
+def probability_of(split: Split, job: SplittingJob) -> RareProbability:
+    """The result of all repeats."""
+    batch, tally = split.batch, split.tally
     estimates = batch.probability.numpy()
     if not estimates.any():
         warnings.warn(
@@ -219,18 +200,12 @@ def probability_of(
     return RareProbability(
         estimates=estimates,
         iterations=batch.iterations.numpy(),
-        n_clones=shape[1],
-        n_kill=n_kill,
-        levels=levels,
+        n_clones=job.n_clones,
+        n_kill=job.n_kill,
+        levels=job.levels,
         path_steps=tally.path_steps,
         steps_per_path=float(batch.unsplit.mean()),
         n_diverged=tally.n_diverged,
-        dt=dt,
-        seed=int(seed),
+        dt=job.dt,
+        seed=job.seed,
     )
-
-
-def check_counts(n_clones: int, n_kill: int | None, n_repeats: int) -> tuple[int, tuple[int, int]]:
-    n = checks.integer("n_clones", n_clones, at_least=2, below=1 << 20)
-    kill = max(1, n // 10) if n_kill is None else checks.integer("n_kill", n_kill, at_least=1, below=n)
-    return kill, (checks.integer("n_repeats", n_repeats, at_least=2, below=1 << 30), n)

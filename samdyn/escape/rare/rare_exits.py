@@ -19,31 +19,29 @@ Cerou, Guyader, Lelievre & Pommier, Journal of Chemical Physics 134, 054108 (201
 
 from __future__ import annotations
 
-import math
+import os
 from collections.abc import Callable
+from concurrent.futures import Executor
 
+import numpy as np
 import numpy.typing as npt
-import torch
 from torch import Tensor
 
 from samdyn.arguments import checks
-from samdyn.escape.rare.multilevel_splitting import run_repeats
-from samdyn.escape.rare.native_stopping import stopped_chain
-from samdyn.escape.rare.rare_committors import check_counts, probability_of
+from samdyn.escape.rare.rare_committors import probability_of
 from samdyn.escape.rare.reaction_coordinate import reaction_coordinate_and_levels
 from samdyn.escape.rare.results import RareExitTime
+from samdyn.escape.rare.splitting_job import SplittingJob, check_counts, run_splitting
 from samdyn.escape.rare.stopping import (
-    TARGET,
     Enlarged,
     StoppingSet,
     check_correction,
     check_region,
     check_system,
-    new_tally,
-    run_until_stopped,
-    state_at_rest,
+    max_steps_of,
 )
 from samdyn.escape.region import OpenSet
+from samdyn.jobs.job import check_run
 from samdyn.systems.diffusion import Diffusion
 from samdyn.systems.map import Map
 
@@ -65,6 +63,9 @@ def rare_exit_time(
     seed: int = 0,
     correction: str | None = "bridge",
     t_max: float | None = None,
+    workers: int = 1,
+    executor: Executor | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
     progress: bool = False,
 ) -> RareExitTime:
     """Mean exit time from a region around an attractor, where exits are rare.
@@ -90,6 +91,13 @@ def rare_exit_time(
     n_clones, n_kill, n_repeats, dt, seed, correction, t_max
         As in `rare_committor`, with t_max for each leg of a loop; the bridge is for the boundary of `region`,
         while `origin` and the surface, which are a choice, are watched at whole steps.
+    workers : int
+        Number of local processes; the result is the same with any number.
+    executor : concurrent.futures.Executor, optional
+        Where to run instead.
+    checkpoint : str or path, optional
+        A file that holds the finished repeats: written every 30 s between pieces of the work, after Ctrl-C
+        and at the end. If it exists, the job goes on from it, to the same result as in one go.
     progress : bool
         Show a progress bar over repeats.
 
@@ -139,7 +147,8 @@ def rare_exit_time(
     """
     check_region("region", region)
     check_region("origin", origin)
-    stepper, start, dt, key = check_system(system, x0, dt, seed)
+    run = check_run(workers, executor, checkpoint, progress)
+    start, dt = check_system(system, x0, dt, seed)
     region, origin = region.with_dim(system.dim), origin.with_dim(system.dim)
     for name, part in (("region", region), ("origin", origin)):
         distance = float(part.signed_distance(start))
@@ -147,47 +156,22 @@ def rare_exit_time(
             raise ValueError(f"x0 must lie inside {name}, got {start} at signed distance {distance:.3g}")
     margin = -distance if margin is None else checks.number("margin", margin, above=0)
     n_loops = checks.integer("n_loops", n_loops, at_least=0)
-    bridge = check_correction(correction) and stepper.continuous
+    bridge = check_correction(correction) and not system.discrete
     outside = StoppingSet(region.faces, bridge)
     home = StoppingSet((~origin).faces, False)
     surface = StoppingSet((Enlarged(origin.faces, margin),), False)
     kill, shape = check_counts(n_clones, n_kill, n_repeats)
-    chain, out = (
-        stopped_chain(system, stepper, dt, key, stop, outside, math.prod(shape)) for stop in (home, surface)
-    )
-    coordinate, values = reaction_coordinate_and_levels(reaction_coordinate, levels, region.faces, start)
-    tally, loops = new_tally(t_max, dt), new_tally(t_max, dt)
-    progress = checks.flag("progress", progress)
-    n = shape[1]
-    legs: list[tuple[Tensor, Tensor]] = []
-
-    def begin(repeats: Tensor) -> tuple[Tensor, Tensor]:
-        """Loops from x0 on: where the last of them meets the surface."""
-        clones = (repeats[:, None] << 32) + torch.arange(n, device="cpu")
-        rest = state_at_rest(system, start)[:, None].expand(-1, clones.numel()).contiguous()
-        state, first = rest.clone(), torch.zeros(0, device="cpu")
-        for phase in range(2 * n_loops + 3):
-            leg = chain if phase % 2 else out
-            state, outcome, steps = run_until_stopped(leg, loops, state, (clones + phase * n).reshape(-1))
-            mean = steps.reshape(clones.shape).double().mean(dim=1)
-            first = mean if phase == 0 else first
-            if phase < 2 * n_loops + 2:  # an exit before the loops settled starts again
-                again = (outcome == TARGET) | ~state.isfinite().all(dim=0)
-                state = torch.where(again, rest, state)
-        legs.append((first, mean))
-        return state.reshape(-1, *clones.shape), (outcome == TARGET).reshape(clones.shape)
-
-    spent = (2 * n_loops + 3) * n  # numbers of paths that the loops use
-    batch = run_repeats(
-        chain, coordinate, values, kill, tally, shape, begin, spent, "rare_exit_time",
-        lambda: tally.path_steps + loops.path_steps, progress,
+    _, values = reaction_coordinate_and_levels(reaction_coordinate, levels, region.faces, start)
+    job = SplittingJob(
+        "rare_exit_time", system, start, home, outside, surface, n_loops, reaction_coordinate, values, kill,
+        shape[1], shape[0], max_steps_of(t_max, dt), dt, int(seed),
     )  # fmt: skip
-    probability = probability_of(batch, values, kill, shape, tally, dt, seed)
+    split = run_splitting(job, run)
     return RareExitTime(
-        probability=probability,
-        time_first=dt * torch.cat([first for first, _ in legs]).numpy(),
-        time_out=dt * torch.cat([out for _, out in legs]).numpy(),
-        time_back=dt * batch.back.numpy(),
-        time_reactive=dt * batch.reactive.numpy(),
-        path_steps=tally.path_steps + loops.path_steps,
+        probability=probability_of(split, job),
+        time_first=dt * np.asarray(split.first),
+        time_out=dt * np.asarray(split.out),
+        time_back=dt * split.batch.back.numpy(),
+        time_reactive=dt * split.batch.reactive.numpy(),
+        path_steps=split.tally.path_steps + split.loops.path_steps,
     )

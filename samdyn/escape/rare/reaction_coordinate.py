@@ -30,7 +30,7 @@ def reaction_coordinate_and_levels(
     if function is None:
         coordinate = distance_to(faces)
     elif callable(function):
-        coordinate = _traced(function, len(start))
+        coordinate = traced_coordinate(function, len(start))
     else:
         raise TypeError(f"reaction_coordinate must be a function of one point, got {function!r}")
     wanted = "levels must be a number or an increasing sequence of finite numbers"
@@ -52,7 +52,19 @@ def reaction_coordinate_and_levels(
     return coordinate, values
 
 
-def _traced(function: Callable[[Tensor], Tensor], dim: int) -> Callable[[Coordinates], Tensor]:
+class TracedCoordinate:
+    """A function of one point on separate coordinates."""
+
+    def __init__(self, form: CoordinateForm) -> None:
+        self.form, self.traced = form, form.traced
+
+    def __call__(self, x: Coordinates) -> Tensor:
+        value: Tensor = self.form(*x)[0]
+        return value
+
+
+def traced_coordinate(function: Callable[[Tensor], Tensor], dim: int) -> TracedCoordinate:
+    """A reaction coordinate of the caller, checked on a trial point."""
     wanted = f"reaction_coordinate must turn a tensor of shape ({dim},) into a scalar tensor"
     try:
         value = function(torch.zeros(dim, dtype=torch.float64, device="cpu"))
@@ -62,4 +74,4 @@ def _traced(function: Callable[[Tensor], Tensor], dim: int) -> Callable[[Coordin
         raise TypeError(f"{wanted}, got {type(error).__name__}: {error}") from error
     if shape:
         raise ValueError(f"{wanted}, got shape {shape}")
-    return lambda x: form(*x)[0]
+    return TracedCoordinate(form)

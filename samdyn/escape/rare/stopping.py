@@ -28,7 +28,6 @@ from samdyn.arguments import checks
 from samdyn.arguments.checks import Array
 from samdyn.dynamics.step import Stepper
 from samdyn.dynamics.step_length import default_dt
-from samdyn.dynamics.steppers import build_stepper
 from samdyn.escape.kernel.crossing import exit_probability, projected_variance
 from samdyn.escape.region import OpenSet
 from samdyn.escape.region.faces import Face
@@ -219,9 +218,8 @@ def check_correction(correction: str | None) -> bool:
     return correction == "bridge"
 
 
-def check_system(
-    system: Any, x0: npt.ArrayLike, dt: float | None, seed: int
-) -> tuple[Stepper, Array, float, tuple[Tensor, Tensor]]:
+def check_system(system: Any, x0: npt.ArrayLike, dt: float | None, seed: int) -> tuple[Array, float]:
+    """The start, and the length of a step (1 for a map), after checks."""
     if not isinstance(system, Diffusion | Map):
         raise TypeError(f"system must be a Diffusion or a Map, got {system!r}")
     std = getattr(getattr(system, "noise", None), "std", 1.0)
@@ -238,9 +236,8 @@ def check_system(
         dt = default_dt(system, start[None]) if dt is None else checks.number("dt", dt, above=0)
     elif dt is not None:
         raise ValueError(f"dt must not be given for a Map, whose time is its step, got {dt!r}")
-    low, high = split_seed(seed)
-    key = torch.tensor(low, device="cpu"), torch.tensor(high, device="cpu")
-    return build_stepper(system), start, 1.0 if dt is None else dt, key
+    split_seed(seed)
+    return start, 1.0 if dt is None else dt
 
 
 def _draws_words(system: Map) -> bool:
@@ -249,14 +246,14 @@ def _draws_words(system: Map) -> bool:
     return system.noise.sampler(system.landscape).n_draws > 0
 
 
-def new_tally(t_max: float | None, dt: float) -> Tally:
-    """The limit is on whole steps: none that ends after `t_max` is taken."""
+def max_steps_of(t_max: float | None, dt: float) -> int:
+    """The limit on whole steps: none that ends after `t_max` is taken."""
     if t_max is None:
-        return Tally(MAX_STEPS)
+        return MAX_STEPS
     t_max = checks.number("t_max", t_max, above=0)
     if t_max / dt * (1 + 1e-12) < 1:
         raise ValueError(f"t_max must be at least one step of {dt:g}, got {t_max:g}")
-    return Tally(math.floor(min(t_max / dt * (1 + 1e-12), checks.LARGEST_COUNT)))
+    return math.floor(min(t_max / dt * (1 + 1e-12), checks.LARGEST_COUNT))
 
 
 def state_at_rest(system: Diffusion | Map, start: Array) -> Tensor:

@@ -2,8 +2,9 @@
 
 Paths start at one point and move with the step of the system: the Map's own, or Euler-Maruyama for a
 Diffusion, with the draws of (seed, path, step), the same as in `trajectory`. At the requested times the
-squared displacement and the coordinates enter running moments; nothing else is kept. Paths go in tiles of
-`TILE`, whose moments are merged by the pairwise update of Chan, Golub and LeVeque.
+squared displacement and the coordinates enter running moments; nothing else is kept. The moments of tiles,
+and of the pieces of a job, are merged by the pairwise update of Chan, Golub and LeVeque. The pieces
+are the same whoever runs them, so that the result does not depend on that.
 
 Beside a critical point of the loss unnormalised SAM is a linear recursion, whose covariance is known at every
 step; these exact figures are in `samdyn.escape.spread.linearised_noise`.
@@ -11,7 +12,11 @@ step; these exact figures are in `samdyn.escape.spread.linearised_noise`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+import os
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,13 +26,13 @@ from samdyn.arguments.checks import Array
 from samdyn.arguments.signature import checked
 from samdyn.dynamics.clock import algorithm_step
 from samdyn.dynamics.contract import Coefficients
-from samdyn.dynamics.driver import MAX_TILE as TILE
-from samdyn.dynamics.driver import drive
+from samdyn.dynamics.path_job import PathJob
 from samdyn.dynamics.step_length import default_dt
 from samdyn.escape.exit.arguments import MOST_PATHS, MOST_STEPS
 from samdyn.escape.spread.linearised_noise import step_schedule
 from samdyn.escape.spread.result import Displacement
-from samdyn.jobs.progress import PacedBar, path_bar
+from samdyn.jobs.job import Arrays, Report, check_run, run_job
+from samdyn.jobs.progress import path_bar
 from samdyn.numerics.random import split_seed
 from samdyn.systems.diffusion import Diffusion
 from samdyn.systems.map import Map
@@ -43,6 +48,9 @@ def mean_squared_displacement(
     dt: float | None = None,
     seed: int = 0,
     direction: npt.ArrayLike | None = None,
+    workers: int = 1,
+    executor: Executor | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
     progress: bool = False,
 ) -> Displacement:
     """Mean squared displacement of noisy paths from their start.
@@ -64,8 +72,16 @@ def mean_squared_displacement(
         The random numbers are a function of (seed, path number, step).
     direction : array_like, shape (dim,), optional
         Look at the displacement along this vector (of any length) only.
+    workers : int
+        Number of local workers: threads where the steps are compiled, else processes. The result is the same
+        with any number.
+    executor : concurrent.futures.Executor, optional
+        Where to run instead.
+    checkpoint : str or path, optional
+        A file that holds the finished pieces of the job: written every 30 s, after Ctrl-C and at the end. If
+        it exists, the job goes on from it, to the same result as in one go.
     progress : bool
-        Show a progress bar over steps (of tiles of 16384 paths).
+        Show a progress bar over path-steps.
 
     Returns
     -------
@@ -75,7 +91,8 @@ def mean_squared_displacement(
     Raises
     ------
     TypeError, ValueError
-        An argument is of the wrong kind or out of range, or the system has no noise.
+        An argument is of the wrong kind or out of range, the system has no noise, the checkpoint is damaged
+        or of another job, or the job cannot be sent to workers.
 
     Warns
     -----
@@ -124,7 +141,7 @@ def mean_squared_displacement(
     if isinstance(n_paths, int) and n_paths >= MOST_PATHS:
         raise ValueError(f"n_paths must be below 2^40, got {checks.shown(n_paths)}")
     n = checks.integer("n_paths", n_paths, at_least=2, below=MOST_PATHS)
-    progress = checks.flag("progress", progress)
+    run = check_run(workers, executor, checkpoint, progress)
     split_seed(seed)
     along = None
     if direction is not None:
@@ -139,18 +156,17 @@ def mean_squared_displacement(
             "larger dt"
         )
     schedule = step_schedule(times, longest, discrete)
-    moments: tuple[int, Array, Array] | None = None
-    lost = np.zeros(len(times), dtype=np.int64)
-    cheaper = "pass fewer n_paths, earlier times or a larger dt"
-    total = n * sum(count for count, _ in schedule)
-    bar = path_bar(progress, "mean_squared_displacement", total, cheaper)
-    with np.errstate(all="ignore"), bar:
-        for first in range(0, n, TILE):
-            paths = np.arange(first, min(first + TILE, n))
-            tile = Moments(start, along, len(times))
-            _run(system, times, schedule, paths, int(seed), tile, bar, total)
-            moments, lost = _merge(moments, (len(paths), tile.mean, tile.square)), lost + tile.lost
-    assert moments is not None
+    looks = np.cumsum([count for count, _ in schedule])
+    job = _DisplacementJob(
+        system, start[None], n, int(looks[-1]), int(seed), schedule[-1][1], times=times, along=along,
+        looks=looks, lengths=tuple(length for _, length in schedule),
+    )  # fmt: skip
+    total = n * float(looks[-1])
+    cheaper = "pass fewer n_paths, earlier times, a larger dt or workers="
+    with np.errstate(all="ignore"), path_bar(progress, "mean_squared_displacement", total, cheaper) as bar:
+        parts = run_job(job, run, bar)
+        moments = functools.reduce(_merge, [(int(part["n"]), part["mean"], part["square"]) for part in parts])
+    lost = np.sum([part["lost"] for part in parts], axis=0)
     variance = moments[2] / (n - 1)
     return Displacement(
         times=times,
@@ -184,10 +200,12 @@ def _times(t: npt.ArrayLike, discrete: bool) -> Array:
 
 
 class Moments:
-    """An observer: moments of the displacement of a tile of paths at each look.
+    """An observer: moments of the displacement of paths at each look, tile after tile.
 
     Attributes
     ----------
+    counts : ndarray of int, shape (n_t,)
+        Paths that were looked at.
     mean, square : ndarray, shape (n_t, dim + 1)
         Means, and sums of squared deviations, of the displacement by coordinate and of its square.
     lost : ndarray of int, shape (n_t,)
@@ -196,47 +214,61 @@ class Moments:
 
     def __init__(self, start: Array, along: Array | None, n_times: int) -> None:
         self.start, self.along = start, along
-        self.mean, self.square = np.empty((n_times, len(start) + 1)), np.empty((n_times, len(start) + 1))
-        self.lost = np.zeros(n_times, dtype=np.int64)
+        self.mean, self.square = np.zeros((n_times, len(start) + 1)), np.zeros((n_times, len(start) + 1))
+        self.counts, self.lost = np.zeros(n_times, dtype=np.int64), np.zeros(n_times, dtype=np.int64)
 
     def __call__(self, record: int, part: slice, points: Array) -> None:
         moved = points.T - self.start[:, None]
         squared = (moved**2).sum(axis=0) if self.along is None else (self.along @ moved) ** 2
         looked_at = np.vstack([moved, squared])
-        self.lost[record] = (~np.isfinite(moved).all(axis=0)).sum()
-        self.mean[record] = looked_at.mean(axis=1)
-        self.square[record] = ((looked_at - self.mean[record][:, None]) ** 2).sum(axis=1)
+        self.lost[record] += (~np.isfinite(moved).all(axis=0)).sum()
+        mean = looked_at.mean(axis=1)
+        square = ((looked_at - mean[:, None]) ** 2).sum(axis=1)
+        before = int(self.counts[record]), self.mean[record], self.square[record]
+        self.counts[record], self.mean[record], self.square[record] = _merge(
+            before, (points.shape[0], mean, square)
+        )
 
 
-def _run(
-    system: Diffusion | Map,
-    times: Array,
-    schedule: Sequence[tuple[int, float]],
-    paths: npt.NDArray[np.int64],
-    seed: int,
-    observer: Moments,
-    bar: PacedBar,
-    total: float,
-) -> None:
-    """Take a tile of the paths to all times."""
-    looks = np.cumsum([count for count, _ in schedule])
-    lengths = [length for _, length in schedule]
+@dataclass(frozen=True, kw_only=True)
+class _DisplacementJob(PathJob):
+    """Moments of the displacement of ranges of paths."""
 
-    def coefficients(step: int) -> Coefficients:
-        leg = int(np.searchsorted(looks, step, side="right"))
-        begin, before = (times[leg - 1], looks[leg - 1]) if leg else (0.0, 0)
-        return system.coefficients(algorithm_step(begin + (step - before) * lengths[leg], system))
+    times: Array
+    along: Array | None
+    looks: npt.NDArray[np.int64]
+    lengths: tuple[float, ...]
 
-    state = np.tile(system.at_rest(observer.start), (len(paths), 1))
-    drive(
-        system, state, int(looks[-1]), looks, observer, seed=seed, paths=paths, coefficients=coefficients,
-        report=bar.update, dt=lengths[-1], lengths=lengths, path_steps=total,
-    )  # fmt: skip
+    def describe(self) -> dict[str, Any]:
+        """The paths, the looks and the direction."""
+        looks = {"t": self.times.tolist(), "direction": None if self.along is None else self.along.tolist()}
+        return {"verb": "mean_squared_displacement", **super().describe(), **looks}
+
+    def run(self, first: int, last: int, report: Report) -> Arrays:
+        """The moments of a range of paths."""
+        observer = Moments(self.x0[0], self.along, len(self.times))
+        with np.errstate(all="ignore"):
+            self.drive(
+                np.arange(first, last), self.looks, observer, report, coefficients=self._coefficients,
+                lengths=self.lengths,
+            )  # fmt: skip
+        return {
+            "n": np.array(last - first),
+            "mean": observer.mean,
+            "square": observer.square,
+            "lost": observer.lost,
+        }
+
+    def _coefficients(self, step: int) -> Coefficients:
+        leg = int(np.searchsorted(self.looks, step, side="right"))
+        begin, before = (self.times[leg - 1], self.looks[leg - 1]) if leg else (0.0, 0)
+        at = algorithm_step(begin + (step - before) * self.lengths[leg], self.system)
+        return self.system.coefficients(at)
 
 
-def _merge(one: tuple[int, Array, Array] | None, other: tuple[int, Array, Array]) -> tuple[int, Array, Array]:
+def _merge(one: tuple[int, Array, Array], other: tuple[int, Array, Array]) -> tuple[int, Array, Array]:
     """Counts, means and sums of squared deviations of two samples together."""
-    if one is None:
+    if not one[0]:
         return other
     n, share = one[0] + other[0], other[0] / (one[0] + other[0])
     gap = other[1] - one[1]

@@ -15,8 +15,8 @@ from numpy.testing import assert_allclose
 import samdyn as sd
 from samdyn.dynamics.steppers import build_stepper
 from samdyn.escape import Displacement, mean_squared_displacement
-from samdyn.escape.spread import displacement as module
 from samdyn.escape.spread.linearised_noise import linear_model
+from samdyn.jobs import workers
 from samdyn.theory import kim
 
 mpl.use("Agg")
@@ -39,7 +39,7 @@ def z_scores(result: Displacement, exact) -> np.ndarray:
 
 @pytest.mark.parametrize("momentum", [0.0, 0.8])
 def test_moments_are_those_of_the_trajectories(momentum, monkeypatch):
-    monkeypatch.setattr(module, "TILE", 64)  # 157 paths: three tiles, the last one short
+    monkeypatch.setattr(workers, "ranges", lambda n, smallest: [(0, 64), (64, 128), (128, n)])
     system = sd.Map(sd.landscapes.beale(), sd.SAM(0.1), 0.01, momentum, sd.GaussianNoise(2.0, "same"))
     x0, times = np.array([0.3, 0.8]), [0, 3, 10, 21]
     found = mean_squared_displacement(system, x0, times, n_paths=157, seed=9)
