@@ -10,6 +10,7 @@ file                 what it computes or holds
 `rounds`             from starts to attractors, round after round
 `checkpoint`         where every path stands, in a file
 `grid`               regular grids of cells
+`tails`              the last points of many paths, from which features are made
 `sampled_fractions`  shares by sampling, in any dimension: `basin_fractions`
 `wilson`             shares with Wilson intervals
 `continuation`       shares across a parameter

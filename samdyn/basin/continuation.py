@@ -8,9 +8,12 @@ other options without a new simulation.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterable
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,6 +28,7 @@ from samdyn.basin.sampled_fractions import BasinFractions, basin_fractions
 from samdyn.basin.search.attractors import Attractor
 from samdyn.basin.wilson import Fraction
 from samdyn.jobs.cost import announce
+from samdyn.jobs.job import check_run
 from samdyn.jobs.progress import PartsBar
 from samdyn.numerics.scales import diagonal_of
 from samdyn.results import Result, Table
@@ -110,6 +114,11 @@ def basin_continuation(
     *,
     distance: str | Distance = "middles",
     threshold: float | None = None,
+    seed: int = 0,
+    device: str | None = None,
+    workers: int = 1,
+    executor: Executor | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
     progress: bool = False,
     **options: Any,
 ) -> BasinContinuation:
@@ -121,11 +130,15 @@ def basin_continuation(
     parameter : str
         One of ``system.parameters``: rho, lr, momentum, batch_size, or one of the loss.
     values : sequence of float
-    box, n, **options
+    box, n, seed, device, workers, executor, **options
         As in `basin_fractions`.
     distance, threshold
         How attractors are matched, as in `match_attractors` with `near`; the largest distance of partners is
         a tenth of the box's diagonal by default.
+    checkpoint : str or path, optional
+        Where the state of the job is kept: each value has a file of its own, whose name is this one with the
+        number of the value before its suffix ("job.npz" becomes "job.0.npz", "job.1.npz", ...). Files that
+        exist are gone on from.
     progress : bool
         Show a progress bar over values.
 
@@ -158,11 +171,20 @@ def basin_continuation(
     if not chosen:
         raise ValueError("values must hold at least one value, got none")
     systems = [system.with_parameters(**{parameter: v}) for v in chosen]  # all are checked before any work
+    check_run(workers, executor, checkpoint, progress)
     results: list[BasinFractions] = []
     with PartsBar(progress, "basin_continuation", len(systems), "value") as bar:
         for i, one in enumerate(systems):
             began = time.perf_counter()
-            results.append(basin_fractions(one, box, n, **options))
+            path = None if checkpoint is None else _file_of(Path(checkpoint), i)
+            results.append(
+                basin_fractions(
+                    one, box, n, seed=seed, device=device, workers=workers, executor=executor,
+                    checkpoint=path, **options,
+                )
+            )  # fmt: skip
+            if results[-1].interrupted:
+                raise KeyboardInterrupt
             if i == 0:
                 seconds = (time.perf_counter() - began) * (len(systems) - 1)
                 announce("basin_continuation", seconds, "pass fewer values, or a smaller n or n_starts")
@@ -171,6 +193,11 @@ def basin_continuation(
     if threshold is None:
         threshold = 0.1 * diagonal_of(box_used)
     return _matched(parameter, np.array(chosen), results, distance, threshold)
+
+
+def _file_of(path: Path, number: int) -> Path:
+    """The checkpoint of one value."""
+    return path.with_name(f"{path.stem}.{number}{path.suffix}")
 
 
 def _matched(

@@ -22,7 +22,7 @@ Hoffmann, Nonlinear Dynamics 107 (2022) 1451-1469, for features.
 
 from __future__ import annotations
 
-import time
+import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
@@ -43,16 +43,18 @@ from samdyn.basin.arguments import (
     check_system,
     check_travel,
 )
+from samdyn.basin.checkpoint import description
 from samdyn.basin.grid import available_memory
 from samdyn.basin.matching import matched
-from samdyn.basin.paths.course import Course, Starts, course_of, motion_of
-from samdyn.basin.paths.pieces import DIVERGED, name_of, why_lost
+from samdyn.basin.paths.course import Starts, course_of, motion_of
+from samdyn.basin.paths.pieces import name_of
 from samdyn.basin.rounds import map_starts
 from samdyn.basin.search.attractors import Attractor
+from samdyn.basin.tails import TailJob
 from samdyn.basin.wilson import Fraction, shares
-from samdyn.jobs.cost import announce
-from samdyn.jobs.progress import PartsBar
-from samdyn.jobs.workers import count_workers
+from samdyn.jobs.checkpoint import Checkpoint
+from samdyn.jobs.job import check_run, joined, run_job
+from samdyn.jobs.progress import PartsBar, path_bar
 from samdyn.numerics.scales import diagonal_of
 from samdyn.results import Result, Table
 from samdyn.systems.system import System
@@ -140,6 +142,7 @@ def basin_fractions(
     device: str | None = None,
     workers: int = 1,
     executor: Executor | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
     progress: bool = False,
 ) -> BasinFractions:
     """Shares of a box from which each attractor is reached, by sampling.
@@ -159,7 +162,7 @@ def basin_fractions(
     tail, tolerance
         With method "features": points at the end that features are made of, and the distance at which
         groups are separate: in diagonals of the box, for features of the caller in their own units.
-    n_starts, max_steps, far, radius, dt, seed, device, workers, executor
+    n_starts, max_steps, far, radius, dt, seed, device, workers, executor, checkpoint
         As in `basins`. With "features" every start is followed for `max_steps`, 10 000 by default (1000
         strides of a flow).
     progress : bool
@@ -172,7 +175,7 @@ def basin_fractions(
     Raises
     ------
     TypeError, ValueError
-        An argument is of the wrong kind or out of range.
+        An argument is of the wrong kind or out of range, or the checkpoint is damaged or of another job.
 
     Examples
     --------
@@ -193,7 +196,7 @@ def basin_fractions(
     noisy = system.noisy
     given = max_steps
     options = check_options(system, n_starts, max_steps, 0.8, 0.6, None, None, radius, far, dt, seed)
-    count_workers(workers, executor)
+    run = check_run(workers, executor, checkpoint, progress)
     per_start = 8 * (2 * system.dim + 3 * system.state_dim + 2)
     if method == "features":
         per_start += 8 * tail * system.dim
@@ -206,14 +209,21 @@ def basin_fractions(
     course = course_of(system, region, dt, noisy, seed, far, check_device(device, system), n)
     check_travel(course, workers, executor)
     check_stride(course, options.rules.max_steps)
-    starts = Starts(x, 1, system.state_dim)
     if method == "features":
-        every = motion_of(course).every
-        with PartsBar(progress, "basin_fractions", None, "step") as bar:
-            return _by_features(course, starts, x, features, given or 1250 * every, tail, tolerance, bar)
+        job = TailJob(course, x, given or 1250 * motion_of(course).every, tail)
+        total = job.work(0, n)
+        with path_bar(
+            progress, "basin_fractions", total, "pass a smaller n or max_steps, or workers="
+        ) as bar:
+            parts = run_job(job, run, bar)
+        return _by_features(job, joined(parts, "labels"), joined(parts, "kept"), features, tolerance)
+    saved = None
+    if checkpoint is not None:
+        saved = Checkpoint(checkpoint, description(course, options, None, verb="basin_fractions", n=n))
+    starts = Starts(x, 1, system.state_dim)
     with PartsBar(progress, "basin_fractions", n, "path") as bar:
         ends = map_starts(
-            course, starts, options, None, workers, executor, report=bar.update, verb="basin_fractions"
+            course, starts, options, None, workers, executor, saved, bar.update, verb="basin_fractions"
         )
     found = ends.named(course)
     return BasinFractions(ends.followed.labels, x, found, region, system, interrupted=ends.interrupted)
@@ -225,39 +235,15 @@ def mean_and_spread(tails: Array) -> Array:
 
 
 def _by_features(
-    course: Course,
-    starts: Starts,
-    x: Array,
+    job: TailJob,
+    labels: npt.NDArray[np.int16],
+    kept: Array,
     features: Callable[[Array], Array] | None,
-    max_steps: int,
-    tail: int,
     tolerance: float,
-    bar: PartsBar,
 ) -> BasinFractions:
-    motion, dim = motion_of(course), len(course.box)
-    numbers = np.arange(len(starts))
-    state = starts.states(numbers)
-    labels = np.zeros(len(x), dtype=np.int16)
-    for step in range(0, max_steps, motion.every):
-        n_steps = min(motion.every, max_steps - step)
-        following = motion(state, numbers, step, n_steps)
-        lost = course.lost(following)
-        if lost.any():
-            labels[numbers[lost]] = why_lost(course, motion, state[:, lost], numbers[lost], step, n_steps)
-            following, numbers = following[:, ~lost], numbers[~lost]
-        state = following
-        bar.update(n_steps)
-        if step == motion.every:
-            began = time.perf_counter()
-            motion(state, numbers, step, 1)
-            seconds = (time.perf_counter() - began) * (max_steps + tail)
-            announce("basin_fractions", seconds, "pass a smaller n or max_steps")
-    kept = np.full((len(x), tail, dim), np.nan)
-    for j in range(tail):
-        state = motion(state, numbers, max_steps + j, 1)
-        kept[numbers, j] = state[:dim].T
+    """Groups of starts by the features of their last points."""
+    course, x, dim = job.course, job.x, len(job.course.box)
     fine = np.isfinite(kept).all(axis=(1, 2))
-    labels[~fine & (labels == 0)] = DIVERGED
     of_tail = mean_and_spread if features is None else features
     values = np.full((len(x), 0), np.nan)
     attractors: dict[int, Attractor] = {}

@@ -15,6 +15,7 @@ file                  what it computes or holds
 `path_job`            paths that are driven, as a job in pieces
 `system_description`  all that the paths of a system depend on, as the head of a checkpoint
 `step_length`         how long a step may be, and the bias of its length
+`records`             points of many paths after chosen steps, as a job in pieces
 `trajectories`        paths stored at regular steps: `trajectory`
 `trajectory_result`   its result
 `parametric`          a system as a function of its state and some parameters, with both Jacobians

@@ -37,6 +37,8 @@ class PathJob(Job):
     n_paths, n_steps, seed : int
     dt : float or None
         Length of a Diffusion's step, its lr by default.
+    steps_of_all : float or None
+        Steps of all paths of the work that this is a trial of: whether steps are compiled depends on it.
     """
 
     system: Map | Diffusion
@@ -45,6 +47,7 @@ class PathJob(Job):
     n_steps: int
     seed: int
     dt: float | None = None
+    steps_of_all: float | None = None
 
     @property
     def n(self) -> int:
@@ -54,7 +57,7 @@ class PathJob(Job):
     @property
     def path_steps(self) -> float:
         """Steps of all paths together."""
-        return self.n_paths * float(self.n_steps)
+        return self.n_paths * float(self.n_steps) if self.steps_of_all is None else self.steps_of_all
 
     def step(self) -> Step:
         """The step, built once in a process."""

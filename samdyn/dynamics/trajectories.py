@@ -20,7 +20,9 @@ some microseconds a step for one path.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
 from typing import Any
 
 import numpy as np
@@ -31,13 +33,14 @@ from torch import Tensor
 
 from samdyn.arguments import checks
 from samdyn.arguments.checks import Array
-from samdyn.dynamics.driver import drive
 from samdyn.dynamics.filippov import jumping_flow
 from samdyn.dynamics.kinks import has_kinks, kinked_flow
+from samdyn.dynamics.records import RecordJob
 from samdyn.dynamics.step_length import default_dt
 from samdyn.dynamics.steppers import build_stepper
 from samdyn.dynamics.trajectory_result import Trajectory
 from samdyn.jobs.cost import announce, seconds_of
+from samdyn.jobs.job import Run, check_run, joined, run_job
 from samdyn.jobs.memory import check_fits
 from samdyn.jobs.progress import PartsBar
 from samdyn.numerics.random import split_seed
@@ -60,6 +63,7 @@ BLOW_UP = 1e8  # relative speed away from the origin at which a path is taken to
 MAX_STEPS = 20_000  # of the explicit solver between two stored points
 FEW_PATHS = 8  # up to so many, one at a time costs less than torch's steps of all
 EVALUATIONS = 12 * 2_000  # for each stored interval: of order 8, whose steps are some ten times as long
+ALONE = Run()  # in this process
 
 
 Velocity = Callable[[float, Array], Array]
@@ -77,6 +81,9 @@ def trajectory(
     *,
     t_max: float | None = None,
     dt: float | None = None,
+    workers: int = 1,
+    executor: Executor | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
     progress: bool = False,
 ) -> Trajectory:
     """Follow one or many starts.
@@ -98,6 +105,16 @@ def trajectory(
     dt : float, optional
         Step of a Diffusion (by default its lr, or a hundredth of the drift's shortest time scale where it has
         none), or storage step of a Flow (t_max / 1000 by default).
+    workers : int
+        Number of local workers for the paths of a Map or a Diffusion: threads where the steps are compiled,
+        else processes. The result is the same with any number. The paths of a Flow, and up to 24 paths of a
+        Map without noise, go together in this process.
+    executor : concurrent.futures.Executor, optional
+        Where to run instead.
+    checkpoint : str or path, optional
+        A file that holds the finished pieces of such a job: written every 30 s, after Ctrl-C and at the end.
+        If it exists, the job goes on from it, to the same result as in one go. Refused where paths go
+        together.
     progress : bool
         Show a progress bar: over paths where they are followed one by one, over steps or time where they are
         followed all at once.
@@ -112,7 +129,8 @@ def trajectory(
     Raises
     ------
     TypeError, ValueError
-        A start that is not finite or of the wrong dimension, or the wrong kind of length for the system.
+        A start that is not finite or of the wrong dimension, the wrong kind of length for the system, or a
+        checkpoint that is damaged, of another job or of paths that go together.
 
     Warns
     -----
@@ -137,7 +155,7 @@ def trajectory(
     x = checks.points("x0", x0, system.dim)
     every = checks.integer("every", every, at_least=1)
     split_seed(seed)
-    progress = checks.flag("progress", progress)
+    run = check_run(workers, executor, checkpoint, progress)
     flat = x.reshape(-1, system.dim)
     if isinstance(system, Map):
         if n_steps is None or t_max is not None or dt is not None:
@@ -150,7 +168,7 @@ def trajectory(
             whole = len(flat) * float(n_steps)
             few = seconds_of(lambda: _map(system, flat, PILOT, PILOT, seed, whole), repeats=2)
             announce("trajectory", few * n_steps / PILOT, "pass a smaller n_steps or fewer starts")
-        stored = _map(system, flat, n_steps, every, seed, progress=progress)
+        stored = _map(system, flat, n_steps, every, seed, run=run)
         times = kept_steps(n_steps, every).astype(np.float64)
     else:
         if t_max is None or n_steps is not None:
@@ -173,10 +191,11 @@ def trajectory(
                     lambda: _diffusion(system, flat, PILOT * step, step, PILOT, seed, whole), repeats=2
                 )
                 announce("trajectory", few * t_max / (PILOT * step), "pass a larger dt or fewer starts")
-            stored = _diffusion(system, flat, t_max, dt, every, seed, progress=progress)
+            stored = _diffusion(system, flat, t_max, dt, every, seed, run=run)
             step = step if dt is not None or system.step_length is not None else min(step, t_max)
         else:
             assert isinstance(system, Flow)
+            _refuse_checkpoint(run, "a Flow")
             step = t_max / 1000 if dt is None else dt
             _check_stored("t_max", t_max / step, flat)
             if len(flat) * t_max > MANY_POINTS * step:
@@ -203,6 +222,14 @@ def _check_stored(name: str, n_stored: float, x: Array) -> None:
     check_fits(name, 8.0 * (n_stored + 1) * x.size, "pass a larger every (of a Flow dt), or fewer starts")
 
 
+def _refuse_checkpoint(run: Run, what: str) -> None:
+    if run.checkpoint is not None:
+        raise ValueError(
+            f"checkpoint must be left out for {what}, whose paths go together in one piece, got "
+            f"{str(run.checkpoint)!r}"
+        )
+
+
 def _map(
     system: Map,
     x: Array,
@@ -210,17 +237,19 @@ def _map(
     every: int,
     seed: int,
     path_steps: float | None = None,
-    progress: bool = False,
+    run: Run = ALONE,
 ) -> Array:
-    state = system.at_rest(x)
     if system.landscape is None:
-        return _iterate_function(system, state, n_steps, every, progress)
+        _refuse_checkpoint(run, "the map of a function")
+        return _iterate_function(system, system.at_rest(x), n_steps, every, run.progress)
     few = 0 < len(x) <= FEW and not system.scheduled and not system.noisy and system.landscape.traceable
     stepper = build_stepper(system) if few else None
     if stepper is not None and stepper.traced:
+        _refuse_checkpoint(run, f"up to {FEW} starts of a map without noise")
         constants = tuple(system.coefficients().values())
-        return _scalar_orbits(stepper.form, state, constants, n_steps, every, progress)[..., : system.dim]
-    return _recorded(system, state, n_steps, every, seed, path_steps=path_steps, progress=progress)
+        orbits = _scalar_orbits(stepper.form, system.at_rest(x), constants, n_steps, every, run.progress)
+        return orbits[..., : system.dim]
+    return _recorded(system, x, n_steps, every, seed, path_steps=path_steps, run=run)
 
 
 def _scalar_orbits(
@@ -237,36 +266,20 @@ def _scalar_orbits(
 
 def _recorded(
     system: Map | Diffusion,
-    state: Array,
+    x: Array,
     n_steps: int,
     every: int,
     seed: int,
     dt: float | None = None,
     path_steps: float | None = None,
-    progress: bool = False,
+    run: Run = ALONE,
     last: float | None = None,
 ) -> Array:
     """The points of many paths after 0, every, 2 every, ... and n_steps steps, the last of its own length."""
     at = kept_steps(n_steps, every)
-    looks, lengths = at, None
-    if last is not None and dt is not None:  # a look before the last step is where its length begins to count
-        looks = np.union1d(at, [n_steps - 1])
-        lengths = np.where(looks == n_steps, last, dt).tolist()
-    row_of = dict(zip(at.tolist(), range(len(at)), strict=True))
-    stored = np.empty((len(at), len(state), system.dim))
-
-    def store(record: int, part: slice, points: Array) -> None:
-        row = row_of.get(int(looks[record]))
-        if row is not None:
-            stored[row, part] = points
-
-    with PartsBar(progress, "trajectory", n_steps * len(state), "path-step") as bar:
-        report = bar.update if progress else None  # reports cut the work into shorter parts
-        drive(
-            system, state, n_steps, looks, store, seed=seed, dt=dt, path_steps=path_steps, report=report,
-            lengths=lengths,
-        )  # fmt: skip
-    return stored
+    job = RecordJob(system, x, len(x), n_steps, seed, dt, at=at, last=last, steps_of_all=path_steps)
+    with PartsBar(run.progress, "trajectory", n_steps * len(x), "path-step") as bar:
+        return joined(run_job(job, run, bar), "x", axis=1)
 
 
 def _diffusion(
@@ -277,7 +290,7 @@ def _diffusion(
     every: int,
     seed: int,
     path_steps: float | None = None,
-    progress: bool = False,
+    run: Run = ALONE,
 ) -> Array:
     given = dt is not None
     dt = dt if dt is not None else default_dt(system, x)
@@ -285,7 +298,7 @@ def _diffusion(
         dt = min(dt, t_max)
     n_steps = _n_steps(t_max, dt)
     last = t_max - (n_steps - 1) * dt  # the last step ends at t_max
-    return _recorded(system, x, n_steps, every, seed, dt, path_steps, progress, last)
+    return _recorded(system, x, n_steps, every, seed, dt, path_steps, run, last)
 
 
 def _iterate_function(system: Map, state: Array, n_steps: int, every: int, progress: bool) -> Array:

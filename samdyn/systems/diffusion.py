@@ -178,6 +178,13 @@ class Diffusion(System):
         return self.n_normals > 0
 
     @property
+    def silent(self) -> bool:
+        """Whether the noise root is the constant 0, or the noise model is 0 for this loss."""
+        if self._root is not None:
+            return not self.noisy or self._root.silent
+        return self.noise is None or self.noise.silent(self.landscape)
+
+    @property
     def step_length(self) -> float | None:
         """Time of one step of the algorithm, lr(0); None for `from_function`."""
         return None if self.lr is None else value_at(self.lr, 0)

@@ -163,6 +163,11 @@ class Map(System):
         return self.noise is not None
 
     @property
+    def silent(self) -> bool:
+        """Whether there is no noise model, or one that is 0 for this loss."""
+        return self.noise is None or self.noise.silent(self.landscape)
+
+    @property
     def step_length(self) -> float:
         """1: time is the step."""
         return 1.0

@@ -125,6 +125,10 @@ class Minibatch(Noise):
         """Standard normals that one step of the Gaussian model uses."""
         return dim
 
+    def silent(self, loss: Any) -> bool:
+        """Whether a batch always has all samples, drawn without replacement."""
+        return self.sampler(loss).n_draws == 0
+
     def root(self, hessian: Callable[[Tensor], Tensor], x: Tensor, z: Tensor) -> Tensor:
         """Refused: the covariance comes from the samples, not from the Hessian of the sum."""
         raise TypeError("Minibatch noise has no root made from a Hessian")

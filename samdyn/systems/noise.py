@@ -64,6 +64,10 @@ class Noise(ABC):
         """A copy with some of `parameters` changed."""
         return dataclasses.replace(self, **values)
 
+    def silent(self, loss: Any) -> bool:
+        """Whether the noise is 0 for a loss, whatever the point."""
+        return False
+
     def n_normals(self, dim: int) -> int:
         """Standard normals that one step uses."""
         return 2 * dim if self.probe == "independent" else dim  # type: ignore[attr-defined]
@@ -156,6 +160,10 @@ class GaussianNoise(Noise):
                 raise ValueError(f"cov must have shape ({dim}, {dim}), got shape ({n}, {n})")
         elif isinstance(self.std, tuple) and len(self.std) != dim:
             raise ValueError(f"std must be a number or {dim} numbers, got {len(self.std)}")
+
+    def silent(self, loss: Any) -> bool:
+        """Whether all standard deviations are 0."""
+        return not np.any(self.std)
 
     def root(self, hessian: Callable[[Tensor], Tensor], x: Tensor, z: Tensor) -> Tensor:
         """Std z, or the root of cov times z."""

@@ -82,6 +82,11 @@ class System(ABC):
         return False
 
     @property
+    def silent(self) -> bool:
+        """Whether nothing random moves a path: there is no noise, or it is 0 everywhere."""
+        return not self.noisy
+
+    @property
     def scheduled(self) -> bool:
         """Whether any coefficient depends on the step."""
         return False

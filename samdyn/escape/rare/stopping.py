@@ -31,12 +31,10 @@ from samdyn.dynamics.step_length import default_dt
 from samdyn.escape.kernel.crossing import exit_probability, projected_variance
 from samdyn.escape.region import OpenSet
 from samdyn.escape.region.faces import Face
-from samdyn.landscapes.finite_sum import FiniteSum
 from samdyn.numerics.random import STEPS_PER_BLOCK, STREAM_BRIDGE, split_seed, uniform_block
 from samdyn.numerics.vector import Coordinates
 from samdyn.systems.diffusion import Diffusion
 from samdyn.systems.map import Map
-from samdyn.systems.minibatch import Minibatch
 
 SWEEP = 4  # blocks of four steps between removals of stopped paths
 MAX_STEPS = 10_000_000
@@ -222,10 +220,7 @@ def check_system(system: Any, x0: npt.ArrayLike, dt: float | None, seed: int) ->
     """The start, and the length of a step (1 for a map), after checks."""
     if not isinstance(system, Diffusion | Map):
         raise TypeError(f"system must be a Diffusion or a Map, got {system!r}")
-    std = getattr(getattr(system, "noise", None), "std", 1.0)
-    root = getattr(system, "_root", None)
-    whole = isinstance(system, Map) and isinstance(system.noise, Minibatch) and not _draws_words(system)
-    if not system.noisy or not np.any(std) or (root is not None and root.silent) or whole:
+    if system.silent:
         raise ValueError(f"system must have noise, got {system!r}")
     if system.scheduled:
         raise ValueError(f"system must have constant coefficients, got {system!r}")
@@ -238,12 +233,6 @@ def check_system(system: Any, x0: npt.ArrayLike, dt: float | None, seed: int) ->
         raise ValueError(f"dt must not be given for a Map, whose time is its step, got {dt!r}")
     split_seed(seed)
     return start, 1.0 if dt is None else dt
-
-
-def _draws_words(system: Map) -> bool:
-    """Whether batches are random: one with all samples, drawn without replacement, is not."""
-    assert isinstance(system.noise, Minibatch) and isinstance(system.landscape, FiniteSum)
-    return system.noise.sampler(system.landscape).n_draws > 0
 
 
 def max_steps_of(t_max: float | None, dt: float) -> int:

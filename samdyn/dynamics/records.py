@@ -1,0 +1,57 @@
+"""Points of many paths after chosen steps, as a job in pieces: the trajectories of maps and diffusions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from samdyn.arguments.checks import Array
+from samdyn.dynamics.path_job import PathJob
+from samdyn.jobs.job import Arrays, Report
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecordJob(PathJob):
+    """Paths whose points are kept after some steps.
+
+    Attributes
+    ----------
+    at : ndarray of int
+        The steps, in increasing order.
+    last : float or None
+        Length of a Diffusion's last step, where that is not `dt`.
+    """
+
+    at: npt.NDArray[np.int64]
+    last: float | None = None
+
+    @property
+    def pointwise(self) -> bool:
+        """Whether the step is."""
+        return self.step().pointwise
+
+    def describe(self) -> dict[str, Any]:
+        """The paths, and what is kept."""
+        kept = {"at": self.at.tolist(), "last": self.last}
+        return {"verb": "trajectory", **super().describe(), **kept}
+
+    def run(self, first: int, last: int, report: Report) -> Arrays:
+        """The points (n_at, n, dim) of a range of paths."""
+        looks, lengths = self.at, None
+        if self.last is not None and self.dt is not None:
+            # a look before the last step is where its length begins to count
+            looks = np.union1d(self.at, [self.n_steps - 1])
+            lengths = np.where(looks == self.n_steps, self.last, self.dt).tolist()
+        row_of = dict(zip(self.at.tolist(), range(len(self.at)), strict=True))
+        stored = np.empty((len(self.at), last - first, self.system.dim))
+
+        def store(record: int, part: slice, points: Array) -> None:
+            row = row_of.get(int(looks[record]))
+            if row is not None:
+                stored[row, part] = points
+
+        self.drive(np.arange(first, last), looks, store, report, lengths=lengths)
+        return {"x": stored}
