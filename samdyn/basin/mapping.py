@@ -32,7 +32,7 @@ from samdyn.basin.arguments import (
 )
 from samdyn.basin.checkpoint import description
 from samdyn.basin.grid import BYTES_PER_CELL, Grid, make_grid
-from samdyn.basin.paths.course import Course, Starts, course_of, motion_of
+from samdyn.basin.paths.course import Course, Starts, course_of, memory_at_rest, motion_of
 from samdyn.basin.paths.pieces import REASONS
 from samdyn.basin.result import Basins
 from samdyn.basin.rounds import Ends, map_starts
@@ -172,7 +172,7 @@ def basins(
     )
     check_travel(course, workers, executor)
     check_stride(course, options.rules.max_steps)
-    starts = Starts(grid, copies, system.state_dim)
+    starts = Starts(grid, copies, memory_at_rest(system))
     saved = None
     if checkpoint is not None:
         job = description(course, options, attractors, resolution=list(grid.shape), replicas=copies)

@@ -16,7 +16,7 @@ from samdyn.basin import file as basins_file
 from samdyn.basin.arguments import MAX_STEPS
 from samdyn.basin.grid import Grid
 from samdyn.basin.matching import matched
-from samdyn.basin.paths.course import Course, Starts
+from samdyn.basin.paths.course import Course, Starts, memory_at_rest
 from samdyn.basin.paths.pieces import REASONS, name_of
 from samdyn.basin.rounds import follow
 from samdyn.basin.search.attractors import Attractor, as_candidates
@@ -104,7 +104,7 @@ class Basins(Result):
         points = checks.points("x", x, len(self.box))
         course = self.course.without_noise()
         flat = np.ascontiguousarray(points.reshape(-1, len(self.box)))
-        starts = Starts(flat, 1, len(course.scale))
+        starts = Starts(flat, 1, memory_at_rest(course.system))
         followed = follow(course, as_candidates(self.attractors), starts, self.max_steps, self.radius)
         ids = np.array([0, *sorted(self.attractors)], dtype=np.int16)
         labels = np.where(followed.labels > 0, ids[np.maximum(followed.labels, 0)], followed.labels)

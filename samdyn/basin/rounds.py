@@ -26,7 +26,7 @@ from samdyn.arguments.checks import Array
 from samdyn.basin.arguments import Options
 from samdyn.basin.checkpoint import restore, save
 from samdyn.basin.paths.arrival import SAFETY, Target
-from samdyn.basin.paths.course import Course, Starts, motion_of, quiet_motion
+from samdyn.basin.paths.course import Course, Starts, memory_at_rest, motion_of, quiet_motion
 from samdyn.basin.paths.legs_of_paths import Followed, advance_leg, close, legs, limits
 from samdyn.basin.paths.motion import Motion
 from samdyn.basin.paths.pieces import Labels
@@ -201,7 +201,7 @@ def _first_search(
     found: list[Candidate] = []
     for first in range(0, n, most):  # the numbers are those of one draw
         x = rng.uniform(course.box[:, 0], course.box[:, 1], (min(most, n - first), len(course.box)))
-        state = Starts(x, 1, len(course.scale)).states(np.arange(len(x)))
+        state = Starts(x, 1, memory_at_rest(course.system)).states(np.arange(len(x)))
         if first == 0:
             announce(verb, _search_seconds(motion, state, n, late), "pass a smaller n_starts")
             found = find_attractors(motion, course, state, points, options.rules, first_step=late)

@@ -33,6 +33,7 @@ from samdyn.bifurcation.bifurcations import Bifurcation, Curve
 from samdyn.dynamics.parametric import Parametric, ingredients, with_jacobian
 from samdyn.numerics.scales import ROUNDING, length_scale
 from samdyn.rules.family import GD
+from samdyn.rules.oracle import Oracle
 from samdyn.systems.flow import Flow
 from samdyn.systems.jump import beside
 from samdyn.systems.system import System
@@ -104,7 +105,7 @@ def _border_function(system: System, name: str) -> Callable[[Tensor], Tensor]:
     def function(y: Tensor) -> Tensor:
         x, u = y[:dim], y[dim : 2 * dim]
         loss, coefficients, _, _ = ingredients(system, {name: y[2 * dim]})
-        gradient = torch.func.grad(loss)
+        gradient = Oracle(torch.func.grad(loss), loss)
         g = gradient(x)
         if form == "perturbed":
             return torch.cat([g, rule.descent(x, lambda _: size * u, gradient, **coefficients)])

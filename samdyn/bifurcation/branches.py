@@ -48,7 +48,7 @@ from samdyn.bifurcation.start import (
     region_of,
     scale_of,
 )
-from samdyn.dynamics.parametric import Parametric
+from samdyn.dynamics.parametric import Parametric, full_state
 from samdyn.jobs.progress import PartsBar
 from samdyn.systems.system import System
 
@@ -150,8 +150,7 @@ def continuation(
         with PartsBar(progress, "continuation", None, "point") as bar:
             return follow_many(system, place, parameter, (low, high), max_step, max_points, bar)
     field = Parametric(system, (parameter,), period)
-    if len(start) < field.n:  # at rest
-        start = np.concatenate([start, np.zeros(field.n - len(start))])
+    start = full_state(system, (parameter,), start)
     curve = Curve.of(field, Scale(scale_of(system, start), np.array([low]), np.array([high - low]), start))
     first = corrected_start(curve, start, value, parameter)
     border = Borders(system, parameter, curve) if jumps else None

@@ -27,7 +27,7 @@ from samdyn.bifurcation.branch import Branch
 from samdyn.bifurcation.defining_systems import Scale
 from samdyn.bifurcation.following import follow_both
 from samdyn.bifurcation.start import corrected_start, scale_of
-from samdyn.dynamics.parametric import Parametric, stepper
+from samdyn.dynamics.parametric import Parametric, length_of_state, stepper
 from samdyn.equilibria.stability.at_jumps import (
     INNER,
     N_ORBITS,
@@ -204,7 +204,7 @@ def critical_branch(
     else:
         hessians = [loss.hessian(x[0])] * len(values)
     kinds = [kind_of(hessian) for hessian in hessians]
-    n = system.state_dim if name != "momentum" else 2 * system.dim
+    n = length_of_state(system, (name,))
     return Branch(
         parameter=name,
         values=values,

@@ -18,7 +18,7 @@ from samdyn.arguments import checks
 from samdyn.arguments.checks import Array
 from samdyn.bifurcation.start import check_parameter
 from samdyn.dynamics.driver import COMPILE_FROM, drive
-from samdyn.dynamics.parametric import stepper
+from samdyn.dynamics.parametric import full_state, stepper
 from samdyn.equilibria.newton import sobol_starts
 from samdyn.jobs.cost import announce, seconds_of
 from samdyn.jobs.progress import PartsBar, path_bar
@@ -190,10 +190,9 @@ def _in_numpy(
 ) -> Array:
     """The same of a small job, or of one whose parameter is the loss's own."""
     dim, kept = system.dim, np.empty((n_keep, system.dim, len(each)))
-    step, n = stepper(system, (parameter,))
+    step, _ = stepper(system, (parameter,))
     # a map whose momentum is swept has velocities, whatever momentum it was built with; they start at rest
-    state, parameters = np.zeros((n, len(each))), each[None]
-    state[: states.shape[1]] = states.T
+    state, parameters = np.ascontiguousarray(full_state(system, (parameter,), states).T), each[None]
     with np.errstate(all="ignore"):
         once = seconds_of(lambda: step(state, parameters), repeats=2)
         announce("orbit_diagram", once * (n_transient + n_keep), CHEAPER)

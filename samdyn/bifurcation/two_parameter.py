@@ -42,7 +42,7 @@ from samdyn.bifurcation.defining_systems import (
     size_of,
 )
 from samdyn.bifurcation.start import check_parameter
-from samdyn.dynamics.parametric import Parametric
+from samdyn.dynamics.parametric import Parametric, full_state
 from samdyn.jobs.cost import announce, seconds_of
 from samdyn.jobs.progress import PartsBar
 from samdyn.results import Result, Table
@@ -186,7 +186,9 @@ def bifurcation_curve(
         np.array([first[1], second[1]]) - corner,
         branch.curve.scale.origin,
     )
-    state = np.concatenate([bifurcation.state, np.zeros(both.n - len(bifurcation.state))])
+    state = bifurcation.state
+    if len(state) < both.n:
+        state = full_state(branch.system, (branch.parameter, parameter), state)
     u = scale.join(state, np.array([bifurcation.value, own]))
     system, start = _start(both, scale, bifurcation, u)
     jacobian = scaled_rows(*system.equations(start))[1]

@@ -16,12 +16,14 @@ import torch
 from torch import Tensor
 
 from samdyn.arguments.checks import Array
-from samdyn.dynamics.draws import BatchDraws
+from samdyn.dynamics.draws import BatchDraws, BatchesAndNormals
 from samdyn.dynamics.step import Stepper
 from samdyn.landscapes.finite_sum import FiniteSum
+from samdyn.rules.oracle import Oracle
 from samdyn.systems.batch_samplers import Sampler
 from samdyn.systems.map import Map
-from samdyn.systems.minibatch import Minibatch, descent_direction
+from samdyn.systems.minibatch import Minibatch
+from samdyn.systems.step_of_rule import next_state
 from samdyn.trace.tracing import NotTraceable, batched_form, coordinate_form
 
 MAX_TRACED_INPUTS = 96  # numbers that a traced step takes, and all samples where it looks at all of them
@@ -64,16 +66,26 @@ def build_batch_stepper(system: Map, varied: Sequence[str] = ()) -> Stepper:
     width = system.state_dim + draws.n_inputs + len(names)
     assert system.rule is not None
     looks_at_all = noise.probe == "full" or system.rule.uses_full_gradient
-    if loss.traceable and width + (loss.flat_samples.size if looks_at_all else 0) <= MAX_TRACED_INPUTS:
+    numbers = width + (loss.flat_samples.size if looks_at_all else 0)
+    # random numbers of the rule beside batches are drawn in numpy only
+    if not system.n_normals and loss.traceable and numbers <= MAX_TRACED_INPUTS:
         try:
             form = coordinate_form(sampled_step(system, names), width, max_nodes=MAX_TRACED_NODES)
             return Stepper(system.dim, system.state_dim, draws, names, False, form, frozenset())
         except NotTraceable:
             pass
-    by_index = BatchDraws(samplers, draws.table, by_index=True)
+    by_index = draws_by_index(system)
     width = system.state_dim + by_index.n_inputs + len(names)
     form = batched_form(sampled_step(system, names, torch.from_numpy(table)), width)
     return Stepper(system.dim, system.state_dim, by_index, names, False, form, frozenset())
+
+
+def draws_by_index(system: Map) -> BatchDraws:
+    """The indices of the samples of a step, and the random numbers of the rule behind them."""
+    samplers, table = samplers_of(system), np.ascontiguousarray(sample_table(system).T)
+    if system.n_normals:
+        return BatchesAndNormals(samplers, table, system.n_normals)
+    return BatchDraws(samplers, table, by_index=True)
 
 
 def samplers_of(system: Map) -> list[Sampler]:
@@ -108,14 +120,15 @@ def sampled_step(
     -------
     function : callable
         The inputs are the state, for every drawn sample (descent, then ascent) its numbers and its weight, or
-        its index, and the coefficients.
+        its index, the random numbers of the rule, and the coefficients.
     """
     loss, noise, rule = system.landscape, system.noise, system.rule
     assert isinstance(loss, FiniteSum) and isinstance(noise, Minibatch) and rule is not None
     dim, state_dim, size = system.dim, system.state_dim, noise.batch_size
     numbers = loss.flat_samples.shape[1]
     micro = noise.micro_batch or size
-    full = loss.gradient_function
+    full = loss.oracle
+    own = system.n_normals
     n_drawn = 2 * size if noise.probe == "independent" else size
     weighted = noise.sampler(loss).weighted
 
@@ -124,30 +137,27 @@ def sampled_step(
             return inputs.reshape(n_drawn, numbers + 1)
         return table.to(inputs)[inputs.long()]
 
-    def gradient_of(flat: Tensor) -> Callable[[Tensor], Tensor]:
+    def oracle_of(flat: Tensor) -> Oracle:
         samples = torch.func.vmap(loss.unflatten)(flat[:, :numbers])
-        return loss.batch_gradient(samples, flat[:, numbers] if weighted else None)
+        return loss.batch_oracle(samples, flat[:, numbers] if weighted else None)
 
     def step(inputs: Tensor) -> Tensor:
         state = inputs[:state_dim]
         end = len(inputs) - len(names)
-        drawn = drawn_samples(inputs[state_dim:end])
+        drawn = drawn_samples(inputs[state_dim : end - own])
         values: dict[str, Any] = dict(zip(names, inputs[end:], strict=True))
         lr = values.pop("lr")
-        x = state[:dim]
-        if rule.memory:
-            values["memory"] = state[dim:]
-        directions = []
+        if rule.uses_full_gradient:
+            values["full_gradient"] = full(state[:dim])
+        if own:
+            values["normals"] = inputs[end - own : end]
+        oracles = []
         for start in range(0, size, micro):
-            descent = gradient_of(drawn[start : start + micro])
+            descent = oracle_of(drawn[start : start + micro])
             ascent = descent
             if noise.probe != "same":
-                ascent = full if noise.probe == "full" else gradient_of(drawn[size:])
-            directions.append(descent_direction(rule, x, ascent, descent, full, **values))
-        direction = directions[0] if len(directions) == 1 else torch.stack(directions).mean(dim=0)
-        if not system.has_memory:
-            return x - lr * direction
-        direction = system.momentum * state[dim:] + direction
-        return torch.cat([x - lr * direction, direction])
+                ascent = full if noise.probe == "full" else oracle_of(drawn[size:])
+            oracles.append((ascent, descent))
+        return next_state(rule, dim, system.momentum, state, oracles, lr, values)
 
     return step

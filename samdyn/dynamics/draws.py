@@ -210,6 +210,42 @@ class BatchDraws(Draws):
         return np.ascontiguousarray(inputs.swapaxes(0, 1))
 
 
+class BatchesAndNormals(BatchDraws):
+    """The samples of batches, by index, and standard normal numbers of the rule's own behind them.
+
+    Both are functions of (seed, path, step), from different streams of random words.
+
+    Examples
+    --------
+    >>> sampler = Sampler(4, 2, False, np.full(4, 0.25), np.ones(4))
+    >>> BatchesAndNormals([sampler], np.zeros((1, 4)), 3).steps(0, np.arange(2), 0, 5).shape
+    (5, 5, 2)
+    """
+
+    def __init__(self, samplers: Sequence[Sampler], table: Array, n_own: int) -> None:
+        super().__init__(samplers, table, by_index=True)
+        self.own = NormalDraws(n_own)
+        self.n_inputs += n_own
+
+    def example(self, like: Tensor) -> Sequence[Tensor]:
+        """The first samples, and zeros."""
+        return [*super().example(like), *self.own.example(like)]
+
+    def identity(self) -> bytes:
+        """The samples, how they are drawn, and how many normal numbers there are."""
+        return super().identity() + repr(self.own.n_inputs).encode()
+
+    def block(self, key: tuple[Any, Any], path: Tensor, block: Any, dtype: torch.dtype) -> Inputs:
+        """Batches and normal numbers; see `Draws.block`."""
+        batches, normals = super().block(key, path, block, dtype), self.own.block(key, path, block, dtype)
+        return [(*a, *b) for a, b in zip(batches, normals, strict=True)]
+
+    def steps(self, seed: int, paths: Index, first: int, n_steps: int) -> Array:
+        """Batches and normal numbers; see `Draws.steps`."""
+        parts = super().steps(seed, paths, first, n_steps), self.own.steps(seed, paths, first, n_steps)
+        return np.concatenate(parts, axis=1)
+
+
 class Stream:
     """The random inputs of paths, step after step, drawn in chunks of several steps.
 

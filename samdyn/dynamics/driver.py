@@ -80,7 +80,8 @@ def build_step(system: System, dt: float | None = None, path_steps: float = 0.0)
     large = path_steps >= COMPILE_FROM and compiler() is not None
     if isinstance(system, Map) and isinstance(noise, Minibatch):
         assert isinstance(loss, FiniteSum)
-        plain = noise.micro_batch in (None, noise.batch_size)
+        assert system.rule is not None
+        plain = noise.micro_batch in (None, noise.batch_size) and system.rule.stackable
         inputs = noise.batch_size * (system.dim + 1) * (2 if noise.probe == "independent" else 1)
         if plain and (system.dim > 8 or inputs > MAX_TRACED_INPUTS // 2) and loss.squares is not None:
             native = compiled_or_none(lambda: NativeSquares(system)) if large else None

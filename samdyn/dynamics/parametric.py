@@ -25,9 +25,11 @@ from torch import Tensor
 
 from samdyn.arguments.checks import Array
 from samdyn.results import storable
+from samdyn.rules.oracle import Oracle
 from samdyn.systems.flow import Flow, velocity
 from samdyn.systems.map import Map
-from samdyn.systems.system import System
+from samdyn.systems.step_of_rule import next_state
+from samdyn.systems.system import System, check_limit
 from samdyn.trace.printed.printing import numpy_form, printed_form
 from samdyn.trace.tracing import NotTraceable, batched_form, coordinate_form, traced_or_batched
 
@@ -60,8 +62,7 @@ class Parametric:
     def __init__(self, system: System, names: Sequence[str], period: int = 1) -> None:
         self.system, self.names, self.period = system, tuple(names), period
         self.discrete = isinstance(system, Map)
-        heavy_ball = isinstance(system, Map) and (system.momentum > 0 or "momentum" in self.names)
-        self.n = 2 * system.dim if heavy_ball else system.dim
+        self.n = length_of_state(system, self.names)
         self.m = len(self.names)
         function = function_of(system, self.names, self.n)
         both = with_jacobian(function)
@@ -192,15 +193,15 @@ def function_of(system: System, names: Sequence[str], n: int) -> Callable[[Tenso
     def of_loss(y: Tensor) -> Tensor:
         loss, coefficients, lr, momentum = ingredients(system, dict(zip(names, y[n:], strict=True)))
         assert system.rule is not None
+        oracle = Oracle(torch.func.grad(loss), loss)
         if isinstance(system, Flow):
-            return velocity(torch.func.grad(loss), system.rule, system.form, **coefficients)(y[:n])
-        dim, gradient = system.dim, torch.func.grad(loss)
-        x = y[:dim]
-        direction = system.rule.descent(x, gradient, gradient, **coefficients)
-        if n == dim:
-            return x - lr * direction
-        v = momentum * y[dim:n] + direction
-        return torch.cat([x - lr * v, v])
+            return velocity(oracle, system.rule, system.form, **coefficients)(y[:n])
+        # a velocity is there where momentum varies, whatever it is now
+        heavy_ball = n > system.dim + system.rule.memory_length(system.dim)
+        check_limit("a step without noise", system.rule)
+        return next_state(
+            system.rule, system.dim, momentum, y[:n], [(oracle, oracle)], lr, coefficients, heavy_ball
+        )
 
     return of_loss
 
@@ -217,6 +218,22 @@ def ingredients(
     momentum = values.get("momentum", getattr(system, "momentum", 0.0))
     function = landscape.function
     return (lambda w: function(w, **of_loss)), coefficients, lr, momentum
+
+
+def length_of_state(system: System, names: Sequence[str]) -> int:
+    """Length of a state: with a velocity where momentum is among the parameters that vary."""
+    heavy_ball = isinstance(system, Map) and not system.momentum and "momentum" in names
+    return system.state_dim + system.dim if heavy_ball else system.state_dim
+
+
+def full_state(system: System, names: Sequence[str], state: Array) -> Array:
+    """States (..., n) from points, taken with settled memory, or from states without a velocity at rest."""
+    states = system.settled(state) if state.shape[-1] == system.dim else state
+    n, dim = length_of_state(system, names), system.dim
+    if states.shape[-1] == n:
+        return states
+    velocity = np.zeros((*states.shape[:-1], dim))
+    return np.concatenate([states[..., :dim], velocity, states[..., dim:]], axis=-1)
 
 
 def stepper(system: System, names: Sequence[str]) -> tuple[Callable[[Array, Array], Array], int]:
@@ -237,8 +254,7 @@ def stepper(system: System, names: Sequence[str]) -> tuple[Callable[[Array, Arra
     array([[0.9, 0.8],
            [1.1, 1.2]])
     """
-    heavy_ball = isinstance(system, Map) and (system.momentum > 0 or "momentum" in names)
-    n = 2 * system.dim if heavy_ball else system.dim
+    n = length_of_state(system, names)
     form = numpy_form(traced_or_batched(function_of(system, tuple(names), n), n + len(names)))
 
     def step(state: Array, parameters: Array) -> Array:

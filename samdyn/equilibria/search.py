@@ -57,7 +57,7 @@ from samdyn.equilibria.newton import (
 from samdyn.equilibria.proof.enclosure import critical_field, shift_coefficients, zero_field
 from samdyn.equilibria.search_watch import SearchWatch
 from samdyn.equilibria.stability.at_jumps import jump_stability, kind_of
-from samdyn.equilibria.stability.linearization import scales_of, stability_of
+from samdyn.equilibria.stability.linearization import motion_at, scales_of, stability_of
 from samdyn.equilibria.zero_search import (
     Options,
     Zeros,
@@ -304,8 +304,7 @@ def _kinds(genuine: Zeros, box: Array) -> list[str]:
 
 def _residuals(system: System, x: Array) -> Array:
     """|x' - x| of a map, |velocity| otherwise, at points (n, dim)."""
-    moved = system(x) - x if isinstance(system, Map) else system.evaluate(x)
-    return np.asarray(np.linalg.norm(moved, axis=-1))
+    return np.asarray(np.linalg.norm(motion_at(system, x), axis=-1))
 
 
 def _described(system: System, search: Zeros, kind: str | list[str]) -> list[FixedPoint]:

@@ -23,6 +23,7 @@ from samdyn.arguments.signature import checked
 from samdyn.jobs.cost import announce, seconds_of
 from samdyn.jobs.memory import check_fits
 from samdyn.landscapes.loss_check import check_scalar_loss, check_values, warn_of_unread
+from samdyn.rules.oracle import Oracle
 from samdyn.trace import batch
 from samdyn.trace.product_operator import ProductOperator
 
@@ -31,6 +32,24 @@ LARGE = 200
 ROW = 3.0
 """Gradients that a row of a Hessian costs: one forwards, one backwards through it."""
 PRODUCTS = "take products with the Hessian, loss.hvp(x, v)"
+
+
+class Composed:
+    """l(F(w)) as a function of w that keeps its two parts."""
+
+    def __init__(self, objective: Callable[[Tensor], Tensor], outputs: Callable[[Tensor], Tensor]) -> None:
+        checks.function("objective", objective)
+        checks.function("outputs", outputs)
+        self.objective, self.outputs = objective, outputs
+
+    def __call__(self, w: Tensor) -> Tensor:
+        return self.objective(self.outputs(w))
+
+    def functional_gradient(self, y: Tensor, x: Tensor) -> Tensor:
+        """J_F(y)^T grad l(F(x))."""
+        slope = torch.func.grad(self.objective)(self.outputs(x))
+        result: Tensor = torch.func.vjp(self.outputs, y)[1](slope)[0]
+        return result
 
 
 def hessian_of(loss: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
@@ -162,6 +181,42 @@ class Landscape:
         gradient = self.gradient_function
         # reverse over reverse: see `hessian_of`; the Hessian is symmetric
         return lambda x, v: torch.func.vjp(gradient, x)[1](v)[0]
+
+    @property
+    def oracle(self) -> Oracle:
+        """The loss as a rule is handed it: the gradient of one point, values, products, and outputs."""
+        composed = isinstance(self.function, Composed)
+        outputs = self.function.functional_gradient if composed else None
+        return Oracle(self.gradient_function, self.one_point, self.product_function, outputs=outputs)
+
+    @classmethod
+    def composed(
+        cls,
+        objective: Callable[[Tensor], Tensor],
+        outputs: Callable[[Tensor], Tensor],
+        dim: int,
+        box: Sequence[Sequence[float]] | None = None,
+        name: str | None = None,
+    ) -> Landscape:
+        """A loss l(F(w)) that keeps objective and outputs apart, for rules that treat them differently.
+
+        Parameters
+        ----------
+        objective : callable
+            l: from outputs to a scalar, written with torch.
+        outputs : callable
+            F: from one point `w` to a tensor of any shape.
+        dim, box, name
+            As of `Landscape`.
+
+        Examples
+        --------
+        >>> import samdyn as sd
+        >>> loss = sd.Landscape.composed(lambda y: (y - 1) ** 2, lambda w: w[0] * w[1], dim=2)
+        >>> loss.gradient([2.0, 1.0])
+        array([2., 4.])
+        """
+        return Landscape(Composed(objective, outputs), dim, box, name or "composed loss")
 
     def _trial_point(self) -> Array:
         # irrational fractions of the box: not on an axis or a symmetry line, where a kink could hide

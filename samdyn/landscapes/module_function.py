@@ -82,15 +82,35 @@ class ModuleFunction:
         """The objective at weights w (dim,), in the dtype and on the device of w."""
         return self.called(w, inputs, targets, self.fixed).to(w)
 
+    def functional_gradient(
+        self, y: Tensor, x: Tensor, inputs: tuple[Tensor, ...], targets: Tensor
+    ) -> Tensor:
+        """J_F(y)^T grad l(F(x)) with F the module's outputs, which have to be one tensor."""
+
+        def outputs(w: Tensor) -> Tensor:
+            own = w.to(device=self.device, dtype=self.dtype)
+            with self._surroundings():
+                result: Tensor = torch.func.functional_call(
+                    self.model, {**self.fixed, **self._weights(own)}, inputs
+                )
+            return result
+
+        slope = torch.func.grad(lambda out: self.together.objective[0](out, targets))(outputs(x))
+        pulled: Tensor = torch.func.vjp(outputs, y)[1](slope)[0]
+        return pulled.to(y)
+
+    def _weights(self, w: Tensor) -> dict[str, Tensor]:
+        """The trainable parameters by name."""
+        # one split, whose derivative is one concatenation
+        pieces = w.split(self.sizes)
+        return {n: p.reshape(s) for n, p, s in zip(self.names, pieces, self.shapes, strict=True)}
+
     def called(
         self, w: Tensor, inputs: tuple[Tensor, ...], targets: Tensor, fixed: Mapping[str, Tensor]
     ) -> Any:
         """What the objective returns, with given values of what is not trained."""
         own = w.to(device=self.device, dtype=self.dtype)
-        # one split, whose derivative is one concatenation
-        pieces = own.split(self.sizes)
-        weights = {n: p.reshape(s) for n, p, s in zip(self.names, pieces, self.shapes, strict=True)}
-        state = {f"model.{name}": value for name, value in {**fixed, **weights}.items()}
+        state = {f"model.{name}": value for name, value in {**fixed, **self._weights(own)}.items()}
         with self._surroundings():
             return torch.func.functional_call(self.together, state, (inputs, targets))
 

@@ -27,6 +27,7 @@ from samdyn.landscapes.landscape import LARGE
 from samdyn.landscapes.module_data import ModuleData, read_data
 from samdyn.landscapes.module_function import ModuleFunction
 from samdyn.landscapes.module_probe import probe
+from samdyn.rules.oracle import Oracle
 from samdyn.trace.batch import derivatives_by_name
 from samdyn.trace.device import choose_device
 from samdyn.trace.surroundings import own_surroundings
@@ -244,6 +245,34 @@ class ModuleLoss(FiniteSum):
             return (weights * each(w, tuple(parts))).mean()
 
         return torch.func.grad(mean)
+
+    def batch_oracle(self, samples: Any, weights: Tensor | None) -> Oracle:
+        """A batch as a rule is handed it, with its outputs where samples are not weighted."""
+        oracle = super().batch_oracle(samples, weights)
+        if weights is None:
+            parts = [s.to(p) for s, p in zip(samples, self._parts, strict=True)]
+            part = ModuleData(tuple(parts[:-1]), parts[-1])
+            oracle.of["outputs"] = lambda y, x: self._functional_gradient(y, x, [(1.0, part)])
+        return oracle
+
+    @property
+    def oracle(self) -> Oracle:
+        """The whole loss as a rule is handed it: of its outputs, chunk after chunk."""
+        whole = super().oracle
+        whole.of["outputs"] = lambda y, x: self._functional_gradient(y, x, self._chunks())
+        return whole
+
+    def _samples_like(self, x: Tensor) -> Any:
+        """Inputs and targets in their own dtypes."""
+        return self._parts
+
+    def _functional_gradient(self, y: Tensor, x: Tensor, parts: list[tuple[float, ModuleData]]) -> Tensor:
+        """The gradient at y with the derivative of the objective kept at x; weight decay is that at y."""
+        total = self.parameters["weight_decay"] * y
+        for share, part in parts:
+            pulled = self.module_function.functional_gradient(y, x, part.inputs, part.targets)
+            total = total + share * pulled
+        return total
 
     def parameters_of(self, x: npt.ArrayLike) -> dict[str, Tensor]:
         """A point as a state dict, for ``model.load_state_dict``.

@@ -104,8 +104,7 @@ class Restriction(Landscape):
         if system.landscape is not self.loss:
             raise ValueError(f"system must be made from {self.loss!r}, got {system!r}")
         x = self.embed(c)
-        step = np.zeros((*x.shape[:-1], system.state_dim))
-        step[..., : system.dim] = x
+        step = system.at_rest(x)
         form = system.field_of_direction()
         moved = system.evaluate(step)[..., : system.dim]
         motion = moved - x if form is not None and form[0] else moved

@@ -23,6 +23,7 @@ from samdyn.landscapes.landscape import Landscape
 from samdyn.landscapes.loss_check import check_scalar_loss
 from samdyn.landscapes.polynomials import polynomial_degree
 from samdyn.landscapes.quadratic_sums import Quadratics, Squares, squares_of
+from samdyn.rules.oracle import Oracle
 from samdyn.trace import batch
 from samdyn.trace.function_identity import fingerprint
 
@@ -115,6 +116,34 @@ class SampledLandscape(Landscape):
             return (gradients if weights is None else weights[:, None] * gradients).mean(dim=0)
 
         return at
+
+    def batch_oracle(self, samples: Any, weights: Tensor | None) -> Oracle:
+        """A batch as a rule is handed it: its mean gradient, its value, and those of its samples."""
+        return Oracle(
+            self.batch_gradient(samples, weights),
+            lambda x: self._sample_terms(x, samples, weights)[0].mean(dim=0),
+            samples=lambda x: self._sample_terms(x, samples, weights),
+        )
+
+    def _sample_terms(self, x: Tensor, samples: Any, weights: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Values (B,) and gradients (B, dim) of samples at one point, times their weights."""
+        both = torch.func.vmap(torch.func.grad_and_value(self.at_sample), in_dims=(None, 0))
+        gradients, values = both(x, samples)
+        if weights is None:
+            return values, gradients
+        return weights * values, weights[:, None] * gradients
+
+    def _samples_like(self, x: Tensor) -> Any:
+        """All samples in torch, on the device and in the dtype of a point."""
+        parts = tuple(batch.tensor_of(a).to(x) for a in self.data)
+        return parts[0] if self.single else parts
+
+    @property
+    def oracle(self) -> Oracle:
+        """The whole sum as a rule is handed it."""
+        whole = super().oracle
+        whole.of["samples"] = lambda x: self._sample_terms(x, self._samples_like(x), None)
+        return whole
 
     def _each(
         self, x: npt.ArrayLike, function: Callable[[Callable[..., Tensor]], Callable[..., Tensor]], size: int

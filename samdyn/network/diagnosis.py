@@ -259,7 +259,7 @@ def _map_of(system: System, x: npt.ArrayLike) -> Map:
 
 def _orbit(system: Map, x: Array, n_steps: int) -> Array:
     """Noiseless steps from x, from rest, up to the first point that is not finite."""
-    states = [np.concatenate([x, np.zeros(system.state_dim - system.dim)])]
+    states = [system.at_rest(x)]
     for _ in range(n_steps):
         if not np.isfinite(states[-1]).all():
             break

@@ -262,8 +262,7 @@ def _states(system: System, x0: npt.ArrayLike) -> Array:
     if system.state_dim != system.dim and np.shape(value)[-1:] == (system.state_dim,):
         return checks.points("x0", value, system.state_dim)
     x = checks.points("x0", value, system.dim)
-    rest = np.zeros((*x.shape[:-1], system.state_dim - system.dim))
-    return np.concatenate([x, rest], axis=-1)
+    return system.at_rest(x)
 
 
 def _step_length(system: Flow, starts: Array) -> float:

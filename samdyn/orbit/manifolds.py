@@ -238,7 +238,7 @@ def _state(system: System, fixed_point: Any) -> Array:
     point = checks.points("fixed_point", value, system.dim)
     if point.ndim != 1:
         raise ValueError(f"fixed_point must be one point of shape ({system.dim},), got shape {point.shape}")
-    return np.concatenate([point, np.zeros(system.state_dim - system.dim)])
+    return system.settled(point)
 
 
 def _extent(system: System, box: Any, length: float | None) -> tuple[Array | None, float]:

@@ -12,21 +12,67 @@ file             what it computes or holds
 """
 
 from samdyn.rules import schedules
+from samdyn.rules.averages import MSAM, FriendlySAM, InfoSAM, VaSSO
+from samdyn.rules.bases import AdamWSAM, AdaSAM, LightSAM, RMSPropSAM
+from samdyn.rules.curvature import XSAM, EigenSAM, Sassha
 from samdyn.rules.dnsam import DNSAM
 from samdyn.rules.extragradient import Extragradient, PastExtragradient, multipliers
 from samdyn.rules.family import GD, SAM, USAM, UnifiedSAM
+from samdyn.rules.gates import AESAM, LookSAM
+from samdyn.rules.inner_points import LookbehindSAM, SAMPa
+from samdyn.rules.masks import GCSAM, SAMON, ZSharp
+from samdyn.rules.metrics import ASAM, LESAM, MongeSAM, PreconditionedSAM
+from samdyn.rules.mixtures import GSAM, WSAM, PolyakSAM, StableSAM
+from samdyn.rules.random_probes import BSAM, RSAM, DetSAM, FrobSAM, TraceSAM, UniversalSAM
 from samdyn.rules.rule import Rule, WarmStart
+from samdyn.rules.samples import ESAM, RWSAM, FunctionalSAM, PreconditionedFunctionalSAM
 
 __all__ = [
+    "AESAM",
+    "ASAM",
+    "BSAM",
     "DNSAM",
+    "ESAM",
+    "GCSAM",
     "GD",
+    "GSAM",
+    "LESAM",
+    "MSAM",
+    "RSAM",
+    "RWSAM",
     "SAM",
+    "SAMON",
     "USAM",
+    "WSAM",
+    "XSAM",
+    "AdaSAM",
+    "AdamWSAM",
+    "DetSAM",
+    "EigenSAM",
     "Extragradient",
+    "FriendlySAM",
+    "FrobSAM",
+    "FunctionalSAM",
+    "InfoSAM",
+    "LightSAM",
+    "LookSAM",
+    "LookbehindSAM",
+    "MongeSAM",
     "PastExtragradient",
+    "PolyakSAM",
+    "PreconditionedFunctionalSAM",
+    "PreconditionedSAM",
+    "RMSPropSAM",
     "Rule",
+    "SAMPa",
+    "Sassha",
+    "StableSAM",
+    "TraceSAM",
     "UnifiedSAM",
+    "UniversalSAM",
+    "VaSSO",
     "WarmStart",
+    "ZSharp",
     "multipliers",
     "schedules",
 ]

@@ -30,7 +30,7 @@ from torch import Tensor
 
 from samdyn.arguments import checks
 from samdyn.arguments.signature import checked
-from samdyn.rules.rule import Rule
+from samdyn.rules.rule import Memory, Rule, Update
 from samdyn.rules.schedules import Coefficient, value_at
 
 
@@ -84,24 +84,36 @@ class PastExtragradient(Rule):
     """
 
     rho: Coefficient
-    memory: ClassVar[bool] = True
+    vectors: ClassVar[tuple[str, ...]] = ("last",)
 
     @property
     def jumps(self) -> bool:
         """False: the perturbation is linear."""
         return False
 
-    def perturbation(
-        self, x: Tensor, gradient: Tensor, rho: Any = 0.0, memory: Any = None, **others: Any
-    ) -> Tensor:
-        """-rho times the last descent gradient."""
-        return -rho * (gradient if memory is None else memory)
+    @property
+    def gradients_per_step(self) -> float:
+        """1."""
+        return 1.0
+
+    def perturbation(self, x: Tensor, gradient: Tensor, rho: Any = 0.0, **others: Any) -> Tensor:
+        """-rho times the gradient, without memory."""
+        return -rho * gradient
+
+    def update(
+        self, x: Tensor, memory: Memory, ascent: Any, gradient: Any, rho: Any = 0.0, **others: Any
+    ) -> Update:
+        """The gradient at the point extrapolated along the last one, which it then replaces."""
+        direction = gradient(x - rho * memory["last"])
+        return Update(direction, {"last": direction})
+
+    def settled(self, x: Tensor, gradient: Any, **coefficients: Any) -> dict[str, Tensor]:
+        """The gradient at the point extrapolated afresh: exact at fixed points, where it is 0."""
+        return {"last": gradient(x + self.perturbation(x, gradient(x), **coefficients))}
 
     def descent(self, x: Tensor, ascent: Any, gradient: Any, **coefficients: Any) -> Tensor:
-        """The gradient at the extrapolated point; without memory it is extrapolated afresh."""
-        if coefficients.get("memory") is None:
-            return super().descent(x, ascent, gradient, **coefficients)
-        result: Tensor = gradient(x + self.perturbation(x, x, **coefficients))
+        """The gradient at the point extrapolated afresh."""
+        result: Tensor = gradient(x + self.perturbation(x, ascent(x), **coefficients))
         return result
 
 

@@ -16,6 +16,20 @@ overrides `perturbation`, and `combine` where it mixes the two gradients. Adapti
         def perturbation(self, x, gradient, rho):
             scale = x.abs() + 0.01
             return rho * scale * unit(scale * gradient)
+
+What a member needs beyond two gradients it names: memory (`vectors`, `numbers`), random numbers
+(`n_normals`), the learning rate (`uses_lr`), values, products, samples or outputs of the loss (`needs`), the
+loss's blocks (`bound`). A member with memory overrides `update`, which maps (x, memory) to the direction and
+the memory of the next step, and `settled`, the memory that stands still where the weights do: its
+perturbation and descent without memory are those of settled memory, the limit of small learning rates. Memory
+is a part of a `Map`'s state. The exponential average of gradients of VaSSO, for example, is ::
+
+    vectors = ("average",)
+    def update(self, x, memory, ascent, gradient, rho, theta):
+        average = (1 - theta) * memory["average"] + theta * ascent(x)
+        return Update(gradient(x + rho * unit(average)), {"average": average})
+    def settled(self, x, gradient, **coefficients):
+        return {"average": gradient(x)}
 """
 
 from __future__ import annotations
@@ -24,7 +38,7 @@ import dataclasses
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 import torch
 from torch import Tensor
@@ -35,12 +49,39 @@ from samdyn.rules.schedules import Delayed, check_coefficient, keep, value_at
 GradientFunction = Callable[[Tensor], Tensor]
 
 
+def fixed(default: Any, **more: Any) -> Any:
+    """A field of a rule that is no coefficient: the same for all paths, and not on a schedule."""
+    return dataclasses.field(default=default, metadata={"fixed": True}, **more)
+
+
+Memory = Mapping[str, Tensor]
+"""Named vectors (..., dim) and numbers (..., 1)."""
+
+
+class Update(NamedTuple):
+    """What one step of a rule gives.
+
+    Attributes
+    ----------
+    direction : Tensor, shape (dim,)
+        What the base step (plain, or heavy ball) is given; with the former, x' = x - lr direction.
+    memory : mapping of str to Tensor
+        The memory of the next step.
+    apart : Tensor, shape (dim,), or None
+        A direction that the step subtracts besides, past the base step and its momentum.
+    """
+
+    direction: Tensor
+    memory: Memory
+    apart: Tensor | None = None
+
+
 @dataclass(frozen=True)
 class Rule:
     """Base of all rules; on its own it perturbs nothing (gradient descent).
 
-    Every dataclass field of a subclass is a coefficient: a number >= 0 or a schedule of the step index.
-    Coefficients reach `perturbation` and `combine` by name.
+    Every dataclass field of a subclass is a coefficient, a number >= 0 or a schedule of the step index, but
+    for those that are declared with `fixed`. Coefficients reach `perturbation` and `combine` by name.
 
     Examples
     --------
@@ -55,8 +96,14 @@ class Rule:
     0.84
     """
 
-    memory: ClassVar[bool] = False
-    """Whether `perturbation` gets the last descent direction, as the keyword `memory`."""
+    vectors: ClassVar[tuple[str, ...]] = ()
+    """Names of the vectors of length dim that a step hands to the next."""
+    numbers: ClassVar[tuple[str, ...]] = ()
+    """Names of the single numbers that a step hands to the next."""
+    needs: ClassVar[tuple[str, ...]] = ()
+    """What is asked of the loss besides gradients: see `samdyn.rules.oracle`."""
+    uses_lr: ClassVar[bool] = False
+    """Whether `update` gets the learning rate, as the keyword `lr`."""
     uses_full_gradient: ClassVar[bool] = False
     """Whether `perturbation` gets the whole sum's gradient, as the keyword `full_gradient`, under batches."""
 
@@ -75,7 +122,7 @@ class Rule:
         """A class that computes its step in another way has other parts, and has to say which."""
         super().__init_subclass__(**keywords)
         own = vars(cls)
-        if {"perturbation", "descent", "combine"} & set(own) and "parts" not in own:
+        if {"perturbation", "descent", "combine", "update"} & set(own) and "parts" not in own:
             cls.parts = _no_parts  # type: ignore[method-assign]
 
     def __post_init__(self) -> None:
@@ -85,16 +132,74 @@ class Rule:
     @property
     def coefficient_names(self) -> tuple[str, ...]:
         """Names of the coefficients, in order."""
-        return tuple(field.name for field in dataclasses.fields(self))
+        return tuple(f.name for f in dataclasses.fields(self) if f.init and not f.metadata.get("fixed"))
 
     def coefficients(self, step: int = 0) -> dict[str, float]:
         """The coefficients' values at a step."""
         return {name: value_at(getattr(self, name), step) for name in self.coefficient_names}
 
     @property
+    def parameters(self) -> dict[str, Any]:
+        """The coefficients by name, schedules as they are."""
+        return {name: getattr(self, name) for name in self.coefficient_names}
+
+    def with_parameters(self, **parameters: Any) -> Self:
+        """A copy with some coefficients changed."""
+        return dataclasses.replace(self, **parameters)
+
+    @property
     def scheduled(self) -> bool:
         """Whether any coefficient depends on the step."""
-        return any(callable(getattr(self, name)) for name in self.coefficient_names)
+        return any(map(callable, self.parameters.values()))
+
+    @property
+    def memory(self) -> bool:
+        """Whether a step hands anything to the next."""
+        return bool(self.vectors or self.numbers)
+
+    @property
+    def initial(self) -> Mapping[str, float]:
+        """What a memory is before the first step, in every coordinate, where that is not 0."""
+        return {}
+
+    def memory_length(self, dim: int) -> int:
+        """How many numbers a step in `dim` dimensions hands to the next."""
+        return len(self.vectors) * dim + len(self.numbers)
+
+    def n_normals(self, dim: int) -> int:
+        """Standard normal numbers that `update` gets at a step, as the keyword `normals`."""
+        return 0
+
+    @property
+    def without_limit(self) -> str | None:
+        """Why the rule is no function of the point alone, not even with settled memory; None where it is."""
+        return "draws random numbers at every step" if self.n_normals(1) else None
+
+    @property
+    def without_flow(self) -> str | None:
+        """Why small learning rates have no limit that is a flow; None where there is one."""
+        return self.without_limit
+
+    @property
+    def gradients_per_step(self) -> float:
+        """Gradients that a step of the algorithm takes, on average."""
+        return 2.0 if self.perturbs else 1.0
+
+    @property
+    def stackable(self) -> bool:
+        """Whether `update` takes points (n, dim) at once: it asks for gradients and coefficients alone."""
+        return not self.needs and not self.n_normals(1)
+
+    @property
+    def plain(self) -> bool:
+        """Whether the descent direction is the gradient at x + e(x), and nothing else."""
+        kind = type(self)
+        own = (kind.descent, kind.combine, kind.update)
+        return own == (Rule.descent, Rule.combine, Rule.update) and not self.uses_full_gradient
+
+    def bound(self, loss: Any) -> Rule:
+        """The rule for one loss: names of blocks become coordinates; what has no meaning there is refused."""
+        return self
 
     @property
     def perturbs(self) -> bool:
@@ -125,7 +230,7 @@ class Rule:
         Schedules count as 1.
         """
         gradient = torch.full((2,), size / 2**0.5, dtype=torch.float64, device="cpu")
-        values = {name: getattr(self, name) for name in self.coefficient_names}
+        values = self.parameters
         numbers = {name: 1.0 if callable(value) else float(value) for name, value in values.items()}
         with torch.no_grad():
             e = self.perturbation(torch.ones_like(gradient), gradient, **numbers)
@@ -161,10 +266,39 @@ class Rule:
         """The direction given to the base step, from the gradients at x and at x + e."""
         return perturbed
 
+    def update(
+        self,
+        x: Tensor,
+        memory: Memory,
+        ascent: GradientFunction,
+        gradient: GradientFunction,
+        **coefficients: Any,
+    ) -> Update:
+        """One step: the direction given to the base step, and the memory of the next step.
+
+        Parameters
+        ----------
+        x : Tensor, shape (dim,)
+            Current weights.
+        memory : mapping of str to Tensor
+            `vectors` of shape (dim,) and `numbers` of shape (1,).
+        ascent, gradient : callable
+            As of `descent`; where the rule `needs` more than gradients they are `samdyn.rules.oracle.Oracle`.
+        **coefficients
+            The rule's coefficients, and `lr`, `normals` and `full_gradient` where it asks for them.
+        """
+        return Update(self.descent(x, ascent, gradient, **coefficients), memory)
+
+    def settled(self, x: Tensor, gradient: GradientFunction, **coefficients: Any) -> dict[str, Tensor]:
+        """The memory that a step leaves as it is while the weights stand still at x."""
+        if self.memory:
+            raise NotImplementedError(f"{type(self).__name__} does not say what its memory settles at")
+        return {}
+
     def descent(
         self, x: Tensor, ascent: GradientFunction, gradient: GradientFunction, **coefficients: Any
     ) -> Tensor:
-        """The vector that the base step subtracts.
+        """The vector that the base step subtracts; of a rule with memory, once the memory has settled at x.
 
         Parameters
         ----------
@@ -176,6 +310,10 @@ class Rule:
         **coefficients
             Values of the rule's coefficients: numbers, or tensors for per-path values.
         """
+        if self.memory:
+            settled = self.settled(x, ascent, **coefficients)
+            step = self.update(x, settled, ascent, gradient, **coefficients)
+            return step.direction if step.apart is None else step.direction + step.apart
         g = ascent(x)
         return self.combine(g, gradient(x + self.perturbation(x, g, **coefficients)), **coefficients)
 

@@ -4,7 +4,6 @@ dX = b(X) dt + B(X) dW with any drift b and noise root B.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
@@ -24,7 +23,7 @@ from samdyn.systems.flow import Flow, velocity
 from samdyn.systems.minibatch import Minibatch
 from samdyn.systems.noise import Noise
 from samdyn.systems.noise_root import NoiseRoot, Selected, check_taken
-from samdyn.systems.system import FromFunction, System, check_ingredients, split_parameters
+from samdyn.systems.system import FromFunction, System, check_flow, check_ingredients, split_parameters
 from samdyn.trace import batch
 
 
@@ -69,7 +68,8 @@ class Diffusion(System):
 
     @checked
     def __init__(self, loss: Landscape, rule: Rule, lr: Coefficient, noise: Noise) -> None:
-        check_ingredients(loss, rule)
+        rule = check_ingredients(loss, rule)
+        check_flow("a Diffusion", rule)
         lr = check_coefficient("lr", lr, above=0)
         if not isinstance(noise, Noise):
             raise TypeError(f"noise must be a noise model such as sd.GaussianNoise(std=1.0), got {noise!r}")
@@ -82,6 +82,16 @@ class Diffusion(System):
                 f"noise.probe must be 'full' in a Diffusion with the normalised rule {rule!r}: "
                 f"near a vanishing gradient its noise has no "
                 "Gaussian limit; simulate the Map with that noise instead"
+            )
+        if rule.memory and (sampled or noise.probe != "full"):  # type: ignore[attr-defined]
+            raise ValueError(
+                f"noise must have probe='full' and not be sd.Minibatch in a Diffusion with {rule!r}, whose "
+                f"memory averages it over steps, got {noise!r}; simulate the Map with that noise instead"
+            )
+        if sampled and not _has_gaussian_model(rule):
+            raise ValueError(
+                f"noise must not be sd.Minibatch in a Diffusion with {rule!r}, whose direction is made in "
+                f"another way than from the gradients at x and x + e, got {noise!r}; simulate the Map instead"
             )
         self.landscape: Landscape | None = loss
         self.rule: Rule | None = rule
@@ -220,7 +230,7 @@ class Diffusion(System):
             assert isinstance(self.landscape, FiniteSum)
             field = -gaussian_model(self.landscape, self.rule, self.noise, x, **coefficients)[0]
         else:
-            field = velocity(self.landscape.gradient_function, self.rule, "perturbed", **coefficients)(x)
+            field = velocity(self.landscape.oracle, self.rule, "perturbed", **coefficients)(x)
         return field * (lr / value_at(self.lr, 0)) if callable(self.lr) else field
 
     def point_root(self, x: Tensor, **coefficients: Any) -> Tensor:
@@ -262,12 +272,25 @@ class Diffusion(System):
             return self._root(x) @ normals
         assert self.landscape is not None and self.rule is not None and self.noise is not None
         loss, dim = self.landscape.one_point, self.dim
-        gradient, hessian = self.landscape.gradient_function, hessian_of(loss)
+        gradient, hessian = self.landscape.oracle, hessian_of(loss)
         root = self._noise_scale(lr)
         if isinstance(self.noise, Minibatch):
             assert isinstance(self.landscape, FiniteSum)
             covariance = gaussian_model(self.landscape, self.rule, self.noise, x, **coefficients)[1]
             return root * positive_root(covariance, normals)
+        if not self.rule.plain and self.rule.perturbs:
+            # to first order in the noise of every gradient that the rule looks at
+            noise, rule = self.noise, self.rule
+
+            def of_normals(z: Tensor) -> Tensor:
+                draw, other = z[:dim], z[-dim:]
+                descent = gradient.with_gradient(lambda y: gradient(y) + noise.root(hessian, y, draw))
+                ascent = gradient.with_gradient(lambda y: gradient(y) + noise.root(hessian, y, other))
+                full = noise.probe == "full"  # type: ignore[attr-defined]
+                return rule.descent(x, gradient if full else ascent, descent, **coefficients)
+
+            none = torch.zeros(len(normals), dtype=x.dtype, device=x.device)
+            return root * (torch.func.jacrev(of_normals)(none) @ normals)
         g = gradient(x)
         y = x + self.rule.perturbation(x, g, **coefficients)
         descent = self.noise.root(hessian, y, normals[:dim])
@@ -316,7 +339,7 @@ class Diffusion(System):
         if self._function is not None:
             return dict(self._function.parameters)
         assert self.landscape is not None and self.rule is not None and self.noise is not None
-        rule = {name: getattr(self.rule, name) for name in self.rule.coefficient_names}
+        rule = self.rule.parameters
         return {**self.landscape.parameters, **rule, "lr": self.lr, **self.noise.parameters}
 
     def with_parameters(self, **parameters: Any) -> Self:
@@ -330,7 +353,7 @@ class Diffusion(System):
             return result
         assert self.landscape is not None and self.rule is not None and self.noise is not None
         loss = self.landscape.with_parameters(**of_loss) if of_loss else self.landscape
-        rule = dataclasses.replace(self.rule, **of_rule) if of_rule else self.rule
+        rule = self.rule.with_parameters(**of_rule) if of_rule else self.rule
         lr = rest.pop("lr", self.lr)
         noise = self.noise.with_parameters(**rest) if rest else self.noise
         view: dict[str, Any] = {"lr": lr, "noise": noise}
@@ -341,3 +364,9 @@ class Diffusion(System):
             return f"Diffusion.from_function({self.name}, dim={self.dim})"
         assert self.landscape is not None
         return f"Diffusion({self.landscape.name}, {self.rule}, lr={self.lr}, noise={self.noise})"
+
+
+def _has_gaussian_model(rule: Rule) -> bool:
+    """Whether the models of `samdyn.systems.batch_gaussian` hold: of a direction made of g and P alone."""
+    kind = type(rule)
+    return not rule.perturbs or (kind.descent is Rule.descent and kind.update is Rule.update)

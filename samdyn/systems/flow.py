@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
@@ -15,7 +14,7 @@ from samdyn.arguments.checks import Array
 from samdyn.arguments.signature import checked
 from samdyn.landscapes.landscape import Landscape
 from samdyn.rules.rule import Rule
-from samdyn.systems.system import FromFunction, System, check_ingredients, split_parameters
+from samdyn.systems.system import FromFunction, System, check_flow, check_ingredients, split_parameters
 
 FORMS = ("perturbed", "first-order")
 
@@ -75,7 +74,8 @@ class Flow(System):
 
     @checked
     def __init__(self, loss: Landscape, rule: Rule, form: str = "perturbed") -> None:
-        check_ingredients(loss, rule)
+        rule = check_ingredients(loss, rule)
+        check_flow("a Flow", rule)
         checks.choice("form", form, FORMS)
         if rule.scheduled:
             raise ValueError(
@@ -126,7 +126,7 @@ class Flow(System):
         if self._function is not None:
             return self._function.point_function(step)
         assert self.landscape is not None and self.rule is not None
-        return velocity(self.landscape.gradient_function, self.rule, self.form, **self.rule.coefficients())
+        return velocity(self.landscape.oracle, self.rule, self.form, **self.rule.coefficients())
 
     def field_of_direction(self, step: int = 0) -> tuple[float, float, float | None] | None:
         """-d(x) in the perturbed form; see `System.field_of_direction`."""
@@ -142,7 +142,7 @@ class Flow(System):
         if self._function is not None:
             return dict(self._function.parameters)
         assert self.landscape is not None and self.rule is not None
-        rule = {name: getattr(self.rule, name) for name in self.rule.coefficient_names}
+        rule = self.rule.parameters
         return {**self.landscape.parameters, **rule}
 
     def with_parameters(self, **parameters: Any) -> Self:
@@ -155,7 +155,7 @@ class Flow(System):
             return result
         assert self.landscape is not None and self.rule is not None
         loss = self.landscape.with_parameters(**of_loss) if of_loss else self.landscape
-        rule = dataclasses.replace(self.rule, **of_rule) if of_rule else self.rule
+        rule = self.rule.with_parameters(**of_rule) if of_rule else self.rule
         return type(self)(loss, rule, form=self.form)
 
     def __repr__(self) -> str:

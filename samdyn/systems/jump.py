@@ -126,7 +126,7 @@ def descent_beside(loss: Landscape, rule: Rule, z: Array, u: Array) -> Array:
 
 
 def _descent_of_direction(loss: Landscape, rule: Rule, z: Array) -> Callable[[Tensor], Tensor]:
-    gradient, point = torch.func.grad(loss.one_point), torch.from_numpy(np.array(z))
+    gradient, point = loss.oracle, torch.from_numpy(np.array(z))
     size = beside(rule)
     return lambda u: rule.descent(point, lambda _: size * u, gradient, **rule.coefficients())
 

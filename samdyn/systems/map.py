@@ -4,7 +4,6 @@ and optional noise.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
@@ -21,7 +20,9 @@ from samdyn.rules.rule import Rule
 from samdyn.rules.schedules import Coefficient, check_coefficient, value_at
 from samdyn.systems.minibatch import Minibatch
 from samdyn.systems.noise import Noise
-from samdyn.systems.system import FromFunction, System, check_ingredients, split_parameters
+from samdyn.systems.step_of_rule import check_noise, given_to, next_state
+from samdyn.systems.system import FromFunction, System, check_ingredients, check_limit, split_parameters
+from samdyn.trace import batch
 
 
 class Map(System):
@@ -47,9 +48,10 @@ class Map(System):
 
     Notes
     -----
-    Time is the integer step. With momentum the state is (x, v), of length 2 dim: called on points of shape
-    (..., dim) the map steps from rest and returns points; called on states (..., 2 dim) it returns states,
-    and `jacobian` is that of the state map.
+    Time is the integer step. With momentum the state is (x, v), of length 2 dim, and a rule's memory
+    (moments, averages, last directions) stands behind: called on points of shape (..., dim) the map takes a
+    first step, from rest, and returns points; called on states (..., state_dim) it returns states.
+    `jacobian` is that of the state map; a point stands there for a state whose memory has settled.
 
     Examples
     --------
@@ -68,7 +70,7 @@ class Map(System):
         momentum: float = 0.0,
         noise: Noise | None = None,
     ) -> None:
-        check_ingredients(loss, rule)
+        rule = check_ingredients(loss, rule)
         lr = check_coefficient("lr", lr, above=0)
         if checks.number("momentum", momentum, at_least=0) >= 1:
             raise ValueError(f"momentum must be a number in [0, 1), got {momentum!r}")
@@ -78,10 +80,7 @@ class Map(System):
                     f"noise must be a noise model such as sd.GaussianNoise(std=1.0), got {noise!r}"
                 )
             noise.check_loss(loss)
-        if momentum and rule.memory:
-            raise ValueError(
-                f"momentum must be 0 with {rule!r}, which has a memory of its own, got {momentum!r}"
-            )
+            check_noise(loss, rule, noise)
         self.landscape: Landscape | None = loss
         self.rule: Rule | None = rule
         self.lr = lr
@@ -137,20 +136,22 @@ class Map(System):
 
     @property
     def state_dim(self) -> int:
-        """`dim`, or 2 dim with momentum or a rule that has memory."""
-        return 2 * self.dim if self.has_memory else self.dim
+        """`dim`, and dim more with momentum, and the length of the rule's memory."""
+        own = 0 if self.rule is None else self.rule.memory_length(self.dim)
+        return self.dim + (self.dim if self.momentum else 0) + own
 
     @property
     def has_memory(self) -> bool:
-        """Whether a state holds the last descent direction besides the point."""
+        """Whether a state holds anything besides the point: a velocity, or the memory of the rule."""
         return bool(self.momentum) or (self.rule is not None and self.rule.memory)
 
     @property
     def n_normals(self) -> int:
-        """Standard normals that one step uses: none where it draws batches."""
+        """Standard normals that one step uses: those of the noise, then those of the rule."""
+        own = 0 if self.rule is None else self.rule.n_normals(self.dim)
         if self.noise is None or isinstance(self.noise, Minibatch):
-            return 0
-        return self.noise.n_normals(self.dim)
+            return own
+        return self.noise.n_normals(self.dim) + own
 
     @property
     def discrete(self) -> bool:
@@ -159,8 +160,8 @@ class Map(System):
 
     @property
     def noisy(self) -> bool:
-        """Whether there is a noise model."""
-        return self.noise is not None
+        """Whether there is a noise model, or a rule that draws random numbers."""
+        return self.noise is not None or self.n_normals > 0
 
     @property
     def silent(self) -> bool:
@@ -211,29 +212,52 @@ class Map(System):
             return self._function.point_function(0)(state)
         assert self.landscape is not None and self.rule is not None
         loss, dim = self.landscape.one_point, self.dim
-        gradient = self.landscape.gradient_function
-        ascent: Callable[[Tensor], Tensor] = gradient
-        descent: Callable[[Tensor], Tensor] = gradient
+        gradient = self.landscape.oracle
+        ascent, descent = gradient, gradient
+        own = self.rule.n_normals(dim)
+        if own:
+            if normals is None:
+                check_limit("a step without noise", self.rule)
+            assert normals is not None
+            coefficients["normals"] = normals[len(normals) - own :]
         if self.noise is not None and normals is not None:
             noise, hessian = self.noise, hessian_of(loss)
-            draw, other = normals[:dim], normals[-dim:]
-
-            def descent(y: Tensor) -> Tensor:
-                return gradient(y) + noise.root(hessian, y, draw)
-
+            random = normals[: len(normals) - own]
+            draw, other = random[:dim], random[-dim:]
+            descent = gradient.with_gradient(lambda y: gradient(y) + noise.root(hessian, y, draw))
             if noise.probe != "full":  # type: ignore[attr-defined]
+                ascent = gradient.with_gradient(lambda x: gradient(x) + noise.root(hessian, x, other))
+        return next_state(self.rule, dim, self.momentum, state, [(ascent, descent)], lr, coefficients)
 
-                def ascent(x: Tensor) -> Tensor:
-                    return gradient(x) + noise.root(hessian, x, other)
+    def at_rest(self, x: Array) -> Array:
+        """States before a first step: velocities are 0, the rule's memory is what it begins with."""
+        if self.rule is None or not self.has_memory:
+            return x
+        rule, states = self.rule, np.zeros((*x.shape[:-1], self.state_dim))
+        states[..., : self.dim] = x
+        at = self.state_dim - rule.memory_length(self.dim)
+        for name in (*rule.vectors, *rule.numbers):
+            width = self.dim if name in rule.vectors else 1
+            states[..., at : at + width] = rule.initial.get(name, 0.0)
+            at += width
+        return states
 
-        x = state[:dim]
-        if self.rule.memory:
-            coefficients["memory"] = state[dim:]
-        direction = self.rule.descent(x, ascent, descent, **coefficients)
-        if not self.has_memory:
-            return x - lr * direction
-        velocity = self.momentum * state[dim:] + direction
-        return torch.cat([x - lr * velocity, velocity])
+    def settled(self, x: Array) -> Array:
+        """States after standing still at x: the rule's memory is what a step leaves as it is there."""
+        if self.rule is None or not self.rule.memory:
+            return self.at_rest(x)
+        assert self.landscape is not None
+        rule, gradient, dim = self.rule, self.landscape.oracle, self.dim
+        check_limit("settled memory", rule)
+        coefficients = given_to(rule, self.coefficients())
+
+        def memory(w: Tensor) -> Tensor:
+            settled = rule.settled(w, gradient, **coefficients)
+            return torch.cat([settled[name].reshape(-1) for name in (*rule.vectors, *rule.numbers)])
+
+        states = self.at_rest(x)
+        states[..., states.shape[-1] - rule.memory_length(dim) :] = batch.evaluate(memory, x)
+        return states
 
     def point_function(self, step: int = 0) -> Callable[[Tensor], Tensor]:
         """The noiseless step as a torch function of one state."""
@@ -243,25 +267,23 @@ class Map(System):
         return lambda state: self.advance(state, None, **coefficients)
 
     def __call__(self, x: npt.ArrayLike, step: int = 0) -> Array:
-        """One noiseless step from points (..., dim), or from states (..., 2 dim) with momentum."""
+        """One noiseless step, a first one from points (..., dim), or from states (..., state_dim)."""
         if self.has_memory and np.shape(x)[-1:] == (self.dim,):
-            at_rest = checks.points("x", x, self.dim, finite=False)
-            return self.evaluate(np.concatenate([at_rest, np.zeros_like(at_rest)], axis=-1), step)[
-                ..., : self.dim
-            ]
+            states = self.at_rest(checks.points("x", x, self.dim, finite=False))
+            return self.evaluate(states, step)[..., : self.dim]
         return self.evaluate(x, step)
 
     def jacobian(self, x: npt.ArrayLike) -> Array:
-        """Jacobian of one noiseless step; with momentum that of the state map, (2 dim, 2 dim), taken at
-        rest where `x` holds points.
+        """Jacobian of one noiseless step; with momentum or a rule that has memory it is that of the state
+        map, (state_dim, state_dim), taken with settled memory where `x` holds points.
         """
         return super().jacobian(self.states(x))
 
     def field_of_direction(self, step: int = 0) -> tuple[float, float, float | None] | None:
         """x - lr d(x), or with momentum the step of (x, v); see `System.field_of_direction`."""
-        if self.rule is None:
+        if self.rule is None or self.rule.memory or self.rule.uses_lr:
             return None
-        return 1.0, -value_at(self.lr, step), self.momentum if self.has_memory else None
+        return 1.0, -value_at(self.lr, step), self.momentum or None
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -269,7 +291,7 @@ class Map(System):
         if self._function is not None:
             return dict(self._function.parameters)
         assert self.landscape is not None and self.rule is not None
-        rule = {name: getattr(self.rule, name) for name in self.rule.coefficient_names}
+        rule = self.rule.parameters
         noise = {} if self.noise is None else self.noise.parameters
         return {**self.landscape.parameters, **rule, "lr": self.lr, "momentum": self.momentum, **noise}
 
@@ -290,7 +312,7 @@ class Map(System):
             return result
         assert self.landscape is not None and self.rule is not None
         loss = self.landscape.with_parameters(**of_loss) if of_loss else self.landscape
-        rule = dataclasses.replace(self.rule, **of_rule) if of_rule else self.rule
+        rule = self.rule.with_parameters(**of_rule) if of_rule else self.rule
         noise = self.noise
         if noise is not None:
             noise = noise.with_parameters(**{k: rest.pop(k) for k in list(rest) if k in noise.parameters})

@@ -21,6 +21,7 @@ from samdyn.arguments import checks
 from samdyn.arguments.checks import Array
 from samdyn.landscapes.landscape import LARGE, Landscape
 from samdyn.numerics.scales import ROUNDING, length_scale
+from samdyn.rules.oracle import WORDS
 from samdyn.rules.rule import Rule
 from samdyn.rules.schedules import value_at
 from samdyn.systems.jump import jumps_at
@@ -92,9 +93,16 @@ class System(ABC):
         return False
 
     def at_rest(self, x: Array) -> Array:
-        """States (..., state_dim) at points (..., dim), with memory (the velocity of momentum) 0."""
-        rest = np.zeros((*x.shape[:-1], self.state_dim - self.dim))
-        return np.concatenate([x, rest], axis=-1) if self.state_dim > self.dim else x
+        """States (..., state_dim) before a first step from points (..., dim): memory is what it begins with,
+        0 for the velocity of momentum.
+        """
+        return x
+
+    def settled(self, x: Array) -> Array:
+        """States (..., state_dim) of a system that has stood still at points (..., dim) for ever: what a
+        fixed point's state is. The velocity of momentum is 0.
+        """
+        return self.at_rest(x)
 
     @property
     def step_length(self) -> float | None:
@@ -236,10 +244,9 @@ class System(ABC):
         return batch.evaluate_pairs(lambda w, g: rule.perturbation(w, g, **coefficients), points, gradient)
 
     def states(self, x: npt.ArrayLike) -> Array:
-        """States (..., state_dim); points (..., dim) of a system with memory are taken at rest."""
+        """States (..., state_dim); points (..., dim) of a system with memory have settled memory."""
         if self.state_dim != self.dim and np.shape(getattr(x, "x", x))[-1:] == (self.dim,):
-            at_rest = checks.points("x", x, self.dim, finite=False)
-            return np.concatenate([at_rest, np.zeros_like(at_rest)], axis=-1)
+            return self.settled(checks.points("x", x, self.dim, finite=False))
         return checks.points("x", x, self.state_dim, finite=False)
 
     def on_jump(self, states: Array) -> npt.NDArray[np.bool_]:
@@ -322,8 +329,8 @@ class FromFunction:
         return result
 
 
-def check_ingredients(loss: Any, rule: Any) -> None:
-    """Refuse anything that is not a loss and a rule, with the likely slip named."""
+def check_ingredients(loss: Any, rule: Any) -> Rule:
+    """The rule bound to the loss; refuse what is not a loss and a rule, or does not go together."""
     if not isinstance(loss, Landscape):
         raise TypeError(
             f"loss must be a samdyn Landscape, got {loss!r}: wrap a function as sd.Landscape(f, dim)"
@@ -338,6 +345,28 @@ def check_ingredients(loss: Any, rule: Any) -> None:
         raise ValueError(
             f"loss must not share parameter names with its rule or view, got {shared[0]!r} in both"
         )
+    for what in rule.needs:
+        if what in ("samples", "outputs") and loss.oracle.of[what] is None:
+            raise ValueError(f"loss must have what {rule!r} needs, {WORDS[what]}, got {loss!r}")
+    return rule.bound(loss)
+
+
+def check_limit(verb: str, rule: Rule | None) -> None:
+    """Refuse a rule that is no function of the point alone: random, or one that counts its steps."""
+    if rule is not None and rule.without_limit is not None:
+        raise ValueError(
+            f"rule must be a function of the point for {verb}, got {rule!r}, which {rule.without_limit}: "
+            "follow its paths instead (sd.trajectory, sd.exit_times, sd.convergence)"
+        )
+
+
+def check_flow(view: str, rule: Rule) -> None:
+    """Refuse a rule whose steps have no limit for small learning rates, in a view that is that limit."""
+    if rule.without_flow is not None:
+        raise ValueError(
+            f"rule must have a limit for small learning rates in {view}, got {rule!r}, which "
+            f"{rule.without_flow}: take a Map"
+        )
 
 
 def _check_rule(rule: Rule, dim: int) -> None:
@@ -346,8 +375,6 @@ def _check_rule(rule: Rule, dim: int) -> None:
     if kind.__module__.split(".")[0] == "samdyn":
         return
     x, coefficients = batch.tensor_of(np.linspace(0.1, 0.7, dim)), rule.coefficients()
-    if rule.memory:
-        coefficients = {**coefficients, "memory": x}  # type: ignore[dict-item]
     if rule.uses_full_gradient:
         coefficients = {**coefficients, "full_gradient": x}  # type: ignore[dict-item]
     with own_surroundings(), torch.random.fork_rng(devices=[]):

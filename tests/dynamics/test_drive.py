@@ -50,16 +50,16 @@ def by_hand(system: sd.Map, n_steps: int, n: int, seed: int) -> np.ndarray:
             directions = []
             for part in parts:
                 ascent = {"same": part, "independent": second, "full": np.arange(6)}[noise.probe]
-                more: dict[str, Any] = {"memory": v} if rule.memory else {}
+                more: dict[str, Any] = {}
                 if rule.uses_full_gradient:
                     more["full_gradient"] = torch.from_numpy(loss.gradient(x.numpy()))
                 if noise.probe == "full":
                     up = lambda y: torch.from_numpy(loss.gradient(y.numpy()))  # noqa: E731
                 else:
                     up = lambda y, batch=ascent: gradient(y, batch)  # noqa: E731
-                directions.append(
-                    rule.descent(x, up, lambda y, part=part: gradient(y, part), **rule.coefficients(), **more)
-                )
+                down = lambda y, part=part: gradient(y, part)  # noqa: E731
+                update = rule.update(x, {"last": v}, up, down, **rule.coefficients(), **more)
+                directions.append(update.direction)
             v = system.momentum * v + torch.stack(directions).mean(dim=0)
             x = x - system.lr * v  # type: ignore[operator]
         finals.append(x.numpy())

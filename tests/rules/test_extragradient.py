@@ -91,7 +91,5 @@ def test_dnsam_is_sam_with_the_full_gradient() -> None:
 def test_refusals() -> None:
     with pytest.raises(TypeError, match="rule must be GD"):
         multipliers(sd.SAM(0.1), 1.0, 0.1)
-    with pytest.raises(ValueError, match="momentum must be 0"):
-        sd.Map(sd.landscapes.beale(), sd.PastExtragradient(0.1), lr=0.1, momentum=0.5)
     with pytest.raises(ValueError, match="rho must be"):
         sd.Extragradient(-0.1)

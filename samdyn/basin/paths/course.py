@@ -35,13 +35,13 @@ class Starts:
     ----------
     source : Grid or ndarray, shape (n, dim)
     replicas : int
-    state_dim : int
-        Coordinates beyond the point's own start at 0.
+    memory : ndarray, shape (state_dim - dim,)
+        What stands behind the point in a state before the first step.
     """
 
     source: Grid | Array
     replicas: int
-    state_dim: int
+    memory: Array
 
     def __len__(self) -> int:
         n = self.source.n_cells if isinstance(self.source, Grid) else len(self.source)
@@ -51,9 +51,12 @@ class Starts:
         """States (state_dim, n) at the start of these paths."""
         at = paths // self.replicas
         x = self.source.points(at) if isinstance(self.source, Grid) else self.source[at]
-        state = np.zeros((self.state_dim, len(paths)))
-        state[: x.shape[1]] = x.T
-        return state
+        return np.concatenate([x.T, np.repeat(self.memory[:, None], len(paths), axis=1)])
+
+
+def memory_at_rest(system: System) -> Array:
+    """What stands behind a point in a state before the first step, the same at every point."""
+    return system.at_rest(np.zeros(system.dim))[system.dim :]
 
 
 @dataclass(frozen=True)

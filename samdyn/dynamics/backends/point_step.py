@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from samdyn.arguments.checks import Array
-from samdyn.dynamics.batch_step import sample_table, sampled_step, samplers_of
+from samdyn.dynamics.batch_step import draws_by_index, sample_table, sampled_step
 from samdyn.dynamics.contract import Coefficients, Step
-from samdyn.dynamics.draws import BatchDraws, Draws, NormalDraws, Stream
+from samdyn.dynamics.draws import Draws, NormalDraws, Stream
 from samdyn.systems.batch_samplers import Index
 from samdyn.systems.map import Map
 from samdyn.systems.minibatch import Minibatch
@@ -34,7 +34,7 @@ class PointStep(Step):
         self.one: Callable[..., Tensor] = self._normal_step
         if isinstance(system.noise, Minibatch):
             table = sample_table(system)
-            self.draws = BatchDraws(samplers_of(system), table.T, by_index=True)
+            self.draws = draws_by_index(system)
             sampled = sampled_step(system, self.names, torch.from_numpy(table))
             self.one = lambda state, random, values: sampled(torch.cat([state, random, values]))
 

@@ -19,7 +19,8 @@ from samdyn.dynamics.draws import BatchDraws, Stream
 from samdyn.landscapes.finite_sum import FiniteSum
 from samdyn.systems.batch_samplers import Index
 from samdyn.systems.map import Map
-from samdyn.systems.minibatch import Minibatch, descent_direction
+from samdyn.systems.minibatch import Minibatch
+from samdyn.systems.step_of_rule import next_state
 from samdyn.trace.batch import tensor_of
 
 
@@ -47,7 +48,7 @@ class SquaresStep(Step):
         return Stream(self.draws.index_steps, self.draws.n_words, seed, paths, end)
 
     def load(self, state: Array) -> list[Array]:
-        """Points, and the last directions where there is memory."""
+        """Points, and velocities or the rule's memory where there are any."""
         parts = [state[:, : self.dim], state[:, self.dim :]] if self.memory else [state]
         return [np.array(part) for part in parts]
 
@@ -124,7 +125,7 @@ class SquaresStep(Step):
         return np.asarray(np.matmul(residual[:, None, :], rows)[:, 0] + ridge[:, None] * x)
 
     def _general(self, loaded: list[Array], random: Index, coefficients: Coefficients) -> list[Array]:
-        x, size = loaded[0], self.sampler.batch_size
+        size = self.sampler.batch_size
         descent, independent = random[:size], random[size:]
         chosen = {"same": descent, "independent": independent, "full": None}[self.probe]
 
@@ -136,13 +137,9 @@ class SquaresStep(Step):
             for name, value in coefficients.items()
         }
         lr = values.pop("lr")
-        if self.rule.memory:
-            values["memory"] = tensor_of(loaded[1])
-        at = tensor_of(x)
-        direction = descent_direction(
-            self.rule, at, oracle(chosen), oracle(descent), oracle(None), **values
-        ).numpy()
-        if self.memory:
-            direction = self.momentum * loaded[1] + direction
-            return [x - lr.numpy() * direction, direction]
-        return [x - lr.numpy() * direction]
+        state = tensor_of(np.concatenate(loaded, axis=1) if self.memory else loaded[0])
+        if self.rule.uses_full_gradient:
+            values["full_gradient"] = oracle(None)(state[:, : self.dim])
+        oracles = [(oracle(chosen), oracle(descent))]
+        after = next_state(self.rule, self.dim, self.momentum, state, oracles, lr, values).numpy()
+        return [after[:, : self.dim], after[:, self.dim :]] if self.memory else [after]

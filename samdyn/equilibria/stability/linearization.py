@@ -288,7 +288,7 @@ def linearize(system: System, x: npt.ArrayLike) -> Linearization:
 def _announce(system: System, point: Array) -> None:
     """Say what a large Jacobian and its eigenvalues will cost."""
     n = system.state_dim
-    state = np.concatenate([point, np.zeros(n - system.dim)])
+    state = system.settled(point)
     one = seconds_of(lambda: system.evaluate(state))
     if system.landscape is not None:
         one += 2 * seconds_of(lambda: system.landscape.gradient(point))  # type: ignore[union-attr]
@@ -309,7 +309,14 @@ def residual_of(system: System, x: Array) -> float:
     """
     if system.landscape is not None and bool(system.on_jump(x)):
         return float(np.linalg.norm(system.landscape.gradient(x)))
-    return float(np.linalg.norm(system(x) - x if isinstance(system, Map) else system.evaluate(x)))
+    return float(np.linalg.norm(motion_at(system, x)))
+
+
+def motion_at(system: System, x: Array) -> Array:
+    """x' - x of a map whose memory has settled, the velocity otherwise, at points (..., dim)."""
+    if not isinstance(system, Map):
+        return system.evaluate(x)
+    return np.asarray(system.evaluate(system.states(x))[..., : system.dim] - x)
 
 
 @checked

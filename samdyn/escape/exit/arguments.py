@@ -214,8 +214,7 @@ def _starts(
             f"x0 must lie inside the region, got {first} at signed distance {distance:.3g} of {region!r}"
         )
     x = np.atleast_2d(x)
-    rest = system.state_dim - system.dim
-    states = np.concatenate([x, np.zeros((len(x), rest))], axis=1) if rest else x
+    states = system.at_rest(x)
     default = 10_000 if system.noisy else 1
     return states, default if n_paths is None else n_paths
 

@@ -247,4 +247,4 @@ def max_steps_of(t_max: float | None, dt: float) -> int:
 
 def state_at_rest(system: Diffusion | Map, start: Array) -> Tensor:
     """A state at rest."""
-    return torch.from_numpy(np.concatenate([start, np.zeros(system.state_dim - system.dim)]))
+    return torch.from_numpy(np.array(system.at_rest(start)))

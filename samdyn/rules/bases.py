@@ -1,0 +1,274 @@
+"""SAM's descent gradient P = grad f(x + rho g/abs(g)) in adaptive base steps; squares and quotients by entry.
+
+    AdamWSAM    m = b1 m + (1 - b1) P, v = b2 v + (1 - b2) P^2,
+                x' = x - lr (m/(1 - b1^t) / (sqrt(v/(1 - b2^t)) + eps) + weight_decay x)
+    AdaSAM      the same m and v, w = max(w, v), x' = x - lr m/sqrt(w), w = eps^2 at first
+    RMSPropSAM  v = decay v + (1 - decay) P^2, x' = x - lr P/(sqrt(v) + eps)
+    LightSAM    u = u + abs(g)^2, e = rho g/sqrt(u), v = v + abs(P)^2, x' = x - lr P/sqrt(v)
+
+Moments are memory. 1 - b^t is memory too, c = b c + (1 - b), so that the step is one map. While the weights
+stand still m and v settle at P and P^2: near a point where P = 0 the step is x - lr m/eps to first order,
+with a Jacobian as large as 1/eps, so that linearisations describe distances below eps/abs(curvature) only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from samdyn.arguments import checks
+from samdyn.numerics.vector import dot, unit
+from samdyn.rules.mixtures import Perturbed
+from samdyn.rules.rule import GradientFunction, Memory, Update, fixed
+from samdyn.rules.schedules import Coefficient, keep
+
+
+def root(values: Tensor) -> Tensor:
+    """The square root, with the derivative 0 at 0."""
+    positive = values > 0
+    return torch.where(positive, torch.sqrt(torch.where(positive, values, 1.0)), 0.0)
+
+
+@dataclass(frozen=True)
+class AdamWSAM(Perturbed):
+    """SAM on the base step of AdamW; without weight decay that of Adam.
+
+    Parameters
+    ----------
+    rho : float or schedule
+        Radius.
+    beta1, beta2 : float or schedule
+        Weights of the past in the two moments; 0.9 and 0.999.
+    eps : float or schedule
+        Added to the root; 1e-8.
+    weight_decay : float or schedule
+        Decoupled; 0.01.
+
+    References
+    ----------
+    Loshchilov & Hutter (ICLR 2019) for the base step, as in torch.optim.AdamW.
+
+    Examples
+    --------
+    >>> import samdyn as sd
+    >>> sd.Map(sd.landscapes.quadratic([[2.0]]), sd.AdamWSAM(0.5, weight_decay=0.0), lr=0.1)([1.0]).round(6)
+    array([0.9])
+    """
+
+    beta1: Coefficient = 0.9
+    beta2: Coefficient = 0.999
+    eps: Coefficient = 1e-8
+    weight_decay: Coefficient = 0.01
+    vectors: ClassVar[tuple[str, ...]] = ("first", "second")
+    numbers: ClassVar[tuple[str, ...]] = ("weight1", "weight2")
+
+    def update(
+        self,
+        x: Tensor,
+        memory: Memory,
+        ascent: GradientFunction,
+        gradient: GradientFunction,
+        rho: Any = 0.0,
+        beta1: Any = 0.0,
+        beta2: Any = 0.0,
+        eps: Any = 0.0,
+        weight_decay: Any = 0.0,
+        **others: Any,
+    ) -> Update:
+        """The step of AdamW on P, over lr."""
+        p = gradient(x + rho * unit(ascent(x)))
+        after = {
+            "first": beta1 * memory["first"] + (1 - beta1) * p,
+            "second": beta2 * memory["second"] + (1 - beta2) * p**2,
+            "weight1": beta1 * memory["weight1"] + (1 - beta1),
+            "weight2": beta2 * memory["weight2"] + (1 - beta2),
+        }
+        size = root(after["second"] / after["weight2"]) + eps
+        return Update(after["first"] / after["weight1"] / size + weight_decay * x, after)
+
+    def settled(self, x: Tensor, gradient: GradientFunction, **coefficients: Any) -> dict[str, Tensor]:
+        """P and P^2, with all weight."""
+        p = gradient(x + self.perturbation(x, gradient(x), **coefficients))
+        one = torch.ones_like(x[..., :1])
+        return {"first": p, "second": p**2, "weight1": one, "weight2": one}
+
+
+@dataclass(frozen=True)
+class AdaSAM(Perturbed):
+    """AdaSAM: SAM on the base step of AMSGrad, x' = x - lr m/sqrt(w), without corrections of bias.
+
+    Parameters
+    ----------
+    rho : float or schedule
+        Radius.
+    beta1, beta2 : float or schedule
+        Weights of the past in the two moments; 0.9 and 0.999.
+    eps : float
+        Root of what w is before the first step; 1e-8.
+
+    Notes
+    -----
+    Claim: O(1/sqrt(b T)) on nonconvex losses, a speed-up linear in the batch b. w keeps the largest second
+    moment for ever, so that steps do not forget how they began.
+
+    References
+    ----------
+    Sun et al. (Neural Networks 2024, arXiv 2303.00565) [rule read in a public formula sheet].
+
+    Examples
+    --------
+    >>> import samdyn as sd
+    >>> sd.Map(sd.landscapes.quadratic([[2.0]]), sd.AdaSAM(0.5), lr=0.1)([1.0]).round(6)
+    array([0.683772])
+    """
+
+    beta1: Coefficient = 0.9
+    beta2: Coefficient = 0.999
+    eps: float = fixed(1e-8)
+    vectors: ClassVar[tuple[str, ...]] = ("first", "second", "largest")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        keep(self, eps=checks.number("eps", self.eps, above=0))
+
+    @property
+    def initial(self) -> Mapping[str, float]:
+        """w = eps^2."""
+        return {"largest": float(self.eps) ** 2}
+
+    @property
+    def without_limit(self) -> str | None:
+        """A reason."""
+        return "keeps the largest second moment for ever"
+
+    def update(
+        self,
+        x: Tensor,
+        memory: Memory,
+        ascent: GradientFunction,
+        gradient: GradientFunction,
+        rho: Any = 0.0,
+        beta1: Any = 0.0,
+        beta2: Any = 0.0,
+        **others: Any,
+    ) -> Update:
+        """m/sqrt(w)."""
+        p = gradient(x + rho * unit(ascent(x)))
+        first = beta1 * memory["first"] + (1 - beta1) * p
+        second = beta2 * memory["second"] + (1 - beta2) * p**2
+        largest = torch.where(second > memory["largest"], second, memory["largest"])
+        return Update(first / torch.sqrt(largest), {"first": first, "second": second, "largest": largest})
+
+
+@dataclass(frozen=True)
+class RMSPropSAM(Perturbed):
+    """SAM on the base step of RMSProp.
+
+    Parameters
+    ----------
+    rho : float or schedule
+        Radius.
+    decay : float or schedule
+        Weight of the past in the second moment; 0.99.
+    eps : float or schedule
+        Added to the root; 1e-8.
+
+    References
+    ----------
+    Tieleman & Hinton (2012) for the base step, as in torch.optim.RMSprop.
+
+    Examples
+    --------
+    >>> import samdyn as sd
+    >>> sd.Map(sd.landscapes.quadratic([[2.0]]), sd.RMSPropSAM(0.5), lr=0.01)([1.0]).round(6)
+    array([0.9])
+    """
+
+    decay: Coefficient = 0.99
+    eps: Coefficient = 1e-8
+    vectors: ClassVar[tuple[str, ...]] = ("second",)
+
+    def update(
+        self,
+        x: Tensor,
+        memory: Memory,
+        ascent: GradientFunction,
+        gradient: GradientFunction,
+        rho: Any = 0.0,
+        decay: Any = 0.0,
+        eps: Any = 0.0,
+        **others: Any,
+    ) -> Update:
+        """P/(sqrt(v) + eps)."""
+        p = gradient(x + rho * unit(ascent(x)))
+        second = decay * memory["second"] + (1 - decay) * p**2
+        return Update(p / (root(second) + eps), {"second": second})
+
+    def settled(self, x: Tensor, gradient: GradientFunction, **coefficients: Any) -> dict[str, Tensor]:
+        """P^2."""
+        return {"second": gradient(x + self.perturbation(x, gradient(x), **coefficients)) ** 2}
+
+
+@dataclass(frozen=True)
+class LightSAM(Perturbed):
+    """LightSAM: radius and step are divided by the root of the sum of all squared gradients so far.
+
+    Parameters
+    ----------
+    rho : float or schedule
+        Radius of the first step, nearly.
+    eps : float
+        Root of what both sums are before the first step; 1e-8.
+
+    Notes
+    -----
+    Claim: convergence for any rho and lr. This is the variant with norms; those by entry are not here. Sums
+    never settle: radius and step fall for ever.
+
+    References
+    ----------
+    Cheng et al. (arXiv 2505.24399) [rule read in a public formula sheet].
+
+    Examples
+    --------
+    >>> import samdyn as sd
+    >>> sd.Map(sd.landscapes.quadratic([[2.0]]), sd.LightSAM(0.5), lr=0.1)([1.0])
+    array([0.9])
+    """
+
+    eps: float = fixed(1e-8)
+    numbers: ClassVar[tuple[str, ...]] = ("ascents", "descents")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        keep(self, eps=checks.number("eps", self.eps, above=0))
+
+    @property
+    def initial(self) -> Mapping[str, float]:
+        """eps^2."""
+        return {"ascents": float(self.eps) ** 2, "descents": float(self.eps) ** 2}
+
+    @property
+    def without_limit(self) -> str | None:
+        """A reason."""
+        return "adds up squared gradients for ever"
+
+    def update(
+        self,
+        x: Tensor,
+        memory: Memory,
+        ascent: GradientFunction,
+        gradient: GradientFunction,
+        rho: Any = 0.0,
+        **others: Any,
+    ) -> Update:
+        """P over the root of the sum."""
+        g = ascent(x)
+        ascents = memory["ascents"] + dot(g, g)
+        p = gradient(x + rho * g / torch.sqrt(ascents))
+        descents = memory["descents"] + dot(p, p)
+        return Update(p / torch.sqrt(descents), {"ascents": ascents, "descents": descents})
