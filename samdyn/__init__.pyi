@@ -1,6 +1,6 @@
 # The names of `import samdyn as sd` and where they live, for type checkers and, at run time, lazy_loader.
 
-from . import landscapes, plot, rates, results, rules, theory
+from . import landscapes, optim, plot, rates, results, rules, theory
 from .basin import (
     Attractor,
     BasinContinuation,
@@ -399,6 +399,7 @@ __all__ = [
     "momentum_windows",
     "morse_continuation",
     "morse_graph",
+    "optim",
     "orbit_diagram",
     "perturbation_geometry",
     "perturbed_loss",

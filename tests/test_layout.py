@@ -22,6 +22,7 @@ FLOORS = [
         "jobs",
         "trace",
         "rules",
+        "optim",
         "landscapes",
         "systems",
         "results",

@@ -71,7 +71,8 @@ from samdyn.numerics.scales import diagonal_of
 from samdyn.rules.rule import Rule
 from samdyn.systems.flow import velocity
 from samdyn.systems.map import Map
-from samdyn.systems.system import System
+from samdyn.systems.system import System, check_limit
+from samdyn.trace import batch
 from samdyn.trace.tracing import NotTraceable
 
 __all__ = ["FixedPoint", "FixedPoints", "fixed_points"]
@@ -160,6 +161,7 @@ def fixed_points(
     tolerance = 1e-12 if tolerance is None else checks.number("tolerance", tolerance, above=0)
     if system.scheduled:
         raise ValueError(f"system must have constant coefficients to have fixed points, got {system!r}")
+    check_limit("fixed points", system.rule)
     if period > 1:
         if not isinstance(system, Map):
             raise ValueError(
@@ -189,6 +191,10 @@ def fixed_points(
         raise ValueError(
             f"certify must be False for {system.name}: it cannot be evaluated on intervals ({error})"
         ) from error
+
+
+RESTING = 1e-8
+"""How far a state with settled memory may move in a step and still be called fixed."""
 
 
 def _found(system: System, options: Options, certify: bool) -> FixedPoints:
@@ -267,6 +273,11 @@ def _found(system: System, options: Options, certify: bool) -> FixedPoints:
     if len(resting) or len(others):
         known = np.array([p.x for p in (*points, *kinked)]).reshape(-1, system.dim)
         kinked += resting_entries(system, displacement, box, resting, others, known)
+    if system.rule is not None and system.rule.memory and isinstance(system, Map):
+        # a step from settled memory may look elsewhere than the field of settled memory does
+        points = [p for p in points if p.residual <= RESTING * (1 + np.linalg.norm(p.x))]
+    if system.rule is not None and system.rule.jumps_elsewhere:
+        points = _without_jacobians(system, displacement, points, diagonal)
     points = [p for p in points if all(np.linalg.norm(p.x - q.x) > 1e-7 * diagonal for q in kinked)]
     return FixedPoints((*points, *kinked), system, box, coverage, proofs, tuple(notes))
 
@@ -275,6 +286,24 @@ def _perturbs(rule: Rule) -> bool:
     """Whether a rule perturbs at all: one with coefficients that are all 0 does not."""
     values = rule.coefficients().values()
     return rule.perturbs and (not values or any(values))
+
+
+def _without_jacobians(
+    system: System, displacement: Callable[[Tensor], Tensor], points: list[FixedPoint], diagonal: float
+) -> list[FixedPoint]:
+    """Hallucinated points at which the field jumps have no eigenvalues, and nothing is said of their
+    stability: the rule looks at a point where something that it normalises vanishes.
+    """
+    own = [i for i, p in enumerate(points) if p.kind == "hallucinated"]
+    if not own:
+        return points
+    zeros = np.array([points[i].x for i in own])
+    jumps = field_jumps(lambda x: batch.evaluate(displacement, x), zeros, diagonal)
+    none, result = np.full(system.state_dim, np.nan), list(points)
+    for i, jump in zip(own, np.broadcast_to(jumps, len(own)), strict=True):
+        if jump:
+            result[i] = replace(points[i], stability="marginal", eigenvalues=none)
+    return result
 
 
 def displacement_of(system: System) -> Callable[[Tensor], Tensor]:

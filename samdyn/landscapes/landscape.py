@@ -185,8 +185,7 @@ class Landscape:
     @property
     def oracle(self) -> Oracle:
         """The loss as a rule is handed it: the gradient of one point, values, products, and outputs."""
-        composed = isinstance(self.function, Composed)
-        outputs = self.function.functional_gradient if composed else None
+        outputs = self.function.functional_gradient if isinstance(self.function, Composed) else None
         return Oracle(self.gradient_function, self.one_point, self.product_function, outputs=outputs)
 
     @classmethod

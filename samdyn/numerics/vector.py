@@ -9,7 +9,7 @@ layout makes it emit a scalar loop over `dim`). A rule is written once, with ``+
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, overload
 
 import torch
 from torch import Tensor
@@ -83,6 +83,10 @@ def norm(g: Vector) -> Tensor:
     return torch.sqrt(dot(g, g))
 
 
+@overload
+def unit(g: Tensor) -> Tensor: ...
+@overload
+def unit(g: Coordinates) -> Coordinates: ...
 def unit(g: Vector) -> Vector:
     """g / |g|, and 0 where g = 0, with no number added to the norm.
 

@@ -3,11 +3,23 @@
 ===============  ==========================================================================
 file             what it computes or holds
 ===============  ==========================================================================
-`rule`           what a rule is: e(x) from the gradient; a decaying radius
+`rule`           what a rule is: e(x) from the gradient, memory, and a decaying radius
+`oracle`         what a rule may ask of a loss: gradients, values, products, samples, outputs
+`blocks`         parts of the weights, by name or number
+`schedules`      coefficients that depend on the step
 `family`         GD, USAM e = rho g, SAM e = rho g/|g|, and the family between the last two
 `extragradient`  extragradient and past extragradient: e = -rho g
 `dnsam`          DNSAM: the direction of the batch over the norm of the full gradient
-`schedules`      coefficients that depend on the step
+`metrics`        e = rho T^2 g/|T g|: ASAM, preconditioned SAM; Monge SAM, LE-SAM
+`mixtures`       of the two gradients: GSAM, WSAM, stable SAM, SAM with Polyak steps
+`masks`          part of the weights or of the gradient: SAM-ON, GCSAM, ZSharp
+`averages`       of gradients: VaSSO, F-SAM, MSAM, infoSAM
+`gates`          SAM at some steps only: LookSAM, AE-SAM
+`inner_points`   points beside x and x + e: Lookbehind, SAMPa
+`bases`          adaptive base steps: Adam, AMSGrad (AdaSAM), RMSProp, AdaGrad (LightSAM)
+`curvature`      products with the Hessian: Eigen-SAM, X-SAM, Sassha
+`random_probes`  random points: R-SAM, the class of (phi, psi, mu), Frob-SAM, bSAM
+`samples`        samples and outputs: ESAM, RW-SAM, Functional-SAM
 ===============  ==========================================================================
 """
 

@@ -1,7 +1,7 @@
 """SAM's descent gradient P = grad f(x + rho g/abs(g)) in adaptive base steps; squares and quotients by entry.
 
     AdamWSAM    m = b1 m + (1 - b1) P, v = b2 v + (1 - b2) P^2,
-                x' = x - lr (m/(1 - b1^t) / (sqrt(v/(1 - b2^t)) + eps) + weight_decay x)
+                x' = x - lr (m/(1 - b1^t) / (sqrt(v/(1 - b2^t)) + eps) + decoupled_decay x)
     AdaSAM      the same m and v, w = max(w, v), x' = x - lr m/sqrt(w), w = eps^2 at first
     RMSPropSAM  v = decay v + (1 - decay) P^2, x' = x - lr P/(sqrt(v) + eps)
     LightSAM    u = u + abs(g)^2, e = rho g/sqrt(u), v = v + abs(P)^2, x' = x - lr P/sqrt(v)
@@ -45,7 +45,7 @@ class AdamWSAM(Perturbed):
         Weights of the past in the two moments; 0.9 and 0.999.
     eps : float or schedule
         Added to the root; 1e-8.
-    weight_decay : float or schedule
+    decoupled_decay : float or schedule
         Decoupled; 0.01.
 
     References
@@ -55,14 +55,14 @@ class AdamWSAM(Perturbed):
     Examples
     --------
     >>> import samdyn as sd
-    >>> sd.Map(sd.landscapes.quadratic([[2.0]]), sd.AdamWSAM(0.5, weight_decay=0.0), lr=0.1)([1.0]).round(6)
+    >>> sd.Map(sd.landscapes.quadratic([[2.0]]), sd.AdamWSAM(0.5, decoupled_decay=0.0), lr=0.1)([1.0]).round(6)
     array([0.9])
     """
 
     beta1: Coefficient = 0.9
     beta2: Coefficient = 0.999
     eps: Coefficient = 1e-8
-    weight_decay: Coefficient = 0.01
+    decoupled_decay: Coefficient = 0.01
     vectors: ClassVar[tuple[str, ...]] = ("first", "second")
     numbers: ClassVar[tuple[str, ...]] = ("weight1", "weight2")
 
@@ -76,7 +76,7 @@ class AdamWSAM(Perturbed):
         beta1: Any = 0.0,
         beta2: Any = 0.0,
         eps: Any = 0.0,
-        weight_decay: Any = 0.0,
+        decoupled_decay: Any = 0.0,
         **others: Any,
     ) -> Update:
         """The step of AdamW on P, over lr."""
@@ -88,7 +88,7 @@ class AdamWSAM(Perturbed):
             "weight2": beta2 * memory["weight2"] + (1 - beta2),
         }
         size = root(after["second"] / after["weight2"]) + eps
-        return Update(after["first"] / after["weight1"] / size + weight_decay * x, after)
+        return Update(after["first"] / after["weight1"] / size + decoupled_decay * x, after)
 
     def settled(self, x: Tensor, gradient: GradientFunction, **coefficients: Any) -> dict[str, Tensor]:
         """P and P^2, with all weight."""

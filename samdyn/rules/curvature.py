@@ -186,7 +186,7 @@ class Sassha(Perturbed):
     """Sassha: SAM with a diagonal of the Hessian in the denominator, estimated at the perturbed point.
 
     m = b1 m + (1 - b1) P, D = b2 D + (1 - b2) abs(z H z) at every `every`-th step with random signs z, and
-    x' = x - lr (m/(1 - b1^t) / ((D^power)/(1 - b2^t)^power + eps) + weight_decay x); H at x + e, by entry.
+    x' = x - lr (m/(1 - b1^t) / ((D^power)/(1 - b2^t)^power + eps) + decoupled_decay x); H at x + e, by entry.
 
     Parameters
     ----------
@@ -196,7 +196,7 @@ class Sassha(Perturbed):
         Weights of the past; 0.9 and 0.999.
     eps : float or schedule
         Added to the denominator; 1e-4.
-    weight_decay : float or schedule
+    decoupled_decay : float or schedule
         Decoupled; 0.
     power : float
         Of the diagonal: 1/2 by default, the authors' stable form.
@@ -220,7 +220,7 @@ class Sassha(Perturbed):
     beta1: Coefficient = 0.9
     beta2: Coefficient = 0.999
     eps: Coefficient = 1e-4
-    weight_decay: Coefficient = 0.0
+    decoupled_decay: Coefficient = 0.0
     power: float = fixed(0.5)
     every: int = fixed(10)
     vectors: ClassVar[tuple[str, ...]] = ("first", "diagonal")
@@ -251,7 +251,7 @@ class Sassha(Perturbed):
         beta1: Any = 0.0,
         beta2: Any = 0.0,
         eps: Any = 0.0,
-        weight_decay: Any = 0.0,
+        decoupled_decay: Any = 0.0,
         normals: Any = None,
         **others: Any,
     ) -> Update:
@@ -274,4 +274,4 @@ class Sassha(Perturbed):
         }
         share = diagonal / after["applied"]
         size = (root(share) if self.power == 0.5 else share**self.power) + eps
-        return Update(after["first"] / after["weight1"] / size + weight_decay * x, after)
+        return Update(after["first"] / after["weight1"] / size + decoupled_decay * x, after)

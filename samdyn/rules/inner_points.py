@@ -53,6 +53,11 @@ class LookbehindSAM(Perturbed):
         super().__post_init__()
         keep(self, steps=checks.integer("steps", self.steps, at_least=1))
 
+    @property
+    def jumps_elsewhere(self) -> bool:
+        """Where a later ascent begins at a critical point."""
+        return self.steps > 1
+
     def descent(
         self,
         x: Tensor,

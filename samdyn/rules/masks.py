@@ -66,6 +66,16 @@ class SAMON(Perturbed):
         """The rule that knows which coordinates it perturbs."""
         return with_found(self, _index=coordinates_of(self, loss, self.blocks))
 
+    @property
+    def jumps_elsewhere(self) -> bool:
+        """True: where the part of the gradient that counts vanishes."""
+        return True
+
+    @property
+    def jump_radius(self) -> float | None:
+        """Rho, unless it depends on the weights."""
+        return None if self.adaptive else super().jump_radius
+
     def perturbation(self, x: Tensor, gradient: Tensor, rho: Any = 0.0, **others: Any) -> Tensor:
         """Rho M g / abs(M g)."""
         index = self._index or [b for b in self.blocks if isinstance(b, int)]
@@ -112,6 +122,11 @@ class GCSAM(Perturbed):
     def bound(self, loss: Any) -> Rule:
         """The rule that knows the rows of a module's weights."""
         return with_found(self, _rows=rows_of(loss))
+
+    @property
+    def jumps_elsewhere(self) -> bool:
+        """True: where the centred gradient vanishes."""
+        return True
 
     def centred(self, gradient: Tensor) -> Tensor:
         """C g."""
@@ -181,6 +196,11 @@ class ZSharp(Perturbed):
     def bound(self, loss: Any) -> Rule:
         """The rule that knows where the layers of a module begin."""
         return with_found(self, _starts=tuple(start for start, _ in tensors_of(loss)))
+
+    @property
+    def jumps_elsewhere(self) -> bool:
+        """True: where an entry crosses the threshold."""
+        return True
 
     def scores(self, gradient: Tensor) -> Tensor:
         """abs(z), layer by layer."""

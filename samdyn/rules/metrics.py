@@ -146,6 +146,11 @@ class PreconditionedSAM(Rule):
         """0 unless rho is 0: the perturbation has no limit where g = 0."""
         return None if self.rho == 0 else 0.0
 
+    @property
+    def jump_radius(self) -> float | None:
+        """Rho times the largest entry of D."""
+        return self.coefficients()["rho"] * max(self.constraint)
+
 
 def _diagonal(name: str, values: Sequence[float]) -> tuple[float, ...]:
     diagonal = checks.array(name, values, wanted="positive numbers")

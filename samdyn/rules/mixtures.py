@@ -40,6 +40,11 @@ class Perturbed(Rule):
         """0 unless rho is 0: g/abs(g) has no limit where g = 0."""
         return None if self.rho == 0 else 0.0
 
+    @property
+    def jump_radius(self) -> float | None:
+        """Rho."""
+        return self.coefficients()["rho"]
+
 
 @dataclass(frozen=True)
 class GSAM(Perturbed):
@@ -69,6 +74,11 @@ class GSAM(Perturbed):
     """
 
     alpha: Coefficient = 0.4
+
+    @property
+    def jumps_elsewhere(self) -> bool:
+        """True: where P = 0."""
+        return True
 
     def combine(self, gradient: Tensor, perturbed: Tensor, alpha: Any = 0.0, **others: Any) -> Tensor:
         """P - alpha (g - (g . p) p)."""
@@ -156,6 +166,11 @@ class StableSAM(Perturbed):
     >>> sd.Map(sd.landscapes.quadratic([[2.0]]), sd.StableSAM(0.5), lr=0.1)([1.0])
     array([0.8])
     """
+
+    @property
+    def jumps_elsewhere(self) -> bool:
+        """True: where P = 0."""
+        return True
 
     def combine(self, gradient: Tensor, perturbed: Tensor, **others: Any) -> Tensor:
         """abs(g) P/abs(P)."""

@@ -56,7 +56,12 @@ class Oracle:
         outputs: Callable[[Tensor, Tensor], Tensor] | None = None,
     ) -> None:
         self.gradient = gradient
-        self.of = {"values": value, "products": product, "samples": samples, "outputs": outputs}
+        self.of: dict[str, Callable[..., Any] | None] = {
+            "values": value,
+            "products": product,
+            "samples": samples,
+            "outputs": outputs,
+        }
 
     def __call__(self, x: Tensor) -> Tensor:
         """The gradient at x."""
@@ -69,9 +74,9 @@ class Oracle:
 
 
 def loss_value(oracle: PointFunction, x: Tensor) -> Tensor:
-    """The loss at x."""
+    """The loss at x (..., dim): shape (..., 1), as of `samdyn.numerics.vector.dot`."""
     value: Tensor = _asked(oracle, "values")(x)
-    return value
+    return value.reshape((*x.shape[:-1], 1))
 
 
 def curvature_product(oracle: PointFunction, x: Tensor, v: Tensor) -> Tensor:

@@ -199,7 +199,8 @@ def over_square(rho: Any) -> Any:
 
 
 def _slope(function: Callable[[Tensor], Tensor] | None, at: Tensor) -> Any:
-    return 1.0 if function is None else torch.func.grad(function)(at)
+    """The derivative of a function of one number, entry by entry."""
+    return 1.0 if function is None else torch.func.grad(lambda t: function(t).sum())(at)
 
 
 @dataclass(frozen=True)
@@ -333,7 +334,7 @@ class FrobSAM(_Probing):
         values = torch.stack([loss_value(gradient, y) for y in points])
         gradients = torch.stack([gradient(y) for y in points])
         off = values - values.mean(dim=0)
-        covariance = (off[:, None] * gradients).sum(dim=0) / (len(points) - 1)
+        covariance = (off * gradients).sum(dim=0) / (len(points) - 1)
         return gradient(x) + weight * over_square(rho) * covariance
 
 

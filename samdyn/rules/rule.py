@@ -224,6 +224,16 @@ class Rule:
         """
         return _layer(self)
 
+    @property
+    def jumps_elsewhere(self) -> bool:
+        """Whether the direction may jump where the gradient does not vanish: at other points looked at."""
+        return False
+
+    @property
+    def jump_radius(self) -> float | None:
+        """Largest length of the perturbation just beside a critical point; None if it has to be found."""
+        return None
+
     def perturbation_length(self, size: float) -> float:
         """Largest coordinate of the perturbation at x = (1, 1) from a gradient of a given size.
 

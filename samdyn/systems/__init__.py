@@ -9,6 +9,7 @@ file              what it computes or holds
 `diffusion`       dX = -grad f(X + e(X)) dt + sqrt(lr C) dW, and equations of one's own
 `noise`           models of gradient noise, and the batch that makes the perturbation
 `minibatch`       the noise of real training: batches of a finite sum
+`step_of_rule`    the step of a map from a rule, its memory and its base step
 `batch_samplers`  how batches are drawn, and the moments of their law
 `batch_gaussian`  batches as a Gaussian: mean and covariance of the sampled direction
 `noise_root`      roots of the covariance, given by a user as matrix or function

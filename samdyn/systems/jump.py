@@ -90,8 +90,10 @@ def jump_length(rule: Rule, x: Array | None = None) -> float:
     """
     if rule.layer is None:
         return 0.0
-    tiny = torch.tensor([beside(rule)], dtype=torch.float64, device="cpu")
-    plain = abs(float(rule.perturbation(torch.zeros_like(tiny), tiny, **rule.coefficients())))
+    plain = rule.jump_radius
+    if plain is None:
+        tiny = torch.tensor([beside(rule)], dtype=torch.float64, device="cpu")
+        plain = abs(float(rule.perturbation(torch.zeros_like(tiny), tiny, **rule.coefficients())))
     if x is None:
         return plain
     largest = float(np.linalg.norm(perturbations_beside(rule, x, directions(len(x))), axis=1).max())

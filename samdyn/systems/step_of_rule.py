@@ -96,7 +96,7 @@ def check_noise(loss: Landscape, rule: Rule, noise: Noise) -> None:
         return
     if rule.memory and noise.micro_batch not in (None, noise.batch_size):
         raise ValueError(f"micro_batch must be left out with {rule!r}, which has memory, got {noise!r}")
-    if "outputs" in rule.needs and not hasattr(type(loss), "module_outputs"):
+    if "outputs" in rule.needs and not hasattr(type(loss), "blocks"):
         raise ValueError(
             f"loss must be made by sd.from_module to draw batches for {rule!r}, which needs outputs, "
             f"got {loss!r}"

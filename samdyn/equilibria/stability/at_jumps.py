@@ -418,6 +418,9 @@ def jump_stability(system: System, z: Array, reach: float | None = None) -> list
     """
     loss, rule = system.landscape, system.rule
     assert loss is not None and rule is not None
+    if isinstance(system, Map) and rule.memory:
+        # the perturbation is along remembered gradients: whether that traps is not settled by the flow
+        return [("marginal", float("nan"), float("nan"))] * len(z)
     check_size(system.dim)
     flow = system if isinstance(system, Flow) else Flow(loss, rule)
     length = np.array([jump_length(rule, point) for point in z])

@@ -1,0 +1,303 @@
+"""Any rule around any optimiser of torch: the rule makes the direction, the base optimiser takes the step.
+
+A step in two calls, for rules that ask for one gradient at one perturbed point:
+
+1. The gradient g at x lies in ``p.grad``. `first_step` runs the rule's update with it up to the point y at
+   which it asks for the other gradient, keeps x, and moves the weights to y.
+2. The gradient at y lies in ``p.grad``. `second_step` runs the same update again, now to its end, puts the
+   weights back to x, the direction into ``p.grad``, and calls the base optimiser's `step`; the memory of the rule
+   becomes that of the next step.
+
+With a closure the rule's update runs once and may ask for gradients and values at as many points as it likes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from samdyn.arguments import checks
+from samdyn.numerics.random import standard_normal
+from samdyn.optim.weights import Weights
+from samdyn.rules.oracle import Oracle
+from samdyn.rules.rule import Rule, Update
+
+Closure = Callable[[], Any]
+
+
+class _Asked(Exception):
+    """Raised where an update asks for the gradient at the perturbed point, which is not known yet."""
+
+    def __init__(self, point: Tensor) -> None:
+        super().__init__()
+        self.point = point
+
+
+class RuleOptimizer(torch.optim.Optimizer):
+    """A rule around a base optimiser; see `as_optimizer`, which makes it."""
+
+    def __init__(
+        self, rule: Rule, base: torch.optim.Optimizer, model: torch.nn.Module | None, seed: int
+    ) -> None:
+        self.base = base
+        self.weights = Weights(base.param_groups, model)
+        self.rule = rule.bound(self.weights)
+        self.seed, self.t = seed, 0
+        self._origin: Tensor | None = None
+        self._ascent: Tensor | None = None
+        super().__init__([{"params": p} for p in self.weights.parameters], dict(base.defaults))
+        # one set of groups and states for both: schedulers, clippers and scalers find what they expect
+        self.param_groups, self.defaults, self.state = base.param_groups, base.defaults, base.state
+        first = self.weights.parameters[0]
+        self.memory: dict[str, Tensor] = {}
+        for name in (*self.rule.vectors, *self.rule.numbers):
+            size = self.weights.dim if name in self.rule.vectors else 1
+            value = self.rule.initial.get(name, 0.0)
+            self.memory[name] = torch.full((size,), value, dtype=first.dtype, device=first.device)
+
+    def _given(self) -> dict[str, Any]:
+        """Coefficients of this step, and what else the rule asks for."""
+        given: dict[str, Any] = dict(self.rule.coefficients(self.t))
+        first, dim = self.weights.parameters[0], self.weights.dim
+        if self.rule.uses_lr:
+            given["lr"] = self._lr()
+        n = self.rule.n_normals(dim)
+        if n:
+            numbers = standard_normal(self.seed, np.int64(0), np.int64(self.t), n).reshape(-1)
+            given["normals"] = torch.from_numpy(np.asarray(numbers)).to(first)
+        return given
+
+    def _lr(self) -> Any:
+        """The learning rate, or one for each weight where groups differ."""
+        rates = [float(group["lr"]) for group in self.param_groups]
+        if len(set(rates)) == 1:
+            return rates[0]
+        first = self.weights.parameters[0]
+        return torch.cat(
+            [
+                torch.full((p.numel(),), rate, dtype=first.dtype, device=first.device)
+                for group, rate in zip(self.param_groups, rates, strict=True)
+                for p in group["params"]
+            ]
+        )
+
+    def _update(self, x: Tensor, ascent: Tensor, descent: Callable[[Tensor], Tensor]) -> Update:
+        def at_x(point: Tensor) -> Tensor:
+            if point is not x and not torch.equal(point, x):
+                raise ValueError(
+                    f"{type(self.rule).__name__} asks for gradients at more than one perturbed point: call "
+                    "step(closure)"
+                )
+            return ascent
+
+        return self.rule.update(x, self.memory, at_x, descent, **self._given())
+
+    @torch.no_grad()
+    def first_step(self, zero_grad: bool = False, scale: float = 1.0) -> None:
+        """Move the weights to the perturbed point; ``p.grad`` holds the gradient at x.
+
+        Parameters
+        ----------
+        zero_grad : bool
+            Whether gradients are set to none afterwards.
+        scale : float
+            What gradients are divided by first: a `GradScaler`'s ``get_scale()``.
+        """
+        if self.rule.needs:
+            raise ValueError(
+                f"{self.rule!r} needs {' and '.join(self.rule.needs)} of the loss, got gradients alone: call "
+                "step(closure)"
+            )
+        x, g = self.weights.point(), self.weights.gradient(scale)
+
+        def ask(point: Tensor) -> Tensor:
+            raise _Asked(point)
+
+        self._origin, self._ascent = x, g
+        try:
+            self._update(x, g, ask)
+        except _Asked as asked:
+            if asked.point is not x and torch.isfinite(asked.point).all():
+                self.weights.move_to(asked.point)
+        if zero_grad:
+            self.zero_grad()
+
+    @torch.no_grad()
+    def second_step(self, zero_grad: bool = False, scale: float = 1.0) -> None:
+        """Put the weights back and take the step; ``p.grad`` holds the gradient at the perturbed point.
+
+        Where a gradient is not finite the weights are put back and no step is taken.
+        """
+        if self._origin is None or self._ascent is None:
+            raise RuntimeError("second_step needs a first_step before it")
+        x, g, p = self._origin, self._ascent, self.weights.gradient(scale)
+        self._origin = self._ascent = None
+        self.weights.move_to(x)
+        if torch.isfinite(g).all() and torch.isfinite(p).all():
+            asked: list[Tensor] = []
+
+            def given(point: Tensor) -> Tensor:
+                if asked and not torch.equal(asked[0], point):
+                    raise ValueError(
+                        f"{type(self.rule).__name__} asks for gradients at more than one perturbed point: "
+                        "call step(closure)"
+                    )
+                asked.append(point)
+                return p
+
+            self._take(self._update(x, g, given))
+        if zero_grad:
+            self.zero_grad()
+
+    def _take(self, update: Update) -> None:
+        self.weights.set_gradient(update.direction)
+        self.base.step()
+        if update.apart is not None:
+            self.weights.move_to(self.weights.point() - self._lr() * update.apart)
+        self.memory = {name: value.detach() for name, value in update.memory.items()}
+        self.t += 1
+
+    @torch.no_grad()
+    def step(self, closure: Closure | None = None) -> Any:  # type: ignore[override]
+        """One step with a closure that evaluates the loss and its gradients, as often as the rule asks.
+
+        Parameters
+        ----------
+        closure : callable
+            Sets gradients to none, evaluates the loss, calls `backward` and returns the loss.
+
+        Returns
+        -------
+        Tensor
+            The loss at the weights before the step.
+        """
+        if closure is None:
+            raise ValueError(
+                "closure must be given: a rule looks at the loss at more than one point; or call "
+                "first_step and second_step around two backward passes"
+            )
+        evaluate = torch.enable_grad()(closure)
+        x = self.weights.point()
+        kept: list[tuple[Tensor, Tensor, Any]] = []
+
+        def at(point: Tensor) -> tuple[Tensor, Any]:
+            for known, gradient, value in kept:
+                if torch.equal(known, point):
+                    return gradient, value
+            self.weights.move_to(point)
+            loss = evaluate()
+            kept.append((point.clone(), self.weights.gradient(), loss))
+            return kept[-1][1], loss
+
+        oracle = Oracle(
+            lambda point: at(point)[0], lambda point: torch.as_tensor(at(point)[1]).detach().to(x)
+        )
+        missing = [need for need in self.rule.needs if need != "values"]
+        if missing:
+            raise ValueError(
+                f"{self.rule!r} needs {' and '.join(missing)} of the loss, which a closure lacks"
+            )
+        loss = at(x)[1]
+        update = self.rule.update(x, self.memory, oracle, oracle, **self._given())
+        self.weights.move_to(x)
+        if torch.isfinite(update.direction).all():
+            self._take(update)
+        return loss
+
+    def state_dict(self) -> dict[str, Any]:
+        """The state of the base optimiser, the rule's memory and the number of steps."""
+        return {"base": self.base.state_dict(), "memory": dict(self.memory), "t": self.t, "seed": self.seed}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take over what `state_dict` gave."""
+        wanted = set(self.memory)
+        if set(state_dict.get("memory", {})) != wanted or "base" not in state_dict:
+            raise ValueError(
+                f"state_dict must be that of {type(self.rule).__name__} with memory {sorted(wanted)}, got "
+                f"{sorted(state_dict)}"
+            )
+        self.base.load_state_dict(state_dict["base"])
+        self.param_groups, self.state = self.base.param_groups, self.base.state
+        self.memory = {name: value.to(self.memory[name]) for name, value in state_dict["memory"].items()}
+        self.t, self.seed = int(state_dict["t"]), int(state_dict["seed"])
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Refused after the start: the rule's memory has the length of the weights."""
+        if hasattr(self, "memory"):
+            raise ValueError("groups must be given when the optimiser is made: memory has a fixed length")
+        super().add_param_group(param_group)
+
+    def __repr__(self) -> str:
+        return f"RuleOptimizer({self.rule!r}, {self.base!r})"
+
+
+def as_optimizer(
+    rule: Rule,
+    params: Iterable[Any],
+    base: Callable[..., torch.optim.Optimizer] = torch.optim.SGD,
+    *,
+    model: torch.nn.Module | None = None,
+    seed: int = 0,
+    **options: Any,
+) -> RuleOptimizer:
+    """A rule as an optimiser of torch.
+
+    Parameters
+    ----------
+    rule : Rule
+        Any rule that asks for gradients, and with a closure for values; its coefficients are those of all
+        groups, since it normalises over all weights.
+    params : iterable of Parameter, or of dict
+        Parameters or groups, as any optimiser of torch takes them.
+    base : callable
+        The class of the base optimiser, which steps along the rule's direction; `torch.optim.SGD` by default.
+    model : Module, optional
+        Whose parameters they are: rules that treat layers differently need their names.
+    seed : int
+        Of the random numbers of a rule that draws some.
+    **options
+        Of the base optimiser: ``lr``, ``momentum``, ...
+
+    Returns
+    -------
+    RuleOptimizer
+        With ``first_step`` and ``second_step``, or ``step(closure)``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        No rule; a rule that needs samples, outputs or products; blocks that are not there.
+
+    Notes
+    -----
+    With ``step(closure)`` every gradient that the rule asks for is one call of the closure, the one at x
+    included. Gradients that several backward passes add up count together, before each of the two calls.
+    Of a `torch.amp.GradScaler` pass ``scale=scaler.get_scale()`` to both calls. Layers that update statistics
+    in every forward pass (batch normalisation) do so in each of them.
+
+    Examples
+    --------
+    >>> import torch
+    >>> import samdyn as sd
+    >>> w = torch.nn.Parameter(torch.tensor([1.0], dtype=torch.float64))
+    >>> optimizer = sd.optim.as_optimizer(sd.SAM(0.5), [w], lr=0.1)
+    >>> (w**2).sum().backward()
+    >>> optimizer.first_step(zero_grad=True)
+    >>> (w**2).sum().backward()
+    >>> optimizer.second_step(zero_grad=True)
+    >>> round(float(w), 12)
+    0.7
+    """
+    if not isinstance(rule, Rule):
+        raise TypeError(f"rule must be a samdyn rule such as sd.SAM(0.1), got {rule!r}")
+    for need in rule.needs:
+        if need != "values":
+            raise ValueError(
+                f"rule must need gradients and values alone to train a module, got {rule!r}, which needs {need}"
+            )
+    checks.function("base", base)
+    return RuleOptimizer(rule, base(params, **options), model, checks.seed("seed", seed))

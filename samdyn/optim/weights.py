@@ -1,0 +1,68 @@
+"""The parameters that an optimiser trains, as one vector, with the blocks that a rule may ask for."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator
+from types import SimpleNamespace
+
+import torch
+from torch import Tensor
+
+
+class Weights:
+    """The parameters of some groups, one after the other; to a rule it is a loss with blocks.
+
+    Parameters
+    ----------
+    groups : iterable of dict
+        Parameter groups of an optimiser.
+    model : Module, optional
+        Whose parameters they are: it gives blocks their names.
+    """
+
+    def __init__(self, groups: Iterable[dict[str, object]], model: torch.nn.Module | None) -> None:
+        self.parameters = [p for group in groups for p in group["params"]]  # type: ignore[attr-defined]
+        names = {} if model is None else {id(p): name for name, p in model.named_parameters()}
+        sizes = [p.numel() for p in self.parameters]
+        self.dim = sum(sizes)
+        self.module_function = SimpleNamespace(
+            names=[names.get(id(p), str(i)) for i, p in enumerate(self.parameters)],
+            sizes=sizes,
+            shapes=[tuple(p.shape) for p in self.parameters],
+            model=torch.nn.Module() if model is None else model,
+        )
+
+    @property
+    def blocks(self) -> dict[str, slice]:
+        """Where each parameter lies, by its name; by its number without a model."""
+        ends = list(itertools.accumulate(self.module_function.sizes))
+        starts = [0, *ends[:-1]]
+        return {n: slice(a, b) for n, a, b in zip(self.module_function.names, starts, ends, strict=True)}
+
+    def _parts(self, vector: Tensor) -> Iterator[tuple[torch.nn.Parameter, Tensor]]:
+        pieces = vector.split(self.module_function.sizes)
+        for p, piece in zip(self.parameters, pieces, strict=True):
+            yield p, piece.reshape(p.shape).to(dtype=p.dtype, device=p.device)
+
+    def point(self) -> Tensor:
+        """A copy of the weights, in the dtype and on the device of the first parameter."""
+        first = self.parameters[0]
+        return torch.cat([p.detach().reshape(-1).to(first) for p in self.parameters])
+
+    def gradient(self, scale: float = 1.0) -> Tensor:
+        """The gradients over a scale; 0 where a parameter has none."""
+        first = self.parameters[0]
+        parts = [torch.zeros_like(p) if p.grad is None else p.grad for p in self.parameters]
+        return torch.cat([part.detach().reshape(-1).to(first) for part in parts]) / scale
+
+    def move_to(self, point: Tensor) -> None:
+        """Set the weights."""
+        for p, value in self._parts(point):
+            p.data.copy_(value)
+
+    def set_gradient(self, gradient: Tensor) -> None:
+        """Set the gradients of the parameters that have one."""
+        for p, value in self._parts(gradient):
+            if p.grad is not None:
+                p.grad.copy_(value)

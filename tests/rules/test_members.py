@@ -1,0 +1,415 @@
+"""The members of the family: limits between them, memory in the state, what each needs, what is refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import problems
+import pytest
+import torch
+from scipy.optimize import brentq
+
+import samdyn as sd
+from samdyn.rules.oracle import Oracle
+from samdyn.systems.step_of_rule import given_to
+
+LOSS = sd.landscapes.coupled_double_well()
+X = np.array([[0.3, -0.7], [1.2, 0.4], [-0.6, 0.9]])
+
+
+def directions(rule: sd.Rule, n_steps: int = 4, lr: float = 0.05, seed: int = 0) -> np.ndarray:
+    """Points of some steps from X, by the rule's own update on all of X at once."""
+    gradient = Oracle(
+        lambda x: torch.from_numpy(LOSS.gradient(x.numpy())),
+        lambda x: torch.from_numpy(LOSS.value(x.numpy())[:, None]),
+        lambda x, v: torch.from_numpy(LOSS.hvp(x.numpy(), v.numpy())),
+    )
+    rng, x = np.random.default_rng(seed), torch.from_numpy(X.copy())
+    memory = {name: torch.full((3, 2), rule.initial.get(name, 0.0)).double() for name in rule.vectors}
+    memory |= {name: torch.full((3, 1), rule.initial.get(name, 0.0)).double() for name in rule.numbers}
+    points = []
+    for t in range(n_steps):
+        given = given_to(rule, {**rule.coefficients(t), "lr": lr})
+        if rule.n_normals(2):
+            given["normals"] = torch.from_numpy(rng.standard_normal((3, rule.n_normals(2))))
+        step = rule.update(x, memory, gradient, gradient, **given)
+        x = x - lr * (step.direction if step.apart is None else step.direction + step.apart)
+        memory = dict(step.memory)
+        points.append(x.numpy())
+    return np.array(points)
+
+
+SAME = [
+    (sd.ASAM(0.0), sd.GD()),
+    (sd.MongeSAM(0.0), sd.GD()),
+    (sd.LESAM(0.0, 0.1), sd.GD()),
+    (sd.LESAM(0.2, 1e9), sd.SAM(0.2)),
+    (sd.PreconditionedSAM(0.0), sd.GD()),
+    (sd.PreconditionedSAM(0.2), sd.SAM(0.2)),
+    (sd.GSAM(0.0), sd.GD()),
+    (sd.GSAM(0.2, alpha=0.0), sd.SAM(0.2)),
+    (sd.WSAM(0.0), sd.GD()),
+    (sd.WSAM(0.2, gamma=0.5), sd.SAM(0.2)),
+    (sd.WSAM(0.2, gamma=0.5, decoupled=False), sd.SAM(0.2)),
+    (sd.WSAM(0.2, gamma=0.0), sd.GD()),
+    (sd.StableSAM(0.0), sd.GD()),
+    (sd.PolyakSAM(0.2, lower=-1e9), sd.SAM(0.2)),
+    (sd.SAMON(0.0, blocks=[0]), sd.GD()),
+    (sd.SAMON(0.2, blocks=[0, 1]), sd.SAM(0.2)),
+    (sd.ZSharp(0.0), sd.GD()),
+    (sd.VaSSO(0.0), sd.GD()),
+    (sd.VaSSO(0.2, theta=1.0), sd.SAM(0.2)),
+    (sd.FriendlySAM(0.0), sd.GD()),
+    (sd.FriendlySAM(0.2, sigma=0.0), sd.SAM(0.2)),
+    (sd.InfoSAM(0.0), sd.GD()),
+    (sd.InfoSAM(0.2, eps=1e9), sd.SAM(0.2)),
+    (sd.LookSAM(0.2, every=1), sd.SAM(0.2)),
+    (sd.LookSAM(0.0, alpha=0.0), sd.GD()),
+    (sd.AESAM(0.0), sd.GD()),
+    (sd.AESAM(0.2, first=-1e9, last=-1e9), sd.SAM(0.2)),
+    (sd.LookbehindSAM(0.2, alpha=1.0, steps=1), sd.SAM(0.2)),
+    (sd.LookbehindSAM(0.0, alpha=0.5, steps=2), sd.GD()),
+    (sd.SAMPa(0.0, lam=0.0), sd.GD()),
+    (sd.EigenSAM(0.0), sd.GD()),
+    (sd.EigenSAM(0.2, alpha=0.0), sd.SAM(0.2)),
+    (sd.XSAM(0.2, alpha=0.0, normalised=False), sd.SAM(0.2)),
+    (sd.RSAM(0.2, sigma=0.0), sd.SAM(0.2)),
+    (sd.TraceSAM(0.0), sd.GD()),
+    (sd.TraceSAM(0.1, weight=0.0), sd.GD()),
+    (sd.DetSAM(0.0), sd.GD()),
+    (sd.FrobSAM(0.0), sd.GD()),
+    (sd.FrobSAM(weight=0.0), sd.GD()),
+    (sd.ESAM(0.2, beta=1.0, gamma=1.0), sd.SAM(0.2)),
+    (sd.ESAM(0.0, gamma=1.0), sd.GD()),
+    (sd.MSAM(0.0, decay=0.0), sd.GD()),
+]
+
+
+@pytest.mark.parametrize(("rule", "end"), SAME, ids=lambda rule: repr(rule))
+def test_limits_between_members(rule: sd.Rule, end: sd.Rule) -> None:
+    np.testing.assert_allclose(directions(rule), directions(end), rtol=1e-10, atol=1e-12)
+
+
+def test_radius_zero_is_the_base() -> None:
+    """Of members with a base step of their own: that step on the gradient itself."""
+    x, m, v, w = X.copy(), 0.0, 0.0, 1e-16
+    for t in range(4):
+        g = LOSS.gradient(x)
+        m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g**2
+        x = x - 0.05 * m / (1 - 0.9 ** (t + 1)) / (np.sqrt(v / (1 - 0.999 ** (t + 1))) + 1e-8)
+    np.testing.assert_allclose(directions(sd.AdamWSAM(0.0, decoupled_decay=0.0))[-1], x, rtol=1e-10)
+    x, m, v = X.copy(), 0.0, 0.0
+    for _ in range(4):
+        g = LOSS.gradient(x)
+        m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g**2
+        w = np.maximum(w, v)
+        x = x - 0.05 * m / np.sqrt(w)
+    np.testing.assert_allclose(directions(sd.AdaSAM(0.0))[-1], x, rtol=1e-10)
+    past, lr = sd.PastExtragradient(0.05), 0.05
+    # SAMPa's other end: the optimistic method, whose y is the extrapolated point
+    y = x = X.copy()
+    for _ in range(4):
+        y = x - lr * LOSS.gradient(y)
+        x = x - lr * LOSS.gradient(y)
+    np.testing.assert_allclose(directions(sd.SAMPa(0.3, lam=1.0))[-1], x, rtol=1e-10)
+    assert past.rho == lr
+
+
+DIFFERENTIABLE = [
+    sd.ASAM(0.2), sd.MongeSAM(0.2), sd.LESAM(0.2, 0.05), sd.GSAM(0.2), sd.WSAM(0.2), sd.StableSAM(0.2),
+    sd.PolyakSAM(0.2, lower=0.2), sd.SAMON(0.2, blocks=[0]), sd.GCSAM(0.2), sd.VaSSO(0.2),
+    sd.FriendlySAM(0.2, sigma=0.5), sd.InfoSAM(0.2, eps=0.1), sd.LookbehindSAM(0.1, steps=2), sd.SAMPa(0.2),
+    sd.AdamWSAM(0.2, eps=0.1), sd.RMSPropSAM(0.2, eps=0.1), sd.EigenSAM(0.2), sd.XSAM(0.2), sd.MSAM(0.2),
+    sd.PastExtragradient(0.1),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("rule", DIFFERENTIABLE, ids=lambda rule: type(rule).__name__)
+def test_linearisations_are_those_of_the_step(rule: sd.Rule) -> None:
+    """Jacobians of the state map, memory included, beside central differences of the step."""
+    system = sd.Map(LOSS, rule, lr=0.05)
+    state = system.states(X[:1])[0]
+    state = state + 0.05 * np.sin(1 + np.arange(len(state)))  # settled memory may lie on a kink of a norm
+    if "started" in rule.numbers:
+        state[-1] = 1.0
+    got, h = system.jacobian(state), 1e-5
+    units = h * np.eye(len(state))
+    differences = (system.evaluate(state + units) - system.evaluate(state - units)).T / (2 * h)
+    np.testing.assert_allclose(got, differences, atol=1e-6 * (1 + np.abs(differences).max()))
+
+
+SETTLING = [
+    rule for rule in DIFFERENTIABLE if rule.memory and not isinstance(rule, sd.PastExtragradient | sd.MSAM)
+]
+
+
+@pytest.mark.parametrize("rule", SETTLING, ids=lambda rule: type(rule).__name__)
+def test_settled_memory_stays(rule: sd.Rule) -> None:
+    """Where the weights are held, a step leaves settled memory as it is."""
+    system = sd.Map(LOSS, rule, lr=0.05)
+    states = system.states(X)
+    after = system.evaluate(states)
+    np.testing.assert_allclose(after[:, 2:], states[:, 2:], atol=1e-9)
+    assert states.shape[1] == system.state_dim > 2
+
+
+def test_memory_in_a_map_is_that_of_the_update() -> None:
+    """The traced step of the state map beside the update itself; momentum stands before the memory."""
+    rule = sd.VaSSO(0.2, theta=0.3)
+    system = sd.Map(LOSS, rule, lr=0.05)
+    orbit = sd.trajectory(system, X, n_steps=4)
+    np.testing.assert_allclose(np.asarray(orbit)[1:], directions(rule), rtol=1e-10)
+    heavy = sd.Map(LOSS, rule, lr=0.05, momentum=0.5)
+    assert heavy.state_dim == 2 + 2 + 3
+    x, v, d = X[0], np.zeros(2), None
+    for _ in range(3):
+        g = LOSS.gradient(x)
+        d = g if d is None else 0.7 * d + 0.3 * g
+        v = 0.5 * v + LOSS.gradient(x + 0.2 * d / np.linalg.norm(d))
+        x = x - 0.05 * v
+    np.testing.assert_allclose(np.asarray(sd.trajectory(heavy, X[0], n_steps=3))[-1], x, rtol=1e-10)
+
+
+def test_decoupled_weighting_is_past_the_momentum() -> None:
+    g, p = (
+        LOSS.gradient(X),
+        LOSS.gradient(X + 0.2 * LOSS.gradient(X) / np.linalg.norm(LOSS.gradient(X), axis=1)[:, None]),
+    )
+    state = np.concatenate([X, np.ones_like(X)], axis=1)
+    a = 0.75 / 0.25
+    apart = sd.Map(LOSS, sd.WSAM(0.2, gamma=0.75), lr=0.05, momentum=0.5).evaluate(state)
+    v = 0.5 + g
+    np.testing.assert_allclose(apart, np.concatenate([X - 0.05 * (v + a * (p - g)), v], axis=1), rtol=1e-12)
+    coupled = sd.Map(LOSS, sd.WSAM(0.2, gamma=0.75, decoupled=False), lr=0.05, momentum=0.5).evaluate(state)
+    v = 0.5 + (1 - a) * g + a * p
+    np.testing.assert_allclose(coupled, np.concatenate([X - 0.05 * v, v], axis=1), rtol=1e-12)
+
+
+ON_A_LINE = [
+    sd.SAM(1.5), sd.ASAM(1.2, eta=0.5), sd.MongeSAM(1.5), sd.LESAM(1.5, 0.4), sd.WSAM(1.2, gamma=0.6),
+    sd.GSAM(1.5), sd.LookbehindSAM(0.4, steps=2), sd.SAMON(1.5, blocks=[0]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("rule", ON_A_LINE, ids=lambda rule: type(rule).__name__)
+def test_fixed_points_are_those_of_brute_force(rule: sd.Rule) -> None:
+    """In one dimension: sign changes of the field on a grid, refined, kept where the field is continuous."""
+    well = sd.landscapes.double_well()
+    system = sd.Map(well, rule, lr=0.1)
+    x = np.linspace(-2.2, 2.2, 4402)  # no grid point on a critical point
+
+    def field(z: Any) -> Any:
+        return (system(np.reshape(z, (-1, 1))) - np.reshape(z, (-1, 1)))[:, 0]
+
+    values = field(x)
+    found = []
+    for i in np.flatnonzero(values[1:] * values[:-1] < 0):
+        z = brentq(lambda y: float(field(y)[0]), x[i], x[i + 1], xtol=1e-13)
+        if abs(field(z + 1e-9)[0] - field(z - 1e-9)[0]) < 1e-6 and abs(well.gradient([z])[0]) > 1e-6:
+            found.append(z)
+    points = sd.fixed_points(system, box=[(-2.2, 2.2)])
+    got = sorted(float(p.x[0]) for p in points if p.kind == "hallucinated")
+    np.testing.assert_allclose(got, found, atol=1e-8)
+
+
+def test_who_can_rest_where_the_gradient_does_not_vanish() -> None:
+    """Single-well facts on the double well at rho = 1.5, whose hallucinated point of SAM is -0.5."""
+    well, x = sd.landscapes.double_well(), np.array([-0.5])
+    assert abs(well.gradient(x + 1.5))[0] < 1e-12
+    # GSAM moves uphill there, by alpha g
+    moved = sd.Map(well, sd.GSAM(1.5, alpha=0.4), lr=0.1)(x)
+    np.testing.assert_allclose(moved - x, 0.04 * well.gradient(x), rtol=1e-12)
+    # WSAM rests where g(y) = ((2 gamma - 1)/gamma) g
+    for point in sd.fixed_points(sd.Map(well, sd.WSAM(1.5, gamma=0.6), lr=0.1), box=[(-2.2, 2.2)]):
+        if point.kind == "hallucinated":
+            g = well.gradient(point.x)
+            p = well.gradient(point.x + 1.5 * np.sign(g))
+            np.testing.assert_allclose(p, (0.2 / 0.6) * g, atol=1e-9)
+    # MSAM's fixed points have no velocity, and so no perturbation
+    assert {p.kind for p in sd.fixed_points(sd.Map(well, sd.MSAM(1.5), lr=0.1))} <= {"minimum", "maximum"}
+    # averages settle at the gradient: VaSSO rests where SAM does, with multipliers of its own
+    vasso = sd.Map(well, sd.VaSSO(1.5), lr=0.1)
+    (point,) = [p for p in sd.fixed_points(vasso) if p.kind == "hallucinated" and p.x[0] < 0]
+    np.testing.assert_allclose(point.x, [-0.5], atol=1e-10)
+    np.testing.assert_allclose(sorted(np.abs(point.eigenvalues)), [0.0, 0.6, 0.8], atol=1e-9)
+    # plain SAMPa rests there too, with its auxiliary point beside it: not at critical points only
+    sampa = sd.Map(well, sd.SAMPa(1.5, lam=0.0), lr=0.1)
+    y = brentq(lambda z: z + 0.5 + 0.1 * float(well.gradient([z])[0]), -1, 0)
+    state = np.array([-0.5, y, 1.0])
+    np.testing.assert_allclose(sampa.evaluate(state), state, atol=1e-12)
+
+
+def test_scalings_that_asam_does_not_see() -> None:
+    """T8 of the reference: (w1 w2 - 1)^2 at (0.5, 3), scaled by (4, 1/4)."""
+    loss = sd.Landscape(lambda w: (w[0] * w[1] - 1) ** 2, dim=2)
+    w, scale = np.array([0.5, 3.0]), np.array([4.0, 0.25])
+    for rule, invariant in ((sd.ASAM(0.1, eta=0.0), True), (sd.SAM(0.1), False)):
+        system = sd.Map(loss, rule, lr=0.1)
+        here, there = scale * system.perturbation(w), system.perturbation(scale * w)
+        assert np.allclose(here, there, rtol=1e-12) == invariant
+        if invariant:
+            np.testing.assert_allclose(here, [0.14142136, 0.05303301], atol=1e-8)
+
+
+def test_sign_of_momentum_sam() -> None:
+    """T8: h = 10, lr = 0.02, decay 0.9, rho = 0.05 from 0.3, root mean square of the last 500 of 4000."""
+    system = sd.Map(sd.landscapes.quadratic([[10.0]]), sd.MSAM(0.05, decay=0.9), lr=0.02)
+    tail = np.asarray(sd.trajectory(system, [0.3], n_steps=4000))[-500:, 0]
+    assert np.sqrt((tail**2).mean()) == pytest.approx(0.00277778, rel=1e-4)
+
+
+def test_members_on_samples_by_hand() -> None:
+    loss = problems.r6()
+    x = np.array([0.4, -0.8])
+    values, gradients = loss.sample_values(x), loss.sample_gradients(x)
+    y = x + 0.3 * loss.gradient(x) / np.linalg.norm(loss.gradient(x))
+    kept = np.argsort(loss.sample_values(y) - values)[-3:]
+    esam = sd.Map(loss, sd.ESAM(0.3, beta=1.0, gamma=0.5), lr=0.1)
+    np.testing.assert_allclose(esam(x), x - 0.1 * loss.sample_gradients(y)[kept].mean(axis=0), rtol=1e-12)
+    weights = np.exp(0.7 * np.linalg.norm(gradients, axis=1))
+    mean = weights @ gradients
+    step = sd.Map(loss, sd.RWSAM(0.3, temperature=0.7), lr=0.1)(x)
+    np.testing.assert_allclose(
+        step, x - 0.1 * loss.gradient(x + 0.3 * mean / np.linalg.norm(mean)), rtol=1e-12
+    )
+    plain = [sd.Map(loss, rule, lr=0.1)(x) for rule in (sd.RWSAM(0.3, temperature=0.0), sd.SAM(0.3))]
+    np.testing.assert_allclose(plain[0], plain[1], rtol=1e-12)
+    # batches: the half of each batch that the perturbation hurts most
+    noise = sd.Minibatch(batch_size=4)
+    batches = sd.Map(loss, sd.ESAM(0.3, gamma=0.5), lr=0.01, noise=noise)
+    paths = np.asarray(sd.trajectory(batches, np.tile(x, (3, 1)), n_steps=3, seed=4))
+    assert np.isfinite(paths).all()
+    assert np.ptp(paths[-1], axis=0).min() > 1e-4  # other batches and other masks on other paths
+
+
+def test_functional_sam() -> None:
+    """Beside the Jacobian by hand; gradient descent on a linear model, and on a module as on its function."""
+    loss = sd.Landscape.composed(
+        lambda y: ((y - 1) ** 2).sum() / 2, lambda w: torch.stack([w[0] * w[1], w[0]]), 2
+    )
+    x = np.array([2.0, 1.0])
+    y = x + 0.3 * loss.gradient(x) / np.linalg.norm(loss.gradient(x))
+    jacobian, slope = np.array([[y[1], y[0]], [1.0, 0.0]]), np.array([x[0] * x[1] - 1, x[0] - 1])
+    step = sd.Map(loss, sd.FunctionalSAM(0.3), lr=0.1)
+    np.testing.assert_allclose(step(x), x - 0.1 * jacobian.T @ slope, rtol=1e-12)
+    linear = sd.Landscape.composed(lambda y: (y**4).sum(), lambda w: torch.stack([w[0] + w[1], w[0]]), 2)
+    steps = [sd.Map(linear, rule, lr=0.01)(x) for rule in (sd.FunctionalSAM(0.3), sd.GD())]
+    np.testing.assert_allclose(steps[0], steps[1], rtol=1e-12)
+    torch.manual_seed(0)
+    module = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.Tanh(), torch.nn.Linear(2, 1)).double()
+    inputs, targets = torch.randn(5, 2).double(), torch.randn(5, 1).double()
+    net = sd.from_module(module, torch.nn.functional.mse_loss, (inputs, targets))
+
+    def outputs(w: Any) -> Any:
+        a, b, c, d = w[:4].reshape(2, 2), w[4:6], w[6:8].reshape(1, 2), w[8:]
+        return torch.tanh(inputs @ a.T + b) @ c.T + d
+
+    twin = sd.Landscape.composed(lambda y: ((y - targets) ** 2).mean(), outputs, 9)
+    at = net.x0
+    for rule in (sd.FunctionalSAM(0.3), sd.PreconditionedFunctionalSAM(0.3)):
+        np.testing.assert_allclose(sd.Map(net, rule, lr=0.1)(at), sd.Map(twin, rule, lr=0.1)(at), rtol=1e-9)
+    batch = sd.Map(net, sd.FunctionalSAM(0.3), lr=0.1, noise=sd.Minibatch(batch_size=5))
+    whole = sd.Map(net, sd.FunctionalSAM(0.3), lr=0.1)(at)
+    np.testing.assert_allclose(np.asarray(sd.trajectory(batch, at, n_steps=1))[-1], whole, rtol=1e-9)
+
+
+def test_random_members_draw_numbers_of_their_own() -> None:
+    """Means of one step of Frob- and Trace-SAM, exact on a quadratic (T10), at 4 standard errors."""
+    h = np.array([[2.0, 0.5, 0.0], [0.5, 1.0, 0.3], [0.0, 0.3, 3.0]])
+    x, n = np.array([0.2, -0.1, 0.3]), 20_000
+    loss = sd.landscapes.quadratic(h)
+    frob = sd.Map(loss, sd.FrobSAM(0.3, weight=1.0), lr=1.0)
+    after = np.asarray(sd.trajectory(frob, np.tile(x, (n, 1)), n_steps=1, seed=3))[-1]
+    exact = h @ x + h @ (h @ x) + 0.3**2 * h @ h @ np.zeros(3)  # E Cov(f, g)/rho^2 = H g, the odd part
+    error = (x - after).std(axis=0) / n**0.5
+    assert (np.abs((x - after).mean(axis=0) - exact) < 4 * error).all()
+    trace = sd.Map(loss, sd.TraceSAM(0.1), lr=1.0)
+    moved = x - np.asarray(sd.trajectory(trace, np.tile(x, (n, 1)), n_steps=1, seed=3))[-1]
+    assert (np.abs(moved.mean(axis=0) - h @ x) < 4 * moved.std(axis=0) / n**0.5).all()
+    again = x - np.asarray(sd.trajectory(trace, np.tile(x, (5, 1)), n_steps=1, seed=3))[-1]
+    np.testing.assert_array_equal(again, moved[:5])
+    noisy = sd.Map(loss, sd.RSAM(0.1, sigma=0.5), lr=0.1, noise=sd.GaussianNoise(std=0.1))
+    assert noisy.n_normals == 6
+
+
+def test_blocks_of_a_network() -> None:
+    module = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.LayerNorm(3), torch.nn.Linear(3, 1)).double()
+    data = torch.randn(4, 2).double(), torch.randn(4, 1).double()
+    net = sd.from_module(module, torch.nn.functional.mse_loss, data)
+    x = net.x0 + 0.1
+    moved = sd.Map(net, sd.SAMON(0.3), lr=0.1).perturbation(x)
+    assert set(np.flatnonzero(moved)) == set(range(9, 15))
+    np.testing.assert_allclose(np.linalg.norm(moved), 0.3)
+    named = sd.Map(net, sd.SAMON(0.3, blocks=["1.weight", "1.bias"]), lr=0.1).perturbation(x)
+    np.testing.assert_array_equal(moved, named)
+    centred = sd.Map(net, sd.GCSAM(0.3), lr=0.1).perturbation(x)
+    np.testing.assert_allclose(centred[:6].reshape(3, 2).sum(axis=1), 0, atol=1e-12)
+    assert np.abs(centred[6:9]).max() > 0
+    biases = sd.Map(net, sd.ASAM(0.3, largest=True), lr=0.1).perturbation(x)
+    np.testing.assert_allclose(np.abs(biases[6:9]), 0.3)
+
+
+NOT_HERE = [
+    (lambda: sd.Map(LOSS, sd.FunctionalSAM(0.1), lr=0.1), "needs, the loss as an objective of outputs"),
+    (lambda: sd.Map(LOSS, sd.SAMON(0.1), lr=0.1), "loss must have the block 'normalisation'"),
+    (lambda: sd.Map(LOSS, sd.SAMON(0.1, blocks=[5]), lr=0.1), "coordinates below 2, got 5"),
+    (lambda: sd.Map(LOSS, sd.ESAM(0.1), lr=0.1), "needs, the samples of a batch"),
+    (
+        lambda: sd.Map(problems.r6(), sd.ESAM(0.1), lr=0.1, noise=sd.GaussianNoise()),
+        "noise must be sd.Minibatch",
+    ),
+    (lambda: sd.Flow(LOSS, sd.LookSAM(0.1)), "in a Flow, got .*counts its steps"),
+    (lambda: sd.Flow(LOSS, sd.MSAM(0.1)), "along its own last move"),
+    (lambda: sd.Flow(LOSS, sd.FriendlySAM(0.1)), "no direction at rest"),
+    (lambda: sd.Flow(LOSS, sd.TraceSAM()), "draws random numbers"),
+    (lambda: sd.Map(LOSS, sd.RSAM(0.1), lr=0.1)([0.0, 1.0]), "draws random numbers"),
+    (lambda: sd.fixed_points(sd.Map(LOSS, sd.LookSAM(0.1), lr=0.1)), "counts its steps"),
+    (lambda: sd.fixed_points(sd.Map(LOSS, sd.TraceSAM(), lr=0.1)), "draws random numbers"),
+    (lambda: sd.linearize(sd.Map(LOSS, sd.AdaSAM(0.1), lr=0.1), [0.1, 0.2]), "largest second moment"),
+    (lambda: sd.PreconditionedSAM(0.1, [1.0, -1.0]), "constraint must hold positive numbers"),
+    (lambda: sd.Map(LOSS, sd.PreconditionedSAM(0.1, [1.0] * 3), lr=0.1), "constraint must have 2 entries"),
+    (lambda: sd.WSAM(0.1, gamma=1.0), r"gamma must be a number in \[0, 1\)"),
+    (lambda: sd.FrobSAM(n_probes=1), "n_probes must be"),
+    (lambda: sd.ESAM(0.1, beta=1.5), r"beta must be a number in \(0, 1\]"),
+    (
+        lambda: sd.Diffusion(problems.r6(), sd.VaSSO(0.1), lr=0.1, noise=sd.Minibatch(2)),
+        "memory averages it over steps",
+    ),
+    (
+        lambda: sd.Map(problems.r6(), sd.VaSSO(0.1), lr=0.1, noise=sd.Minibatch(2, micro_batch=1)),
+        "micro_batch must be left out",
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("call", "message"), NOT_HERE, ids=[message[:30] for _, message in NOT_HERE])
+def test_what_is_refused_says_what_is_needed(call: Any, message: str) -> None:
+    with pytest.raises((ValueError, TypeError), match=message):
+        call()
+
+
+def test_diffusions_carry_noise_through_both_gradients() -> None:
+    """WSAM's direction is (1 - a) g + a P: to first order its noise is (1 - a) of one and a of the other."""
+    noise = sd.GaussianNoise(std=2.0)
+    sde = sd.Diffusion(LOSS, sd.WSAM(0.2, gamma=0.8), lr=0.1, noise=noise)
+    np.testing.assert_allclose(sde.covariance(X[0]), 0.1 * 4 * 16 * np.eye(2), rtol=1e-10)
+    flow = sd.Flow(LOSS, sd.VaSSO(0.2))
+    np.testing.assert_allclose(flow(X), sd.Flow(LOSS, sd.SAM(0.2))(X), rtol=1e-12)
+    np.testing.assert_allclose(sd.Diffusion(LOSS, sd.VaSSO(0.2), 0.1, noise).drift(X), flow(X), rtol=1e-12)
+
+
+def test_exit_times_and_basins_of_members_with_memory() -> None:
+    """By the same keyed numbers a member that is SAM leaves when SAM does, and lands where SAM does."""
+    well, noise = sd.landscapes.double_well(), sd.GaussianNoise(std=1.0)
+    means = []
+    for rule in (sd.SAM(0.2), sd.VaSSO(0.2, theta=1.0), sd.LookSAM(0.2, every=1)):
+        system = sd.Map(well, rule, lr=0.1, noise=noise)
+        times = sd.exit_times(system, [-1.0], sd.HalfSpace([1.0], 0.0), n_paths=20, t_max=3000, seed=2)
+        means.append(np.sort(times.times))
+    np.testing.assert_allclose(means[1], means[0])
+    np.testing.assert_allclose(means[2], means[0])
+    fractions = [
+        sd.basins(sd.Map(well, rule, lr=0.1), resolution=40).labels for rule in (sd.GD(), sd.VaSSO(0.0))
+    ]
+    np.testing.assert_array_equal(*fractions)
