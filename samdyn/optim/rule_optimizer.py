@@ -5,8 +5,8 @@ A step in two calls, for rules that ask for one gradient at one perturbed point:
 1. The gradient g at x lies in ``p.grad``. `first_step` runs the rule's update with it up to the point y at
    which it asks for the other gradient, keeps x, and moves the weights to y.
 2. The gradient at y lies in ``p.grad``. `second_step` runs the same update again, now to its end, puts the
-   weights back to x, the direction into ``p.grad``, and calls the base optimiser's `step`; the memory of the rule
-   becomes that of the next step.
+   weights back to x, the direction into ``p.grad``, and calls the base optimiser's `step`; the memory of the
+   rule becomes that of the next step.
 
 With a closure the rule's update runs once and may ask for gradients and values at as many points as it likes.
 """
@@ -160,9 +160,10 @@ class RuleOptimizer(torch.optim.Optimizer):
             self.weights.move_to(self.weights.point() - self._lr() * update.apart)
         self.memory = {name: value.detach() for name, value in update.memory.items()}
         self.t += 1
+        self._opt_called = True  # what learning rate schedulers look at
 
     @torch.no_grad()
-    def step(self, closure: Closure | None = None) -> Any:  # type: ignore[override]
+    def step(self, closure: Closure | None = None) -> Any:
         """One step with a closure that evaluates the loss and its gradients, as often as the rule asks.
 
         Parameters
@@ -198,9 +199,7 @@ class RuleOptimizer(torch.optim.Optimizer):
         )
         missing = [need for need in self.rule.needs if need != "values"]
         if missing:
-            raise ValueError(
-                f"{self.rule!r} needs {' and '.join(missing)} of the loss, which a closure lacks"
-            )
+            raise ValueError(f"{self.rule!r} needs {missing[0]} of the loss, which a closure does not give")
         loss = at(x)[1]
         update = self.rule.update(x, self.memory, oracle, oracle, **self._given())
         self.weights.move_to(x)
@@ -297,7 +296,8 @@ def as_optimizer(
     for need in rule.needs:
         if need != "values":
             raise ValueError(
-                f"rule must need gradients and values alone to train a module, got {rule!r}, which needs {need}"
+                f"rule must need gradients and values alone to train a module, got {rule!r}, which needs "
+                f"{need}"
             )
     checks.function("base", base)
     return RuleOptimizer(rule, base(params, **options), model, checks.seed("seed", seed))

@@ -55,7 +55,8 @@ class AdamWSAM(Perturbed):
     Examples
     --------
     >>> import samdyn as sd
-    >>> sd.Map(sd.landscapes.quadratic([[2.0]]), sd.AdamWSAM(0.5, decoupled_decay=0.0), lr=0.1)([1.0]).round(6)
+    >>> rule = sd.AdamWSAM(0.5, decoupled_decay=0.0)
+    >>> sd.Map(sd.landscapes.quadratic([[2.0]]), rule, lr=0.1)([1.0]).round(6)
     array([0.9])
     """
 

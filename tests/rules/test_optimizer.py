@@ -44,8 +44,8 @@ def trained(optimizer: Any, model: torch.nn.Module, n_steps: int, closure: bool 
 
 RULES = [
     sd.GD(), sd.SAM(0.1), sd.ASAM(0.1), sd.GSAM(0.1), sd.WSAM(0.1), sd.StableSAM(0.1), sd.VaSSO(0.1),
-    sd.FriendlySAM(0.1), sd.MSAM(0.1), sd.LookSAM(0.1, every=3), sd.AESAM(0.1), sd.GCSAM(0.1), sd.ZSharp(0.1, 0.5),
-    sd.AdamWSAM(0.1), sd.SAM(sd.schedules.PowerDecay(0.2)),
+    sd.FriendlySAM(0.1), sd.MSAM(0.1), sd.LookSAM(0.1, every=3), sd.AESAM(0.1), sd.GCSAM(0.1),
+    sd.ZSharp(0.1, 0.5), sd.AdamWSAM(0.1), sd.SAM(sd.schedules.PowerDecay(0.2)),
 ]  # fmt: skip
 
 
@@ -151,20 +151,15 @@ def test_overflow_takes_no_step() -> None:
 
 
 def test_rules_that_ask_for_more() -> None:
-    """By closure: several points, values, and random numbers of the rule's own; in two calls they are refused."""
-    for rule in (
-        sd.LookbehindSAM(0.1, steps=3),
-        sd.RSAM(0.1),
-        sd.PolyakSAM(0.1),
-        sd.SAMPa(0.1),
-        sd.TraceSAM(),
-    ):
+    """By closure: several points, values, and random numbers; in two calls they are refused."""
+    several = sd.LookbehindSAM(0.1, steps=3), sd.RSAM(0.1), sd.PolyakSAM(0.1)
+    for rule in (*several, sd.SAMPa(0.1), sd.TraceSAM()):
         model = network()
         optimizer = sd.optim.as_optimizer(rule, model.parameters(), lr=0.05, seed=3)
         start = float(loss_of(model).detach())
         trained(optimizer, model, 20, closure=True)
         assert float(loss_of(model).detach()) < start
-    for rule in (sd.LookbehindSAM(0.1, steps=3), sd.RSAM(0.1), sd.PolyakSAM(0.1)):
+    for rule in several:
         model = network()
         optimizer = sd.optim.as_optimizer(rule, model.parameters(), lr=0.05)
         with pytest.raises(ValueError, match="call step\\(closure\\)"):
