@@ -46,7 +46,7 @@ from samdyn.basin.arguments import (
 from samdyn.basin.checkpoint import description
 from samdyn.basin.grid import available_memory
 from samdyn.basin.matching import matched
-from samdyn.basin.paths.course import Starts, course_of, motion_of
+from samdyn.basin.paths.course import Starts, course_of, memory_at_rest, motion_of
 from samdyn.basin.paths.pieces import name_of
 from samdyn.basin.rounds import map_starts
 from samdyn.basin.search.attractors import Attractor
@@ -220,7 +220,7 @@ def basin_fractions(
     saved = None
     if checkpoint is not None:
         saved = Checkpoint(checkpoint, description(course, options, None, verb="basin_fractions", n=n))
-    starts = Starts(x, 1, system.state_dim)
+    starts = Starts(x, 1, memory_at_rest(system))
     with PartsBar(progress, "basin_fractions", n, "path") as bar:
         ends = map_starts(
             course, starts, options, None, workers, executor, saved, bar.update, verb="basin_fractions"

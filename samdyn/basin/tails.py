@@ -9,7 +9,7 @@ import numpy as np
 
 from samdyn.arguments.checks import Array
 from samdyn.basin.checkpoint import description
-from samdyn.basin.paths.course import Course, Starts, motion_of
+from samdyn.basin.paths.course import Course, Starts, memory_at_rest, motion_of
 from samdyn.basin.paths.pieces import DIVERGED, why_lost
 from samdyn.jobs.job import Arrays, Job, Report
 
@@ -54,7 +54,7 @@ class TailJob(Job):
         """Labels below zero of paths that are lost, and the last points (n, tail, dim) of the others."""
         motion, dim = motion_of(self.course), len(self.course.box)
         numbers = np.arange(first, last)
-        state = Starts(self.x, 1, len(self.course.scale)).states(numbers)
+        state = Starts(self.x, 1, memory_at_rest(self.course.system)).states(numbers)
         labels = np.zeros(last - first, dtype=np.int16)
         for step in range(0, self.max_steps, motion.every):
             n_steps = min(motion.every, self.max_steps - step)

@@ -15,7 +15,7 @@ from samdyn.dynamics.contract import Coefficients, column
 from samdyn.dynamics.draws import Stream
 from samdyn.landscapes.module_loss import ModuleLoss
 from samdyn.systems.map import Map
-from samdyn.systems.minibatch import descent_direction
+from samdyn.systems.step_of_rule import next_state
 from samdyn.trace.device import one_thread
 from samdyn.trace.tracing import NotTraceable
 
@@ -38,6 +38,9 @@ class LayersStep(PointStep):
         super().__init__(system)
         if system.noise is not None or not isinstance(system.landscape, ModuleLoss):
             raise NotTraceable("only steps of a network on its whole data are compiled")
+        assert system.rule is not None
+        if not system.rule.stackable:
+            raise NotTraceable("the rule asks for more than gradients, of one replica at a time")
         self.gradient = LayeredGradient(system.landscape)
 
     def advance(
@@ -53,7 +56,7 @@ class LayersStep(PointStep):
         if len(loaded) < FEW:
             return super().advance(loaded, stream, step, n_steps, values, dt)
         assert self.system.rule is not None
-        memory, dim, rule = self.system.has_memory, self.dim, self.system.rule
+        dim, rule = self.dim, self.system.rule
         n_threads = torch.get_num_threads()
 
         def oracle(at: Tensor) -> Tensor:
@@ -66,12 +69,9 @@ class LayersStep(PointStep):
                     name: torch.as_tensor(column(value), dtype=torch.float64, device="cpu")
                     for name, value in values(j).items()
                 }
-                lr, x = own.pop("lr"), loaded[:, :dim]
-                if rule.memory:
-                    own["memory"] = loaded[:, dim:]
-                direction = descent_direction(rule, x, oracle, oracle, oracle, **own)
-                if memory:
-                    direction = self.system.momentum * loaded[:, dim:] + direction
-                moved = x - lr * direction
-                loaded = torch.cat([moved, direction], dim=1) if memory else moved
+                lr = own.pop("lr")
+                if rule.uses_full_gradient:
+                    own["full_gradient"] = oracle(loaded[:, :dim])
+                oracles = [(oracle, oracle)]
+                loaded = next_state(rule, dim, self.system.momentum, loaded, oracles, lr, own)
         return loaded
