@@ -38,7 +38,7 @@ def check(system: sd.Map, found: sd.Basins) -> float:
     every = max(1, found.labels.shape[0] // 40)
     cells = np.arange(found.labels.size).reshape(found.labels.shape)[::every, ::every].ravel()
     x = found.grid.points(cells)
-    orbit = sd.trajectory(system, x, n_steps=4000, every=1)[-1000:]
+    orbit = sd.trajectory(system, x, n_steps=4000, save_every=1)[-1000:]
     middle = orbit.mean(axis=0)
     ids = np.array(list(found.attractors))
     # the middle of what hovers about a point, not the point: at this lr the cycles are wide and lopsided

@@ -113,7 +113,7 @@ def replicas(clock: Callable[[], float], n: int = 256, n_steps: int = 100) -> It
     loss = sd.from_module(network(64, 7, 10), nn.functional.cross_entropy, data(), dtype=torch.float32)
     x0 = loss.x0 + 0.1 * np.random.default_rng(2).normal(size=(n, loss.dim))
     sam = sd.Map(loss, sd.SAM(0.05), lr=0.1)
-    _, seconds = timed(lambda: sd.trajectory(sam, x0, n_steps=n_steps, every=n_steps), clock, repeats=1)
+    _, seconds = timed(lambda: sd.trajectory(sam, x0, n_steps=n_steps, save_every=n_steps), clock, repeats=1)
     per_thousand = 1000 / n_steps * seconds
     yield f"{n} replicas of {loss.dim} weights, 1000 steps of SAM", per_thousand, f"from {n_steps} steps"
 

@@ -169,8 +169,15 @@ def complaint(call: Call, name: str, value: Any) -> str:
 
 def named(message: str, arguments: dict[str, Any]) -> bool:
     """Whether the message begins with an argument's name: the one that came, or the partner in a bound."""
-    names = [*arguments, *(value for value in (arguments.get("parameter"),) if isinstance(value, str))]
-    return any(re.match(rf"(the )?{re.escape(name)}\b", message) for name in names) or "argument" in message
+    swept, one = arguments.get("parameters"), arguments.get("parameter")
+    names = [
+        *arguments,
+        *(swept if isinstance(swept, dict) else ()),
+        *([one] if isinstance(one, str) else ()),
+    ]
+    return (
+        any(re.match(rf"(the )?{re.escape(str(name))}\b", message) for name in names) or "argument" in message
+    )
 
 
 def place(error: BaseException) -> str:

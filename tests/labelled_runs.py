@@ -37,7 +37,7 @@ def runs(per_case: int, n_networks: int) -> Iterator[LabelledRun]:
         low, high = np.array(box).T
         x0 = low + (high - low) * rng.random((per_case, loss.dim))
         for n_steps in (20, 4000):
-            ends = sd.trajectory(system, x0, n_steps=n_steps, every=n_steps)[-1]
+            ends = sd.trajectory(system, x0, n_steps=n_steps, save_every=n_steps)[-1]
             for end in ends:
                 truth = planar_truth(system, known, end)
                 if truth:
@@ -46,7 +46,7 @@ def runs(per_case: int, n_networks: int) -> Iterator[LabelledRun]:
         traced = problems.xor_network(width, decay)
         system = sd.Map(traced, sd.SAM(rho), lr=0.02)
         x0 = np.random.default_rng(7).normal(size=(n_networks, traced.dim))
-        ends = sd.trajectory(system, x0, n_steps=20_000, every=20_000)[-1]
+        ends = sd.trajectory(system, x0, n_steps=20_000, save_every=20_000)[-1]
         for end in ends:
             truth = network_truth(system, end)
             if truth:

@@ -243,7 +243,7 @@ def calls() -> tuple[Call, ...]:
         (
             "trajectory",
             sd.trajectory,
-            {"system": s["plane_map"], "x0": [1.0, 1.0], "n_steps": 5, "every": 1, "seed": 0},
+            {"system": s["plane_map"], "x0": [1.0, 1.0], "n_steps": 5, "save_every": 1, "seed": 0},
         ),
         (
             "trajectory of a flow",
@@ -323,13 +323,13 @@ def calls() -> tuple[Call, ...]:
         (
             "mean_exit_time",
             sd.mean_exit_time,
-            {"diffusion": s["sde"], "region": half, "resolution": 64, "box": None, "moment": 1},
+            {"system": s["sde"], "region": half, "resolution": 64, "box": None, "moment": 1},
         ),
-        ("exit_rate", sd.exit_rate, {"diffusion": s["sde"], "region": half, "resolution": 64}),
+        ("exit_rate", sd.exit_rate, {"system": s["sde"], "region": half, "resolution": 64}),
         (
             "committor",
             sd.committor,
-            {"diffusion": s["sde"], "region_a": ball, "region_b": sd.Ball([1.0], 0.3), "resolution": 64},
+            {"system": s["sde"], "origin": ball, "target": sd.Ball([1.0], 0.3), "resolution": 64},
         ),
         (
             "rare_committor",
@@ -337,8 +337,8 @@ def calls() -> tuple[Call, ...]:
             {
                 "system": s["sde"],
                 "x0": [-0.6],
-                "region_a": ball,
-                "region_b": sd.Ball([1.0], 0.3),
+                "origin": ball,
+                "target": sd.Ball([1.0], 0.3),
                 "levels": 5,
                 "n_clones": 4,
                 "n_kill": 1,
@@ -384,8 +384,8 @@ def calls() -> tuple[Call, ...]:
             sd.minimum_action,
             {
                 "system": s["line_flow"],
-                "start": [-1.0],
-                "end": [0.0],
+                "x": [-1.0],
+                "y": [0.0],
                 "n_points": 11,
                 "tolerance": 1e-3,
                 "max_rounds": 2,
@@ -437,7 +437,7 @@ def calls() -> tuple[Call, ...]:
         ("virtual_gradient", sd.virtual_gradient, {"system": s["plane_flow"], "x": [1.0, 1.0]}),
         ("virtual_asymmetry", sd.virtual_asymmetry, {"system": s["plane_flow"], "x": [1.0, 1.0]}),
         ("virtual_loss", sd.virtual_loss, {"system": s["line_flow"], "reference": [0.0]}),
-        ("spherical_minima", sd.spherical_minima, {"loss": s["plane"], "centre": [3.0, 2.0], "radii": [0.5]}),
+        ("spherical_minima", sd.spherical_minima, {"loss": s["plane"], "x": [3.0, 2.0], "radii": [0.5]}),
         ("hallucination_intervals", sd.hallucination_intervals, {"loss": s["well"], "box": [(-2, 2)]}),
         (
             "hallucinated_branches",
@@ -471,15 +471,14 @@ def calls() -> tuple[Call, ...]:
             sd.orbit_diagram,
             {
                 "system": s["logistic"],
-                "parameter": "r",
-                "values": [2.5, 2.6],
                 "x0": [0.3],
+                "parameters": {"r": [2.5, 2.6]},
                 "n_starts": 2,
                 "n_transient": 5,
                 "n_keep": 3,
             },
         ),
-        ("cycles", sd.cycles, {"system": s["logistic"], "period": 1, "box": [(0, 1)], "n_starts": 8}),
+        ("cycles", sd.cycles, {"system": s["logistic"], "box": [(0, 1)], "period": 1, "n_starts": 8}),
         (
             "continuation",
             sd.continuation,
@@ -511,7 +510,7 @@ def calls() -> tuple[Call, ...]:
             sd.manifold,
             {
                 "system": s["saddle_map"].with_parameters(rho=0.0),
-                "fixed_point": [0.0, 0.0],
+                "x": [0.0, 0.0],
                 "which": "unstable",
                 "length": 0.5,
                 "max_angle": 0.3,
@@ -533,7 +532,7 @@ def calls() -> tuple[Call, ...]:
         (
             "basin_fractions",
             sd.basin_fractions,
-            {"system": s["plane_map"].with_parameters(rho=0.0), "n": 8, "n_starts": 8, "seed": 0},
+            {"system": s["plane_map"].with_parameters(rho=0.0), "n_paths": 8, "n_starts": 8, "seed": 0},
         ),
         ("Basins.name_of", basins.name_of, {"label": first}),
         ("Basins.label_at", basins.label_at, {"x": [3.0, 2.0]}),
@@ -581,12 +580,12 @@ def calls() -> tuple[Call, ...]:
         (
             "morse_continuation",
             sd.morse_continuation,
-            {"system": s["logistic"], "parameter": "r", "values": [2.5, 2.6], "resolution": 16},
+            {"system": s["logistic"], "parameters": {"r": [2.5, 2.6]}, "resolution": 16},
         ),
         (
             "basin_continuation",
             sd.basin_continuation,
-            {"system": s["line_map"], "parameter": "rho", "values": [0.0, 0.1], "box": [(-2, 2)], "n": 4},
+            {"system": s["line_map"], "parameters": {"rho": [0.0, 0.1]}, "box": [(-2, 2)], "n_paths": 4},
         ),
         (
             "convergence",
@@ -595,7 +594,7 @@ def calls() -> tuple[Call, ...]:
                 "system": s["steps"],
                 "x0": [0.0, 0.0],
                 "n_steps": 10,
-                "n_replicas": 2,
+                "n_paths": 2,
                 "record": ("gap",),
                 "seed": 0,
             },
@@ -614,7 +613,7 @@ def calls() -> tuple[Call, ...]:
         (
             "sampling_lyapunov_exponent",
             sd.sampling_lyapunov_exponent,
-            {"system": s["steps"], "n_steps": 10, "n_replicas": 3, "seed": 0},
+            {"system": s["steps"], "n_steps": 10, "n_paths": 3, "seed": 0},
         ),
         (
             "rates.constant_steps",

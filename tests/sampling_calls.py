@@ -235,7 +235,7 @@ def _orbits() -> Calls:
     smooth = sd.Map(plane(), sd.USAM(0.1), lr=0.1)
     return {
         "orbits: map": lambda: points(smooth, start, 60),
-        "orbits: map, every third step": lambda: points(smooth, starts, 60, every=3),
+        "orbits: map, every third step": lambda: points(smooth, starts, 60, save_every=3),
         "orbits: map with noise": lambda: points(_map(sd.SAM(0.2)), starts, 60),
         "orbits: map with momentum and noise": lambda: points(_map(sd.USAM(0.1), 0.9), starts, 60, seed=4),
         "orbits: map with a schedule": lambda: points(_map(sd.SAM(schedule), lr=schedule), start, 60),
@@ -257,7 +257,7 @@ def _orbits() -> Calls:
         ),
         "orbits: diffusion": lambda: points(_plane(sd.SAM(0.2)), starts, t_max=4.0),
         "orbits: diffusion, every fifth step": lambda: points(
-            _plane(sd.GD()), starts, t_max=4.0, dt=0.03, every=5
+            _plane(sd.GD()), starts, t_max=4.0, dt=0.03, save_every=5
         ),
         "orbits: diffusion, curvature noise": lambda: points(
             _plane(sd.USAM(0.1), sd.CurvatureNoise(0.5, probe="independent")), starts, t_max=4.0
@@ -267,13 +267,16 @@ def _orbits() -> Calls:
         "orbits: flow that jumps": lambda: points(sd.Flow(plane(), sd.SAM(0.2)), start, t_max=3.0, dt=0.1),
         "orbits: diagram": lambda: sd.orbit_diagram(
             sd.Map.from_function(lambda w, r: r * w * (1 - w), 1, {"r": 2.8}, box=[(0.0, 1.0)]),
-            "r",
-            [2.8, 3.1, 3.3, 3.5],
+            parameters={"r": [2.8, 3.1, 3.3, 3.5]},
             n_transient=300,
             n_keep=16,
         ),
         "orbits: diagram of SAM": lambda: sd.orbit_diagram(
-            sd.Map(well(), sd.SAM(0.1), lr=0.5), "rho", [0.05, 0.1, 0.2], x0=[0.7], n_transient=200, n_keep=8
+            sd.Map(well(), sd.SAM(0.1), lr=0.5),
+            [0.7],
+            parameters={"rho": [0.05, 0.1, 0.2]},
+            n_transient=200,
+            n_keep=8,
         ),
     }
 
@@ -298,27 +301,27 @@ def _basins() -> Calls:
         "basins: flow": lambda: sd.basins(sd.Flow(plane(), sd.USAM(0.1)), square, resolution=8, n_starts=8),
         "basins: flow that jumps": lambda: sd.basins(sd.Flow(well(), sd.SAM(0.2)), resolution=4, n_starts=2),
         "basins: noise": lambda: sd.basins(
-            _map(sd.GD(), std=0.8), square, resolution=8, n_starts=16, replicas=4, max_steps=300
+            _map(sd.GD(), std=0.8), square, resolution=8, n_starts=16, n_paths=4, max_steps=300
         ),
         "basins: diffusion": lambda: sd.basins(
             _plane(sd.GD(), sd.GaussianNoise(0.8)),
             square,
             resolution=8,
             n_starts=16,
-            replicas=4,
+            n_paths=4,
             max_steps=300,
         ),
-        "basins: fractions": lambda: sd.basin_fractions(gd, n=100, n_starts=16),
-        "basins: fractions of SAM": lambda: sd.basin_fractions(sam, square, n=40, n_starts=8, seed=1),
+        "basins: fractions": lambda: sd.basin_fractions(gd, n_paths=100, n_starts=16),
+        "basins: fractions of SAM": lambda: sd.basin_fractions(sam, square, n_paths=40, n_starts=8, seed=1),
         "basins: fractions over radii": lambda: sd.basin_continuation(
-            sd.Map(well(), sd.SAM(0.1), lr=0.1), "rho", [0.0, 0.2], box=[(-2, 2)], n=50
+            sd.Map(well(), sd.SAM(0.1), lr=0.1), [(-2, 2)], parameters={"rho": [0.0, 0.2]}, n_paths=50
         ),
     }
 
 
 def _rates() -> Calls:
     def of(system: Any, **options: Any) -> Any:
-        return sd.convergence(system, [0.5, -0.5], 80, **{"n_replicas": 8, **options})
+        return sd.convergence(system, [0.5, -0.5], 80, **{"n_paths": 8, **options})
 
     def batch(noise: sd.Minibatch, rule: sd.Rule = sd.USAM(0.1), momentum: float = 0.0) -> sd.Map:  # noqa: B008
         return sd.Map(sums(), rule, lr=0.1, momentum=momentum, noise=noise)
@@ -329,7 +332,9 @@ def _rates() -> Calls:
         "rates: minibatch, every sample": lambda: of(batch(sd.Minibatch(6), sd.SAM(0.1))),
         "rates: minibatch with momentum": lambda: of(batch(sd.Minibatch(1), sd.SAM(0.1), 0.5), seed=2),
         "rates: minibatch, probe full": lambda: of(batch(sd.Minibatch(2, probe="full"))),
-        "rates: sweep of the radius": lambda: of(batch(sd.Minibatch(2)), sweep={"rho": [0.05, 0.1, 0.2]}),
+        "rates: sweep of the radius": lambda: of(
+            batch(sd.Minibatch(2)), parameters={"rho": [0.05, 0.1, 0.2]}
+        ),
         "rates: nonlinear sum": lambda: of(
             sd.Map(quartic_sums(), sd.SAM(0.05), lr=0.05, noise=sd.Minibatch(1)), minimum=[[1.0, 0.0]]
         ),
@@ -344,7 +349,7 @@ def _rates() -> Calls:
             )
         ),
         "rates: sampling exponent": lambda: sd.sampling_lyapunov_exponent(
-            batch(sd.Minibatch(2)), n_steps=100, n_replicas=20
+            batch(sd.Minibatch(2)), n_steps=100, n_paths=20
         ),
     }
 

@@ -218,6 +218,18 @@ def mapping(name: str, value: Any) -> Mapping[str, Any]:
     return value
 
 
+def one_sweep(parameters: Any, known: Iterable[str]) -> tuple[str, Any]:
+    """The name and the values of `parameters`, a dict of one name."""
+    if not isinstance(parameters, Mapping):
+        raise TypeError(f'parameters must be a dict such as {{"rho": [0.1, 0.2]}}, got {shown(parameters)}')
+    if len(parameters) != 1:
+        raise ValueError(f"parameters must hold one name and its values, got {list(parameters)}")
+    name, values = next(iter(parameters.items()))
+    if name not in known:
+        raise ValueError(f"parameters must name one of {', '.join(known)}, got {name!r}")
+    return name, values
+
+
 def array(
     name: str,
     value: Any,

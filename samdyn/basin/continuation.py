@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -107,11 +107,10 @@ class BasinContinuation(Result):
 @checked
 def basin_continuation(
     system: System,
-    parameter: str,
-    values: Iterable[float],
     box: npt.ArrayLike | None = None,
-    n: int = 2000,
+    n_paths: int = 2000,
     *,
+    parameters: Mapping[str, Sequence[float]],
     distance: str | Distance = "middles",
     threshold: float | None = None,
     seed: int = 0,
@@ -127,11 +126,11 @@ def basin_continuation(
     Parameters
     ----------
     system : Map, Flow or Diffusion
-    parameter : str
-        One of ``system.parameters``: rho, lr, momentum, batch_size, or one of the loss.
-    values : sequence of float
-    box, n, seed, device, workers, executor, **options
+    box, n_paths, seed, device, workers, executor, **options
         As in `basin_fractions`.
+    parameters : dict of str to sequence of float
+        One name among ``system.parameters`` (rho, lr, momentum, batch_size, or a parameter of the loss) and
+        its values.
     distance, threshold
         How attractors are matched, as in `match_attractors` with `near`; the largest distance of partners is
         a tenth of the box's diagonal by default.
@@ -155,21 +154,19 @@ def basin_continuation(
     --------
     >>> import samdyn as sd
     >>> well = sd.Map(sd.landscapes.double_well(), sd.SAM(0.2), lr=0.05)
-    >>> found = sd.basin_continuation(well, "rho", [0.2, 0.6], [(-2, 2)], n=500)
+    >>> found = sd.basin_continuation(well, [(-2, 2)], parameters={"rho": [0.2, 0.6]}, n_paths=500)
     >>> [found.name_of(k) for k in found.ids]
     ['minimum (-1)', 'trapping maximum (0)', 'minimum (1)']
     """
     if not isinstance(system, System):
         raise TypeError(f"system must be a Map, a Flow or a Diffusion, got {system!r}")
-    if not isinstance(parameter, str) or parameter not in system.parameters:
-        known = ", ".join(system.parameters)
-        raise ValueError(f"parameter must be one of {known}, got {parameter!r}")
+    parameter, values = checks.one_sweep(parameters, system.parameters)
     if isinstance(values, str) or not isinstance(values, Iterable) or getattr(values, "ndim", 1) == 0:
-        raise TypeError(f"values must be a sequence of numbers, got {values!r}")
-    chosen = [checks.number(f"values[{i}]", v) for i, v in enumerate(values)]
+        raise TypeError(f"parameters must hold a sequence of numbers, got {values!r}")
+    chosen = [checks.number(f"parameters[{parameter!r}][{i}]", v) for i, v in enumerate(values)]
     match_attractors({}, {}, distance=distance, threshold=np.inf if threshold is None else threshold)
     if not chosen:
-        raise ValueError("values must hold at least one value, got none")
+        raise ValueError("parameters must hold at least one value, got none")
     systems = [system.with_parameters(**{parameter: v}) for v in chosen]  # all are checked before any work
     check_run(workers, executor, checkpoint, progress)
     results: list[BasinFractions] = []
@@ -179,7 +176,7 @@ def basin_continuation(
             path = None if checkpoint is None else _file_of(Path(checkpoint), i)
             results.append(
                 basin_fractions(
-                    one, box, n, seed=seed, device=device, workers=workers, executor=executor,
+                    one, box, n_paths, seed=seed, device=device, workers=workers, executor=executor,
                     checkpoint=path, **options,
                 )
             )  # fmt: skip
@@ -187,7 +184,7 @@ def basin_continuation(
                 raise KeyboardInterrupt
             if i == 0:
                 seconds = (time.perf_counter() - began) * (len(systems) - 1)
-                announce("basin_continuation", seconds, "pass fewer values, or a smaller n or n_starts")
+                announce("basin_continuation", seconds, "pass fewer values, or a smaller n_paths or n_starts")
             bar.update()
     box_used = results[0].box
     if threshold is None:

@@ -3,7 +3,7 @@
 Attractors are found first, from fixed points and from orbits that recur; the points of all cells are then
 followed to them in batches (`samdyn.basin.rounds`).
 
-For a view with noise there is no such thing as arriving for good: of `replicas` paths from each cell, the
+For a view with noise there is no such thing as arriving for good: of `n_paths` paths from each cell, the
 share that first comes close to each attractor of the noiseless system is the probability of ending there.
 
 Cost: steps times cells; the test of proximity costs little beside the steps while the attractors are points
@@ -60,7 +60,7 @@ def basins(
     n_probes: int | None = None,
     probe_steps: int | None = None,
     radius: float | None = None,
-    replicas: int | None = None,
+    n_paths: int | None = None,
     dt: float | None = None,
     seed: int = 0,
     device: str | None = None,
@@ -100,7 +100,7 @@ def basins(
         Distance from an attractor's points at which a path has arrived. By default half of the largest
         distance that passed the test, with noise a tenth. More than that distance is refused; with noise,
         more than half the distance between two attractors.
-    replicas : int, optional
+    n_paths : int, optional
         Paths from each cell, for a view with noise: 16 by default.
     dt : float, optional
         Length of a flow's stride between two looks (by default the median speed in the box covers 1/50 of its
@@ -156,9 +156,9 @@ def basins(
     """
     region = check_system(system, box)
     noisy = system.noisy
-    if replicas is not None and not noisy:
-        raise ValueError(f"replicas must be left out for a system without noise, got {replicas!r}")
-    copies = 1 if not noisy else 16 if replicas is None else checks.integer("replicas", replicas, at_least=1)
+    if n_paths is not None and not noisy:
+        raise ValueError(f"n_paths must be left out for a system without noise, got {n_paths!r}")
+    copies = 1 if not noisy else 16 if n_paths is None else checks.integer("n_paths", n_paths, at_least=1)
     # a path under way takes its state and its number, and twice that while it is moved
     needs = max(BYTES_PER_CELL, 6 + 18 * system.state_dim + 16) * copies
     grid = make_grid(region, resolution, needs, copies)

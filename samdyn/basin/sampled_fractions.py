@@ -127,7 +127,7 @@ class BasinFractions(Result):
 def basin_fractions(
     system: System,
     box: Sequence[Sequence[float]] | npt.ArrayLike | None = None,
-    n: int = 10_000,
+    n_paths: int = 10_000,
     *,
     method: str = "recurrences",
     features: Callable[[Array], Array] | None = None,
@@ -153,8 +153,8 @@ def basin_fractions(
         With noise, one noisy path from each start.
     box : sequence of (lower, upper), optional
         Where starts are drawn, uniformly; the system's own box by default.
-    n : int
-        Number of starts.
+    n_paths : int
+        Starts that are drawn, with one path from each.
     method : {"recurrences", "features"}
         How ends are told apart (see `samdyn.basin.sampled_fractions`).
     features : callable, optional
@@ -181,12 +181,12 @@ def basin_fractions(
     --------
     >>> import samdyn as sd
     >>> gd = sd.Map(sd.landscapes.double_well(), sd.GD(), lr=0.1)
-    >>> result = sd.basin_fractions(gd, [(-2, 2)], n=2000)
+    >>> result = sd.basin_fractions(gd, [(-2, 2)], n_paths=2000)
     >>> [result.fractions[k].lower < 0.5 < result.fractions[k].upper for k in result.attractors]
     [True, True]
     """
     region = check_system(system, box)
-    n = checks.integer("n", n, at_least=1)
+    n = checks.integer("n_paths", n_paths, at_least=1)
     if method not in METHODS:
         raise ValueError(f"method must be one of {', '.join(map(repr, METHODS))}, got {method!r}")
     if features is not None and (method != "features" or not callable(features)):
@@ -202,7 +202,7 @@ def basin_fractions(
         per_start += 8 * tail * system.dim
     if n * per_start > available_memory():
         raise ValueError(
-            f"n must leave no more starts than fit into memory, got {n}: about "
+            f"n_paths must leave no more starts than fit into memory, got {n}: about "
             f"{available_memory() // per_start} fit" + (f" at tail={tail}" if method == "features" else "")
         )
     x = np.random.default_rng([seed, 1]).uniform(region[:, 0], region[:, 1], (n, system.dim))
@@ -213,7 +213,7 @@ def basin_fractions(
         job = TailJob(course, x, given or 1250 * motion_of(course).every, tail)
         total = job.work(0, n)
         with path_bar(
-            progress, "basin_fractions", total, "pass a smaller n or max_steps, or workers="
+            progress, "basin_fractions", total, "pass a smaller n_paths or max_steps, or workers="
         ) as bar:
             parts = run_job(job, run, bar)
         return _by_features(job, joined(parts, "labels"), joined(parts, "kept"), features, tolerance)

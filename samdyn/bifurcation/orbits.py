@@ -7,7 +7,7 @@ about unstable points, and one start finds one attractor.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -80,10 +80,9 @@ class OrbitDiagram(Result):
 
 def orbit_diagram(
     system: Map,
-    parameter: str,
-    values: npt.ArrayLike,
-    *,
     x0: npt.ArrayLike | Sequence[float] | None = None,
+    *,
+    parameters: Mapping[str, npt.ArrayLike],
     n_starts: int = 8,
     n_transient: int = 1000,
     n_keep: int = 64,
@@ -95,10 +94,11 @@ def orbit_diagram(
     ----------
     system : Map
         Noise is left out; coefficients must be constant. With momentum orbits start at rest.
-    parameter : str
-    values : array_like, shape (m,)
     x0 : array_like, shape (dim,) or (n_starts, dim), optional
         Starts, the same for every value; a Sobol sequence over the system's box by default.
+    parameters : dict of str to sequence of float
+        One name among ``system.parameters`` (rho, lr, momentum, batch_size, or a parameter of the loss) and
+        its values.
     n_starts : int
         Number of those, rounded up to a power of two.
     n_transient, n_keep : int
@@ -119,7 +119,7 @@ def orbit_diagram(
     --------
     >>> import samdyn as sd
     >>> logistic = sd.Map.from_function(lambda w, r: r * w * (1 - w), 1, {"r": 3.2}, box=[(0, 1)])
-    >>> orbits = sd.orbit_diagram(logistic, "r", [2.0, 3.2], x0=[0.3], n_keep=4)
+    >>> orbits = sd.orbit_diagram(logistic, [0.3], parameters={"r": [2.0, 3.2]}, n_keep=4)
     >>> orbits.points[:, 0, :, 0].round(4)
     array([[0.5   , 0.5   , 0.5   , 0.5   ],
            [0.513 , 0.7995, 0.513 , 0.7995]])
@@ -128,11 +128,12 @@ def orbit_diagram(
         raise TypeError(f"system must be a Map, got {system!r}: a flow is the Map of a small lr")
     if system.scheduled:
         raise ValueError(f"system must have constant coefficients, got {system!r}")
-    swept = checks.array("values", values, finite=False, wanted="a sequence of finite numbers")
+    parameter, values = checks.one_sweep(parameters, system.parameters)
+    swept = checks.array("parameters", values, finite=False, wanted="a dict of a name and finite numbers")
     if swept.ndim != 1 or len(swept) == 0 or not np.isfinite(swept).all():
-        raise ValueError(f"values must be a sequence of finite numbers, got {values!r}")
+        raise ValueError(f"parameters must hold a sequence of finite numbers, got {values!r}")
     low, high = float(swept.min()), float(swept.max())
-    check_parameter(system, parameter, (low, high if high > low else np.nextafter(low, np.inf)), "values")
+    check_parameter(system, parameter, (low, high if high > low else np.nextafter(low, np.inf)), "parameters")
     n_starts = checks.integer("n_starts", n_starts, at_least=1)
     n_transient = checks.integer("n_transient", n_transient, at_least=0)
     n_keep = checks.integer("n_keep", n_keep, at_least=1)
@@ -150,7 +151,7 @@ def orbit_diagram(
     m, k, dim = len(swept), len(starts), system.dim
     if m * k * n_keep * dim > MOST_NUMBERS:
         raise ValueError(
-            f"values, x0 and n_keep must give at most {MOST_NUMBERS:g} numbers to store, "
+            f"parameters, x0 and n_keep must give at most {MOST_NUMBERS:g} numbers to store, "
             f"got {m * k * n_keep * dim:g}"
         )
     states, each = system.at_rest(np.tile(starts, (m, 1))), np.repeat(swept, k)

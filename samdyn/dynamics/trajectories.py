@@ -76,11 +76,11 @@ def trajectory(
     system: System,
     x0: npt.ArrayLike,
     n_steps: int | None = None,
-    every: int = 1,
-    seed: int = 0,
     *,
     t_max: float | None = None,
     dt: float | None = None,
+    save_every: int = 1,
+    seed: int = 0,
     workers: int = 1,
     executor: Executor | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
@@ -96,15 +96,15 @@ def trajectory(
         Starts; (n, dim) is n paths. With momentum the paths start from rest.
     n_steps : int
         Number of steps, for a Map (for a Flow or a Diffusion give t_max).
-    every : int
-        How many steps lie between two stored points.
-    seed : int
-        Seed of the noise.
     t_max : float
         Time to follow a Flow or a Diffusion for; the last step of a Diffusion is shortened to end there.
     dt : float, optional
         Step of a Diffusion (by default its lr, or a hundredth of the drift's shortest time scale where it has
         none), or storage step of a Flow (t_max / 1000 by default).
+    save_every : int
+        How many steps lie between two stored points.
+    seed : int
+        Seed of the noise.
     workers : int
         Number of local workers for the paths of a Map or a Diffusion: threads where the steps are compiled,
         else processes. The result is the same with any number. The paths of a Flow, and up to 24 paths of a
@@ -122,9 +122,9 @@ def trajectory(
     Returns
     -------
     Trajectory
-        `times` (n_stored,) and points `x` (n_stored, ..., dim) after 0, every, 2 every, ... steps, and always
-        after the last step. It is used as the array of its points. A path that diverges goes on as inf or
-        nan.
+        `times` (n_stored,) and points `x` (n_stored, ..., dim) after 0, save_every, 2 save_every, ... steps,
+        and always after the last step. It is used as the array of its points. A path that diverges goes on as
+        inf or nan.
 
     Raises
     ------
@@ -153,7 +153,7 @@ def trajectory(
     if not isinstance(system, System):
         raise TypeError(f"system must be a Map, a Flow or a Diffusion, got {system!r}")
     x = checks.points("x0", x0, system.dim)
-    every = checks.integer("every", every, at_least=1)
+    every = checks.integer("save_every", save_every, at_least=1)
     split_seed(seed)
     run = check_run(workers, executor, checkpoint, progress)
     flat = x.reshape(-1, system.dim)
@@ -219,7 +219,9 @@ def _n_steps(t_max: float, dt: float) -> int:
 
 def _check_stored(name: str, n_stored: float, x: Array) -> None:
     """Refuse orbits that would not fit into memory."""
-    check_fits(name, 8.0 * (n_stored + 1) * x.size, "pass a larger every (of a Flow dt), or fewer starts")
+    check_fits(
+        name, 8.0 * (n_stored + 1) * x.size, "pass a larger save_every (of a Flow dt), or fewer starts"
+    )
 
 
 def _refuse_checkpoint(run: Run, what: str) -> None:

@@ -40,7 +40,7 @@ class Trajectory(Result, NDArrayOperatorsMixin):
     >>> import numpy as np
     >>> import samdyn as sd
     >>> gd = sd.Map(sd.landscapes.quadratic([[1.0]]), sd.GD(), lr=0.5)
-    >>> path = sd.trajectory(gd, [1.0], n_steps=4, every=2)
+    >>> path = sd.trajectory(gd, [1.0], n_steps=4, save_every=2)
     >>> path.times, np.asarray(path)[:, 0], path[-1]
     (array([0., 2., 4.]), array([1.    , 0.25  , 0.0625]), array([0.0625]))
     """

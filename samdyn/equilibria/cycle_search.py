@@ -66,8 +66,8 @@ CORRECTION = 1e-9  # of the box's diagonal: how well every point of a cycle must
 @checked
 def cycles(
     system: Map,
-    period: int,
     box: Sequence[Sequence[float]] | npt.ArrayLike | None = None,
+    period: int = 2,
     *,
     n_starts: int = 256,
     tolerance: float = 1e-11,
@@ -79,10 +79,10 @@ def cycles(
     ----------
     system : Map
         Without momentum.
-    period : int
-        At least 1 and at most 256; the time grows as its square (half a minute at 100).
     box : sequence of (lower, upper), optional
         Where to look; the system's own box by default.
+    period : int
+        At least 1 and at most 256; the time grows as its square (half a minute at 100).
     n_starts : int
         Sobol seeds, rounded up to a power of two.
     tolerance : float
@@ -117,7 +117,7 @@ def cycles(
     --------
     >>> import samdyn as sd
     >>> logistic = sd.Map.from_function(lambda w, r: r * w * (1 - w), 1, {"r": 3.9}, box=[(0, 1)])
-    >>> [len(sd.cycles(logistic, k)) for k in (1, 2, 3, 4)]
+    >>> [len(sd.cycles(logistic, period=k)) for k in (1, 2, 3, 4)]
     [2, 1, 2, 1]
     """
     if not isinstance(system, Map):

@@ -172,7 +172,7 @@ def fixed_points(
         from samdyn.equilibria.cycle_search import cycles  # which starts from the fixed points
 
         options: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-        found = cycles(system, period, region, progress=progress, **options)
+        found = cycles(system, region, period=period, progress=progress, **options)
         return FixedPoints(tuple(p for p in found if p.period == period), system, region)
     if certify and system.dim > MOST_DIMENSIONS:
         raise ValueError(

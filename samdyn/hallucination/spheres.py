@@ -89,7 +89,7 @@ class SphericalMinima(Result):
 @checked
 def spherical_minima(
     loss: Landscape,
-    centre: npt.ArrayLike,
+    x: npt.ArrayLike,
     radii: Sequence[float] | Array,
     *,
     progress: bool = False,
@@ -100,7 +100,7 @@ def spherical_minima(
     ----------
     loss : Landscape
         In two or more dimensions.
-    centre : array_like, shape (dim,), or FixedPoint
+    x : array_like, shape (dim,), or FixedPoint
         A critical point of the loss.
     radii : array_like, shape (n,)
         Positive.
@@ -139,18 +139,16 @@ def spherical_minima(
         raise ValueError(
             "loss must have two dimensions or more, got one: hallucination_intervals is complete there"
         )
-    y = checks.points("centre", getattr(centre, "x", centre), loss.dim)
+    y = checks.points("x", getattr(x, "x", x), loss.dim)
     if y.ndim != 1:
-        raise ValueError(f"centre must be one point of shape ({loss.dim},), got shape {y.shape}")
+        raise ValueError(f"x must be one point of shape ({loss.dim},), got shape {y.shape}")
     rho = np.atleast_1d(checks.points("radii", np.asarray(radii)[..., None], 1)[..., 0])
     if rho.ndim != 1 or not (rho > 0).all():
         raise ValueError(f"radii must be positive numbers in one dimension, got {radii!r}")
     size = float(np.linalg.norm(loss.gradient(y)))
     steepness = float(np.abs(loss.hessian(y)).max())
     if not size <= steepness * displacement_tolerance(loss.box, y, ACCURACY):
-        raise ValueError(
-            f"centre must be a critical point of {loss.name}, got |gradient| = {size:.3g} at {y}"
-        )
+        raise ValueError(f"x must be a critical point of {loss.name}, got |gradient| = {size:.3g} at {y}")
     # a few radii at a time: what one part takes tells the rest
     parts = np.array_split(rho, min(N_PARTS, len(rho))) if len(rho) else []
     cheaper, derivatives = "pass fewer radii", derivatives_of(loss)

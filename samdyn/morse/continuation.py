@@ -8,7 +8,7 @@ two values is where a bifurcation of the outer approximation lies.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -159,12 +159,11 @@ def _check_threshold(threshold: Any) -> None:
 
 def morse_continuation(
     system: Map | Flow,
-    parameter: str,
-    values: npt.ArrayLike,
     box: Sequence[Sequence[float]] | npt.ArrayLike | None = None,
     resolution: int | Sequence[int] = 256,
     image: str = "interval",
     *,
+    parameters: Mapping[str, npt.ArrayLike],
     threshold: float = 0.0,
     progress: bool = False,
     **options: Any,
@@ -174,11 +173,11 @@ def morse_continuation(
     Parameters
     ----------
     system : Map or Flow
-    parameter : str
-        One of `system.parameters`.
-    values : array_like, shape (n,)
     box, resolution, image
         As in `morse_graph`.
+    parameters : dict of str to sequence of float
+        One name among ``system.parameters`` (rho, lr, momentum, batch_size, or a parameter of the loss) and
+        its values.
     threshold : float
         As in `match_sets`.
     progress : bool
@@ -204,20 +203,19 @@ def morse_continuation(
     --------
     >>> import samdyn as sd
     >>> step = sd.Map(sd.landscapes.double_well(), sd.USAM(0.5), lr=0.1)
-    >>> over = sd.morse_continuation(step, "rho", [0.5, 1.5], [(-1.52, 1.5)], resolution=300)
+    >>> over = sd.morse_continuation(step, [(-1.52, 1.5)], parameters={"rho": [0.5, 1.5]}, resolution=300)
     >>> [sum(kind == "attracting" for kind in graph.kind.values()) for graph in over.graphs]
     [2, 3]
     """
     if not isinstance(system, Map | Flow):
         raise TypeError(f"system must be a Map or a Flow without noise, got {system!r}")
-    if not isinstance(parameter, str) or parameter not in system.parameters:
-        raise ValueError(f"parameter must be one of {', '.join(system.parameters)}, got {parameter!r}")
+    parameter, values = checks.one_sweep(parameters, system.parameters)
     try:
         grid = np.atleast_1d(np.asarray(values, dtype=np.float64))
     except (TypeError, ValueError) as error:
-        raise TypeError(f"values must be finite numbers, got {values!r}") from error
+        raise TypeError(f"parameters must hold finite numbers, got {values!r}") from error
     if grid.ndim != 1 or not len(grid) or not np.isfinite(grid).all():
-        raise ValueError(f"values must be finite numbers, one or more, got {values!r}")
+        raise ValueError(f"parameters must hold finite numbers, one or more, got {values!r}")
     _check_threshold(threshold)
     systems = [system.with_parameters(**{parameter: float(value)}) for value in grid]  # all before any work
     checks.flag("progress", progress)

@@ -113,7 +113,7 @@ def _format(point: Array) -> str:
 @checked
 def manifold(
     system: System,
-    fixed_point: Any,
+    x: Any,
     which: str = "unstable",
     *,
     length: float | None = None,
@@ -128,7 +128,7 @@ def manifold(
     Parameters
     ----------
     system : Map or Flow
-    fixed_point : FixedPoint or array_like, shape (dim,)
+    x : FixedPoint or array_like, shape (dim,)
         The saddle. A `FixedPoint` of period k > 1 is one of the k-fold map.
     which : {"unstable", "stable"}
     length : float, optional
@@ -192,8 +192,8 @@ def manifold(
     if system.scheduled:
         raise ValueError(f"system must have constant coefficients to have manifolds, got {system!r}")
     max_angle = checks.number("max_angle", max_angle, above=0)
-    period = int(getattr(fixed_point, "period", 1))
-    point = _state(system, fixed_point)
+    period = int(getattr(x, "period", 1))
+    point = _state(system, x)
     region, length = _extent(system, box, length)
     reach = length if region is None else min(length, diagonal_of(region))
     spacing = reach / 500 if max_distance is None else checks.number("max_distance", max_distance, above=0)
@@ -231,13 +231,13 @@ def manifold(
     return Manifold(points, distances, (arms[0][1], arms[1][1]), which, point, vector, value, system)
 
 
-def _state(system: System, fixed_point: Any) -> Array:
-    value = getattr(fixed_point, "x", fixed_point)
+def _state(system: System, x: Any) -> Array:
+    value = getattr(x, "x", x)
     if system.state_dim != system.dim and np.shape(value) == (system.state_dim,):
-        return checks.points("fixed_point", value, system.state_dim)
-    point = checks.points("fixed_point", value, system.dim)
+        return checks.points("x", value, system.state_dim)
+    point = checks.points("x", value, system.dim)
     if point.ndim != 1:
-        raise ValueError(f"fixed_point must be one point of shape ({system.dim},), got shape {point.shape}")
+        raise ValueError(f"x must be one point of shape ({system.dim},), got shape {point.shape}")
     return system.settled(point)
 
 
@@ -270,7 +270,7 @@ def _direction(
     """The unit eigenvector of the one direction wanted, and its eigenvalue."""
     if bool(system.on_jump(point)):
         raise ValueError(
-            f"fixed_point must have a Jacobian: at ({_format(point)}) the field of {system.rule!r} jumps and "
+            f"x must have a Jacobian: at ({_format(point)}) the field of {system.rule!r} jumps and "
             "the point has no manifolds; see samdyn.capture_set"
         )
     at = torch.from_numpy(point.copy())
@@ -283,15 +283,14 @@ def _direction(
     if not residual <= scale * displacement_tolerance(system.box, point, ACCURACY):
         how = "|x' - x|" if discrete else "|velocity|"
         raise ValueError(
-            f"fixed_point must be a fixed point of {system!r}, got ({_format(point)}) "
-            f"where {how} = {residual:.3g}"
+            f"x must be a fixed point of {system!r}, got ({_format(point)}) where {how} = {residual:.3g}"
         )
     values, vectors = np.linalg.eig(jacobian)
     growth = np.log(np.maximum(np.abs(values), 1e-300)) if discrete else values.real
     growth = growth if which == "unstable" else -growth
     wanted = np.flatnonzero(growth > MARGIN * max(float(np.abs(values).max()), 1.0 if discrete else 0.0))
     if len(wanted) == 0:
-        raise ValueError(f"fixed_point must have an {which} direction, got eigenvalues {np.round(values, 9)}")
+        raise ValueError(f"x must have an {which} direction, got eigenvalues {np.round(values, 9)}")
     if len(wanted) > 1 and not strong:
         raise ValueError(
             f"which={which!r} must be one direction, got {len(wanted)} eigenvalues "
@@ -301,9 +300,7 @@ def _direction(
     if abs(values[best].imag) > 1e-12 * abs(values[best]):
         raise ValueError(f"which={which!r} must be a real direction, got the complex pair {values[best]:.6g}")
     if which == "stable" and discrete and abs(values[best]) < 1e-12:
-        raise ValueError(
-            "fixed_point must have an invertible Jacobian to have a stable manifold, got multiplier 0"
-        )
+        raise ValueError("x must have an invertible Jacobian to have a stable manifold, got multiplier 0")
     vector = vectors[:, best].real
     # the same every time: the largest component is positive
     vector = vector / np.linalg.norm(vector) * np.sign(vector[int(np.argmax(np.abs(vector)))])

@@ -39,7 +39,7 @@ def fraction_bands(
     --------
     >>> import samdyn as sd
     >>> well = sd.Map(sd.landscapes.double_well(), sd.SAM(0.2), lr=0.05)
-    >>> found = sd.basin_continuation(well, "rho", [0.2, 0.6], [(-2, 2)], n=200)
+    >>> found = sd.basin_continuation(well, [(-2, 2)], parameters={"rho": [0.2, 0.6]}, n_paths=200)
     >>> sd.plot.fraction_bands(found).get_ylabel()
     'share of the box'
     """

@@ -39,7 +39,7 @@ def perturbation_geometry(result: PerturbationGeometry, ax: Axes | None = None) 
     --------
     >>> import samdyn as sd
     >>> step = sd.Map(sd.landscapes.coupled_double_well(), sd.SAM(0.3), lr=0.01)
-    >>> path = sd.trajectory(step, [0.2, 0.1], n_steps=400, every=20)
+    >>> path = sd.trajectory(step, [0.2, 0.1], n_steps=400, save_every=20)
     >>> sd.plot.perturbation_geometry(sd.perturbation_geometry(step, path, basins=False)).get_ylabel()
     'cosine of the two gradients'
     """

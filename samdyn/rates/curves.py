@@ -245,7 +245,7 @@ class Convergence(Result):
         --------
         >>> import samdyn as sd
         >>> sam = sd.Map(sd.landscapes.quadratic([[1.0]]), sd.SAM(0.1), lr=0.5)
-        >>> result = sd.convergence(sam, [1.0], n_steps=200, sweep={"rho": [0.1, 0.2, 0.4]})
+        >>> result = sd.convergence(sam, [1.0], n_steps=200, parameters={"rho": [0.1, 0.2, 0.4]})
         >>> round(result.scaling("rho").value, 6)
         2.0
         """

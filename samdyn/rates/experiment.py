@@ -43,10 +43,10 @@ def convergence(
     system: Map | Diffusion,
     x0: npt.ArrayLike,
     n_steps: int,
-    n_replicas: int = 1,
+    n_paths: int = 1,
     *,
     record: Sequence[str] = QUANTITIES,
-    sweep: Mapping[str, Sequence[Any]] | None = None,
+    parameters: Mapping[str, Sequence[Any]] | None = None,
     minimum: npt.ArrayLike | None = None,
     times: Sequence[int] | None = None,
     seed: int = 0,
@@ -61,14 +61,14 @@ def convergence(
     ----------
     system : Map or Diffusion
         A diffusion moves in Euler-Maruyama steps of length lr.
-    x0 : array_like, shape (dim,) or (n_replicas, dim)
+    x0 : array_like, shape (dim,) or (n_paths, dim)
         Starts.
     n_steps : int
-    n_replicas : int
+    n_paths : int
         Replicas of each setting.
     record : sequence of str
         Among "gap", "gradient_norm" and "distance".
-    sweep : dict of str to sequence, optional
+    parameters : dict of str to sequence, optional
         Parameters of the system and their values; every combination is a setting.
     minimum : array_like, shape (dim,) or (k, dim), optional
         The minimisers that gap and distance refer to. By default those that the loss knows
@@ -115,14 +115,14 @@ def convergence(
     >>> import samdyn as sd
     >>> loss = sd.FiniteSum.least_squares([[1.0], [2.0]], [1.0, 1.0])
     >>> sgd = sd.Map(loss, sd.GD(), lr=0.1, noise=sd.Minibatch(batch_size=1))
-    >>> result = sd.convergence(sgd, [2.0], n_steps=2000, n_replicas=200, sweep={"lr": [0.05, 0.1]})
+    >>> result = sd.convergence(sgd, [2.0], n_steps=2000, n_paths=200, parameters={"lr": [0.05, 0.1]})
     >>> exact = [sd.stationary_law(sgd.with_parameters(lr=lr)).gap for lr in (0.05, 0.1)]
     >>> estimates = [result.plateau("gap", i) for i in (0, 1)]
     >>> [abs(e.value - g) < 4 * e.standard_error for e, g in zip(estimates, exact)]
     [True, True]
     """
     run = check_run(workers, executor, checkpoint, progress)
-    starts, n_steps, settings, systems = _checked(system, x0, n_steps, n_replicas, record, sweep)
+    starts, n_steps, settings, systems = _checked(system, x0, n_steps, n_paths, record, parameters)
     split_seed(seed)
     n_replicas, dim = len(starts), system.dim
     steps = _times(n_steps, n_replicas) if times is None else _given_times(times, n_steps)
@@ -144,7 +144,7 @@ def convergence(
         for members in groups
     ]  # fmt: skip
     job = JobsInTurn(tuple(jobs))
-    cheaper = "pass fewer n_steps or n_replicas, or workers="
+    cheaper = "pass fewer n_steps or n_paths, or workers="
     with path_bar(progress, "convergence", job.work(0, job.n), cheaper, "replica-step") as bar:
         parts = run_job(job, run, bar)
     for members, part in zip(groups, job.split(parts), strict=True):
@@ -206,7 +206,7 @@ def _checked(
     if system.landscape is None:
         raise ValueError(f"system must be made from a loss and a rule, got {system!r}")
     n_steps = checks.integer("n_steps", n_steps, at_least=1)
-    n_replicas = checks.integer("n_replicas", n_replicas, at_least=1)
+    n_replicas = checks.integer("n_paths", n_replicas, at_least=1)
     starts = checks.points("x0", x0, system.dim)
     if starts.ndim > 2 or (starts.ndim == 2 and len(starts) != n_replicas):
         raise ValueError(
@@ -216,7 +216,7 @@ def _checked(
         raise TypeError(f"record must be a sequence of names such as ('gap',), got {record!r}")
     sweep = {} if sweep is None else sweep
     if not isinstance(sweep, Mapping):
-        raise TypeError(f'sweep must be a dict such as {{"rho": [0.1, 0.2]}}, got {sweep!r}')
+        raise TypeError(f'parameters must be a dict such as {{"rho": [0.1, 0.2]}}, got {sweep!r}')
     for name in record:
         if name not in QUANTITIES:
             raise ValueError(f"record must hold {', '.join(map(repr, QUANTITIES))} only, got {name!r}")
@@ -224,10 +224,10 @@ def _checked(
     for name in names:
         if name not in system.parameters:
             raise ValueError(
-                f"sweep must name parameters of the system ({', '.join(system.parameters)}), got {name!r}"
+                f"parameters must name some of the system ({', '.join(system.parameters)}), got {name!r}"
             )
         if isinstance(sweep[name], str) or not np.iterable(sweep[name]) or not len(sweep[name]):
-            raise ValueError(f"sweep must hold a sequence of values for {name!r}, got {sweep[name]!r}")
+            raise ValueError(f"parameters must hold a sequence of values for {name!r}, got {sweep[name]!r}")
     combinations = itertools.product(*(sweep[name] for name in names)) if names else [()]
     settings = [
         {k: float(v) if isinstance(v, np.floating) else v for k, v in zip(names, c, strict=True)}

@@ -72,7 +72,7 @@ def sampling_lyapunov_exponent(
     x: npt.ArrayLike | None = None,
     *,
     n_steps: int = 2000,
-    n_replicas: int = 200,
+    n_paths: int = 200,
     seed: int = 0,
     workers: int = 1,
     executor: Executor | None = None,
@@ -87,7 +87,7 @@ def sampling_lyapunov_exponent(
         A map with `Minibatch` noise.
     x : array_like, shape (dim,), optional
         The point; the minimiser by default.
-    n_steps, n_replicas, seed : int
+    n_steps, n_paths, seed : int
         The first tenth of the steps is left out.
     workers : int
         Number of local processes; the result is the same with any number.
@@ -118,12 +118,12 @@ def sampling_lyapunov_exponent(
     >>> import samdyn as sd
     >>> loss = sd.FiniteSum(lambda w, s: s[0] * w[0] ** 2 / 2, [[4.0], [2.0]], dim=1)
     >>> sgd = sd.Map(loss, sd.GD(), lr=0.1, noise=sd.Minibatch(batch_size=1))
-    >>> estimate = sd.sampling_lyapunov_exponent(sgd, n_steps=500, n_replicas=50)  # exact: log(0.48)/2
+    >>> estimate = sd.sampling_lyapunov_exponent(sgd, n_steps=500, n_paths=50)  # exact: log(0.48)/2
     >>> abs(estimate.value + 0.36698) < 4 * estimate.standard_error
     True
     """
     n_steps = checks.integer("n_steps", n_steps, at_least=10)
-    n_replicas = checks.integer("n_replicas", n_replicas, at_least=2)
+    n_replicas = checks.integer("n_paths", n_paths, at_least=2)
     run = check_run(workers, executor, checkpoint, progress)
     seed = checks.seed("seed", seed)
     basis = forces_near(system, x).moving()
@@ -133,7 +133,7 @@ def sampling_lyapunov_exponent(
     job = _TangentJob(
         system, None if x is None else np.asarray(x, dtype=np.float64), n_steps, n_replicas, seed
     )
-    cheaper = "pass fewer n_steps or n_replicas, or workers="
+    cheaper = "pass fewer n_steps or n_paths, or workers="
     with path_bar(progress, "sampling_lyapunov_exponent", n_replicas * float(n_steps), cheaper) as bar:
         growth = joined(run_job(job, run, bar), "growth")
     n_vectors = growth.shape[1]

@@ -27,7 +27,7 @@ def share_rows() -> list[Row]:
     ]
     rows = []
     for name, system, attractor, exact in cases:
-        run = sd.basin_fractions(system, [(-2, 2)], n=500 * SEEDS, n_starts=16)
+        run = sd.basin_fractions(system, [(-2, 2)], n_paths=500 * SEEDS, n_starts=16)
         label = next(k for k, a in run.attractors.items() if a.name == attractor)
         hit = (run.labels == label).reshape(SEEDS, 500)
         for n in (25, 500):

@@ -42,7 +42,7 @@ noisy = partial(
     sd.Map(sd.landscapes.double_well(), sd.SAM(0.2), lr=0.05, noise=sd.GaussianNoise(std=1.0)),
     [(-2, 2)],
     40,
-    replicas=8,
+    n_paths=8,
     max_steps=2000,
 )
 # some seconds of work for two processes: what creeps along a flat valley

@@ -135,7 +135,7 @@ def test_beale_saddle_basin_grows_with_rho() -> None:
         label = next(k for k, a in found.attractors.items() if a.name == "trapping saddle (0, 1)")
         shares.append(float(found.fractions[label]))
         # the same by the map itself
-        end = sd.trajectory(system, found.grid.points(np.arange(144)), n_steps=3000, every=3000)[-1]
+        end = sd.trajectory(system, found.grid.points(np.arange(144)), n_steps=3000, save_every=3000)[-1]
         there = np.linalg.norm(end - [0.0, 1.0], axis=1) < 0.05
         assert np.array_equal(found.labels.ravel() == label, there)
     assert shares[1] > 3 * shares[0] > 0
@@ -257,7 +257,7 @@ def test_basins_through_the_steps_of_a_device(monkeypatch: pytest.MonkeyPatch) -
 def test_basins_on_a_gpu(noisy: bool) -> None:
     noise = sd.GaussianNoise(std=1.0) if noisy else None
     system = sd.Map(sd.landscapes.himmelblau(), sd.SAM(0.5), lr=0.01, noise=noise)
-    options: dict[str, Any] = {"replicas": 4, "max_steps": 2000} if noisy else {}
+    options: dict[str, Any] = {"n_paths": 4, "max_steps": 2000} if noisy else {}
     one, other = (sd.basins(system, resolution=50, device=d, **options) for d in ("cpu", "cuda"))
     # cells on a boundary may turn on the last bits of a logarithm or a root
     assert (one.labels != other.labels).mean() < 2e-3
@@ -309,7 +309,7 @@ def test_what_is_loaded_follows_points_as_before(tmp_path: Path) -> None:
 def test_noise_gives_probabilities() -> None:
     """Between two balls the share of paths that reach each first is the committor's."""
     sde = sd.Diffusion(sd.landscapes.double_well(), sd.GD(), lr=0.005, noise=sd.GaussianNoise(std=8.0))
-    found = sd.basins(sde, [(-1.05, 1.05)], 4, replicas=400, radius=0.1, attractors=_wells(), max_steps=20000)
+    found = sd.basins(sde, [(-1.05, 1.05)], 4, n_paths=400, radius=0.1, attractors=_wells(), max_steps=20000)
     assert found.probabilities is not None
     assert found.probabilities.sum(axis=-1) == pytest.approx(np.ones(4))
     exact = sd.committor(sde, sd.Ball([-1.0], 0.1), sd.Ball([1.0], 0.1))
@@ -325,7 +325,7 @@ def test_noise_gives_probabilities() -> None:
 def test_noise_says_why_paths_end_nowhere() -> None:
     """Replicas that diverge are not out of steps."""
     sde = sd.Map(sd.landscapes.double_well(), sd.GD(), lr=0.5, noise=sd.GaussianNoise(std=4.0))
-    found = sd.basins(sde, [(-3, 3)], 12, replicas=20, max_steps=400)
+    found = sd.basins(sde, [(-3, 3)], 12, n_paths=20, max_steps=400)
     assert found.unresolved[DIVERGED] > 0.2
     assert sum(float(f) for f in found.fractions.values()) == pytest.approx(1)
 
@@ -341,9 +341,9 @@ def _wells() -> dict[int, sd.Attractor]:
 
 def test_noise_is_the_same_in_any_tile(monkeypatch: pytest.MonkeyPatch) -> None:
     system = sd.Map(sd.landscapes.double_well(), sd.SAM(0.2), lr=0.05, noise=sd.GaussianNoise(std=1.0))
-    one = sd.basins(system, [(-2, 2)], 10, replicas=8)
+    one = sd.basins(system, [(-2, 2)], 10, n_paths=8)
     monkeypatch.setattr(settle, "TILE", 7)
-    other = sd.basins(system, [(-2, 2)], 10, replicas=8)
+    other = sd.basins(system, [(-2, 2)], 10, n_paths=8)
     assert np.array_equal(one.probabilities, other.probabilities)  # type: ignore[arg-type]
 
 
@@ -401,7 +401,7 @@ def test_map_that_returns_nan() -> None:
         ({"drift": 0}, ValueError, "drift"),
         ({"radius": 0.0}, ValueError, "radius"),
         ({"dt": 0.1}, ValueError, "dt must not be given"),
-        ({"replicas": 4}, ValueError, "replicas"),
+        ({"n_paths": 4}, ValueError, "n_paths"),
         ({"workers": 0}, ValueError, "workers"),
         ({"seed": -1}, ValueError, "seed"),
         ({"executor": 3}, TypeError, "executor"),
@@ -455,13 +455,13 @@ def test_a_radius_up_to_that_changes_nothing() -> None:
 def test_a_radius_of_two_attractors_at_once_with_noise() -> None:
     system = sd.Map(sd.landscapes.double_well(), sd.GD(), lr=0.1, noise=sd.GaussianNoise(std=0.1))
     with pytest.raises(ValueError, match="radius must be at most 1, half the distance between"):
-        sd.basins(system, [(-2, 2)], 10, radius=1.5, replicas=2)
+        sd.basins(system, [(-2, 2)], 10, radius=1.5, n_paths=2)
 
 
 def test_more_replicas_than_memory() -> None:
     system = sd.Map(sd.landscapes.double_well(), sd.GD(), lr=0.1, noise=sd.GaussianNoise(std=0.1))
     with pytest.raises(ValueError, match="10 cells with 1000000000 replicas each: about 0 fit"):
-        sd.basins(system, [(-2, 2)], 10, replicas=10**9)
+        sd.basins(system, [(-2, 2)], 10, n_paths=10**9)
 
 
 def test_large_numbers_of_starts_and_steps_take_no_more_memory() -> None:

@@ -78,7 +78,9 @@ def duffing(w: torch.Tensor, n: int = 24) -> torch.Tensor:
 def test_five_cycles_of_duffing() -> None:
     """Shares of bSTAB (Stender & Hoffmann 2022), 10 000 starts; the largest cycle lies outside the box."""
     periods = {0.2027: 1, 0.4950: 1, 0.0288: 2, 0.0257: 2, 0.2478: 3}
-    found = sd.basin_fractions(sd.Map.from_function(duffing, 2), [(-1, 1), (-0.5, 1)], n=2000, n_starts=64)
+    found = sd.basin_fractions(
+        sd.Map.from_function(duffing, 2), [(-1, 1), (-0.5, 1)], n_paths=2000, n_starts=64
+    )
     assert sorted(a.period for a in found.attractors.values()) == [1, 1, 2, 2, 3]
     assert [a.period for a in found.attractors.values() if not a.inside] == [1]
     left = [(a.period, float(found.fractions[k])) for k, a in found.attractors.items()]

@@ -18,7 +18,7 @@ def test_wilson_covers() -> None:
     one = sd.basins(gd, [(-2, 2)], 16)
     x = np.stack([np.random.default_rng([seed, 1]).uniform(-2, 2, (60, 1)) for seed in range(400)])
     counts = (one.label_at(x) == 1).sum(axis=1)
-    first = sd.basin_fractions(gd, [(-2, 2)], n=60, seed=0)
+    first = sd.basin_fractions(gd, [(-2, 2)], n_paths=60, seed=0)
     assert first.fractions[1].count == counts[0]
     shares = [sd.Fraction(int(count), 60) for count in counts]
     covered = sum(share.lower <= 0.5 <= share.upper for share in shares)
@@ -47,7 +47,7 @@ def test_fraction_is_a_number() -> None:
 def test_sampled_share_agrees_with_the_grid() -> None:
     system = sd.Map(sd.landscapes.himmelblau(), sd.SAM(0.5), lr=0.01)
     grid = sd.basins(system, resolution=60, n_starts=16)
-    sample = sd.basin_fractions(system, n=2000, seed=3, n_starts=16)
+    sample = sd.basin_fractions(system, n_paths=2000, seed=3, n_starts=16)
     names = {a.name: k for k, a in sample.attractors.items()}
     for k, share in grid.fractions.items():
         other = sample.fractions[names[grid.name_of(k)]]
@@ -59,7 +59,7 @@ def test_features_tell_attractors_apart_in_many_dimensions() -> None:
         lambda w: (w[0] ** 2 - 1) ** 2 / 4 + (w[1:] ** 2).sum(), dim=15, box=[(-2, 2)] * 15, name="well"
     )
     gd = sd.Map(loss, sd.GD(), lr=0.1)
-    found = sd.basin_fractions(gd, n=300, method="features", max_steps=400, tail=20)
+    found = sd.basin_fractions(gd, n_paths=300, method="features", max_steps=400, tail=20)
     assert len(found.attractors) == 2
     assert np.array_equal(
         found.labels == found.labels[0], (found.starts[:, 0] > 0) == (found.starts[0, 0] > 0)
@@ -70,29 +70,39 @@ def test_features_tell_attractors_apart_in_many_dimensions() -> None:
 def test_features_of_the_caller_and_divergence() -> None:
     henon = sd.Map.from_function(lambda w: torch.stack([1 - 1.4 * w[0] ** 2 + w[1], 0.3 * w[0]]), 2)
     found = sd.basin_fractions(
-        henon, [(-2, 2), (-2, 2)], n=400, method="features", features=lambda t: t.mean(axis=1), max_steps=200
+        henon,
+        [(-2, 2), (-2, 2)],
+        n_paths=400,
+        method="features",
+        features=lambda t: t.mean(axis=1),
+        max_steps=200,
     )
     assert set(found.labels) == {1, -2}
     assert found.fractions[1].lower < 0.4323 < found.fractions[1].upper
     with pytest.raises(ValueError, match="features must return"):
         sd.basin_fractions(
-            henon, [(-2, 2), (-2, 2)], n=20, method="features", features=lambda t: t[:, 0, 0], max_steps=100
+            henon,
+            [(-2, 2), (-2, 2)],
+            n_paths=20,
+            method="features",
+            features=lambda t: t[:, 0, 0],
+            max_steps=100,
         )
 
 
 def test_features_say_why_starts_end_nowhere() -> None:
     root = sd.Map.from_function(lambda w: torch.sqrt(w), 1)
-    found = sd.basin_fractions(root, [(-1, 1)], n=100, method="features", max_steps=400)
+    found = sd.basin_fractions(root, [(-1, 1)], n_paths=100, method="features", max_steps=400)
     assert np.array_equal(found.labels == -4, found.starts[:, 0] < 0)
 
 
 @pytest.mark.parametrize(
     ("change", "text"),
-    [({"n": 0}, "n must be"), ({"method": "magic"}, "method must be"),
-     ({"tolerance": 0}, "tolerance"), ({"tail": 0}, "tail"), ({"n": 10**13}, r"about \d+ fit"),
+    [({"n_paths": 0}, "n_paths must be"), ({"method": "magic"}, "method must be"),
+     ({"tolerance": 0}, "tolerance"), ({"tail": 0}, "tail"), ({"n_paths": 10**13}, r"about \d+ fit"),
      ({"method": "features", "tail": 10**10}, "about 0 fit at tail"), ({"far": 0.2}, "far must be > 0.5"),
-     ({"method": "features", "n": 9, "features": lambda t: t[:, 0] * np.nan}, "must return finite numbers"),
-     ({"method": "features", "n": 9, "features": lambda t: np.zeros((9, 0))}, r"must return .*\(n, k\)"),
+     ({"method": "features", "n_paths": 9, "features": lambda t: t[:, 0] * np.nan}, "must return finite"),
+     ({"method": "features", "n_paths": 9, "features": lambda t: np.zeros((9, 0))}, r"return .*\(n, k\)"),
      ({"radius": 0.9}, "radius must be at most")],
 )  # fmt: skip
 def test_bad_input(change: dict[str, object], text: str) -> None:
@@ -113,7 +123,7 @@ def test_capture_grows_with_rho() -> None:
     """The maximum of the double well captures (-rho, rho): rho/2 of [-2, 2]; at rho > 1 it is gone."""
     system = sd.Map(sd.landscapes.double_well(), sd.SAM(0.3), lr=0.02)
     rhos = [0.3, 0.5, 0.9, 1.5]
-    found = sd.basin_continuation(system, "rho", rhos, [(-2, 2)], n=1500)
+    found = sd.basin_continuation(system, [(-2, 2)], parameters={"rho": rhos}, n_paths=1500)
     maximum = next(k for k in found.ids if "maximum" in found.name_of(k))
     expected = np.array([0.15, 0.25, 0.45, 0.0])
     assert np.all(
@@ -128,8 +138,8 @@ def test_capture_grows_with_rho() -> None:
 
 def test_matching_is_a_step_of_its_own() -> None:
     system = sd.Map(sd.landscapes.double_well(), sd.SAM(0.3), lr=0.01)
-    found = sd.basin_continuation(system, "rho", [1.2, 1.5], [(-2, 2)], n=100, n_starts=16)
-    again = sd.basin_continuation(system, "rho", [1.2, 1.5], [(-2, 2)], n=100, n_starts=16)
+    found = sd.basin_continuation(system, [(-2, 2)], parameters={"rho": [1.2, 1.5]}, n_paths=100, n_starts=16)
+    again = sd.basin_continuation(system, [(-2, 2)], parameters={"rho": [1.2, 1.5]}, n_paths=100, n_starts=16)
     assert [list(r.labels) for r in found.results] == [list(r.labels) for r in again.results]
     assert len(found.ids) == 2
     strict = found.match(threshold=1e-3)
@@ -152,14 +162,14 @@ def test_tipping_matrix() -> None:
 
 def test_bad_parameter() -> None:
     system = sd.Map(sd.landscapes.double_well(), sd.SAM(0.3), lr=0.01)
-    with pytest.raises(ValueError, match="parameter must be one of"):
-        sd.basin_continuation(system, "sigma", [1.0])
+    with pytest.raises(ValueError, match="parameters must name one of"):
+        sd.basin_continuation(system, parameters={"sigma": [1.0]})
     with pytest.raises(ValueError, match="at least one value"):
-        sd.basin_continuation(system, "rho", [])
-    with pytest.raises(ValueError, match=r"values\[1\] must be a finite number"):
-        sd.basin_continuation(system, "rho", [0.1, np.nan])
-    with pytest.raises(TypeError, match="values must be a sequence"):
-        sd.basin_continuation(system, "rho", 0.3)  # type: ignore[arg-type]
+        sd.basin_continuation(system, parameters={"rho": []})
+    with pytest.raises(ValueError, match=r"parameters\[.rho.\]\[1\] must be a finite number"):
+        sd.basin_continuation(system, parameters={"rho": [0.1, np.nan]})
+    with pytest.raises(TypeError, match="parameters must hold a sequence"):
+        sd.basin_continuation(system, parameters={"rho": 0.3})  # type: ignore[arg-type]
     with pytest.raises(TypeError, match=r"must be (a dict|dicts)"):
         sd.match_attractors(3, {})  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="distance must be"):

@@ -254,7 +254,7 @@ def test_a_function_that_takes_only_numbers() -> None:
 
 def test_a_cycle_is_followed() -> None:
     logistic = sd.Map.from_function(lambda w, r: r * w * (1 - w), 1, {"r": 3.2}, box=[(0.0, 1.0)])
-    (cycle,) = sd.cycles(logistic, 2)
+    (cycle,) = sd.cycles(logistic, period=2)
     branch = sd.continuation(logistic, cycle, "r", (3.05, 3.6))
     assert branch.period == 2
     assert set(branch.kind) == {"cycle"}
@@ -268,7 +268,7 @@ def test_a_cycle_is_followed() -> None:
 def test_the_cycle_of_normalised_sam_loses_its_trap() -> None:
     # transverse multiplier 1 - lr h + ..., equal to 1 where lr h1^2/(2 - lr h1) = |h|
     step = sd.Map(sd.landscapes.quadratic(np.diag([3.0, -0.6])), sd.SAM(0.05), lr=0.1)
-    (cycle,) = (c for c in sd.cycles(step, 2, box=[(-0.2, 0.2)] * 2) if c.stability == "attracting")
+    (cycle,) = (c for c in sd.cycles(step, [(-0.2, 0.2)] * 2, period=2) if c.stability == "attracting")
     point = only(sd.continuation(step, cycle, "lr", (0.05, 0.2)))
     assert point.value == pytest.approx(1 / 9, abs=1e-9)
     assert sd.continuation(step, cycle, "rho", (0.001, 0.2)).bifurcations == ()  # the radius cancels

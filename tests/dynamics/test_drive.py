@@ -148,7 +148,7 @@ def test_paths_do_not_depend_on_tiles_or_length(monkeypatch: pytest.MonkeyPatch)
 
 def test_trajectory_is_the_same_path() -> None:
     system = sd.Map(problems.r6(), sd.SAM(0.1), lr=0.02, noise=sd.Minibatch(1))
-    path = sd.trajectory(system, np.tile(problems.R6_START, (5, 1)), n_steps=10, every=4, seed=3)
+    path = sd.trajectory(system, np.tile(problems.R6_START, (5, 1)), n_steps=10, save_every=4, seed=3)
     assert path.shape == (4, 5, 2)
     np.testing.assert_array_equal(path[-1], end(system, 10, 5, seed=3))
     np.testing.assert_array_equal(path[2], end(system, 8, 5, seed=3))

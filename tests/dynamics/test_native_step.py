@@ -124,10 +124,10 @@ def test_verbs_give_the_same_figures_compiled(monkeypatch: pytest.MonkeyPatch) -
     def run() -> list[Any]:
         moved = sd.mean_squared_displacement(sde, [0.0], [0.5, 1.0], n_paths=200)
         return [
-            sd.trajectory(sde, np.full((30, 1), -1.0), t_max=0.505, every=7),
+            sd.trajectory(sde, np.full((30, 1), -1.0), t_max=0.505, save_every=7),
             moved.mean,
-            sd.convergence(batches, [0.5, 0.5], n_steps=60, n_replicas=8).final,
-            sd.basins(well, [(-2, 2)], resolution=40, replicas=3).labels,
+            sd.convergence(batches, [0.5, 0.5], n_steps=60, n_paths=8).final,
+            sd.basins(well, [(-2, 2)], resolution=40, n_paths=3).labels,
         ]
 
     plain = run()

@@ -28,7 +28,7 @@ GD = sd.Map(BEALE, sd.GD(), lr=1e-3)
 def test_stored_steps_of_a_map(n_steps: int, every: int, stored: Any, n: int) -> None:
     x0 = np.random.default_rng(0).uniform(-1, 1, (n, 2))
     whole = sd.trajectory(GD, x0, n_steps=10)
-    part = sd.trajectory(GD, x0, n_steps=n_steps, every=every)
+    part = sd.trajectory(GD, x0, n_steps=n_steps, save_every=every)
     np.testing.assert_array_equal(part, whole[list(stored)])
 
 
@@ -110,7 +110,7 @@ def test_the_clock_of_a_diffusion() -> None:
 def test_the_stationary_variance_of_a_map() -> None:
     lr, curvature, n = 0.1, 2.0, 4000
     step = sd.Map(sd.landscapes.quadratic([[curvature]]), sd.USAM(0.3), lr=lr, noise=sd.GaussianNoise(1.0))
-    end = sd.trajectory(step, np.zeros((n, 1)), n_steps=200, every=200, seed=5)[-1, :, 0]
+    end = sd.trajectory(step, np.zeros((n, 1)), n_steps=200, save_every=200, seed=5)[-1, :, 0]
     rate = curvature * (1 + 0.3 * curvature)
     exact = lr / (rate * (2 - lr * rate))
     assert abs(end.var() - exact) < 4 * exact * math.sqrt(2 / n)
@@ -120,7 +120,7 @@ def test_a_flow_ends_at_t_max() -> None:
     flow = sd.Flow(sd.landscapes.quadratic([[1.0]]), sd.GD())
     path = sd.trajectory(flow, [1.0], t_max=1.0, dt=0.3)[:, 0]
     np.testing.assert_allclose(path, np.exp([-0.0, -0.3, -0.6, -0.9, -1.0]), rtol=1e-8)
-    coarse = sd.trajectory(flow, [1.0], t_max=1.0, dt=0.1, every=4)[:, 0]
+    coarse = sd.trajectory(flow, [1.0], t_max=1.0, dt=0.1, save_every=4)[:, 0]
     np.testing.assert_allclose(coarse, np.exp([-0.0, -0.4, -0.8, -1.0]), rtol=1e-8)
 
 
@@ -150,7 +150,7 @@ def test_a_normalised_flow_does_not_stop_at_a_point_that_does_not_trap() -> None
         ),
         (GD, {"n_steps": -1}, ValueError, "n_steps must be an integer >= 0, got -1"),
         (GD, {"n_steps": 2.5}, ValueError, "n_steps must be an integer >= 0, got 2.5"),
-        (GD, {"n_steps": 3, "every": 0}, ValueError, "every must be an integer >= 1, got 0"),
+        (GD, {"n_steps": 3, "save_every": 0}, ValueError, "save_every must be an integer >= 1, got 0"),
         (GD, {"n_steps": 3, "seed": -1}, ValueError, "seed must be"),
         (GD, {"n_steps": 3, "x0": [1.0]}, ValueError, r"x0 must have shape \(..., 2\), got shape \(1,\)"),
         (GD, {"n_steps": 3, "x0": [1.0, math.nan]}, ValueError, "x0 must be finite"),
@@ -198,7 +198,7 @@ def test_the_sam_flow_slides_along_a_valley() -> None:
     """The algorithm at a small learning rate is the reference: (1 - w0 w1)^2 / 2 is minimal on a curve."""
     loss = sd.landscapes.uv()
     flow = sd.trajectory(sd.Flow(loss, sd.SAM(0.1)), [1.9, 0.8], t_max=10.0, dt=0.1)[-1]
-    algorithm = sd.trajectory(sd.Map(loss, sd.SAM(0.1), lr=2e-3), [1.9, 0.8], n_steps=5001, every=1)[
+    algorithm = sd.trajectory(sd.Map(loss, sd.SAM(0.1), lr=2e-3), [1.9, 0.8], n_steps=5001, save_every=1)[
         -2:
     ].mean(0)
     np.testing.assert_allclose(flow, algorithm, atol=3e-3)

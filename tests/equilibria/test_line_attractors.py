@@ -47,7 +47,7 @@ def test_the_basins_are_those_of_the_map(rho: float) -> None:
     found = sd.attractors_1d(sd.Flow(GAUSSIANS, sd.SAM(rho)), BOX)
     step = sd.Map(GAUSSIANS, sd.SAM(rho), lr=0.01)
     start = np.linspace(-5.003, 5.001, 501)[:, None]
-    end = sd.trajectory(step, start, n_steps=4000, every=4000)[-1, :, 0]
+    end = sd.trajectory(step, start, n_steps=4000, save_every=4000)[-1, :, 0]
     nearest = np.abs(end[:, None] - found.x).argmin(axis=1)
     expected = (start >= found.basins[:, 0]) & (start <= found.basins[:, 1])
     assert (expected.any(axis=1)).all()
@@ -76,7 +76,7 @@ def test_orbits_on_the_sine_trap(lr: float) -> None:
     trap = sd.landscapes.sine_trap()
     loss = sd.Landscape(trap.one_point, 1, [(-1.2, 1.2)])
     start = np.random.default_rng(0).uniform(-1.2, 1.2, (400, 1))
-    end = sd.trajectory(sd.Map(loss, sd.SAM(1.0), lr=lr), start, n_steps=2000, every=2000)[-1]
+    end = sd.trajectory(sd.Map(loss, sd.SAM(1.0), lr=lr), start, n_steps=2000, save_every=2000)[-1]
     settled = np.abs(loss.gradient(end)[:, 0] ** 2 - 0.0273567195834) < 1e-9
     assert settled.all() if lr < 2 else not settled.any()
 
@@ -187,7 +187,7 @@ def test_the_step_at_which_chatter_leaves_the_minimum(rho: float, lr: float) -> 
     for factor, stays in ((0.98, True), (1.02, False)):
         step = sd.Map(WELL, sd.SAM(rho), lr=factor * float(found.largest_lr[0]))
         start = np.linspace(-1.001, -0.999, 64)[:, None]
-        end = sd.trajectory(step, start, n_steps=20_000, every=20_000)[-1]
+        end = sd.trajectory(step, start, n_steps=20_000, save_every=20_000)[-1]
         assert bool((np.abs(end + 1) < 0.4).all()) == stays
         assert survives(sd.attractors_1d(step, [(-2, 2)]))[0] == stays
 

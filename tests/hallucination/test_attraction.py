@@ -157,7 +157,7 @@ def test_noise_at_a_hallucinated_point_has_the_linear_variance() -> None:
         variance = lr * std**2 / (2 * curvature - lr * curvature**2)
         assert variance == pytest.approx(expected, rel=1e-3)
         system = sd.Map(loss, sd.SAM(1.5), lr=lr, noise=sd.GaussianNoise(std=std, probe="full"))
-        path = sd.trajectory(system, np.full((2000, 1), -0.5), n_steps=400, every=100)[-1][:, 0]
+        path = sd.trajectory(system, np.full((2000, 1), -0.5), n_steps=400, save_every=100)[-1][:, 0]
         error = variance * np.sqrt(2 / len(path))
         assert abs(path.var() - variance) < 4 * error
 

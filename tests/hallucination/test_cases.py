@@ -310,5 +310,5 @@ def test_the_isolated_network_point_is_an_attractor_up_to_its_step_size() -> Non
         assert line.spectral_radius == pytest.approx(radius, abs=tolerance)
         assert line.stability == ("attracting" if radius < 1 else "saddle")
     start = np.array(case.x) + 0.05 / 3
-    end = sd.trajectory(sd.Map(loss, sd.SAM(case.rho), lr=0.02), start, n_steps=6000, every=6000)[-1]
+    end = sd.trajectory(sd.Map(loss, sd.SAM(case.rho), lr=0.02), start, n_steps=6000, save_every=6000)[-1]
     np.testing.assert_allclose(end, case.x, atol=1e-10)

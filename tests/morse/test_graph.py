@@ -190,7 +190,9 @@ def test_iterates_remove_artefacts_of_small_steps() -> None:
 def test_along_a_parameter() -> None:
     """The maximum of the double well becomes an attractor of USAM at rho = 1."""
     step = sd.Map(sd.landscapes.double_well(), sd.USAM(0.5), lr=0.1)
-    over = sd.morse_continuation(step, "rho", [0.5, 0.8, 1.3], [(-1.52, 1.5)], resolution=300, iterates=20)
+    over = sd.morse_continuation(
+        step, [(-1.52, 1.5)], parameters={"rho": [0.5, 0.8, 1.3]}, resolution=300, iterates=20
+    )
     counts = [sum(kind == "attracting" for kind in graph.kind.values()) for graph in over.graphs]
     assert counts == [2, 2, 3]
     assert over.changes()[-1][:2] == (0.8, 1.3)
@@ -322,19 +324,19 @@ def test_names_go_by_shared_boxes() -> None:
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
-        ({"parameter": "sigma"}, ValueError, "parameter must be one of"),
-        ({"parameter": 3}, ValueError, "parameter must be one of"),
-        ({"values": []}, ValueError, "values must be"),
-        ({"values": [0.1, np.nan]}, ValueError, "values must be"),
-        ({"values": "small"}, TypeError, "values must be"),
+        ({"parameters": {"sigma": [0.1]}}, ValueError, "parameters must name one of"),
+        ({"parameters": 3}, TypeError, "parameters must be a dict"),
+        ({"parameters": {"rho": []}}, ValueError, "parameters must hold"),
+        ({"parameters": {"rho": [0.1, np.nan]}}, ValueError, "parameters must hold"),
+        ({"parameters": {"rho": "small"}}, TypeError, "parameters must hold"),
         ({"threshold": 2}, ValueError, "threshold must be"),
         ({"system": None}, TypeError, "system must be"),
-        ({"values": [0.1, -1.0]}, ValueError, "rho must be"),
+        ({"parameters": {"rho": [0.1, -1.0]}}, ValueError, "rho must be"),
     ],
 )
 def test_bad_continuations(change: dict[str, object], error: type[Exception], message: str) -> None:
     step = sd.Map(sd.landscapes.double_well(), sd.USAM(0.5), lr=0.1)
-    arguments: dict[str, object] = {"system": step, "parameter": "rho", "values": [0.1]}
+    arguments: dict[str, object] = {"system": step, "parameters": {"rho": [0.1]}}
     with pytest.raises(error, match=message):
         sd.morse_continuation(**(arguments | change))  # type: ignore[arg-type]
 

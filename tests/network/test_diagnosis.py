@@ -84,7 +84,7 @@ def test_it_agrees_with_the_capture_set() -> None:
     for point in sd.fixed_points(sd.Flow(loss, sd.SAM(0.5))).select(stability="trapping")[::4]:
         held = sd.capture_set(system, point)
         inside = point.x + 0.5 * held.radius * np.array([0.6, 0.8])
-        end = sd.trajectory(system, inside, n_steps=4000, every=4000)[-1]
+        end = sd.trajectory(system, inside, n_steps=4000, save_every=4000)[-1]
         verdict = sd.diagnose(system, end).verdict
         assert verdict == (
             "hovers about a minimum" if point.kind == "minimum" else f"trapped at a {point.kind}"
@@ -114,7 +114,7 @@ def test_a_gorge_is_bounced_in_at_the_edge() -> None:
 
     gorge = sd.Landscape(lambda w: 20 * torch.exp(-0.2 * w[0]) * w[1] ** 2 / 2 - 0.02 * w[0], dim=2)
     system = sd.Map(gorge, sd.SAM(0.05), lr=0.1)
-    end = sd.trajectory(system, [0.0, 0.01], n_steps=500, every=500)[-1]
+    end = sd.trajectory(system, [0.0, 0.01], n_steps=500, save_every=500)[-1]
     found = sd.diagnose(system, end)
     numbers = {e.name: e.value for e in found.evidence}
     assert found.verdict == "bounces on the edge", found

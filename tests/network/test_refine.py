@@ -131,7 +131,7 @@ def test_a_minimum_of_a_wide_network_under_gd() -> None:
     loss = sd.from_module(net, functional.mse_loss, data, weight_decay=0.2)
     assert loss.dim > newton_krylov.DENSE
     system = sd.Map(loss, sd.GD(), lr=0.2)
-    end = sd.trajectory(system, loss.x0, n_steps=2000, every=2000)[-1]
+    end = sd.trajectory(system, loss.x0, n_steps=2000, save_every=2000)[-1]
     point = sd.refine(system, end)
     assert point.ended == "critical point"
     assert point.gradient_norm < 1e-9

@@ -194,7 +194,7 @@ BOXLESS = sd.Flow(sd.Landscape(lambda w: -(w @ w), 2), sd.GD())
         (FLOW, [0.0, 1.0], {"max_angle": 0}, ValueError, "max_angle must be"),
         (FLOW, [0.0, 1.0], {"max_distance": 0}, ValueError, "max_distance must be"),
         (FLOW, [0.0, 1.0], {"box": [(1, 0), (0, 1)]}, ValueError, "lower < upper"),
-        (FLOW, [0.0], {}, ValueError, "fixed_point must have shape"),
+        (FLOW, [0.0], {}, ValueError, "x must have shape"),
         (sd.landscapes.beale(), [0.0, 1.0], {}, TypeError, "system must be a Map"),
         (JUMPING, [0.0, 1.0], {}, ValueError, "jumps and the point has no manifolds"),
         (SOURCE, [0.0, 0.0, 0.0], {"length": 1.0, "strong": True}, ValueError, "complex pair"),

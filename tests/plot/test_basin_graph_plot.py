@@ -43,7 +43,7 @@ def test_all_that_the_graph_holds(graph: nx.Graph) -> None:
 
 def test_rates_and_their_tree() -> None:
     sde = sd.Diffusion(sd.landscapes.double_well(), sd.GD(), lr=0.1, noise=sd.GaussianNoise(std=1.0))
-    found = sd.basins(sde, [(-2, 2)], resolution=40, replicas=2)
+    found = sd.basins(sde, [(-2, 2)], resolution=40, n_paths=2)
     rates = sd.rate_graph(sd.basin_graph(found, action=False), found, core=0.2)
     ax = sd.plot.basin_graph(rates)
     assert of(ax, "edge") == ["edge 1 2", "edge 2 1"]

@@ -60,12 +60,12 @@ def test_given_axes_and_bad_input(himmelblau: sd.Basins) -> None:
 
 def test_bands_fill_the_axes() -> None:
     system = sd.Map(sd.landscapes.double_well(), sd.SAM(0.3), lr=0.05)
-    found = sd.basin_continuation(system, "rho", [0.2, 0.5], [(-2, 2)], n=100)
+    found = sd.basin_continuation(system, [(-2, 2)], parameters={"rho": [0.2, 0.5]}, n_paths=100)
     ax = found.plot()
     assert len([c for c in ax.collections if str(c.get_gid()).startswith("band")]) == len(found.ids)
     top = max(c.get_datalim(ax.transData).y1 for c in ax.collections if str(c.get_gid()).startswith("band"))
     assert top == pytest.approx(1)
-    one = sd.basin_continuation(system, "rho", [0.2], [(-2, 2)], n=50)
+    one = sd.basin_continuation(system, [(-2, 2)], parameters={"rho": [0.2]}, n_paths=50)
     assert one.plot().get_xlim()[0] < 0.2
 
 

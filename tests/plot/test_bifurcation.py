@@ -48,7 +48,7 @@ def test_lines_change_where_stability_does() -> None:
 
 def test_every_point_of_a_cycle_is_drawn_over_the_orbits() -> None:
     branch, two = doubling()
-    orbits = sd.orbit_diagram(LOGISTIC, "r", np.linspace(2.0, 4.0, 50), x0=[0.3])
+    orbits = sd.orbit_diagram(LOGISTIC, [0.3], parameters={"r": np.linspace(2.0, 4.0, 50)})
     ax = sd.BifurcationDiagram([branch, two]).plot(orbits=orbits, coordinate="norm")
     dots = ax.lines[0]
     assert len(dots.get_xdata()) == orbits.points[..., 0].size
@@ -62,7 +62,7 @@ def test_every_point_of_a_cycle_is_drawn_over_the_orbits() -> None:
 
 
 def test_the_orbits_alone_and_the_branch_alone() -> None:
-    orbits = sd.orbit_diagram(LOGISTIC, "r", [2.0, 3.0], x0=[0.3])
+    orbits = sd.orbit_diagram(LOGISTIC, [0.3], parameters={"r": [2.0, 3.0]})
     assert len(orbits.plot().lines) == 1
     ax = top().plot(bifurcations=False, legend=False)
     assert ax.get_legend() is None

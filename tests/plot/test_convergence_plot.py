@@ -13,7 +13,7 @@ import samdyn as sd
 def result(n_replicas: int = 3) -> sd.Convergence:
     noise = sd.GaussianNoise(0.1)
     system = sd.Map(sd.landscapes.quadratic([[1.0]]), sd.SAM(0.1), lr=0.2, noise=noise)
-    return sd.convergence(system, [1.0], 100, n_replicas, sweep={"rho": [0.1, 0.2]})
+    return sd.convergence(system, [1.0], 100, n_replicas, parameters={"rho": [0.1, 0.2]})
 
 
 def test_curves_are_the_means() -> None:

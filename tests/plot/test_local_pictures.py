@@ -62,7 +62,7 @@ def test_edge_of_stability() -> None:
 
 
 def test_perturbation_geometry() -> None:
-    path = sd.trajectory(STEP, [0.2, 0.1], n_steps=200, every=5)
+    path = sd.trajectory(STEP, [0.2, 0.1], n_steps=200, save_every=5)
     seen = sd.perturbation_geometry(STEP, path)
     ax = seen.plot()
     shown = sum(len(line.get_xdata()) for line in ax.get_lines() if line.get_marker() not in ("None", ""))

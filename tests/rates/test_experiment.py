@@ -45,10 +45,10 @@ def test_unified_sam_ends_on_the_cycle_of_the_top_eigenvector(
 def test_scaling_of_the_deterministic_plateau() -> None:
     """f on the 2-cycle is c^2/2 with c = lr rho/(2 - lr): the square of rho exactly, of lr nearly."""
     system = sd.Map(sd.landscapes.quadratic([[1.0]]), sd.SAM(0.1), lr=0.1)
-    by_rho = sd.convergence(system, [1.0], 2000, sweep={"rho": [0.05, 0.1, 0.2, 0.4]})
+    by_rho = sd.convergence(system, [1.0], 2000, parameters={"rho": [0.05, 0.1, 0.2, 0.4]})
     assert by_rho.scaling("rho").value == pytest.approx(2, abs=1e-9)
     rates = np.geomspace(0.01, 0.1, 5)
-    by_lr = sd.convergence(system, [1.0], 20_000, sweep={"lr": rates})
+    by_lr = sd.convergence(system, [1.0], 20_000, parameters={"lr": rates})
     assert by_lr.scaling("lr").value == pytest.approx(2.04, abs=0.01)
     exact = (rates * 0.1 / (2 - rates)) ** 2 / 2
     np.testing.assert_allclose([by_lr.plateau(setting=i).value for i in range(5)], exact, rtol=1e-6)
@@ -164,7 +164,7 @@ def test_rate_of_stochastic_descent_is_that_of_the_second_moment() -> None:
 
 def test_every_loss_of_a_sweep_has_its_own_minimiser() -> None:
     loss = sd.FiniteSum(lambda w, s, at: (w[0] - at - s) ** 2 / 2, [-1.0, 1.0], dim=1, parameters={"at": 0.0})
-    result = sd.convergence(sd.Map(loss, sd.GD(), lr=0.5), [5.0], 200, sweep={"at": [0.0, 3.0]})
+    result = sd.convergence(sd.Map(loss, sd.GD(), lr=0.5), [5.0], 200, parameters={"at": [0.0, 3.0]})
     assert result.minimisers.tolist() == [[0.0]]
     np.testing.assert_allclose(result.distance[:, -1, 0], 0, atol=1e-12)
     np.testing.assert_allclose(result.gap[:, 0, 0], [12.5, 2.0])
@@ -183,7 +183,7 @@ def test_gaps_of_least_squares_have_no_floor(monkeypatch: pytest.MonkeyPatch) ->
 def test_settings_share_random_numbers_and_do_not_disturb_each_other() -> None:
     system = sd.Map(problems.r6(), sd.UnifiedSAM(0.1, 0.5), lr=0.01, noise=sd.Minibatch(1))
     sweep = {"rho": [0.0, 0.1], "lam": [0.0, 1.0], "batch_size": [1, 2], "momentum": [0.0, 0.5], "lr": [0.01]}
-    result = sd.convergence(system, problems.R6_START, 50, 7, sweep=sweep)
+    result = sd.convergence(system, problems.R6_START, 50, 7, parameters=sweep)
     assert len(result.settings) == 16
     for i in (0, 5, 10, 15):
         alone = sd.convergence(system.with_parameters(**result.settings[i]), problems.R6_START, 50, 7)
@@ -194,7 +194,7 @@ def test_settings_share_random_numbers_and_do_not_disturb_each_other() -> None:
 def test_schedules_can_be_swept() -> None:
     system = sd.Map(sd.landscapes.quadratic([[1.0]]), sd.SAM(0.5), lr=0.1)
     sweep = {"rho": [0.5, sd.schedules.PowerDecay(0.5)]}
-    result = sd.convergence(system, [1.0], 200, sweep=sweep)
+    result = sd.convergence(system, [1.0], 200, parameters=sweep)
     np.testing.assert_allclose(result.gap[:, -1, 0], [3.4626e-4, 1.727e-6], rtol=1e-3)
     assert "PowerDecay" in repr(result)
     with pytest.raises(ValueError, match="parameter must be a number that was swept"):
@@ -204,7 +204,7 @@ def test_schedules_can_be_swept() -> None:
 def test_curves_are_those_of_the_trajectory() -> None:
     system = sd.Map(problems.r6(), sd.SAM(0.1), lr=0.01, momentum=0.5, noise=sd.Minibatch(2))
     result = sd.convergence(system, problems.R6_START, 30, 5, times=[0, 10, 20, 30], seed=8)
-    path = sd.trajectory(system, np.tile(problems.R6_START, (5, 1)), n_steps=30, every=10, seed=8)
+    path = sd.trajectory(system, np.tile(problems.R6_START, (5, 1)), n_steps=30, save_every=10, seed=8)
     loss = problems.r6()
     np.testing.assert_allclose(result.gap[0], loss.value(path) - loss.minimum().value, atol=1e-12)
     np.testing.assert_allclose(
@@ -249,7 +249,7 @@ def test_default_minimisers() -> None:
 
 def test_save_and_load(tmp_path: Path) -> None:
     system = sd.Map(problems.r6(), sd.SAM(0.1), lr=0.01, noise=sd.Minibatch(1))
-    result = sd.convergence(system, problems.R6_START, 20, 3, sweep={"rho": [0.1, 0.2]}, record=["gap"])
+    result = sd.convergence(system, problems.R6_START, 20, 3, parameters={"rho": [0.1, 0.2]}, record=["gap"])
     result.save(tmp_path / "result.npz")
     again = sd.Convergence.load(tmp_path / "result.npz")
     np.testing.assert_array_equal(again.gap, result.gap)
@@ -269,17 +269,17 @@ GD_SYSTEM = sd.Map(sd.landscapes.quadratic([[1.0]]), sd.GD(), lr=0.1)
         ({"system": 3}, TypeError, "system must be a Map or a Diffusion"),
         ({"system": sd.Map.from_function(lambda w: w / 2, dim=1)}, ValueError, "made from a loss"),
         ({"x0": [0.0, 1.0]}, ValueError, "x0 must have shape"),
-        ({"x0": [[0.0], [1.0]], "n_replicas": 3}, ValueError, r"x0 must have shape \(1,\) or \(3, 1\)"),
+        ({"x0": [[0.0], [1.0]], "n_paths": 3}, ValueError, r"x0 must have shape \(1,\) or \(3, 1\)"),
         ({"n_steps": 0}, ValueError, "n_steps must be"),
-        ({"n_replicas": 0}, ValueError, "n_replicas must be"),
+        ({"n_paths": 0}, ValueError, "n_paths must be"),
         ({"record": ["loss"]}, ValueError, "record must hold"),
-        ({"sweep": {"rho": [0.1]}}, ValueError, "sweep must name parameters of the system"),
+        ({"parameters": {"rho": [0.1]}}, ValueError, "parameters must name some of the system"),
         ({"record": 3}, TypeError, "record must be a sequence of names"),
         ({"record": "gap"}, TypeError, "record must be a sequence of names"),
-        ({"sweep": ["lr"]}, TypeError, "sweep must be a dict"),
-        ({"sweep": {"lr": 0.1}}, ValueError, "sweep must hold a sequence of values"),
-        ({"sweep": {"lr": []}}, ValueError, "sweep must hold a sequence of values"),
-        ({"sweep": {"lr": [0.1, -0.1]}}, ValueError, "lr must be"),
+        ({"parameters": ["lr"]}, TypeError, "parameters must be a dict"),
+        ({"parameters": {"lr": 0.1}}, ValueError, "parameters must hold a sequence of values"),
+        ({"parameters": {"lr": []}}, ValueError, "parameters must hold a sequence of values"),
+        ({"parameters": {"lr": [0.1, -0.1]}}, ValueError, "lr must be"),
         ({"times": [0, 11]}, ValueError, "times must be steps"),
         ({"times": 5}, TypeError, "times must be a sequence of steps"),
         ({"times": "05"}, TypeError, "times must be a sequence of steps"),

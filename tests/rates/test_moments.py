@@ -160,7 +160,7 @@ def test_more_parameters_than_samples(seed: int, rule: Any, size: int) -> None:
     assert rates[0] == pytest.approx(rates[1], rel=1e-8)
     stable = sd.Map(wide, rule, lr=0.5 * rates[0], noise=sd.Minibatch(size))
     assert sd.mean_square_stability(stable).stable
-    assert sd.sampling_lyapunov_exponent(stable, n_steps=100, n_replicas=20).value < 0
+    assert sd.sampling_lyapunov_exponent(stable, n_steps=100, n_paths=20).value < 0
     with pytest.raises(ValueError, match="curvature in every direction"):
         sd.stationary_law(stable)
 

@@ -102,9 +102,7 @@ def test_lyapunov_exponents_cover(case: str) -> None:
         sd.FiniteSum(lambda w, s: (s * w**2).sum() / 2, h, dim=dim), sd.GD(), lr=0.3, noise=sd.Minibatch(1)
     )
     exact = np.log(np.abs(1 - 0.3 * h)).mean(axis=0).max()
-    found = [
-        sd.sampling_lyapunov_exponent(system, n_steps=n_steps, n_replicas=n, seed=s) for s in range(SEEDS)
-    ]
+    found = [sd.sampling_lyapunov_exponent(system, n_steps=n_steps, n_paths=n, seed=s) for s in range(SEEDS)]
     share, known = coverage([one.interval() for one in found], float(exact))
     print(f"Lyapunov exponent | {case} | {share:.3f} of {known} known of {SEEDS}")
     assert known == SEEDS

@@ -25,9 +25,9 @@ def test_tuned_sam_on_a_strongly_convex_loss(n_steps: int, lr: float, loss: floa
     tuned = horizon_strongly_convex(n_steps, mu=0.2, beta=1.0, rho=0.1, initial_gap=0.6)
     assert np.isclose(tuned, lr, atol=6e-6)
     quadratic = sd.landscapes.quadratic(np.diag([1.0, 0.2]))
-    end = sd.trajectory(sd.Map(quadratic, sd.SAM(0.1), lr=tuned), [1.0, 1.0], n_steps=n_steps, every=n_steps)[
-        -1
-    ]
+    end = sd.trajectory(
+        sd.Map(quadratic, sd.SAM(0.1), lr=tuned), [1.0, 1.0], n_steps=n_steps, save_every=n_steps
+    )[-1]
     assert np.isclose(float(quadratic.value(end)), loss, rtol=1e-4)
 
 

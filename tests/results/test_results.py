@@ -75,7 +75,7 @@ def examples() -> dict[str, Result]:
         basins = sd.basins(flow, [(-2, 2), (-1.5, 1.5)], resolution=12, n_starts=8)
         take(sd.edge_state(basins, *sorted(basins.attractors)[:2]))
         noisy = sd.Diffusion(sd.landscapes.double_well(), sd.GD(), lr=0.1, noise=sd.GaussianNoise(2.0))
-        wells = sd.basins(noisy, [(-2, 2)], resolution=16, n_starts=8, replicas=2, max_steps=200)
+        wells = sd.basins(noisy, [(-2, 2)], resolution=16, n_starts=8, n_paths=2, max_steps=200)
         graph = sd.basin_graph(wells)
         take([graph, sd.rate_graph(graph, wells)])
         take(sd.fixed_points(sd.Flow(sd.landscapes.double_well(), sd.GD()), [(-2, 2)], certify=True))
@@ -258,7 +258,7 @@ def test_names_are_text_in_html(loss_name: str) -> None:
     results = [
         sd.fixed_points(flow, n_starts=8),
         sd.basins(step, resolution=8, n_starts=8),
-        sd.basin_fractions(step, n=10, n_starts=8),
+        sd.basin_fractions(step, n_paths=10, n_starts=8),
         sd.attractors_1d(flow),
         sd.trajectory(step, [0.5], 10),
         sd.exit_times(sde, [-1.0], sd.HalfSpace([1.0], 0.0), 10, t_max=5.0, compile=False),

@@ -172,7 +172,7 @@ def test_a_flow_in_other_units_and_elsewhere(unit: float, shift: float) -> None:
     """The tolerances were 1e-9 and 1e-7 of a coordinate: nothing in a box of 1e-6, too little at 1e5."""
     base = van_der_pol(1.0)
     flow = sd.Flow.from_function(lambda w: unit * base((w - shift) / unit), 2)
-    found = sd.basin_fractions(flow, [(shift - 4 * unit, shift + 4 * unit)] * 2, n=4, n_starts=4)
+    found = sd.basin_fractions(flow, [(shift - 4 * unit, shift + 4 * unit)] * 2, n_paths=4, n_starts=4)
     assert [a.kind for a in found.attractors.values()] == ["limit cycle"]
     assert float(found.fractions[1]) == 1.0
     points = (found.attractors[1].points - shift) / unit
@@ -188,7 +188,7 @@ def predator(w: torch.Tensor) -> torch.Tensor:
 def test_a_predator_and_its_prey() -> None:
     """One limit cycle, along which the prey falls to 4.5e-4; probes at the pole w0 = -3 took a minute."""
     flow = sd.Flow.from_function(predator, 2, box=[(0, 20), (0, 5)])
-    found = sd.basin_fractions(flow, n=20, n_starts=8)
+    found = sd.basin_fractions(flow, n_paths=20, n_starts=8)
     assert [a.kind for a in found.attractors.values()] == ["limit cycle"]
     prey = found.attractors[1].points[:, 0]
     assert (prey.min(), prey.max()) == pytest.approx((4.492e-4, 14.0373), rel=1e-3)

@@ -48,7 +48,7 @@ def test_three_wells_across_rho() -> None:
 
     loss = sd.Landscape(wells, dim=2, box=[(-2, 2), (-2, 2)], name="three wells")
     system = sd.Map(loss, sd.SAM(0.0), lr=0.05)
-    found = sd.basin_continuation(system, "rho", [0.0, 0.5, 1.0, 1.5], n=60, n_starts=24)
+    found = sd.basin_continuation(system, parameters={"rho": [0.0, 0.5, 1.0, 1.5]}, n_paths=60, n_starts=24)
     for k in found.ids:
         if k < 0:
             continue

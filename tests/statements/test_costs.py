@@ -48,11 +48,15 @@ LONG: dict[str, Callable[[], Any]] = {
         np.ones((300, 64)),
         progress=True,
     ),
-    "trajectory": lambda: sd.trajectory(STEP, [0.5], n_steps=6000, every=6000),
+    "trajectory": lambda: sd.trajectory(STEP, [0.5], n_steps=6000, save_every=6000),
     "hallucinated_share": lambda: sd.hallucinated_share(STEP, n_starts=8, n_steps=200, progress=True),
     "warm_start_study": lambda: sd.warm_start_study(STEP, [0, 10], n_starts=8, n_steps=200, progress=True),
     "morse_continuation": lambda: sd.morse_continuation(
-        sd.Map(WELL, sd.USAM(0.5), lr=0.1), "rho", [0.5, 1.5], [(-1.52, 1.5)], resolution=30, progress=True
+        sd.Map(WELL, sd.USAM(0.5), lr=0.1),
+        [(-1.52, 1.5)],
+        parameters={"rho": [0.5, 1.5]},
+        resolution=30,
+        progress=True,
     ),
     "fixed_points": lambda: sd.fixed_points(sd.Flow(WELL, sd.USAM(0.3)), n_starts=64, progress=True),
     "capture_set": lambda: sd.capture_set(
@@ -65,9 +69,11 @@ LONG: dict[str, Callable[[], Any]] = {
         sd.landscapes.himmelblau(), [3, 2], [1.0, 1.9, 2.0], progress=True
     ),
     "attractors_1d": lambda: sd.attractors_1d(sd.Flow(WELL, sd.SAM(0.3)), resolution=256, progress=True),
-    "chain_exit_time": lambda: sd.chain_exit_time(SDE, EDGE, [-1.0], dt=0.1, progress=True),
+    "chain_exit_time": lambda: sd.chain_exit_time(SDE, [-1.0], EDGE, dt=0.1, progress=True),
     "compare_exact": lambda: few_exits().compare_exact(progress=True),
-    "orbit_diagram": lambda: sd.orbit_diagram(STEP, "rho", [0.1, 0.2], n_transient=50, progress=True),
+    "orbit_diagram": lambda: sd.orbit_diagram(
+        STEP, parameters={"rho": [0.1, 0.2]}, n_transient=50, progress=True
+    ),
     "edge_state": lambda: sd.edge_state(two_basins(), 1, 2, max_rounds=20, progress=True),
 }
 
@@ -116,7 +122,7 @@ HEAVY: dict[str, Callable[[], Any]] = {
     "manifold": lambda: sd.manifold(sd.Flow(slow_loss(2), sd.GD()), [0, 1], "unstable"),
     "attractors_1d": lambda: sd.attractors_1d(sd.Flow(slow_loss(1), sd.SAM(0.1))),
     "chain_exit_time": lambda: sd.chain_exit_time(
-        sd.Diffusion(BOWL, sd.GD(), lr=0.1, noise=sd.GaussianNoise(0.5)), sd.Box([-58], [58]), [0.0], dt=3e-3
+        sd.Diffusion(BOWL, sd.GD(), lr=0.1, noise=sd.GaussianNoise(0.5)), [0.0], sd.Box([-58], [58]), dt=3e-3
     ),
 }
 

@@ -12,7 +12,7 @@ def held_by_simulation(step: sd.Map, z: np.ndarray, radius: float, n_steps: int)
     """Largest distance from z over the last tenth of a long run of starts within `radius`."""
     u = np.random.default_rng(0).standard_normal((12, step.dim))
     u *= radius / np.linalg.norm(u, axis=1, keepdims=True)
-    path = sd.trajectory(step, z + u, n_steps=n_steps, every=7)
+    path = sd.trajectory(step, z + u, n_steps=n_steps, save_every=7)
     return float(np.linalg.norm(path - z, axis=-1)[-n_steps // 70 :].max())
 
 

@@ -197,7 +197,7 @@ def test_lyapunov_exponents_are_of_all_batches() -> None:
     system = sd.Map(loss, sd.GD(), lr=0.2, noise=sd.Minibatch(2))
     i, j = np.triu_indices(200, 1)
     exact = np.log(np.abs(1 - 0.2 * (h[i] + h[j]) / 2)).mean()
-    estimate = sd.sampling_lyapunov_exponent(system, n_steps=1000, n_replicas=400)
+    estimate = sd.sampling_lyapunov_exponent(system, n_steps=1000, n_paths=400)
     assert estimate.standard_error < 0.005
     assert abs(estimate.value - exact) < 4 * estimate.standard_error
 

@@ -153,7 +153,7 @@ def test_rates_of_one_curve_and_scaling_of_moving_curves_have_no_error() -> None
     system = sd.Map(stretched(), sd.GD(), lr=0.02, noise=sd.Minibatch(4))
     one = sd.convergence(system, [0.0, 0.0], 300)
     assert math.isnan(one.rate(between=(0, 300)).standard_error)
-    swept = sd.convergence(system, [0.0, 0.0], 300, 10, sweep={"lr": [0.01, 0.02, 0.04]})
+    swept = sd.convergence(system, [0.0, 0.0], 300, 10, parameters={"lr": [0.01, 0.02, 0.04]})
     assert math.isnan(swept.scaling("lr").standard_error)
 
 

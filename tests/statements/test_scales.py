@@ -236,7 +236,7 @@ def continuation_to_a_flip(u: Units) -> Answer:
 @verb
 def cycles(u: Units) -> Answer:
     """Of period 2."""
-    found = sd.cycles(u.map(sd.GD(), 1.3), 2)
+    found = sd.cycles(u.map(sd.GD(), 1.3), period=2)
     return sorted((c.stability, u.back(c.x).round(3).tolist()) for c in found)
 
 

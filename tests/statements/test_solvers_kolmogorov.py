@@ -163,5 +163,5 @@ def test_a_chain_of_short_steps_is_that_of_the_diffusion() -> None:
     edge = sd.HalfSpace([1.0], 0.0)
     whole = float(sd.mean_exit_time(sde, edge)([-1.0]))
     for dt, off in ((1e-3, 1e-3), (1e-4, 1e-4)):
-        chain = sd.chain_exit_time(sde, edge, [-1.0], dt=dt, correction="bridge").mean
+        chain = sd.chain_exit_time(sde, [-1.0], edge, dt=dt, correction="bridge").mean
         assert abs(float(chain) / whole - 1) < off

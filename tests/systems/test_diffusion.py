@@ -96,7 +96,7 @@ def test_variance_of_the_map_at_a_saddle(probe: str) -> None:
     step = sd.Map(
         sd.landscapes.quadratic([[-1.0]]), sd.USAM(0.5), lr=lr, noise=sd.GaussianNoise(1.0, probe=probe)
     )
-    end = sd.trajectory(step, np.zeros((n, 1)), n_steps=100, every=100, seed=1)[-1, :, 0]
+    end = sd.trajectory(step, np.zeros((n, 1)), n_steps=100, save_every=100, seed=1)[-1, :, 0]
     growth = 1 - lr * rate
     exact = lr**2 * FACTORS[probe] * (growth**200 - 1) / (growth**2 - 1)
     assert abs(end.mean()) < 4 * math.sqrt(exact / n)
@@ -110,7 +110,7 @@ def test_variance_of_the_diffusion_at_a_saddle(probe: str) -> None:
     )
     assert sde.covariance([0.0])[0, 0] == pytest.approx(0.01 * FACTORS[probe])
     n = 20000
-    end = sd.trajectory(sde, np.zeros((n, 1)), t_max=1.0, every=100, seed=2)[-1, :, 0]
+    end = sd.trajectory(sde, np.zeros((n, 1)), t_max=1.0, save_every=100, seed=2)[-1, :, 0]
     exact = 0.01 * FACTORS[probe] * (math.e - 1)  # s^2 (e^(2 k t) - 1)/(2 k) with k = 1/2
     assert abs(end.var() - exact) < 4 * exact * math.sqrt(2 / n) + 0.01 * exact  # Euler's bias, of order dt
 
@@ -119,7 +119,7 @@ def test_radius_in_the_mean_under_noise() -> None:
     # with noise of size s in both gradients normalised SAM acts in the mean like USAM of radius rho kappa/s
     step = sd.Map(sd.landscapes.saddle(1, 1), sd.SAM(1.6), lr=0.01, noise=sd.GaussianNoise(1.0, probe="same"))
     n = 4000
-    end = sd.trajectory(step, np.tile([0.0, 0.05], (n, 1)), n_steps=300, every=300, seed=3)[-1, :, 1]
+    end = sd.trajectory(step, np.tile([0.0, 0.05], (n, 1)), n_steps=300, save_every=300, seed=3)[-1, :, 1]
     kappa = math.sqrt(2) * math.gamma(1.5) / (2 * math.gamma(1))
     assert kappa == pytest.approx(0.626657, abs=1e-6)
     expected = 0.05 * (1 + 0.01 * (1 - 1.6 * kappa)) ** 300

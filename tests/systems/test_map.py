@@ -103,7 +103,7 @@ def test_usam_at_the_saddle_of_beale(rho: float, distance: float) -> None:
 @pytest.mark.parametrize(("rho", "end"), [(0.8, 1.0), (0.95, 1.0), (1.05, 0.0), (1.2, 0.0), (1.5, 0.0)])
 def test_usam_on_uv(rho: float, end: float) -> None:
     path = sd.trajectory(
-        sd.Map(sd.landscapes.uv(), sd.USAM(rho), lr=0.01), [0.05, 0.05], n_steps=40000, every=40000
+        sd.Map(sd.landscapes.uv(), sd.USAM(rho), lr=0.01), [0.05, 0.05], n_steps=40000, save_every=40000
     )
     np.testing.assert_allclose(path[-1], [end, end], atol=1e-4)
 

@@ -28,7 +28,7 @@ RULES = {
 @pytest.mark.parametrize("rule", PATHS)
 def test_paths_along_the_valley_of_minima(rule: str) -> None:
     loss = sd.landscapes.product()
-    path = sd.trajectory(sd.Map(loss, RULES[rule], lr=0.02), [3.0, 0.1], n_steps=50_000, every=500)
+    path = sd.trajectory(sd.Map(loss, RULES[rule], lr=0.02), [3.0, 0.1], n_steps=50_000, save_every=500)
     for step, point in PATHS[rule].items():
         np.testing.assert_allclose(path[step // 500], point, atol=6e-5)
     ends = {"SAM": 4.17e-5, "decaying": 8.85e-8}

@@ -297,7 +297,7 @@ def test_effective_radius_table():
 def test_effective_radius_simulated(rho, probe):
     loss, noise = sd.landscapes.saddle(1.0, 1.0), sd.GaussianNoise(std=1.0, probe=probe)
     sam = sd.Map(loss, sd.SAM(rho), lr=0.01, noise=noise)
-    end = sd.trajectory(sam, np.tile([0.0, 0.05], (4000, 1)), 300, every=300, seed=5)[-1, :, 1]
+    end = sd.trajectory(sam, np.tile([0.0, 0.05], (4000, 1)), 300, save_every=300, seed=5)[-1, :, 1]
     multiplier = kim.usam_multipliers(-1.0, kim.effective_radius(rho, 1.0, 2), 0.01)
     # to first order in |grad f| / sigma, which reaches 0.4: the remainder is a tenth of its square
     expected = 0.05 * multiplier**300

@@ -104,7 +104,7 @@ def rate_graph(
     --------
     >>> import samdyn as sd
     >>> sde = sd.Diffusion(sd.landscapes.double_well(), sd.GD(), lr=0.1, noise=sd.GaussianNoise(std=1.0))
-    >>> found = sd.basins(sde, [(-2, 2)], resolution=50, replicas=4)
+    >>> found = sd.basins(sde, [(-2, 2)], resolution=50, n_paths=4)
     >>> rates = sd.rate_graph(sd.basin_graph(found, action=False), found)
     >>> [round(rates.nodes[k]["stationary"], 6) for k in rates]
     [0.5, 0.5]

@@ -66,7 +66,7 @@ class ActionPath(Result):
     Attributes
     ----------
     x : ndarray, shape (n, dim)
-        Corners, from start to end.
+        Corners, from x to y.
     action : float
         The exponent: the rate is of the order exp(-action).
     error : float
@@ -96,8 +96,8 @@ class ActionPath(Result):
 @checked
 def minimum_action(
     system: Diffusion | Flow,
-    start: npt.ArrayLike,
-    end: npt.ArrayLike,
+    x: npt.ArrayLike,
+    y: npt.ArrayLike,
     *,
     n_points: int = 101,
     initial: npt.ArrayLike | None = None,
@@ -111,7 +111,7 @@ def minimum_action(
     ----------
     system : Diffusion or Flow
         For a Flow the noise is taken as the identity, dX = b dt + dW.
-    start, end : array_like, shape (dim,)
+    x, y : array_like, shape (dim,)
         Usually an attractor and a saddle: beyond a saddle the rest of the way costs nothing.
     n_points : int
         Corners of the polygon, the ends included, >= 5.
@@ -143,8 +143,8 @@ def minimum_action(
     """
     if not isinstance(system, Diffusion | Flow):
         raise TypeError(f"system must be a Diffusion or a Flow, got {system!r}")
-    first = checks.points("start", start, system.dim).reshape(system.dim)
-    last = checks.points("end", end, system.dim).reshape(system.dim)
+    first = checks.points("x", x, system.dim).reshape(system.dim)
+    last = checks.points("y", y, system.dim).reshape(system.dim)
     n_points = checks.integer("n_points", n_points, at_least=5)
     checks.number("tolerance", tolerance, above=0)
     max_rounds = checks.integer("max_rounds", max_rounds, at_least=1)
@@ -164,7 +164,7 @@ def minimum_action(
     fits = np.isfinite(first_action)
     if not fits[0]:
         raise ValueError(
-            f"system must be finite on the path from start to end, got nan or infinity ({system!r}): give "
+            f"system must be finite on the path from x to y, got nan or infinity ({system!r}): give "
             "initial, a path around the place where the gradient of the loss is not finite"
         )
     search = _Search(
@@ -181,14 +181,15 @@ def minimum_action(
         kept = search.best(paths)[: KEPT if len(sizes) > 1 else 1]
         for k, n in enumerate(sizes):
             found = [search.descend(path, n) for path in kept]
-            x, value, converged = min(found, key=lambda f: f[1])
+            best, value, converged = min(found, key=lambda f: f[1])
             if n == sizes[min(1, len(sizes) - 1)] and len(first) > 1:
-                x, value, converged = search.settled(x, value, converged)
-            kept = [x] if k else [f[0] for f in found]
+                best, value, converged = search.settled(best, value, converged)
+            kept = [best] if k else [f[0] for f in found]
             if k:
                 bar.update(note=f"action {value:.6g}")
-    coarse = action(system, x[::2] if n_points % 2 else np.concatenate([x[:-1:2], x[-1:]]), search.scale)[0]
-    return ActionPath(x, float(value), abs(float(coarse - value)) / 3, converged)
+    halved = best[::2] if n_points % 2 else np.concatenate([best[:-1:2], best[-1:]])
+    coarse = action(system, halved, search.scale)[0]
+    return ActionPath(best, float(value), abs(float(coarse - value)) / 3, converged)
 
 
 @dataclass(frozen=True, eq=False)

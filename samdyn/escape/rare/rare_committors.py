@@ -65,8 +65,8 @@ from samdyn.systems.map import Map
 def rare_committor(
     system: Diffusion | Map,
     x0: npt.ArrayLike,
-    region_a: OpenSet,
-    region_b: OpenSet,
+    origin: OpenSet,
+    target: OpenSet,
     *,
     reaction_coordinate: Callable[[Tensor], Tensor] | None = None,
     levels: int | npt.ArrayLike = 200,
@@ -90,7 +90,7 @@ def rare_committor(
         With noise, and without schedules. The step of a Diffusion is Euler-Maruyama.
     x0 : array_like, shape (dim,)
         Start, outside A and B.
-    region_a, region_b : Ball, Box, HalfSpace, Region or a combination
+    origin, target : Ball, Box, HalfSpace, Region or a combination
         Disjoint; paths stop there.
     reaction_coordinate : callable, optional
         Takes one point, a torch tensor of shape (dim,), and returns a scalar tensor that grows towards B. By
@@ -163,21 +163,21 @@ def rare_committor(
     >>> low < 1.98e-05 < high
     True
     """
-    check_region("region_a", region_a)
-    check_region("region_b", region_b)
+    check_region("origin", origin)
+    check_region("target", target)
     run = check_run(workers, executor, checkpoint, progress)
     start, dt = check_system(system, x0, dt, seed)
-    region_a, region_b = region_a.with_dim(system.dim), region_b.with_dim(system.dim)
-    for name, region in (("region_a", region_a), ("region_b", region_b)):
+    origin, target = origin.with_dim(system.dim), target.with_dim(system.dim)
+    for name, region in (("origin", origin), ("target", target)):
         distance = float(region.signed_distance(start))
         if not distance > 0:
             raise ValueError(f"x0 must lie outside {name}, got {start} at signed distance {distance:.3g}")
     bridge = check_correction(correction) and not system.discrete
-    origin, target = StoppingSet((~region_a).faces, bridge), StoppingSet((~region_b).faces, bridge)
+    inner, outer = StoppingSet((~origin).faces, bridge), StoppingSet((~target).faces, bridge)
     kill, shape = check_counts(n_clones, n_kill, n_repeats)
-    _, values = reaction_coordinate_and_levels(reaction_coordinate, levels, target.faces, start)
+    _, values = reaction_coordinate_and_levels(reaction_coordinate, levels, outer.faces, start)
     job = SplittingJob(
-        "rare_committor", system, start, origin, target, None, 0, reaction_coordinate, values, kill, shape[1],
+        "rare_committor", system, start, inner, outer, None, 0, reaction_coordinate, values, kill, shape[1],
         shape[0], max_steps_of(t_max, dt), dt, int(seed),
     )  # fmt: skip
     return probability_of(run_splitting(job, run), job)

@@ -25,8 +25,8 @@ SMALLER = "a smaller region, a larger dt or more noise makes the equation smalle
 
 def chain_exit_time(
     system: Any,
-    region: Any,
     x0: npt.ArrayLike,
+    region: Any,
     *,
     dt: float | None = None,
     correction: str | None = None,
@@ -40,10 +40,10 @@ def chain_exit_time(
     system : Map or Diffusion
         One-dimensional, with constant coefficients; a map with noise of ``probe="full"`` and without
         momentum.
-    region : region
-        With the interval's ends: `HalfSpace`, `Box`, `Ball`, or an intersection of them.
     x0 : array_like, shape (..., 1)
         Starts.
+    region : region
+        With the interval's ends: `HalfSpace`, `Box`, `Ball`, or an intersection of them.
     dt : float
         Time step of a diffusion; a map has none and counts steps.
     correction, crossing
@@ -65,11 +65,11 @@ def chain_exit_time(
     --------
     >>> import samdyn as sd
     >>> sgd = sd.Map(sd.landscapes.double_well(), sd.GD(), lr=0.1, noise=sd.GaussianNoise(std=1.0))
-    >>> sd.chain_exit_time(sgd, sd.HalfSpace([1.0], 0.0), [-1.0]).mean.round(4)
+    >>> sd.chain_exit_time(sgd, [-1.0], sd.HalfSpace([1.0], 0.0)).mean.round(4)
     np.float64(4168.9393)
     """
     check_ways(correction, crossing)
-    equation, starts, unit = system_equation(system, region, x0, dt, correction)
+    equation, starts, unit = system_equation(system, x0, region, dt, correction)
     progress = checks.flag("progress", progress)
     announce("chain_exit_time", equation.seconds(), SMALLER)
     with PartsBar(progress, "chain_exit_time", PARTS) as bar:
@@ -78,7 +78,7 @@ def chain_exit_time(
 
 
 def system_equation(
-    system: Any, region: Any, x0: npt.ArrayLike, dt: float | None, correction: str | None
+    system: Any, x0: npt.ArrayLike, region: Any, dt: float | None, correction: str | None
 ) -> tuple[ChainEquation, Array, float]:
     """The integral equation of a system, its starts (...,), and the time of a step in the unit of results.
 

@@ -107,12 +107,12 @@ def coefficients(diffusion: Any) -> tuple[Callable[[Array], Array], Callable[[Ar
     for name in ("dim", "drift", "covariance"):
         if not hasattr(diffusion, name):
             raise TypeError(
-                f"diffusion must have .dim, .drift and .covariance (an sd.Diffusion), got {diffusion!r}"
+                f"system must have .dim, .drift and .covariance (an sd.Diffusion), got {diffusion!r}"
             )
     if diffusion.dim not in (1, 2):
-        raise ValueError(f"diffusion must have 1 or 2 dimensions, got dim={diffusion.dim}")
+        raise ValueError(f"system must have 1 or 2 dimensions, got dim={diffusion.dim}")
     if getattr(diffusion, "scheduled", False):
-        raise ValueError("diffusion must have constant coefficients: its rho or lr is a schedule")
+        raise ValueError("system must have constant coefficients: its rho or lr is a schedule")
     return diffusion.drift, diffusion.covariance
 
 
@@ -128,7 +128,7 @@ def check_targets(exits: Sequence[Exit], x: Array) -> None:
     """Refuse the sets A and B of a committor where they overlap or hold none of the points x (n, dim)."""
     distances = Absorbed(tuple(exits)).distances(x)
     rounding = 1e-9 * float(np.ptp(x, axis=0).max())
-    for name, e, own in zip(("region_a", "region_b"), exits, distances, strict=True):
+    for name, e, own in zip(("origin", "target"), exits, distances, strict=True):
         if not (own >= -rounding).any():
             raise ValueError(
                 f"{name} must hold a node of the grid from {x.min(axis=0)} to {x.max(axis=0)}, got "
@@ -136,7 +136,7 @@ def check_targets(exits: Sequence[Exit], x: Array) -> None:
             )
     both = (distances > rounding).all(axis=0)
     if both.any():
-        raise ValueError(f"region_a and region_b must be disjoint, got two that both hold {x[both][0]}")
+        raise ValueError(f"origin and target must be disjoint, got two that both hold {x[both][0]}")
 
 
 def solve_box(diffusion: Any, exits: Sequence[Exit], box: npt.ArrayLike | None) -> Array:
@@ -171,7 +171,7 @@ def solve_box(diffusion: Any, exits: Sequence[Exit], box: npt.ArrayLike | None) 
     low, high = marks[:, :, 0].min(axis=0), marks[:, :, 1].max(axis=0)
     start = getattr(diffusion, "box", None)
     if start is not None:
-        start = checks.box("diffusion.box", start, dim)
+        start = checks.box("system.box", start, dim)
         low, high = np.minimum(low, start[:, 0]), np.maximum(high, start[:, 1])
     low, high = (
         np.where(np.isfinite(limits[:, 0]), limits[:, 0], low),

@@ -197,7 +197,7 @@ def _checked(drift: Any, covariance: Any, points: Array) -> Array:
     unknown = ~np.isfinite(np.asarray(drift(points), dtype=np.float64)).all(axis=1)
     if unknown.any():
         raise ValueError(
-            f"diffusion must have a finite drift everywhere in the region, got nan or infinity at "
+            f"system must have a finite drift everywhere in the region, got nan or infinity at "
             f"{points[unknown][0]} and {unknown.sum() - 1} more of {len(points)} nodes: the gradient of the "
             "loss is not finite there"
         )

@@ -74,7 +74,7 @@ class ExitRate(Result):
 
 @checked
 def mean_exit_time(
-    diffusion: Any,
+    system: Any,
     region: Any,
     *,
     resolution: Resolution = 256,
@@ -86,7 +86,7 @@ def mean_exit_time(
 
     Parameters
     ----------
-    diffusion : Diffusion
+    system : Diffusion
         In one or two dimensions, with constant coefficients and noise in every direction.
     region : region
         The open set in which a path lives.
@@ -130,11 +130,11 @@ def mean_exit_time(
     >>> time([0.0, 0.0]).round(3)
     np.float64(1.71)
     """
-    return mean_exit_field(diffusion, region, resolution, box, progress, moment=moment)
+    return mean_exit_field(system, region, resolution, box, progress, moment=moment)
 
 
 def mean_exit_field(
-    diffusion: Any,
+    system: Any,
     region: Any,
     resolution: Resolution,
     box: npt.ArrayLike | None,
@@ -147,24 +147,24 @@ def mean_exit_field(
     moment = checks.integer("moment", moment, at_least=1, below=MOST_MOMENTS + 1)
     unit = "units of time" if moment == 1 else f"units of time^{moment}"
     name = "mean exit time" if moment == 1 else f"moment {moment} of the exit time"
-    coefficients(diffusion)
-    check_region("region", region, diffusion.dim)
+    coefficients(system)
+    check_region("region", region, system.dim)
     exits = (Exit(region, 1.0, 0.0),)
-    if diffusion.dim == 2:
-        problem = Problem(diffusion, exits, box, resolution, verb, progress)
+    if system.dim == 2:
+        problem = Problem(system, exits, box, resolution, verb, progress)
         return kolmogorov_2d.solve(problem, moment, name, unit)
 
     def solve(inverse: line.Inverse, values: tuple[float, float]) -> Array:
         return line.moments(inverse, moment)
 
-    return _on_intervals(diffusion, exits, box, solve, name, unit)
+    return _on_intervals(system, exits, box, solve, name, unit)
 
 
 @checked
 def committor(
-    diffusion: Any,
-    region_a: Any,
-    region_b: Any,
+    system: Any,
+    origin: Any,
+    target: Any,
     *,
     resolution: Resolution = 256,
     box: npt.ArrayLike | None = None,
@@ -174,9 +174,9 @@ def committor(
 
     Parameters
     ----------
-    diffusion : Diffusion
+    system : Diffusion
         In one or two dimensions.
-    region_a, region_b : region
+    origin, target : region
         Disjoint, and each large enough to hold a node of the grid.
     resolution, box, progress
         As in `mean_exit_time`; the box is one for the outside of A and B.
@@ -201,12 +201,12 @@ def committor(
     >>> float(f"{q([-0.9]):.6g}")
     2.43632e-06
     """
-    coefficients(diffusion)
-    check_region("region_a", region_a, diffusion.dim)
-    check_region("region_b", region_b, diffusion.dim)
-    exits = (Exit(region_a, -1.0, 0.0), Exit(region_b, -1.0, 1.0))
-    if diffusion.dim == 2:
-        problem = Problem(diffusion, exits, box, resolution, "committor", progress)
+    coefficients(system)
+    check_region("origin", origin, system.dim)
+    check_region("target", target, system.dim)
+    exits = (Exit(origin, -1.0, 0.0), Exit(target, -1.0, 1.0))
+    if system.dim == 2:
+        problem = Problem(system, exits, box, resolution, "committor", progress)
         return kolmogorov_2d.solve(problem, 0, "committor", "")
 
     def solve(inverse: line.Inverse, values: tuple[float, float]) -> Array:
@@ -215,12 +215,12 @@ def committor(
             return np.full_like(inverse.panels.x, value)
         return np.exp(inverse.probability_right() if values[1] == 1.0 else inverse.probability_left())
 
-    return _on_intervals(diffusion, exits, box, solve, "committor", "")
+    return _on_intervals(system, exits, box, solve, "committor", "")
 
 
 @checked
 def exit_rate(
-    diffusion: Any,
+    system: Any,
     region: Any,
     *,
     resolution: Resolution = 256,
@@ -247,15 +247,15 @@ def exit_rate(
     >>> round(float(exit_rate(sde, sd.HalfSpace([1.0], 0.0))), 9)
     0.033545287
     """
-    coefficients(diffusion)
-    check_region("region", region, diffusion.dim)
+    coefficients(system)
+    check_region("region", region, system.dim)
     exits = (Exit(region, 1.0, 0.0),)
-    if diffusion.dim == 2:
-        problem = Problem(diffusion, exits, box, resolution, "exit_rate", progress)
+    if system.dim == 2:
+        problem = Problem(system, exits, box, resolution, "exit_rate", progress)
         return ExitRate(*kolmogorov_2d.slowest_rate(problem))
-    rate, log_variance = _one_dimensional(diffusion)
+    rate, log_variance = _one_dimensional(system)
     found = []
-    for lower, upper, absorbs, _ in _intervals(exits, solve_box(diffusion, exits, box)[0]):
+    for lower, upper, absorbs, _ in _intervals(exits, solve_box(system, exits, box)[0]):
         coarse = line.panels(rate, log_variance, lower, upper)
         fine = line.from_edges(rate, log_variance, line.halved(coarse.edges))
         values = [line.slowest_rate(line.Inverse(p, absorbs)) for p in (coarse, fine)]

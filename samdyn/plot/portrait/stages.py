@@ -217,7 +217,7 @@ def _cycles(system: System, region: Array, period: int) -> list[FixedPoint]:
         return []
     if system.momentum or system.dim > 2:
         return []
-    found = [cycle for k in range(2, period + 1) for cycle in cycles(system, k, region)]
+    found = [cycle for k in range(2, period + 1) for cycle in cycles(system, region, period=k)]
     return [cycle for cycle in found if cycle.stability == "attracting"]
 
 

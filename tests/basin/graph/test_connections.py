@@ -131,7 +131,7 @@ def test_action_with_noise_that_depends_on_the_point() -> None:
 def test_rates_of_the_double_well() -> None:
     """Symmetric: equal weights, and first-passage times of the solver between the cores."""
     sde = diffusion(WELL, sd.GD(), std=1.0)
-    found = sd.basins(sde, [(-2, 2)], resolution=40, replicas=2)
+    found = sd.basins(sde, [(-2, 2)], resolution=40, n_paths=2)
     rates = sd.rate_graph(sd.basin_graph(found, action=False), found, core=0.2)
     assert [rates.nodes[k]["stationary"] for k in rates] == pytest.approx([0.5, 0.5], abs=1e-9)
     far = sd.mean_exit_time(sde, sd.HalfSpace([1.0], 0.8))
@@ -152,7 +152,7 @@ def test_passages_too_long_for_the_solver_are_those_of_the_chain(monkeypatch: py
         return original(*arguments, **options)
 
     sde = diffusion(WELL, sd.GD(), std=1.0)
-    found = sd.basins(sde, [(-2, 2)], resolution=40, replicas=2)
+    found = sd.basins(sde, [(-2, 2)], resolution=40, n_paths=2)
     graph = sd.basin_graph(found, action=False)
     monkeypatch.setattr(module, "mean_exit_time", third_fails)
     rates = sd.rate_graph(graph, found, core=0.2)
@@ -164,7 +164,7 @@ def test_passages_too_long_for_the_solver_are_those_of_the_chain(monkeypatch: py
 
 def test_rates_by_sampling_agree_with_the_solver() -> None:
     sde = diffusion(WELL, sd.GD(), std=2.0)
-    found = sd.basins(sde, [(-2, 2)], resolution=40, replicas=2)
+    found = sd.basins(sde, [(-2, 2)], resolution=40, n_paths=2)
     graph = sd.basin_graph(found, action=False)
     solved = sd.rate_graph(graph, found, core=0.2)
     sampled = sd.rate_graph(graph, found, core=0.2, method="sampling", n_paths=300, t_max=500.0, dt=0.02)
@@ -182,7 +182,7 @@ def test_rates_of_three_wells() -> None:
     """
     loss = sd.landscapes.three_well()
     sde = diffusion(loss, sd.GD(), std=2.5)
-    found = sd.basins(sde, resolution=40, replicas=2)
+    found = sd.basins(sde, resolution=40, n_paths=2)
     graph = sd.basin_graph(found, action=False)
     fine = sd.basins(sd.Flow(loss, sd.GD()), found.box, resolution=96)
     cells = fine.grid.points(np.arange(fine.labels.size))
@@ -239,7 +239,7 @@ def test_bad_arguments() -> None:
         sd.rate_graph(graph, found)
     with pytest.raises(TypeError, match="Basins"):
         sd.basin_graph(graph)  # type: ignore[arg-type]
-    noisy = sd.basins(diffusion(WELL, sd.GD(), std=1.0), [(-2, 2)], resolution=20, replicas=2)
+    noisy = sd.basins(diffusion(WELL, sd.GD(), std=1.0), [(-2, 2)], resolution=20, n_paths=2)
     ours = sd.basin_graph(noisy, action=False)
     with pytest.raises(ValueError, match="method"):
         sd.rate_graph(ours, noisy, method="guess")

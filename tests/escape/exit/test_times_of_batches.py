@@ -157,11 +157,11 @@ def test_sweeps_over_radius_and_batch_size() -> None:
 def test_basins_of_single_samples() -> None:
     """The share of the left well from a cell, beside that of long trajectories."""
     system = sd.Map(LINE, sd.GD(), lr=0.02, noise=sd.Minibatch(1))
-    result = sd.basins(system, [(-2, 2)], resolution=21, replicas=400, seed=4)
+    result = sd.basins(system, [(-2, 2)], resolution=21, n_paths=400, seed=4)
     assert [a.name for a in result.attractors.values()] == ["minimum (-1)", "minimum (1)"]
     cell = 10  # about 0
     x = result.grid.points(np.array([cell]))[0]
-    end = sd.trajectory(system, np.tile(x, (4000, 1)), n_steps=1000, every=1000, seed=9)[-1, :, 0]
+    end = sd.trajectory(system, np.tile(x, (4000, 1)), n_steps=1000, save_every=1000, seed=9)[-1, :, 0]
     share, expected = float(result.probabilities[cell, 0]), float(np.mean(end < 0))
     assert 0.02 < expected < 0.98
     assert abs(share - expected) < 4 * np.sqrt(expected * (1 - expected) * (1 / 400 + 1 / 4000))

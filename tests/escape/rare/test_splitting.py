@@ -355,7 +355,7 @@ def test_bad_input(name: str) -> None:
     change, kind, message = BAD[name]
     good: dict[str, Any] = {"system": well(0.1), "dt": 0.1}
     with pytest.raises(kind, match=message):
-        rare_committor(**{**good, "x0": START, "region_a": A, "region_b": B, **change})
+        rare_committor(**{**good, "x0": START, "origin": A, "target": B, **change})
     with pytest.raises(kind, match=message):
         rare_exit_time(
             **{**good, "x0": [-0.9], "region": LEFT, "origin": sd.Ball([-1.0], 0.2), "n_loops": 0, **change}
@@ -364,11 +364,11 @@ def test_bad_input(name: str) -> None:
 
 def test_bad_regions() -> None:
     system = well(0.1)
-    with pytest.raises(TypeError, match="region_b must be a samdyn region"):
+    with pytest.raises(TypeError, match="target must be a samdyn region"):
         rare_committor(system, START, A, 0.0)  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="x0 must lie outside region_a"):
+    with pytest.raises(ValueError, match="x0 must lie outside origin"):
         rare_committor(system, [-1.0], A, B)
-    with pytest.raises(ValueError, match="x0 must lie outside region_b"):
+    with pytest.raises(ValueError, match="x0 must lie outside target"):
         rare_committor(system, [0.5], A, B)
     with pytest.raises(ValueError, match="must have dim 1"):
         rare_committor(system, START, sd.Ball([0, 0], 1), B)

@@ -65,7 +65,7 @@ def test_table_of_time_step_bias(name, d, dt, interval, x0, plain, bridge):
 )
 def test_table_of_maps(rule, steps):
     system = sd.Map(sd.landscapes.double_well(), rule, lr=0.1, noise=sd.GaussianNoise(std=1.0))
-    assert_allclose(chain_exit_time(system, HalfSpace([1.0], 0.0), [-1.0]).mean, steps, rtol=3e-9)
+    assert_allclose(chain_exit_time(system, [-1.0], HalfSpace([1.0], 0.0)).mean, steps, rtol=3e-9)
 
 
 @pytest.mark.parametrize(("drift", "dt"), [(0.7, 0.5), (0.7, 0.05), (3.0, 0.5)])
@@ -104,7 +104,7 @@ def test_plain_moments_against_matrix_powers():
 def test_diffusion_and_low_level_agree():
     sde = sd.Diffusion(sd.landscapes.double_well(), sd.SAM(0.2), lr=0.1, noise=sd.GaussianNoise(std=2.0**0.5))
     result = chain_exit_time(
-        sde, HalfSpace([1.0], 0.0), [[-1.0], [-0.5]], dt=0.01, correction="bridge", crossing="end"
+        sde, [[-1.0], [-0.5]], HalfSpace([1.0], 0.0), dt=0.01, correction="bridge", crossing="end"
     )
     assert result.mean.shape == (2,)
     assert_allclose(result.mean[0], 19.2220296, rtol=3e-9)
@@ -165,7 +165,7 @@ def test_errors():
         (region, {}, "system must be a Map or a Diffusion"),
     ]:
         with pytest.raises(ValueError, match=message):
-            chain_exit_time(system, region, [-1.0], **options)
+            chain_exit_time(system, [-1.0], region, **options)
 
 
 @pytest.mark.parametrize(
@@ -187,13 +187,13 @@ def test_regions_that_are_no_plain_interval_are_refused(region):
         (sd.Diffusion(sd.landscapes.double_well(), sd.GD(), lr=0.1, noise=noise), {"dt": 0.1}),
     ):
         with pytest.raises(ValueError, match="region must be an interval or a half-line"):
-            chain_exit_time(system, region, [-1.0], **options)
+            chain_exit_time(system, [-1.0], region, **options)
 
 
 def test_intersections_of_plain_faces_are_intervals():
     sde = sd.Diffusion(sd.landscapes.double_well(), sd.GD(), lr=0.1, noise=sd.GaussianNoise(std=1.0))
     both = HalfSpace([1.0], 0.0) & sd.Ball([0.0], 1.5)
-    one, two = (chain_exit_time(sde, region, [-1.0], dt=0.1) for region in (both, Box([-1.5], [0.0])))
+    one, two = (chain_exit_time(sde, [-1.0], region, dt=0.1) for region in (both, Box([-1.5], [0.0])))
     assert one.mean == two.mean
 
 

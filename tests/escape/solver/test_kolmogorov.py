@@ -403,7 +403,7 @@ def test_field_prints_plots_and_pickles():
             ValueError,
             "1 or 2 dimensions",
         ),
-        (lambda: mean_exit_time(SimpleNamespace(dim=1), LEFT), TypeError, "diffusion must have"),
+        (lambda: mean_exit_time(SimpleNamespace(dim=1), LEFT), TypeError, "system must have"),
         (lambda: mean_exit_time(Linear([1.0], 0.0), Ball([0.0], 1)), ValueError, "covariance must be > 0"),
         (lambda: mean_exit_time(Linear([1.0, 1.0], 0.0), Ball([0, 0], 1)), ValueError, "positive definite"),
         (lambda: mean_exit_time(Linear([1.0], 0.1), Ball([0.0], 1), moment=0), ValueError, "moment must be"),
@@ -425,7 +425,7 @@ def test_field_prints_plots_and_pickles():
         (lambda: mean_exit_time(Linear([1.0], 0.1), None), TypeError, "region must be a samdyn region"),
         (lambda: exit_rate(Linear([1.0], 0.1), (0, 1)), TypeError, "region must be a samdyn region"),
         (lambda: mean_exit_time(Linear([1.0], 0.1), Ball([0, 0], 1)), ValueError, "region must have dim 1"),
-        (lambda: committor(Linear([1.0], 0.1), LEFT, 0.0), TypeError, "region_b must be a samdyn region"),
+        (lambda: committor(Linear([1.0], 0.1), LEFT, 0.0), TypeError, "target must be a samdyn region"),
         (lambda: mean_exit_time(Linear([-1.0], 1e-3), Ball([0.0], 2)), ValueError, "below 1e308"),
         (
             lambda: mean_exit_time(
@@ -461,11 +461,11 @@ def test_committor_of_sets_that_overlap_or_are_missed_is_refused(dim):
     q = committor(sde, ball(1.0, 0.5), ball(-1.0, 0.5), resolution=32)
     assert_allclose(q(np.zeros(dim)), 0.5, atol=1e-3)
     for b in (ball(1.0, 0.5), ball(1.0, 0.3), ball(0.6, 0.3)):
-        with pytest.raises(ValueError, match="region_a and region_b must be disjoint"):
+        with pytest.raises(ValueError, match="origin and target must be disjoint"):
             committor(sde, ball(1.0, 0.5), b, resolution=32)
-    with pytest.raises(ValueError, match="region_b must hold a node of the grid"):
+    with pytest.raises(ValueError, match="target must hold a node of the grid"):
         committor(sde, ball(1.0, 0.5), ball(-1.00037, 1e-5), resolution=32)
-    with pytest.raises(ValueError, match="region_b must hold a node of the grid"):
+    with pytest.raises(ValueError, match="target must hold a node of the grid"):
         committor(sde, ball(1.0, 0.5), ball(-1.0, 0.5), resolution=32, box=[(0, 2)] + [(-1, 1)] * (dim - 1))
 
 

@@ -71,7 +71,7 @@ def quasi_stationary() -> tuple[np.ndarray, np.ndarray, float]:
 @pytest.mark.slow
 @pytest.mark.parametrize("correction", ["bridge", None])
 def test_intervals_of_uncensored_means_cover(correction: str | None) -> None:
-    exact = float(chain_exit_time(SDE, LEFT, [-1.0], dt=DT, correction=correction).mean)
+    exact = float(chain_exit_time(SDE, [-1.0], LEFT, dt=DT, correction=correction).mean)
     exits = sd.exit_times(
         SDE, [-1.0], LEFT, RUNS * PATHS, t_max=2000.0, dt=DT, seed=11, correction=correction
     )
@@ -86,7 +86,7 @@ def test_intervals_of_uncensored_means_cover(correction: str | None) -> None:
 @pytest.mark.parametrize("t_max", [15.0, 45.0])
 def test_intervals_of_censored_means_cover(t_max: float) -> None:
     x, law, factor = quasi_stationary()
-    exact = float(law @ chain_exit_time(SDE, LEFT, x[:, None], dt=DT, correction="bridge").mean)
+    exact = float(law @ chain_exit_time(SDE, x[:, None], LEFT, dt=DT, correction="bridge").mean)
     # whole steps until the exit have mean 1 / (1 - factor), and the last one counts in part
     assert DT * factor / (1 - factor) < exact < DT / (1 - factor)
     rng = np.random.default_rng(3)
@@ -108,7 +108,7 @@ def test_censored_mean_estimates_exposure_over_events() -> None:
     # from -1 paths need a while to leave, so that the hazard is not constant and the censored mean too long
     early = sd.exit_times(SDE, [-1.0], LEFT, 40_000, t_max=5.0, dt=DT, seed=13)
     full = sd.exit_times(SDE, [-1.0], LEFT, 40_000, t_max=2000.0, dt=DT, seed=14)
-    exact = float(chain_exit_time(SDE, LEFT, [-1.0], dt=DT, correction="bridge").mean)
+    exact = float(chain_exit_time(SDE, [-1.0], LEFT, dt=DT, correction="bridge").mean)
     expected = np.minimum(full.times, 5.0).sum() / (full.times <= 5.0).sum()
     spread = math.hypot(early.standard_error, early.standard_error)
     assert abs(early.mean - expected) < 4 * spread

@@ -138,7 +138,7 @@ def test_the_chain_is_met_whatever_its_step(rule: sd.Rule, correction: str | Non
     sde = well(rule)
     exits = sample(sde, [-1.0], EDGE, 20_000, t_max=500.0, dt=0.2, seed=2, correction=correction)
     check = exits.compare_exact()
-    assert check.exact == float(chain_exit_time(sde, EDGE, [-1.0], dt=0.2, correction=correction).mean)
+    assert check.exact == float(chain_exit_time(sde, [-1.0], EDGE, dt=0.2, correction=correction).mean)
     assert (check.mean, check.standard_error) == (exits.mean, exits.standard_error)
     assert abs(check.z) < 4
     assert check.z == pytest.approx((exits.mean - check.exact) / exits.standard_error)
@@ -153,7 +153,7 @@ def test_the_chain_is_met_whatever_its_step(rule: sd.Rule, correction: str | Non
 def test_a_map_is_met_in_steps() -> None:
     sgd = sd.Map(WELL, sd.SAM(0.1), lr=0.1, noise=sd.GaussianNoise(std=2.0))
     check = sample(sgd, [-1.0], EDGE, 3000, t_max=5000, seed=2).compare_exact()
-    assert check.exact == float(chain_exit_time(sgd, EDGE, [-1.0]).mean)
+    assert check.exact == float(chain_exit_time(sgd, [-1.0], EDGE).mean)
     assert abs(check.z) < 4
 
 
@@ -168,7 +168,7 @@ def test_many_starts_are_averaged() -> None:
     sde = well(sd.GD())
     x0 = np.repeat([[-1.0], [-0.5], [-0.1]], [500, 200, 300], axis=0)
     exits = sample(sde, x0, EDGE, 1000, t_max=500.0, dt=0.2, seed=2)
-    each = chain_exit_time(sde, EDGE, [[-1.0], [-0.5], [-0.1]], dt=0.2, correction="bridge").mean
+    each = chain_exit_time(sde, [[-1.0], [-0.5], [-0.1]], EDGE, dt=0.2, correction="bridge").mean
     check = exits.compare_exact()
     assert check.exact == pytest.approx(float(each @ [0.5, 0.2, 0.3]))
     assert abs(check.z) < 4
@@ -207,7 +207,7 @@ def test_a_censored_mean_is_judged_by_its_own_limit(correction: str | None) -> N
     exits = sample(well(sd.GD()), [-1.0], EDGE, 20_000, t_max=5.0, dt=0.2, seed=2, correction=correction)
     check = exits.compare_exact()
     assert "of the paths are censored" in check.note
-    assert check.exact == chain_exit_time(well(sd.GD()), EDGE, [-1.0], dt=0.2, correction=correction).mean
+    assert check.exact == chain_exit_time(well(sd.GD()), [-1.0], EDGE, dt=0.2, correction=correction).mean
     assert abs(check.z) < 4
     assert exits.mean - check.exact > 4 * exits.standard_error
     assert check.expected == pytest.approx(exits.mean, rel=4 * exits.standard_error / exits.mean)

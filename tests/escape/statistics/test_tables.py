@@ -151,7 +151,7 @@ def test_sampled_on_a_line(name: str) -> None:
     n = int(np.clip(400_000 / steps, 150 / exiting, 4000))
     exits = sd.exit_times(row.system, row.x0, row.region, n, t_max=row.t_max, dt=row.dt, seed=21)
     check = exits.compare_exact()
-    chain = sd.chain_exit_time(row.system, row.region, row.x0, dt=row.dt, correction="bridge").mean
+    chain = sd.chain_exit_time(row.system, row.x0, row.region, dt=row.dt, correction="bridge").mean
     assert check.exact == pytest.approx(float(chain), rel=1e-12)
     # the sample is large enough to mean something, and the bias of so long a step stays within a fifth
     assert exits.standard_error < 0.12 * exits.mean
@@ -181,7 +181,7 @@ def test_sampled_in_the_plane(name: str) -> None:
 @pytest.mark.parametrize("name", RARE_LINES)
 def test_split_on_a_line(name: str) -> None:
     row = RARE_LINES[name]
-    chain = sd.chain_exit_time(row.system, row.region, row.x0, dt=0.05, correction="bridge").mean
+    chain = sd.chain_exit_time(row.system, row.x0, row.region, dt=0.05, correction="bridge").mean
     origin = sd.Ball([-1.0], 0.11)
     found = sd.rare_exit_time(row.system, row.x0, row.region, origin, dt=0.05, n_repeats=100, seed=24)
     assert found.relative_error < 0.06
@@ -208,7 +208,7 @@ MAPS = {
 def test_steps_of_maps(name: str) -> None:
     """Sampled for 1500 steps, so that most paths are censored, beside the exact limit of such a sample."""
     system = sd.Map(WELL, MAPS[name], lr=0.1, noise=sd.GaussianNoise(std=1.0))
-    exact = float(sd.chain_exit_time(system, EDGE, [-1.0]).mean)
+    exact = float(sd.chain_exit_time(system, [-1.0], EDGE).mean)
     assert exact == pytest.approx(p.STEPS_TO_LEAVE[name], rel=1e-8)
     exits = sd.exit_times(system, [-1.0], EDGE, 1000, t_max=1500, seed=26)
     check = exits.compare_exact()
