@@ -158,7 +158,7 @@ def _chain(
 ) -> Found:
     """From the integral equation of the simulated chain."""
     step = None if isinstance(system, Map) else result.dt
-    equation, points, unit = system_equation(system, region, starts, step, result.correction)
+    equation, points, unit = system_equation(system, starts, region, step, result.correction)
     announce("compare_exact", equation.seconds(), SMALLER)
     with PartsBar(progress, "compare_exact", PARTS) as bar:
         exact = float(weights @ equation.moments(points, bar=bar).mean) / unit

@@ -200,7 +200,7 @@ def test_intersections_of_plain_faces_are_intervals():
 def test_censored_mean_against_powers_of_the_operator():
     """E[min(tau, n dt)] grows to the mean, and its increments are dt P(tau > n dt) for whole steps."""
     sde = sd.Diffusion(sd.landscapes.double_well(), sd.GD(), lr=0.1, noise=sd.GaussianNoise(std=1.5))
-    equation, start, _ = system_equation(sde, Box([-1.5], [0.0]), [[-1.0]], 0.1, None)
+    equation, start, _ = system_equation(sde, [[-1.0]], Box([-1.5], [0.0]), 0.1, None)
     pairs = [equation.censored(start, n) for n in (1, 2, 3, 4, 5000)]
     time, left = (np.array([float(pair[i][0]) for pair in pairs]) for i in (0, 1))
     assert_allclose(np.diff(time[:4]), 0.1 * (1 - left[:3]), rtol=1e-12)
