@@ -33,7 +33,7 @@ FEW = 100  # cells along a side for what is called start by start
 AGREE, BOUNDED = 0.99, 0.4319
 
 
-def check(system: sd.Map, found: sd.Basins) -> float:
+def check(system: sd.Map, found: sd.basin.Basins) -> float:
     """Share of cells whose label is that of the long orbit."""
     every = max(1, found.labels.shape[0] // 40)
     cells = np.arange(found.labels.size).reshape(found.labels.shape)[::every, ::every].ravel()

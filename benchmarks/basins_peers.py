@@ -71,7 +71,7 @@ def _bounded(step: Any, starts: Any, p: Any, far: float, n_steps: int) -> int:
     return count
 
 
-def given_points(found: sd.Basins) -> tuple[Any, Any, Any]:
+def given_points(found: sd.basin.Basins) -> tuple[Any, Any, Any]:
     """Points of all attractors (n, 2), whose they are, and the radius of each."""
     centers, owners, radii = [], [], []
     for k, attractor in found.attractors.items():
@@ -86,12 +86,12 @@ def given_points(found: sd.Basins) -> tuple[Any, Any, Any]:
     return np.concatenate(centers), np.array(owners), np.array(radii)
 
 
-def numba_basins(found: sd.Basins, starts: Any, p: Any, n_steps: int = 4000) -> Any:
+def numba_basins(found: sd.basin.Basins, starts: Any, p: Any, n_steps: int = 4000) -> Any:
     """Labels by a compiled loop over starts, each followed until it is near a point of an attractor."""
     return _first_hits(himmelblau_sam, starts, p, *given_points(found), n_steps)
 
 
-def pynamicalsys_basins(found: sd.Basins, starts: Any, p: Any, n_steps: int = 4000) -> Any:
+def pynamicalsys_basins(found: sd.basin.Basins, starts: Any, p: Any, n_steps: int = 4000) -> Any:
     """Labels by `escape_analysis` into holes around the same points, of the size of the smallest radius."""
     from pynamicalsys import DiscreteDynamicalSystem
 

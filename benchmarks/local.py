@@ -47,7 +47,7 @@ def branches(clock: Callable[[], float], repeats: int) -> list[Row]:
         box=[(-2, 2), (-0.6, 0.6)],
     )
     well = sd.Flow(sd.landscapes.double_well(dim=2), sd.SAM(1.5))
-    cases: list[tuple[str, Callable[[], sd.Branch], list[float]]] = [
+    cases: list[tuple[str, Callable[[], sd.bifurcation.Branch], list[float]]] = [
         (
             "saddle of Beale's function, USAM flow, rho",
             lambda: sd.continuation(sd.Flow(beale, sd.USAM(0.01)), [0, 1], "rho", (0, 0.1), max_step=0.0025),
@@ -74,7 +74,7 @@ def branches(clock: Callable[[], float], repeats: int) -> list[Row]:
     rows = []
     for name, work, exact in cases:
         branch, first, best = timed(work, clock, repeats)
-        assert isinstance(branch, sd.Branch)
+        assert isinstance(branch, sd.bifurcation.Branch)
         values = sorted(b.value for b in branch.bifurcations)
         if len(values) != len(exact) or not np.allclose(values, sorted(exact), rtol=0, atol=1e-8):
             raise SystemExit(

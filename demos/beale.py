@@ -30,7 +30,7 @@ def heading(text: str) -> None:
     print(f"\n{text}\n{'-' * len(text)}")
 
 
-def where_it_stops(loss: sd.Landscape) -> tuple[sd.FixedPoints, sd.FixedPoints]:
+def where_it_stops(loss: sd.Landscape) -> tuple[sd.equilibria.FixedPoints, sd.equilibria.FixedPoints]:
     """(1) Fixed points of the two flows."""
     heading("(1) Where can the flows stop?")
     gd, sam = sd.Flow(loss, sd.GD()), sd.Flow(loss, sd.SAM(0.5))
@@ -54,13 +54,13 @@ def linear_analysis(loss: sd.Landscape) -> None:
     print(f"  {sd.SAM(0.5)!s:16s} no Jacobian, the field jumps there: {trap.stability}")
 
 
-def escape(loss: sd.Landscape) -> dict[str, sd.ExitTimes]:
+def escape(loss: sd.Landscape) -> dict[str, sd.escape.ExitTimes]:
     """(3) Exit times from a ball around the saddle."""
     heading("(3) How long does it take to leave the ball of radius 0.1 around the saddle?")
     print(f"diffusions with learning rate {LR:g} and noise |H|/B with batch size B = 1; {N_PATHS} paths each")
     rules = [sd.GD(), sd.USAM(0.01), sd.USAM(0.02), sd.USAM(0.03), sd.SAM(0.02), sd.SAM(0.035), sd.SAM(0.05)]
     ball, noise = sd.Ball(SADDLE, 0.1), sd.CurvatureNoise(batch_size=1)
-    results: dict[str, sd.ExitTimes] = {}
+    results: dict[str, sd.escape.ExitTimes] = {}
     for seed, rule in enumerate(tqdm(rules, desc="exit times", unit="rule", leave=False)):
         sde = sd.Diffusion(loss, rule, lr=LR, noise=noise)
         name = "SGD" if isinstance(rule, sd.GD) else str(rule)
@@ -68,7 +68,7 @@ def escape(loss: sd.Landscape) -> dict[str, sd.ExitTimes]:
     print(f"{'rule':16s} {'mean exit time':>15s} {'95 % interval':>22s} {'against SGD':>30s}")
     for name, exits in results.items():
         low, high = exits.confidence_interval(0.95)
-        ratio, ratio_low, ratio_high = sd.ratio_of_means(exits, results["SGD"])
+        ratio, ratio_low, ratio_high = sd.escape.ratio_of_means(exits, results["SGD"])
         against = "" if name == "SGD" else f"{ratio:.3f} times ({ratio_low:.3f}, {ratio_high:.3f})"
         print(f"{name:16s} {exits.mean:15.5f}    ({low:8.5f}, {high:8.5f}) {against:>30s}")
     return results
@@ -86,7 +86,9 @@ def where_it_ends(loss: sd.Landscape) -> None:
 
 
 def pictures(
-    loss: sd.Landscape, points: tuple[sd.FixedPoints, sd.FixedPoints], results: dict[str, sd.ExitTimes]
+    loss: sd.Landscape,
+    points: tuple[sd.equilibria.FixedPoints, sd.equilibria.FixedPoints],
+    results: dict[str, sd.escape.ExitTimes],
 ) -> None:
     """Write the phase portraits and the survival curves."""
     OUTPUT.mkdir(exist_ok=True)

@@ -50,10 +50,10 @@ def coverage(case: Case) -> tuple[float, int]:
     return float(found.mean()), len(found)
 
 
-def result(watched: Any, exited: Any) -> sd.ExitTimes:
+def result(watched: Any, exited: Any) -> sd.escape.ExitTimes:
     """An `ExitTimes` made by hand."""
     n = len(watched)
-    return sd.ExitTimes(
+    return sd.escape.ExitTimes(
         times=np.where(exited, watched, np.nan), exited=exited, exit_points=np.full((n, 1), np.nan),
         diverged=np.zeros(n, bool), faces=np.where(exited, 0, -1).astype(np.int16), watched=watched,
         face_names=("x",), t_max=float(watched.max()), dt=0.1, seed=3, correction="bridge", discrete=False,
@@ -122,7 +122,7 @@ def ratios(problem: Problem, n: int, m: int, end: float, correlated: bool = Fals
     exact = 3.0  # the first takes three times as long
     one, other = samples(problem, n, end), samples(problem, m, end, seed=1 if correlated else 2)
     for (wa, ea), (wb, eb) in zip(one, other, strict=True):
-        _, low, high = sd.ratio_of_means(result(3 * wa, ea), result(wb, eb))
+        _, low, high = sd.escape.ratio_of_means(result(3 * wa, ea), result(wb, eb))
         yield low <= exact <= high
 
 
@@ -153,7 +153,7 @@ def locations(share: float, n: int) -> Hits:
 
 def wilson(share: float, n: int) -> Hits:
     for count in np.random.default_rng(1).binomial(n, share, RUNS):
-        low, high = sd.wilson_interval(count, n)
+        low, high = sd.basin.wilson_interval(count, n)
         yield low <= share <= high
 
 

@@ -76,7 +76,7 @@ def planar_cases() -> list[tuple[sd.Landscape, sd.Rule, float, list[tuple[float,
     ]
 
 
-def planar_truth(system: sd.Map, known: sd.FixedPoints, x: np.ndarray) -> str:
+def planar_truth(system: sd.Map, known: sd.equilibria.FixedPoints, x: np.ndarray) -> str:
     """What a point of the plane is, by the list of fixed points and by what comes; "" where it is between."""
     loss = system.landscape
     assert loss is not None

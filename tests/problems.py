@@ -366,7 +366,7 @@ def xor_network(width: int, weight_decay: float = 0.0) -> sd.Landscape:
     return sd.Landscape(loss, dim=4 * width + 1, name=f"XOR network of width {width}")
 
 
-def xor_module(width: int, weight_decay: float = 0.0, **options: Any) -> sd.ModuleLoss:
+def xor_module(width: int, weight_decay: float = 0.0, **options: Any) -> sd.landscapes.ModuleLoss:
     """The same loss from a torch module; the order of its parameters is the same."""
     inputs = torch.tensor([[-1.0, -1.0], [-1.0, 1.0], [1.0, -1.0], [1.0, 1.0]])
     targets = torch.tensor([[-1.0], [1.0], [1.0], [-1.0]])

@@ -92,8 +92,9 @@ def match_attractors(
     >>> import samdyn as sd
     >>> import numpy as np
     >>> def at(x):
-    ...     return sd.Attractor(np.array([[x]]), "minimum", "minimum", np.array([x]), 0.1)
-    >>> sd.match_attractors({1: at(0.0), 2: at(1.0)}, {1: at(1.1), 2: at(5.0), 3: at(0.1)}, threshold=1.0)
+    ...     return sd.basin.Attractor(np.array([[x]]), "minimum", "minimum", np.array([x]), 0.1)
+    >>> before, after = {1: at(0.0), 2: at(1.0)}, {1: at(1.1), 2: at(5.0), 3: at(0.1)}
+    >>> sd.basin.match_attractors(before, after, threshold=1.0)
     {3: 1, 1: 2, 2: 3}
     """
     if isinstance(distance, str) and distance not in DISTANCES:
@@ -150,7 +151,7 @@ def tipping_probabilities(before: Array, after: Array) -> tuple[list[int], list[
     --------
     >>> import numpy as np
     >>> import samdyn as sd
-    >>> sd.tipping_probabilities(np.array([1, 1, 1, 2]), np.array([1, 2, 2, 2]))[2]
+    >>> sd.basin.tipping_probabilities(np.array([1, 1, 1, 2]), np.array([1, 2, 2, 2]))[2]
     array([[0.33333333, 0.66666667],
            [0.        , 1.        ]])
     """

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +24,13 @@ from samdyn.basin.search.attractors import Attractor, as_candidates
 from samdyn.basin.wilson import Fraction, shares
 from samdyn.results import Result, Table
 from samdyn.systems.system import System
+
+if TYPE_CHECKING:
+    from samdyn.basin.boundary.edge_states import EdgeState
+    from samdyn.basin.boundary.kicks import Kick
+    from samdyn.basin.boundary.measures import BasinEntropy, Exponent
+    from samdyn.basin.boundary.wada import WadaMerge
+    from samdyn.results.graphs import BasinGraph
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -115,8 +123,8 @@ class Basins(Result):
         """The same result with ids, and so colours in pictures, those of another result.
 
         An attractor that has a partner in `other` gets that one's id, the others ids that are not used there
-        (`samdyn.match_attractors` with `near`, whose other options are accepted). Without it ids count the
-        attractors by their place, coordinate by coordinate: one more attractor moves all after it.
+        (`samdyn.basin.match_attractors` with `near`, whose other options are accepted). Without it ids count
+        the attractors by their place, coordinate by coordinate: one more attractor moves all after it.
 
         Examples
         --------
@@ -127,6 +135,102 @@ class Basins(Result):
         {1: 'minimum (-1)', 3: 'trapping maximum (0)', 2: 'minimum (1)'}
         """
         return cast("Basins", matched(self, other, **options))
+
+    # What is asked of a result is its method. The work is done in samdyn.basin.boundary and
+    # samdyn.basin.graph, whose modules import this one and so are loaded when they are needed.
+
+    def uncertainty_exponent(self, distances: Sequence[int] | None = None) -> Exponent:
+        """How the share of uncertain cells grows with the distance: `samdyn.basin.uncertainty_exponent`.
+
+        Examples
+        --------
+        >>> import samdyn as sd
+        >>> gd = sd.Map(sd.landscapes.himmelblau(), sd.GD(), lr=0.01)
+        >>> sd.basins(gd, resolution=64).uncertainty_exponent().value > 0.8  # 1 for a smooth boundary
+        True
+        """
+        from samdyn.basin.boundary.measures import uncertainty_exponent
+
+        return uncertainty_exponent(self, distances)
+
+    def box_dimension(self, sizes: Sequence[int] | None = None) -> Exponent:
+        """Box-counting dimension of the boundary: `samdyn.basin.box_dimension`."""
+        from samdyn.basin.boundary.measures import box_dimension
+
+        return box_dimension(self, sizes)
+
+    def entropy(self, size: int = 5) -> BasinEntropy:
+        """Basin entropy and that of the boundary: `samdyn.basin.basin_entropy`."""
+        from samdyn.basin.boundary.measures import basin_entropy
+
+        return basin_entropy(self, size)
+
+    def boundary_cells(self, distance: int = 1) -> npt.NDArray[np.bool_]:
+        """Cells that have a cell of another basin within a distance: `samdyn.basin.boundary_cells`."""
+        from samdyn.basin.boundary.measures import boundary_cells
+
+        return boundary_cells(self, distance)
+
+    def boundary_pairs(self, a: int, b: int) -> tuple[Array, Array]:
+        """Neighbouring cells of two basins: `samdyn.basin.boundary_pairs`."""
+        from samdyn.basin.boundary.edge_states import boundary_pairs
+
+        return boundary_pairs(self, a, b)
+
+    def wada_merge(self, radius: float = 1, ids: Sequence[int] | None = None) -> WadaMerge:
+        """Whether all basins share one boundary: `samdyn.basin.wada_merge`."""
+        from samdyn.basin.boundary.wada import wada_merge
+
+        return wada_merge(self, radius, ids)
+
+    def edge_state(
+        self,
+        a: int,
+        b: int,
+        *,
+        start: tuple[npt.ArrayLike, npt.ArrayLike] | None = None,
+        bisection: float = 1e-9,
+        divergence: float = 1e-5,
+        tolerance: float = 1e-6,
+        max_rounds: int = 300,
+        progress: bool = False,
+    ) -> EdgeState:
+        """The state on the boundary between two basins: `samdyn.basin.edge_state`.
+
+        Examples
+        --------
+        >>> import samdyn as sd
+        >>> well = sd.Map(sd.landscapes.double_well(), sd.GD(), lr=0.1)
+        >>> abs(sd.basins(well, [(-2, 2)], 40).edge_state(1, 2).x).max() < 1e-6  # the maximum at 0
+        np.True_
+        """
+        from samdyn.basin.boundary.edge_states import edge_state
+
+        return edge_state(
+            self,
+            a,
+            b,
+            start=start,
+            bisection=bisection,
+            divergence=divergence,
+            tolerance=tolerance,
+            max_rounds=max_rounds,
+            progress=progress,
+        )
+
+    def smallest_kick(
+        self, attractor: int, target: int | None = None, *, seed: int = 0, progress: bool = False
+    ) -> Kick:
+        """The shortest displacement found into another basin: `samdyn.basin.smallest_kick`."""
+        from samdyn.basin.boundary.kicks import smallest_kick
+
+        return smallest_kick(self, attractor, target, seed=seed, progress=progress)
+
+    def graph(self, *, action: bool = False, progress: bool = False) -> BasinGraph:
+        """The attractors, joined through the saddles between their basins: `samdyn.basin_graph`."""
+        from samdyn.basin.graph.connections import basin_graph
+
+        return basin_graph(self, action=action, progress=progress)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the result to an npz file; of the system only its description is kept.

@@ -107,8 +107,8 @@ class BasinFractions(Result):
         """The same result with ids, and so colours in pictures, those of another result.
 
         An attractor that has a partner in `other` gets that one's id, the others ids that are not used there
-        (`samdyn.match_attractors` with `near`, whose other options are accepted). Without it ids count the
-        attractors by their place, coordinate by coordinate: one more attractor moves all after it.
+        (`samdyn.basin.match_attractors` with `near`, whose other options are accepted). Without it ids count
+        the attractors by their place, coordinate by coordinate: one more attractor moves all after it.
         """
         return cast("BasinFractions", matched(self, other, **options))
 

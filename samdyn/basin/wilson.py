@@ -37,7 +37,7 @@ class Fraction(float):
     Examples
     --------
     >>> import samdyn as sd
-    >>> share = sd.Fraction(9, 10)
+    >>> share = sd.basin.Fraction(9, 10)
     >>> float(share), round(share.lower, 3), round(share.upper, 3)
     (0.9, 0.596, 0.982)
     """
@@ -95,7 +95,7 @@ def wilson_interval(count: float, n: float, level: float = 0.95) -> tuple[float,
     Examples
     --------
     >>> import samdyn as sd
-    >>> [round(end, 4) for end in sd.wilson_interval(0, 100)]
+    >>> [round(end, 4) for end in sd.basin.wilson_interval(0, 100)]
     [0.0, 0.037]
     """
     given = count, n, level

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,9 @@ from samdyn.equilibria.stability.wording import listed
 from samdyn.numerics.scales import displacement_tolerance
 from samdyn.results import Result, Table
 from samdyn.systems.system import System
+
+if TYPE_CHECKING:
+    from samdyn.bifurcation.two_parameter import BifurcationCurve
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -104,6 +107,63 @@ class Branch(Result):
         """The bifurcations of one kind."""
         return tuple(b for b in self.bifurcations if b.kind == kind)
 
+    def switch(
+        self,
+        bifurcation: Bifurcation,
+        *,
+        bounds: Sequence[float] | None = None,
+        max_step: float = 0.005,
+        max_points: int = 4000,
+        box: Sequence[Sequence[float]] | None = None,
+        progress: bool = False,
+    ) -> Branch:
+        """The other branch through one of the bifurcation points: `samdyn.bifurcation.switch_branch`.
+
+        Examples
+        --------
+        >>> import samdyn as sd
+        >>> logistic = sd.Map.from_function(lambda w, r: r * w * (1 - w), 1, {"r": 2.8}, box=[(0, 1)])
+        >>> branch = sd.continuation(logistic, [1 - 1 / 2.8], "r", (2.6, 3.3))
+        >>> branch.switch(branch.bifurcations[0]).period
+        2
+        """
+        from samdyn.bifurcation.switching import switch_branch
+
+        return switch_branch(
+            self,
+            bifurcation,
+            bounds=bounds,
+            max_step=max_step,
+            max_points=max_points,
+            box=box,
+            progress=progress,
+        )
+
+    def bifurcation_curve(
+        self,
+        bifurcation: Bifurcation,
+        parameter: str,
+        bounds: Sequence[float],
+        *,
+        first_bounds: Sequence[float] | None = None,
+        max_step: float = 0.01,
+        max_points: int = 2000,
+        progress: bool = False,
+    ) -> BifurcationCurve:
+        """One of the bifurcation points over a second parameter: `samdyn.bifurcation.bifurcation_curve`."""
+        from samdyn.bifurcation.two_parameter import bifurcation_curve
+
+        return bifurcation_curve(
+            self,
+            bifurcation,
+            parameter,
+            bounds,
+            first_bounds=first_bounds,
+            max_step=max_step,
+            max_points=max_points,
+            progress=progress,
+        )
+
     def table(self) -> Table:
         """What it is of, how stable, how it ends, and its bifurcations."""
         what = "fixed points" if self.period == 1 else f"{self.period}-cycles"
@@ -142,7 +202,7 @@ class BifurcationDiagram(Result, Sequence[Branch]):
     >>> import samdyn as sd
     >>> flow = sd.Flow(sd.landscapes.double_well(), sd.USAM(0.5))
     >>> top = sd.continuation(flow, [0.0], "rho", (0.0, 2.0))
-    >>> diagram = sd.BifurcationDiagram([top, sd.switch_branch(top, top.bifurcations[0])])
+    >>> diagram = sd.bifurcation.BifurcationDiagram([top, top.switch(top.bifurcations[0])])
     >>> [b.kind for b in diagram.bifurcations]
     ['pitchfork']
     """

@@ -85,7 +85,7 @@ def switch_branch(
     >>> import samdyn as sd
     >>> logistic = sd.Map.from_function(lambda w, r: r * w * (1 - w), 1, {"r": 2.5}, box=[(0, 1)])
     >>> branch = sd.continuation(logistic, [0.6], "r", (1.5, 4.0))
-    >>> doubled = sd.switch_branch(branch, branch.bifurcations[-1])
+    >>> doubled = sd.bifurcation.switch_branch(branch, branch.bifurcations[-1])
     >>> doubled.period, [round(b.value, 6) for b in doubled.bifurcations]
     (2, [3.44949])
     """

@@ -150,7 +150,7 @@ def bifurcation_curve(
     >>> import samdyn as sd
     >>> step = sd.Map(sd.Landscape(lambda w, a: a * w @ w / 2, 1, parameters={"a": 4.0}), sd.GD(), lr=0.1)
     >>> branch = sd.continuation(step, [0.0], "lr", (0.01, 3.0))
-    >>> curve = sd.bifurcation_curve(branch, branch.bifurcations[0], "a", (1.0, 8.0))
+    >>> curve = sd.bifurcation.bifurcation_curve(branch, branch.bifurcations[0], "a", (1.0, 8.0))
     >>> bool(abs(curve.values.prod(axis=1) - 2).max() < 1e-9)
     True
     """

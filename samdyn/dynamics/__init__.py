@@ -25,3 +25,8 @@ file                  what it computes or holds
 `backends`            kinds of steps: traced, compiled, closed forms, networks
 ====================  ==================================================================================
 """
+
+from samdyn.dynamics.trajectories import trajectory
+from samdyn.dynamics.trajectory_result import Trajectory
+
+__all__ = ["Trajectory", "trajectory"]

@@ -59,7 +59,7 @@ class Coverage(Result):
     --------
     >>> import numpy as np
     >>> import samdyn as sd
-    >>> sd.Coverage(100, 60, 0, np.array([40, 19, 1]))
+    >>> sd.equilibria.Coverage(100, 60, 0, np.array([40, 19, 1]))
     Coverage: 3 points from 60 of 100 Newton starts, the rarest 1 time; of further Newton starts a share of 0.017 (< 0.53 at 95 %) ends at a new one, missed of those that Newton starts reach (Chao 1): 0.0
     """  # noqa: E501
 

@@ -181,7 +181,7 @@ def virtual_asymmetry(system: System, x: npt.ArrayLike) -> Array:
     --------
     >>> import samdyn as sd
     >>> flow = sd.Flow(sd.landscapes.product(), sd.SAM(0.1))
-    >>> sd.virtual_asymmetry(flow, [2.0, 1.0])[0, 1].round(7)
+    >>> sd.equilibria.virtual_asymmetry(flow, [2.0, 1.0])[0, 1].round(7)
     np.float64(0.0101367)
     """
     loss, rule = ingredients(system)
@@ -246,7 +246,7 @@ def virtual_loss(system: System, reference: npt.ArrayLike | None = None) -> Virt
     size = float(np.abs(virtual_asymmetry(system, sample)).max())
     raise ValueError(
         f"system must be one-dimensional or on a quadratic to have a virtual loss, got {system!r}: the "
-        f"antisymmetric part of DG at {sample} is {size:.3g} (see samdyn.virtual_asymmetry)"
+        f"antisymmetric part of DG at {sample} is {size:.3g} (see samdyn.equilibria.virtual_asymmetry)"
     )
 
 

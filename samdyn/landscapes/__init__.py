@@ -28,8 +28,10 @@ file                 what it computes or holds
 
 from samdyn.landscapes.counterexamples import ring, sine_trap, tilted_hat, two_gaussian_well
 from samdyn.landscapes.landscape import CriticalPoint, Landscape
+from samdyn.landscapes.module_loss import ModuleLoss
 from samdyn.landscapes.potentials import mueller_brown, three_well
 from samdyn.landscapes.quadratics import monkey_saddle, quadratic, saddle
+from samdyn.landscapes.restriction import Restriction
 from samdyn.landscapes.separable import rastrigin, styblinski_tang
 from samdyn.landscapes.test_functions import beale, himmelblau, rosenbrock, six_hump_camel
 from samdyn.landscapes.valleys import product, serpentine, uv, widening_valley
@@ -38,6 +40,8 @@ from samdyn.landscapes.wells import coupled_double_well, double_well, embedded_s
 __all__ = [
     "CriticalPoint",
     "Landscape",
+    "ModuleLoss",
+    "Restriction",
     "beale",
     "coupled_double_well",
     "double_well",

@@ -59,7 +59,7 @@ class History(Result):
     sharpness : ndarray
         Largest eigenvalue of the Hessian, to about one per cent.
     edge, sharpness_over_edge : ndarray
-        The curvature at the edge of stability (`samdyn.sam_edge`), and the sharpness relative to it.
+        The curvature at the edge of stability (`samdyn.orbit.sam_edge`), and the sharpness relative to it.
     batch_sharpness : ndarray
         ``E[g_B . H_B g_B] / E[|g_B|^2]`` over a few batches; nan without `batch_size`.
     lr, rho : ndarray

@@ -76,9 +76,9 @@ def sam_edge(
     Examples
     --------
     >>> import samdyn as sd
-    >>> round(sd.sam_edge(lr=0.1, rho=0.05), 6), sd.sam_edge(lr=0.1, rho=0.0)
+    >>> round(sd.orbit.sam_edge(lr=0.1, rho=0.05), 6), sd.orbit.sam_edge(lr=0.1, rho=0.0)
     (12.36068, 20.0)
-    >>> round(sd.sam_edge(lr=0.1, rho=0.05, gradient_norm=0.1 * 0.05 * 9 / 1.7), 12)
+    >>> round(sd.orbit.sam_edge(lr=0.1, rho=0.05, gradient_norm=0.1 * 0.05 * 9 / 1.7), 12)
     3.0
     """
     lr, rho = checks.number("lr", lr, above=0), checks.number("rho", rho, at_least=0)

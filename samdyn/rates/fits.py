@@ -53,7 +53,7 @@ class Estimate(Result):
     Examples
     --------
     >>> import samdyn as sd
-    >>> low, high = sd.Estimate(1.0, 0.1).interval()
+    >>> low, high = sd.rates.Estimate(1.0, 0.1).interval()
     >>> round(low, 3), round(high, 3)
     (0.804, 1.196)
     """

@@ -61,10 +61,19 @@ def storable(kind: C) -> C:
     return kind
 
 
+# the folders that hold classes of results and of what they are made of, the quick ones first
+FOLDERS = (
+    *("rules", "landscapes", "systems", "results", "dynamics", "equilibria", "orbit", "bifurcation"),
+    *("hallucination", "escape", "rates", "basin", "morse", "network"),
+)
+
+
 def class_named(name: str) -> type | None:
-    """The storable class of a name; one of the package's own names is loaded if it was not used yet."""
-    if name not in STORABLE and name in getattr(importlib.import_module("samdyn"), "__all__", ()):
-        getattr(importlib.import_module("samdyn"), name)  # declares it
+    """The storable class of a name; folders of the package are loaded until one of them declares it."""
+    for folder in FOLDERS:
+        if name in STORABLE:
+            break
+        importlib.import_module(f"samdyn.{folder}")
     return STORABLE.get(name)
 
 

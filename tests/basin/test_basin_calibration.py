@@ -32,7 +32,7 @@ def share_rows() -> list[Row]:
         hit = (run.labels == label).reshape(SEEDS, 500)
         for n in (25, 500):
             counts = hit[:, :n].sum(axis=1)
-            inside = [f.lower <= exact <= f.upper for f in (sd.Fraction(int(c), n) for c in counts)]
+            inside = [f.lower <= exact <= f.upper for f in (sd.basin.Fraction(int(c), n) for c in counts)]
             rows.append(("Fraction (Wilson)", name, f"{n} starts", SEEDS, float(np.mean(inside)), ""))
     return rows
 
@@ -70,8 +70,8 @@ def exponent_rows(seeds: int = SEEDS) -> list[Row]:
             rng = np.random.default_rng(n)
             pictures = [draw(rng, n) for _ in range(seeds)]
             for what, measure, exact in (
-                ("uncertainty_exponent", sd.uncertainty_exponent, 2 - dimension),
-                ("box_dimension", sd.box_dimension, dimension),
+                ("uncertainty_exponent", sd.basin.uncertainty_exponent, 2 - dimension),
+                ("box_dimension", sd.basin.box_dimension, dimension),
             ):
                 found = [measure(p) for p in pictures]
                 inside = [low <= exact <= high for low, high in (e.interval() for e in found)]
@@ -109,7 +109,7 @@ def entropy_rows() -> list[Row]:
             boundary = whole / float(chance[1:-1].sum())
             for n in (40, 320):
                 rng = np.random.default_rng(n)
-                found = [sd.basin_entropy(draw(rng, n, share)) for _ in range(SEEDS)]
+                found = [sd.basin.basin_entropy(draw(rng, n, share)) for _ in range(SEEDS)]
                 for what, exact, intervals in (
                     ("entropy", whole, [f.interval() for f in found]),
                     ("boundary_entropy", boundary, [f.boundary_interval() for f in found]),

@@ -52,18 +52,18 @@ long_run = partial(
 
 
 @pytest.fixture(scope="module")
-def whole() -> sd.Basins:
+def whole() -> sd.basin.Basins:
     result = run()
     assert [a.period for a in result.attractors.values()] == [2, 2]
     return result
 
 
 @pytest.fixture(scope="module")
-def long_whole() -> sd.Basins:
+def long_whole() -> sd.basin.Basins:
     return long_run()
 
 
-def assert_same(a: sd.Basins, b: sd.Basins) -> None:
+def assert_same(a: sd.basin.Basins, b: sd.basin.Basins) -> None:
     np.testing.assert_array_equal(a.labels, b.labels)
     np.testing.assert_array_equal(a.steps, b.steps)
     assert repr(a) == repr(b)
@@ -105,7 +105,7 @@ def cut_by(size: int) -> Callable[[int], list[tuple[int, int]]]:
 @pytest.mark.usefixtures("often")
 @pytest.mark.parametrize("job", [run, noisy], ids=["map", "noise"])
 def test_every_checkpoint_resumes_to_the_same_bits(
-    job: Callable[..., sd.Basins], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    job: Callable[..., sd.basin.Basins], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = job()
     with monkeypatch.context() as patch:
@@ -121,7 +121,7 @@ def test_every_checkpoint_resumes_to_the_same_bits(
 
 @pytest.mark.usefixtures("often")
 def test_ctrl_c_gives_what_is_done_and_the_job_goes_on(
-    tmp_path: Path, whole: sd.Basins, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, whole: sd.basin.Basins, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(settle.workers, "ranges", cut_by(100))
     original, calls = followed.run_piece, []
@@ -169,7 +169,7 @@ SCRIPT = """
 
 
 @pytest.mark.slow
-def test_kill_9_in_the_middle_of_a_round(tmp_path: Path, long_whole: sd.Basins) -> None:
+def test_kill_9_in_the_middle_of_a_round(tmp_path: Path, long_whole: sd.basin.Basins) -> None:
     path = tmp_path / "job.npz"
     command = [sys.executable, "-c", textwrap.dedent(SCRIPT), str(path)]
     process = subprocess.Popen(command, cwd=ROOT)
@@ -242,7 +242,7 @@ def test_a_checkpoint_without_its_parts_is_refused(tmp_path: Path, monkeypatch: 
 
 @pytest.mark.parametrize("threads", [1, 3])
 @pytest.mark.usefixtures("often")
-def test_threads(threads: int, whole: sd.Basins, tmp_path: Path) -> None:
+def test_threads(threads: int, whole: sd.basin.Basins, tmp_path: Path) -> None:
     with ThreadPoolExecutor(threads) as executor:
         assert_same(run(executor=executor, checkpoint=tmp_path / "job.npz"), whole)
 
@@ -262,7 +262,7 @@ def kill_after_the_first_piece(monkeypatch: pytest.MonkeyPatch, victim: Callable
 
 
 @pytest.mark.slow
-def test_a_local_worker_that_dies(long_whole: sd.Basins, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_local_worker_that_dies(long_whole: sd.basin.Basins, monkeypatch: pytest.MonkeyPatch) -> None:
     before = {process.pid for process in multiprocessing.active_children()}
     killed = kill_after_the_first_piece(
         monkeypatch, lambda: next(p.pid for p in multiprocessing.active_children() if p.pid not in before)
@@ -290,7 +290,7 @@ def cluster() -> Iterator[distributed.Client]:
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::UserWarning:distributed", "ignore::ResourceWarning")
 def test_dask_with_a_worker_that_dies(
-    cluster: distributed.Client, long_whole: sd.Basins, monkeypatch: pytest.MonkeyPatch
+    cluster: distributed.Client, long_whole: sd.basin.Basins, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pids = list(cluster.run(os.getpid).values())
     assert len({*pids, os.getpid()}) == 3

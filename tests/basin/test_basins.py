@@ -279,18 +279,18 @@ def test_save_and_load(tmp_path: Path) -> None:
     system = sd.Map(sd.landscapes.double_well(), sd.SAM(0.3), lr=0.05)
     found = sd.basins(system, [(-2, 2)], 40)
     found.save(tmp_path / "basins.npz")
-    loaded = sd.Basins.load(tmp_path / "basins.npz", system)
+    loaded = sd.basin.Basins.load(tmp_path / "basins.npz", system)
     assert np.array_equal(found.labels, loaded.labels)
     assert [a.name for a in loaded.attractors.values()] == [a.name for a in found.attractors.values()]
     assert np.array_equal(loaded.label_at([[-1.5], [0.01], [1.5]]), [1, 2, 3])
     with pytest.raises(ValueError, match="system must be"):
-        sd.Basins.load(tmp_path / "basins.npz").label_at([0.0])
+        sd.basin.Basins.load(tmp_path / "basins.npz").label_at([0.0])
     other = sd.Map(sd.landscapes.double_well(), sd.SAM(0.3), lr=0.04)
     with pytest.raises(ValueError, match="system must be the one saved"):
-        sd.Basins.load(tmp_path / "basins.npz", other)
+        sd.basin.Basins.load(tmp_path / "basins.npz", other)
     (tmp_path / "text.npz").write_text("basins")
     with pytest.raises(ValueError, match=r"path must be a file written by Basins\.save"):
-        sd.Basins.load(tmp_path / "text.npz")
+        sd.basin.Basins.load(tmp_path / "text.npz")
 
 
 def test_what_is_loaded_follows_points_as_before(tmp_path: Path) -> None:
@@ -298,12 +298,12 @@ def test_what_is_loaded_follows_points_as_before(tmp_path: Path) -> None:
     flow = sd.Flow.from_function(lambda w: torch.stack([w[0] - 1, -w[1]]), 2)
     found = sd.basins(flow, [(-1, 1), (-1, 1)], 4, far=2.0, dt=0.5)
     found.save(tmp_path / "basins.npz")
-    loaded = sd.Basins.load(tmp_path / "basins.npz", flow)
+    loaded = sd.basin.Basins.load(tmp_path / "basins.npz", flow)
     assert loaded.course is not None
     assert (loaded.course.stride, loaded.course.far) == (0.5, 2.0)
     same_name = sd.Flow.from_function(lambda w: torch.stack([w[0] - 2, -w[1]]), 2)
     with pytest.raises(ValueError, match="takes points elsewhere"):
-        sd.Basins.load(tmp_path / "basins.npz", same_name)
+        sd.basin.Basins.load(tmp_path / "basins.npz", same_name)
 
 
 def test_noise_gives_probabilities() -> None:
@@ -330,9 +330,9 @@ def test_noise_says_why_paths_end_nowhere() -> None:
     assert sum(float(f) for f in found.fractions.values()) == pytest.approx(1)
 
 
-def _wells() -> dict[int, sd.Attractor]:
+def _wells() -> dict[int, sd.basin.Attractor]:
     return {
-        k: sd.Attractor(
+        k: sd.basin.Attractor(
             np.array([[x]]), "minimum", f"minimum ({x})", np.array([x]), 0.1, states=np.array([[x]])
         )
         for k, x in ((1, -1.0), (2, 1.0))
@@ -503,10 +503,10 @@ def test_strides_in_which_nothing_gets_anywhere(dt: float) -> None:
 def test_attractors_that_are_none_of_this_system() -> None:
     gd = sd.Map(sd.landscapes.double_well(), sd.GD(), lr=0.1)
 
-    def at(x: float, states: Any = None, radius: float = 0.1) -> dict[int, sd.Attractor]:
+    def at(x: float, states: Any = None, radius: float = 0.1) -> dict[int, sd.basin.Attractor]:
         point = np.array([[x]])
         states = point if states is None else states
-        return {1: sd.Attractor(point, "minimum", "mine", point[0], radius, states=states)}
+        return {1: sd.basin.Attractor(point, "minimum", "mine", point[0], radius, states=states)}
 
     assert sd.basins(gd, [(-2, 2)], 10, attractors=at(1.0)).attractors.keys() == {1, 2}
     with pytest.raises(ValueError, match=r"must capture their neighbourhoods under .* got \['mine'\]"):

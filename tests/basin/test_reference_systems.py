@@ -110,7 +110,7 @@ def test_edge_state_of_thomas() -> None:
     flow = sd.Flow.from_function(thomas, 3, parameters={"b": 0.16})
     found = sd.basins(flow, [(-5, 5)] * 3, (3, 4, 5), n_starts=16, max_steps=2000)
     assert [a.kind for a in found.attractors.values()] == ["limit cycle"] * 3
-    edge = sd.edge_state(found, 1, 2)
+    edge = sd.basin.edge_state(found, 1, 2)
     assert edge.converged
     assert np.linalg.norm(edge.x) == pytest.approx(4.06585, abs=1e-5)
 

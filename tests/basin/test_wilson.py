@@ -20,7 +20,7 @@ def test_wilson_covers() -> None:
     counts = (one.label_at(x) == 1).sum(axis=1)
     first = sd.basin_fractions(gd, [(-2, 2)], n_paths=60, seed=0)
     assert first.fractions[1].count == counts[0]
-    shares = [sd.Fraction(int(count), 60) for count in counts]
+    shares = [sd.basin.Fraction(int(count), 60) for count in counts]
     covered = sum(share.lower <= 0.5 <= share.upper for share in shares)
     assert 0.92 <= covered / 400 <= 0.98
 
@@ -29,19 +29,19 @@ def test_wilson_covers() -> None:
 def test_wilson_coverage_is_exact_in_the_binomial(p: float) -> None:
     n = 200
     counts = np.arange(n + 1)
-    inside = [lower <= p <= upper for lower, upper in (sd.wilson_interval(k, n) for k in counts)]
+    inside = [lower <= p <= upper for lower, upper in (sd.basin.wilson_interval(k, n) for k in counts)]
     assert 0.92 <= float(stats.binom.pmf(counts[inside], n, p).sum()) <= 0.98
 
 
 def test_fraction_is_a_number() -> None:
-    share = sd.Fraction(3, 10)
+    share = sd.basin.Fraction(3, 10)
     assert share == 0.3
     assert pickle.loads(pickle.dumps(share)).upper == share.upper
     assert share.interval(0.5)[0] > share.lower
     with pytest.raises(ValueError, match="count"):
-        sd.wilson_interval(3, 2)
+        sd.basin.wilson_interval(3, 2)
     with pytest.raises(ValueError, match="level"):
-        sd.wilson_interval(1, 2, 1.5)
+        sd.basin.wilson_interval(1, 2, 1.5)
 
 
 def test_sampled_share_agrees_with_the_grid() -> None:
@@ -151,13 +151,13 @@ def test_matching_is_a_step_of_its_own() -> None:
 def test_tipping_matrix() -> None:
     before = np.array([[1, 1, 1], [2, 2, 2]])
     after = np.array([[1, 2, 2], [2, 2, 2]])
-    rows, columns, table = sd.tipping_probabilities(before, after)
+    rows, columns, table = sd.basin.tipping_probabilities(before, after)
     assert (rows, columns) == ([1, 2], [1, 2])
     assert table == pytest.approx(np.array([[1 / 3, 2 / 3], [0, 1]]))
     with pytest.raises(ValueError, match="shape"):
-        sd.tipping_probabilities(before, after[:1])
+        sd.basin.tipping_probabilities(before, after[:1])
     with pytest.raises(ValueError, match="integer labels"):
-        sd.tipping_probabilities(np.empty((0,), int), np.empty((0,), int))
+        sd.basin.tipping_probabilities(np.empty((0,), int), np.empty((0,), int))
 
 
 def test_bad_parameter() -> None:
@@ -171,6 +171,6 @@ def test_bad_parameter() -> None:
     with pytest.raises(TypeError, match="parameters must hold a sequence"):
         sd.basin_continuation(system, parameters={"rho": 0.3})  # type: ignore[arg-type]
     with pytest.raises(TypeError, match=r"must be (a dict|dicts)"):
-        sd.match_attractors(3, {})  # type: ignore[arg-type]
+        sd.basin.match_attractors(3, {})  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="distance must be"):
-        sd.match_attractors({}, {}, distance="far")
+        sd.basin.match_attractors({}, {}, distance="far")

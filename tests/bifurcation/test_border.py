@@ -15,12 +15,12 @@ WELL = sd.landscapes.double_well()
 
 
 @functools.cache
-def hallucinated() -> sd.Branch:
+def hallucinated() -> sd.bifurcation.Branch:
     return sd.continuation(sd.Flow(WELL, sd.SAM(1.5)), [-0.5], "rho", (0.5, 2.5))
 
 
 @functools.cache
-def right_minimum() -> sd.Branch:
+def right_minimum() -> sd.bifurcation.Branch:
     return sd.continuation(sd.Flow(WELL, sd.SAM(0.5)), [1.0], "rho", (0.1, 2.5))
 
 
@@ -128,9 +128,9 @@ def test_the_trap_of_the_map_ends_with_its_cycle() -> None:
 
 def test_across_a_border_and_back() -> None:
     first = hallucinated().bifurcations[0]
-    critical = sd.switch_branch(hallucinated(), first)
+    critical = sd.bifurcation.switch_branch(hallucinated(), first)
     assert set(critical.kind) == {"maximum"}
-    other = sd.switch_branch(right_minimum(), right_minimum().bifurcations[0])
+    other = sd.bifurcation.switch_branch(right_minimum(), right_minimum().bifurcations[0])
     assert set(other.kind) == {"hallucinated"}
     # at (rho, x) = (1, 1) the repelling point x = rho, which looks at the maximum, meets the minimum
     np.testing.assert_allclose(other.x[:, 0], other.values, atol=1e-9)
@@ -141,7 +141,9 @@ def test_across_a_border_and_back() -> None:
     ("make", "match"),
     [
         (
-            lambda: sd.bifurcation_curve(right_minimum(), right_minimum().bifurcations[0], "rho", (0.1, 1)),
+            lambda: sd.bifurcation.bifurcation_curve(
+                right_minimum(), right_minimum().bifurcations[0], "rho", (0.1, 1)
+            ),
             "bifurcation must be one with a Jacobian, got a border",
         ),
         (

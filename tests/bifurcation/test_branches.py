@@ -35,11 +35,11 @@ def henon_start(a: float, b: float = 0.3) -> list[float]:
 
 
 @functools.cache
-def beale_branch() -> sd.Branch:
+def beale_branch() -> sd.bifurcation.Branch:
     return sd.continuation(sd.Flow(sd.landscapes.beale(), sd.USAM(0.01)), [0, 1], "rho", (0.0, 0.1))
 
 
-def only(branch: sd.Branch) -> sd.Bifurcation:
+def only(branch: sd.bifurcation.Branch) -> sd.bifurcation.Bifurcation:
     (point,) = branch.bifurcations
     return point
 

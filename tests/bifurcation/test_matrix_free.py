@@ -16,7 +16,7 @@ CASE = problems.HALLUCINATED_NETWORKS["isolated"]
 
 
 @pytest.fixture
-def xor(monkeypatch: pytest.MonkeyPatch) -> sd.ModuleLoss:
+def xor(monkeypatch: pytest.MonkeyPatch) -> sd.landscapes.ModuleLoss:
     """The network of nine weights, followed as if it had many."""
     loss = problems.xor_module(2, 0.03)
     monkeypatch.setattr(branches, "MANY", 1)
@@ -24,7 +24,7 @@ def xor(monkeypatch: pytest.MonkeyPatch) -> sd.ModuleLoss:
     return loss
 
 
-def test_the_branch_of_n1_over_rho_is_that_with_matrices(xor: sd.ModuleLoss) -> None:
+def test_the_branch_of_n1_over_rho_is_that_with_matrices(xor: sd.landscapes.ModuleLoss) -> None:
     branch = sd.continuation(sd.Map(xor, sd.SAM(4.0), lr=0.02), CASE.x, "rho", (2.95, 4.3), max_step=0.3)
     assert branch.ends == ("lower bound", "upper bound")
     assert set(branch.kind) == {"hallucinated"}
@@ -39,7 +39,7 @@ def test_the_branch_of_n1_over_rho_is_that_with_matrices(xor: sd.ModuleLoss) -> 
         np.testing.assert_allclose(np.sort(np.abs(values))[-2:], np.sort(np.abs(dense))[-2:], rtol=1e-6)
 
 
-def test_lr_moves_the_stability_and_not_the_point(xor: sd.ModuleLoss) -> None:
+def test_lr_moves_the_stability_and_not_the_point(xor: sd.landscapes.ModuleLoss) -> None:
     branch = sd.continuation(sd.Map(xor, sd.SAM(4.0), lr=0.05), CASE.x, "lr", (0.03, 0.09), max_step=0.25)
     np.testing.assert_allclose(branch.x, np.broadcast_to(CASE.x, branch.x.shape), atol=1e-8)
     # eta_max = .0736679 by the reference
@@ -70,7 +70,7 @@ def test_a_critical_point_of_a_wide_network_under_usam() -> None:
         assert np.linalg.norm(loss.with_parameters(weight_decay=float(decay)).gradient(x)) < 1e-8
 
 
-def test_sets_of_fixed_points_and_other_points_are_refused(xor: sd.ModuleLoss) -> None:
+def test_sets_of_fixed_points_and_other_points_are_refused(xor: sd.landscapes.ModuleLoss) -> None:
     system = sd.Map(xor, sd.SAM(4.0), lr=0.02)
     with pytest.raises(ValueError, match="isolated fixed point"):
         sd.continuation(system, np.ones(9), "rho", (3.5, 4.3))

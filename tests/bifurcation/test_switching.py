@@ -24,19 +24,19 @@ HENON = sd.Map.from_function(
 
 
 @functools.cache
-def henon() -> sd.Branch:
+def henon() -> sd.bifurcation.Branch:
     x = (-0.7 + math.sqrt(0.49 + 0.4)) / 0.2
     return sd.continuation(HENON, [x, 0.3 * x], "a", (-0.2, 1.4))
 
 
 @functools.cache
-def top_of_the_well() -> sd.Branch:
+def top_of_the_well() -> sd.bifurcation.Branch:
     return sd.continuation(sd.Flow(WELL, sd.USAM(0.5)), [0.0], "rho", (0.0, 2.0))
 
 
 def test_the_hallucinated_branch_of_the_pitchfork() -> None:
     top = top_of_the_well()
-    fork = sd.switch_branch(top, top.bifurcations[0])
+    fork = sd.bifurcation.switch_branch(top, top.bifurcations[0])
     np.testing.assert_allclose(np.abs(fork.x[:, 0]), np.sqrt(np.maximum(1 - 1 / fork.values, 0)), atol=1e-9)
     assert fork.x.min() < -0.7
     assert fork.x.max() > 0.7
@@ -51,7 +51,7 @@ def test_the_hallucinated_branch_of_the_pitchfork() -> None:
 def test_the_transcritical_branch_at_the_saddle_of_beale() -> None:
     flow = sd.Flow(sd.landscapes.beale(), sd.USAM(0.01))
     saddle = sd.continuation(flow, [0, 1], "rho", (0.0, 0.06))
-    other = sd.switch_branch(saddle, saddle.bifurcations[0])
+    other = sd.bifurcation.switch_branch(saddle, saddle.bifurcations[0])
     # stability is exchanged: on the side below rho_c the new points attract, up to a fold
     (fold,) = other.bifurcations
     assert fold.kind == "fold"
@@ -72,7 +72,7 @@ def test_a_transcritical_point() -> None:
     flow = sd.Flow.from_function(lambda x, m: m * x - x**2, 1, {"m": -0.5})
     branch = sd.continuation(flow, [0.0], "m", (-1.0, 1.0))
     assert branch.bifurcations[0].kind == "branch point"
-    other = sd.switch_branch(branch, branch.bifurcations[0])
+    other = sd.bifurcation.switch_branch(branch, branch.bifurcations[0])
     np.testing.assert_allclose(other.x[:, 0], other.values, atol=1e-9)
     np.testing.assert_allclose(sorted([other.values[0], other.values[-1]]), [-1, 1])
 
@@ -84,18 +84,18 @@ def test_from_the_pitchfork_branch_back_to_the_middle() -> None:
     assert (point.kind, point.criticality) == ("pitchfork", "supercritical")
     assert point.value == pytest.approx(0, abs=1e-10)
     assert upper.x.min() < -0.99  # the branch runs on through the point to the other arm
-    middle = sd.switch_branch(upper, point)
+    middle = sd.bifurcation.switch_branch(upper, point)
     np.testing.assert_allclose(middle.x, 0, atol=1e-9)
     assert middle.values.min() == -1
 
 
 def test_period_doubling_of_henon() -> None:
-    two = sd.switch_branch(henon(), henon().select("flip")[0])
+    two = sd.bifurcation.switch_branch(henon(), henon().select("flip")[0])
     assert two.period == 2
     (flip,) = two.bifurcations
     assert (flip.kind, flip.criticality) == ("flip", "supercritical")
     assert flip.value == pytest.approx(0.9125, abs=1e-10)
-    four = sd.switch_branch(two, flip)
+    four = sd.bifurcation.switch_branch(two, flip)
     assert four.period == 4
     assert four.bifurcations[0].value == pytest.approx(1.0258554, abs=1e-6)
     stable = four.stability == "attracting"
@@ -112,7 +112,7 @@ def test_the_flip_of_a_map_with_a_loss() -> None:
     branch = sd.continuation(sd.Map(loss, sd.GD(), lr=0.5), [0.0], "lr", (0.1, 3.0))
     (flip,) = branch.bifurcations
     assert (flip.kind, flip.criticality, round(flip.value, 10)) == ("flip", "subcritical", 2.0)
-    two = sd.switch_branch(branch, flip)
+    two = sd.bifurcation.switch_branch(branch, flip)
     np.testing.assert_allclose(two.x[:, 0] ** 2, 2 / two.values - 1, atol=1e-9)
 
 
@@ -127,7 +127,9 @@ def test_the_flip_of_a_map_with_a_loss() -> None:
     ],
 )
 def test_curves_of_henon(kind: str, bounds: tuple[float, float], exact: Callable[[Any], Any]) -> None:
-    curve = sd.bifurcation_curve(henon(), henon().select(kind)[0], "b", (-0.3, 0.9), first_bounds=bounds)
+    curve = sd.bifurcation.bifurcation_curve(
+        henon(), henon().select(kind)[0], "b", (-0.3, 0.9), first_bounds=bounds
+    )
     assert curve.parameters == ("a", "b")
     np.testing.assert_allclose(curve.values[:, 0], exact(curve.values[:, 1]), atol=1e-10)
     assert curve.values[:, 1].max() == pytest.approx(0.9)
@@ -141,10 +143,10 @@ def test_the_saddle_becomes_an_attractor_whatever_the_learning_rate() -> None:
     branch = sd.continuation(step, [0.0, 0.0], "rho", (0.0, 6.0))
     threshold, flip = branch.bifurcations
     assert (threshold.kind, flip.kind) == ("pitchfork", "flip")
-    low = sd.bifurcation_curve(branch, threshold, "lr", (0.05, 0.5))
+    low = sd.bifurcation.bifurcation_curve(branch, threshold, "lr", (0.05, 0.5))
     np.testing.assert_allclose(low.values[:, 0], 1, atol=1e-9)
     assert np.ptp(low.values[:, 1]) == pytest.approx(0.45)
-    high = sd.bifurcation_curve(branch, flip, "lr", (0.05, 0.5))
+    high = sd.bifurcation.bifurcation_curve(branch, flip, "lr", (0.05, 0.5))
     np.testing.assert_allclose(high.values[:, 1] * (1 + 2 * high.values[:, 0]), 1, atol=1e-9)
 
 
@@ -155,7 +157,7 @@ def test_the_hopf_curve_of_the_brusselator() -> None:
         {"a": 1.2, "b": 1.0},
     )
     branch = sd.continuation(flow, [1.2, 1 / 1.2], "b", (0.5, 6.0))
-    curve = sd.bifurcation_curve(branch, branch.bifurcations[0], "a", (0.5, 2.0))
+    curve = sd.bifurcation.bifurcation_curve(branch, branch.bifurcations[0], "a", (0.5, 2.0))
     np.testing.assert_allclose(curve.values[:, 0], 1 + curve.values[:, 1] ** 2, atol=1e-9)
     np.testing.assert_allclose(np.abs(curve.frequency), curve.values[:, 1], atol=1e-8)
 
@@ -170,14 +172,14 @@ def test_the_neimark_sacker_curve_of_a_delayed_logistic_map() -> None:
     assert point.kind == "Neimark-Sacker"
     assert point.value == pytest.approx(2, abs=1e-10)
     assert abs(np.angle(point.eigenvalue)) == pytest.approx(np.pi / 3)
-    curve = sd.bifurcation_curve(branch, point, "c", (0.5, 1.5))
+    curve = sd.bifurcation.bifurcation_curve(branch, point, "c", (0.5, 1.5))
     np.testing.assert_allclose(curve.values[:, 0], 2, atol=1e-9)
 
 
 def test_a_branch_point_that_unfolds() -> None:
     flow = sd.Flow.from_function(lambda x, m, h: h + m * x - x**2, 1, {"m": -0.5, "h": 0.0})
     branch = sd.continuation(flow, [0.0], "m", (-1.0, 1.0))
-    curve = sd.bifurcation_curve(branch, branch.bifurcations[0], "h", (-0.5, 0.5))
+    curve = sd.bifurcation.bifurcation_curve(branch, branch.bifurcations[0], "h", (-0.5, 0.5))
     assert curve.ends == ("unfolds", "unfolds")
     assert np.abs(curve.values[:, 1]).max() < 1e-6
 
@@ -188,50 +190,58 @@ def test_a_branch_point_that_unfolds() -> None:
 @pytest.mark.parametrize(
     ("make", "error", "match"),
     [
-        (lambda: sd.switch_branch(3, None), TypeError, "branch must be a Branch"),
-        (lambda: sd.switch_branch(henon(), None), ValueError, "must be one of branch.bifurcations"),
+        (lambda: sd.bifurcation.switch_branch(3, None), TypeError, "branch must be a Branch"),
         (
-            lambda: sd.switch_branch(henon(), henon().select("fold")[0]),
+            lambda: sd.bifurcation.switch_branch(henon(), None),
+            ValueError,
+            "must be one of branch.bifurcations",
+        ),
+        (
+            lambda: sd.bifurcation.switch_branch(henon(), henon().select("fold")[0]),
             ValueError,
             "from which a branch of fixed points or cycles leaves, got a fold",
         ),
         (
-            lambda: sd.switch_branch(henon(), henon().select("flip")[0], bounds=(1.0, 1.4)),
+            lambda: sd.bifurcation.switch_branch(henon(), henon().select("flip")[0], bounds=(1.0, 1.4)),
             ValueError,
             "bounds must hold the bifurcation at a = 0.3675",
         ),
         (
-            lambda: sd.bifurcation_curve(henon(), henon().select("flip")[0], "c", (0, 1)),
+            lambda: sd.bifurcation.bifurcation_curve(henon(), henon().select("flip")[0], "c", (0, 1)),
             ValueError,
             "no parameter 'c'; it has: a, b",
         ),
         (
-            lambda: sd.bifurcation_curve(henon(), henon().select("flip")[0], "a", (0, 1)),
+            lambda: sd.bifurcation.bifurcation_curve(henon(), henon().select("flip")[0], "a", (0, 1)),
             ValueError,
             "parameter must be another one",
         ),
         (
-            lambda: sd.bifurcation_curve(henon(), henon().select("flip")[0], "b", (0.5, 1)),
+            lambda: sd.bifurcation.bifurcation_curve(henon(), henon().select("flip")[0], "b", (0.5, 1)),
             ValueError,
             "bounds must hold the start at b = 0.3",
         ),
         (
-            lambda: sd.bifurcation_curve(henon(), henon().select("flip")[0], "b", (1, 0)),
+            lambda: sd.bifurcation.bifurcation_curve(henon(), henon().select("flip")[0], "b", (1, 0)),
             ValueError,
             "bounds must have lower < upper",
         ),
-        (lambda: sd.bifurcation_curve(henon(), None, "b", (0, 1)), ValueError, "one of branch.bifurcations"),
         (
-            lambda: sd.bifurcation_curve(
+            lambda: sd.bifurcation.bifurcation_curve(henon(), None, "b", (0, 1)),
+            ValueError,
+            "one of branch.bifurcations",
+        ),
+        (
+            lambda: sd.bifurcation.bifurcation_curve(
                 henon(), henon().bifurcations[0], "b", (0, 1), first_bounds=(50.0, 60.0)
             ),
             ValueError,
             "first_bounds must hold the start",
         ),
-        (lambda: sd.BifurcationDiagram([]), ValueError, "at least one Branch"),
-        (lambda: sd.BifurcationDiagram([3]), TypeError, "branches must be Branches"),
+        (lambda: sd.bifurcation.BifurcationDiagram([]), ValueError, "at least one Branch"),
+        (lambda: sd.bifurcation.BifurcationDiagram([3]), TypeError, "branches must be Branches"),
         (
-            lambda: sd.BifurcationDiagram([henon(), top_of_the_well()]),
+            lambda: sd.bifurcation.BifurcationDiagram([henon(), top_of_the_well()]),
             ValueError,
             "over one parameter, got a, rho",
         ),
@@ -244,8 +254,8 @@ def test_bad_input(make: Callable[[], Any], error: type[Exception], match: str) 
 
 def test_a_diagram_lists_shared_points_once() -> None:
     top = top_of_the_well()
-    fork = sd.switch_branch(top, top.bifurcations[0])
-    diagram = sd.BifurcationDiagram([top, fork])
+    fork = sd.bifurcation.switch_branch(top, top.bifurcations[0])
+    diagram = sd.bifurcation.BifurcationDiagram([top, fork])
     assert len(diagram) == 2
     assert [b.kind for b in diagram.bifurcations] == ["pitchfork"]
     assert diagram[1] is fork

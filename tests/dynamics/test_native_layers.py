@@ -73,13 +73,15 @@ def test_steps_are_those_of_torch(rule: sd.Rule, momentum: float, monkeypatch: p
     system = sd.Map(loss, rule, lr=sd.schedules.PowerDecay(0.3), momentum=momentum)
     x0 = loss.x0 + 0.3 * np.random.default_rng(3).normal(size=(10, loss.dim))
     monkeypatch.setattr(type(loss), "traceable", False)
-    plain = sd.trajectory(system, x0, n_steps=20, every=20)
+    plain = sd.trajectory(system, x0, n_steps=20, save_every=20)
     monkeypatch.setattr(driver, "LAYERS_FROM", 0.0)
     assert isinstance(driver.build_step(system), LayersStep)
-    np.testing.assert_allclose(sd.trajectory(system, x0, n_steps=20, every=20), plain, atol=1e-11)
+    np.testing.assert_allclose(sd.trajectory(system, x0, n_steps=20, save_every=20), plain, atol=1e-11)
     # the bits of a replica do not depend on those beside it
-    some = np.asarray(sd.trajectory(system, x0[3:8], n_steps=20, every=20))
-    np.testing.assert_array_equal(np.asarray(sd.trajectory(system, x0, n_steps=20, every=20))[:, 3:8], some)
+    some = np.asarray(sd.trajectory(system, x0[3:8], n_steps=20, save_every=20))
+    np.testing.assert_array_equal(
+        np.asarray(sd.trajectory(system, x0, n_steps=20, save_every=20))[:, 3:8], some
+    )
 
 
 def test_threads_share_the_replicas() -> None:

@@ -77,7 +77,7 @@ def test_quadratics(values: list[float], lam: float, seed: int) -> None:
     for i, e in enumerate(h * np.eye(len(values))):
         slope = (J.value(x + e) - J.value(x - e)) / (2 * h)
         np.testing.assert_allclose(slope, sd.virtual_gradient(flow, x)[:, i], atol=1e-6)
-    np.testing.assert_allclose(sd.virtual_asymmetry(flow, x), 0, atol=1e-10)
+    np.testing.assert_allclose(sd.equilibria.virtual_asymmetry(flow, x), 0, atol=1e-10)
 
 
 def test_a_shifted_quadratic() -> None:
@@ -92,7 +92,7 @@ def test_a_shifted_quadratic() -> None:
 @pytest.mark.parametrize(("rho", "entry"), [(0.05, 0.0024671), (0.1, 0.0101367), (0.2, 0.0426932)], ids=str)
 def test_no_virtual_loss_in_the_plane(rho: float, entry: float) -> None:
     flow = sd.Flow(sd.landscapes.product(), sd.SAM(rho))
-    matrix = sd.virtual_asymmetry(flow, [2.0, 1.0])
+    matrix = sd.equilibria.virtual_asymmetry(flow, [2.0, 1.0])
     assert matrix[0, 1] == pytest.approx(entry, abs=2e-7)
     np.testing.assert_allclose(matrix, -matrix.T)
     with pytest.raises(ValueError, match="antisymmetric part of DG at"):
@@ -106,12 +106,14 @@ def test_the_asymmetry_is_a_circulation() -> None:
     tangent = np.stack([-circle[:, 1], circle[:, 0]], axis=1)
     around = (sd.virtual_gradient(flow, np.array([2.0, 1.0]) + r * circle) * tangent).sum(axis=1)
     circulation = around.mean() * 2 * np.pi * r / (np.pi * r**2)
-    assert circulation == pytest.approx(sd.virtual_asymmetry(flow, [2.0, 1.0])[1, 0], rel=1e-3)
+    assert circulation == pytest.approx(sd.equilibria.virtual_asymmetry(flow, [2.0, 1.0])[1, 0], rel=1e-3)
 
 
 def test_asymmetry_is_zero_on_a_line_and_nan_at_a_jump() -> None:
-    assert sd.virtual_asymmetry(sd.Flow(WELL, sd.SAM(0.3)), [0.4]) == 0
-    assert np.isnan(sd.virtual_asymmetry(sd.Flow(sd.landscapes.beale(), sd.SAM(0.3)), [0.0, 1.0])).all()
+    assert sd.equilibria.virtual_asymmetry(sd.Flow(WELL, sd.SAM(0.3)), [0.4]) == 0
+    assert np.isnan(
+        sd.equilibria.virtual_asymmetry(sd.Flow(sd.landscapes.beale(), sd.SAM(0.3)), [0.0, 1.0])
+    ).all()
 
 
 def test_the_perturbed_loss_is_not_the_virtual_loss() -> None:

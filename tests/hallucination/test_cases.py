@@ -18,12 +18,12 @@ from samdyn.landscapes.wells import cubic_roots
 LR = 0.01
 
 
-def fixed_points_of(step: sd.Map) -> sd.FixedPoints:
+def fixed_points_of(step: sd.Map) -> sd.equilibria.FixedPoints:
     """Of the flow, which are the same, and faster: how far the map hovers around jumps is not asked here."""
     return sd.fixed_points(sd.Flow(step.landscape, step.rule))
 
 
-def found_at(points: sd.FixedPoints, x: object) -> sd.FixedPoint:
+def found_at(points: sd.equilibria.FixedPoints, x: object) -> sd.equilibria.FixedPoint:
     """The isolated hallucinated point at x, to 1e-10."""
     near = min(points.hallucinated, key=lambda p: float(np.abs(p.x - x).max()))
     np.testing.assert_allclose(near.x, x, rtol=0, atol=1e-10)

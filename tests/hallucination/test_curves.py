@@ -23,7 +23,7 @@ def bump() -> sd.Landscape:
     return sd.Landscape(function, 2, [(-1, 4), (-2, 2)], "bump")
 
 
-def ends_of(branch: sd.HallucinatedBranch) -> list[tuple[int, int]]:
+def ends_of(branch: sd.hallucination.HallucinatedBranch) -> list[tuple[int, int]]:
     """Positions of the critical points at which a branch ends, and the direction away from each."""
     pairs = [(0, 1, branch.start), (len(branch.rho) - 1, -1, branch.end)]
     return [(i, j) for i, j, name in pairs if name in ("minimum", "saddle", "maximum")]

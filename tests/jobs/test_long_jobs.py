@@ -40,13 +40,13 @@ run = partial(sd.exit_times, SDE, [-1.0, 0.0], BALL, 520, t_max=5.0, seed=5, dev
 
 
 @pytest.fixture(scope="module")
-def whole() -> sd.ExitTimes:
+def whole() -> sd.escape.ExitTimes:
     result = run()
     assert 0 < result.n_censored < 100
     return result
 
 
-def assert_same(a: sd.ExitTimes, b: sd.ExitTimes) -> None:
+def assert_same(a: sd.escape.ExitTimes, b: sd.escape.ExitTimes) -> None:
     for name in ("times", "exited", "exit_points", "diverged", "faces", "watched"):
         np.testing.assert_array_equal(getattr(a, name), getattr(b, name), err_msg=name)
     assert repr(a) == repr(b)
@@ -106,7 +106,7 @@ def test_a_map_with_momentum_and_a_schedule_resumes(tmp_path: Path, monkeypatch:
 
 
 def test_a_finished_job_is_read_and_not_run(
-    tmp_path: Path, whole: sd.ExitTimes, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, whole: sd.escape.ExitTimes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = str(tmp_path / "job.npz")
     assert_same(run(checkpoint=path), whole)
@@ -120,7 +120,7 @@ def test_a_finished_job_is_read_and_not_run(
 
 @pytest.mark.usefixtures("often")
 def test_after_ctrl_c_the_job_goes_on(
-    tmp_path: Path, whole: sd.ExitTimes, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, whole: sd.escape.ExitTimes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     original, calls = torch_sweep.advance_block, []
 
@@ -139,7 +139,7 @@ def test_after_ctrl_c_the_job_goes_on(
 
 
 @pytest.mark.usefixtures("often")
-def test_pieces_resume(tmp_path: Path, whole: sd.ExitTimes, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pieces_resume(tmp_path: Path, whole: sd.escape.ExitTimes, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "job.npz"
     with monkeypatch.context() as patch, ThreadPoolExecutor(1) as executor:
         copies = keep_copies(patch, tmp_path)
@@ -167,7 +167,7 @@ def test_pieces_resume(tmp_path: Path, whole: sd.ExitTimes, monkeypatch: pytest.
 
 @pytest.mark.usefixtures("often")
 def test_a_piece_that_ctrl_c_cut_short_starts_afresh(
-    tmp_path: Path, whole: sd.ExitTimes, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, whole: sd.escape.ExitTimes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path, original = tmp_path / "job.npz", pieces.run_piece
 
@@ -258,7 +258,7 @@ def test_a_checkpoint_of_another_job_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "job.npz"
     base: dict[str, Any] = {"system": SDE, "x0": [-1.0, 0.0], "region": BALL, "n_paths": 20, "t_max": 1.0}
 
-    def start(**changes: Any) -> sd.ExitTimes:
+    def start(**changes: Any) -> sd.escape.ExitTimes:
         options = {**base, "seed": 5, "device": "cpu", "checkpoint": path, **changes}
         return sd.exit_times(options.pop("system"), options.pop("x0"), options.pop("region"), **options)
 
@@ -367,7 +367,7 @@ def test_a_state_that_lacks_a_part_is_refused(
 )
 @pytest.mark.parametrize("when", [0, 3])
 def test_a_tile_that_does_not_fit_is_halved(
-    when: int, error: Exception, whole: sd.ExitTimes, monkeypatch: pytest.MonkeyPatch
+    when: int, error: Exception, whole: sd.escape.ExitTimes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     original, sizes = torch_sweep.advance_block, []
 
@@ -385,7 +385,9 @@ def test_a_tile_that_does_not_fit_is_halved(
     assert max(sizes[when + 3 :]) == 65
 
 
-def test_a_replay_that_does_not_fit_is_halved(whole: sd.ExitTimes, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_replay_that_does_not_fit_is_halved(
+    whole: sd.escape.ExitTimes, monkeypatch: pytest.MonkeyPatch
+) -> None:
     original, sizes = Coefficients.of_notes, []
 
     def small(self: Coefficients, blocks: Any, rows: Any, dtype: Any) -> Any:

@@ -37,7 +37,7 @@ CALLS: dict[str, Callable[..., Any]] = {
         sd.mean_squared_displacement, NOISY, [1.0], [2, 9, 30], n_paths=150, seed=3
     ),
     "convergence": partial(
-        sd.convergence, SAMPLED, [2.0], 60, 40, sweep={"lr": [0.05, 0.1], "batch_size": [1, 2]}, seed=2
+        sd.convergence, SAMPLED, [2.0], 60, 40, parameters={"lr": [0.05, 0.1], "batch_size": [1, 2]}, seed=2
     ),
     "rare_exit_time": partial(
         sd.rare_exit_time, SDE, [-1.0], sd.HalfSpace([1.0], -0.4), sd.Ball([-1.0], 0.1), n_clones=12,
@@ -47,11 +47,11 @@ CALLS: dict[str, Callable[..., Any]] = {
         sd.rare_committor, SDE, [-0.9], LEFT, RIGHT, n_clones=12, n_repeats=8, levels=20, dt=0.1
     ),
     "basins": partial(sd.basins, QUIET, resolution=300, n_starts=8),
-    "basin_fractions": partial(sd.basin_fractions, QUIET, n=300, n_starts=8, seed=1),
+    "basin_fractions": partial(sd.basin_fractions, QUIET, n_paths=300, n_starts=8, seed=1),
     "sampling_lyapunov_exponent": partial(
-        sd.sampling_lyapunov_exponent, INTERPOLATING, n_steps=40, n_replicas=200
+        sd.sampling_lyapunov_exponent, INTERPOLATING, n_steps=40, n_paths=200
     ),
-    "trajectory": partial(sd.trajectory, SDE, np.full((60, 1), 0.3), t_max=1.02, every=4, seed=5),
+    "trajectory": partial(sd.trajectory, SDE, np.full((60, 1), 0.3), t_max=1.02, save_every=4, seed=5),
     "hallucinated_share": partial(sd.hallucinated_share, NOISY, n_starts=150, n_steps=100),
 }  # fmt: skip
 ASKED = ("basins", "basin_fractions", "convergence", "rare_exit_time", "mean_squared_displacement")

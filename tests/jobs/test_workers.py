@@ -35,18 +35,18 @@ ARRAYS = ("times", "exited", "exit_points", "diverged", "faces", "watched")
 
 
 @pytest.fixture(scope="module")
-def whole() -> sd.ExitTimes:
+def whole() -> sd.escape.ExitTimes:
     result = run()
     assert 0 < result.n_censored < 100
     return result
 
 
 @pytest.fixture(scope="module")
-def long_whole() -> sd.ExitTimes:
+def long_whole() -> sd.escape.ExitTimes:
     return long_run()
 
 
-def assert_same(a: sd.ExitTimes, b: sd.ExitTimes) -> None:
+def assert_same(a: sd.escape.ExitTimes, b: sd.escape.ExitTimes) -> None:
     for name in ARRAYS:
         np.testing.assert_array_equal(getattr(a, name), getattr(b, name), err_msg=name)
     assert repr(a) == repr(b)
@@ -167,12 +167,12 @@ def test_unfinished_pieces_are_run_again() -> None:
 
 
 @pytest.mark.parametrize("threads", [1, 3])
-def test_threads(threads: int, whole: sd.ExitTimes) -> None:
+def test_threads(threads: int, whole: sd.escape.ExitTimes) -> None:
     with ThreadPoolExecutor(threads) as executor:
         assert_same(run(executor=executor), whole)
 
 
-def test_a_fragile_executor_gives_the_same_result(whole: sd.ExitTimes) -> None:
+def test_a_fragile_executor_gives_the_same_result(whole: sd.escape.ExitTimes) -> None:
     assert_same(run(executor=Fragile(lambda k: k % 3 == 0)), whole)
 
 
@@ -202,7 +202,7 @@ def test_a_step_without_pointwise_form_runs_in_the_same_pieces_everywhere() -> N
 
 
 @pytest.mark.slow
-def test_local_workers(whole: sd.ExitTimes) -> None:
+def test_local_workers(whole: sd.escape.ExitTimes) -> None:
     for n in (2, 3):
         assert_same(run(workers=n), whole)
 
@@ -285,7 +285,7 @@ def kill_after_the_first_piece(monkeypatch: pytest.MonkeyPatch, victim: Callable
 
 
 @pytest.mark.slow
-def test_a_local_worker_that_dies(long_whole: sd.ExitTimes, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_local_worker_that_dies(long_whole: sd.escape.ExitTimes, monkeypatch: pytest.MonkeyPatch) -> None:
     before = {process.pid for process in multiprocessing.active_children()}
     reasons = kill_after_the_first_piece(
         monkeypatch, lambda: next(p.pid for p in multiprocessing.active_children() if p.pid not in before)
@@ -299,7 +299,9 @@ def test_a_local_worker_that_dies(long_whole: sd.ExitTimes, monkeypatch: pytest.
 
 
 @pytest.mark.slow
-def test_a_worker_of_an_executor_that_dies(long_whole: sd.ExitTimes, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_of_an_executor_that_dies(
+    long_whole: sd.escape.ExitTimes, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as executor:
         reasons = kill_after_the_first_piece(monkeypatch, lambda: next(iter(executor._processes)))
         # a broken ProcessPoolExecutor stays broken
@@ -323,7 +325,7 @@ def cluster() -> Iterator[distributed.Client]:
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::UserWarning:distributed", "ignore::ResourceWarning")
 def test_dask_with_a_worker_that_dies(
-    cluster: distributed.Client, long_whole: sd.ExitTimes, monkeypatch: pytest.MonkeyPatch
+    cluster: distributed.Client, long_whole: sd.escape.ExitTimes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pids = list(cluster.run(os.getpid).values())
     assert len({*pids, os.getpid()}) == 3
@@ -345,7 +347,7 @@ def test_dask_takes_a_lambda(cluster: distributed.Client) -> None:
 # ---------------------------------------------------------------------- Ctrl-C
 
 
-def test_ctrl_c_with_an_executor(whole: sd.ExitTimes) -> None:
+def test_ctrl_c_with_an_executor(whole: sd.escape.ExitTimes) -> None:
     def stop(k: int) -> bool:
         if k > 8:  # the first round loses pieces 4 to 8, the second is interrupted
             raise KeyboardInterrupt
@@ -366,7 +368,7 @@ def test_ctrl_c_with_an_executor(whole: sd.ExitTimes) -> None:
 
 
 @pytest.mark.slow
-def test_ctrl_c_with_local_workers(long_whole: sd.ExitTimes, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_with_local_workers(long_whole: sd.escape.ExitTimes, monkeypatch: pytest.MonkeyPatch) -> None:
     original, rounds = workers.wait, []
 
     def wait(futures: Any, **options: Any) -> Any:

@@ -92,7 +92,7 @@ NETS: dict[str, tuple[Callable[[], nn.Module], Any, Any]] = {
 }
 
 
-def made(name: str, **options: Any) -> sd.ModuleLoss:
+def made(name: str, **options: Any) -> sd.landscapes.ModuleLoss:
     build, objective, data = NETS[name]
     torch.manual_seed(0)
     return sd.from_module(build(), objective, data(), **options)

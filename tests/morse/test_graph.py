@@ -26,7 +26,7 @@ def product_map(dim: int) -> sd.Map:
     return sd.Map.from_function(mobius, dim=dim, box=[(0, 1.2)] * dim)
 
 
-def sizes(graph: sd.MorseGraph) -> list[int]:
+def sizes(graph: sd.morse.MorseGraph) -> list[int]:
     return sorted(len(boxes) for boxes in graph.sets.values())
 
 

@@ -31,7 +31,7 @@ def product_map(dim: int) -> sd.Map:
     return sd.Map.from_function(mobius, dim=dim, box=[(0, 1.2)] * dim)
 
 
-def sizes(graph: sd.MorseGraph) -> list[int]:
+def sizes(graph: sd.morse.MorseGraph) -> list[int]:
     return sorted(len(boxes) for boxes in graph.sets.values())
 
 
@@ -52,7 +52,7 @@ def test_adaptive_grid_of_fixed_points() -> None:
     assert (graph.reachability.number_of_edges(), graph.graph.number_of_edges()) == (5, 4)
 
 
-def pairs(graph: sd.MorseGraph) -> np.ndarray:
+def pairs(graph: sd.morse.MorseGraph) -> np.ndarray:
     """Whether set i leads to set j, as a matrix."""
     result = np.zeros((len(graph), len(graph)), dtype=bool)
     result[tuple(np.array(graph.reachability.edges).T)] = True

@@ -20,7 +20,7 @@ CURVE = (
 DATA = POINTS, (CURVE + 0.1 * NOISE)[:, None]
 
 
-def at_critical_point(seed: int) -> tuple[nn.Module, sd.ModuleLoss]:
+def at_critical_point(seed: int) -> tuple[nn.Module, sd.landscapes.ModuleLoss]:
     """A net of two hidden units at a critical point of its loss."""
     torch.manual_seed(seed)
     net = nn.Sequential(nn.Linear(2, 2), nn.Tanh(), nn.Linear(2, 1)).double()

@@ -55,7 +55,7 @@ def test_it_records_what_the_loss_says() -> None:
     assert row["gradient"] == pytest.approx(np.linalg.norm(g), rel=1e-10)
     assert row["perturbed_gradient"] == pytest.approx(np.linalg.norm(loss.gradient(y)), rel=1e-8)
     assert row["sharpness"] == pytest.approx(np.linalg.eigvalsh(loss.hessian(loss.x0))[-1], rel=2e-2)
-    assert row["edge"] == pytest.approx(sd.sam_edge(0.1, 0.05, np.linalg.norm(g), 0.5), rel=1e-10)
+    assert row["edge"] == pytest.approx(sd.orbit.sam_edge(0.1, 0.05, np.linalg.norm(g), 0.5), rel=1e-10)
     assert row["sharpness_over_edge"] == pytest.approx(row["sharpness"] / row["edge"])
     assert 0 < row["batch_sharpness"] < 100
 

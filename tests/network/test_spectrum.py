@@ -14,7 +14,7 @@ from samdyn.network import eigenvalues
 
 
 @pytest.fixture(scope="module")
-def loss() -> sd.ModuleLoss:
+def loss() -> sd.landscapes.ModuleLoss:
     torch.manual_seed(0)
     rng = np.random.default_rng(1)
     net = nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, 3))
@@ -31,7 +31,7 @@ def by_products(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("which", ["largest", "smallest", "both", "magnitude"])
 @pytest.mark.parametrize("dense", [True, False])
 def test_curvatures_of_a_network(
-    loss: sd.ModuleLoss, which: str, dense: bool, monkeypatch: pytest.MonkeyPatch
+    loss: sd.landscapes.ModuleLoss, which: str, dense: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not dense:
         monkeypatch.setattr(eigenvalues, "DENSE", 1)
@@ -55,7 +55,9 @@ def test_curvatures_of_a_network(
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
 @pytest.mark.parametrize("which", ["leading", "magnitude", "largest", "smallest"])
 @pytest.mark.usefixtures("by_products")
-def test_multipliers_of_a_map(loss: sd.ModuleLoss, rule: sd.Rule, momentum: float, which: str) -> None:
+def test_multipliers_of_a_map(
+    loss: sd.landscapes.ModuleLoss, rule: sd.Rule, momentum: float, which: str
+) -> None:
     system = sd.Map(loss, rule, lr=1.0, momentum=momentum)
     values = np.linalg.eigvals(system.jacobian(loss.x0))
     score = {
@@ -102,7 +104,7 @@ def test_n2_and_n3_have_the_spectra_of_the_reference(name: str) -> None:
 
 
 @pytest.mark.usefixtures("by_products")
-def test_an_earlier_spectrum_saves_products(loss: sd.ModuleLoss) -> None:
+def test_an_earlier_spectrum_saves_products(loss: sd.landscapes.ModuleLoss) -> None:
     first = sd.spectrum(loss, loss.x0, 2, tolerance=1e-6)
     near = loss.x0 + 1e-6
     warm = sd.spectrum(loss, near, 2, start=first, tolerance=1e-4)
@@ -111,7 +113,7 @@ def test_an_earlier_spectrum_saves_products(loss: sd.ModuleLoss) -> None:
     np.testing.assert_allclose(warm.eigenvalues, cold.eigenvalues, rtol=1e-4)
 
 
-def test_blocks_are_parts_of_the_matrix(loss: sd.ModuleLoss) -> None:
+def test_blocks_are_parts_of_the_matrix(loss: sd.landscapes.ModuleLoss) -> None:
     dense = loss.hessian(loss.x0)
     part = loss.blocks["2.weight"]
     wanted = np.linalg.eigvalsh(dense[part, part])[::-1]
@@ -144,7 +146,7 @@ def test_alignment_is_with_the_perturbation() -> None:
     np.testing.assert_allclose(straight.alignment, [1.0, 0.0], atol=1e-12)
 
 
-def test_density_integrates_to_one_and_has_the_moments(loss: sd.ModuleLoss) -> None:
+def test_density_integrates_to_one_and_has_the_moments(loss: sd.landscapes.ModuleLoss) -> None:
     dense = loss.hessian(loss.x0)
     density = sd.spectrum(loss, loss.x0, 2).density(n_vectors=16, n_steps=40, seed=3)
     mass = np.trapezoid(density.values, density.grid)
@@ -162,7 +164,7 @@ def test_density_integrates_to_one_and_has_the_moments(loss: sd.ModuleLoss) -> N
     assert (density.standard_error > 0).any()
 
 
-def test_what_does_not_fit_is_refused(loss: sd.ModuleLoss) -> None:
+def test_what_does_not_fit_is_refused(loss: sd.landscapes.ModuleLoss) -> None:
     flow = sd.Flow(loss, sd.SAM(0.1))
     for call, words in (
         (lambda: sd.spectrum(loss, loss.x0, which="middle"), "which must be"),
@@ -183,7 +185,7 @@ def test_what_does_not_fit_is_refused(loss: sd.ModuleLoss) -> None:
         sd.spectrum(loss.value, loss.x0)  # type: ignore[arg-type]
 
 
-def test_text_and_pictures(loss: sd.ModuleLoss) -> None:
+def test_text_and_pictures(loss: sd.landscapes.ModuleLoss) -> None:
     found = sd.spectrum(loss, loss.x0, 2)
     text = repr(found)
     assert "Spectrum of the Hessian: 2 eigenvalues (largest)" in text

@@ -145,7 +145,7 @@ def test_which_negative_modes_are_trapped(curvature: float, trapped: bool) -> No
     # beyond the upper end the mode leaves the 2-cycle by overshooting, but not the point: see
     # test_local_traps; below the lower end it is never pulled back
     assert (held.stability == "trapping") == (curvature < -0.5)
-    assert (-curvature in sd.trapped_mode_window(0.1, 3.0)) == trapped
+    assert (-curvature in sd.equilibria.trapped_mode_window(0.1, 3.0)) == trapped
     # simulation, from next to the cycle
     start = [sd.two_cycle([3.0], 0.1, 0.05).amplitude, 1e-6]
     last = np.abs(sd.trajectory(step, start, n_steps=3000)[-2:, 1]).max()

@@ -23,7 +23,7 @@ LORENZ = sd.Flow.from_function(
 )
 
 
-def within(result: sd.LyapunovSpectrum, expected: list[float], worst: float) -> None:
+def within(result: sd.orbit.LyapunovSpectrum, expected: list[float], worst: float) -> None:
     """Each exponent at 4 standard errors, which must be small enough to mean something."""
     assert (result.standard_error < worst).all()
     assert (np.abs(result.exponents - expected) <= 4 * result.standard_error + 1e-12).all()

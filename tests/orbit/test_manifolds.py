@@ -29,7 +29,7 @@ def to_polygon(points: np.ndarray, curve: np.ndarray) -> np.ndarray:
     return np.linalg.norm(points[:, None] - a - np.clip(t, 0, 1)[..., None] * d, axis=-1).min(axis=1)
 
 
-def spaced(result: sd.Manifold, distance: float, angle: float) -> None:
+def spaced(result: sd.orbit.Manifold, distance: float, angle: float) -> None:
     for arm, arclength in zip(result.points, result.arclength, strict=True):
         step = np.diff(arm, axis=0)
         size = np.linalg.norm(step, axis=1)

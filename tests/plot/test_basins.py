@@ -11,11 +11,11 @@ from samdyn.plot.basin_maps import color_of
 
 
 @pytest.fixture(scope="module")
-def himmelblau() -> sd.Basins:
+def himmelblau() -> sd.basin.Basins:
     return sd.basins(sd.Map(sd.landscapes.himmelblau(), sd.SAM(0.5), lr=0.01), resolution=40)
 
 
-def test_colours_are_those_of_the_labels(himmelblau: sd.Basins) -> None:
+def test_colours_are_those_of_the_labels(himmelblau: sd.basin.Basins) -> None:
     ax = sd.plot.basins(himmelblau)
     image = next(im for im in ax.images if im.get_gid() == "basins")
     picture = np.asarray(image.get_array())
@@ -48,7 +48,7 @@ def test_one_dimension_and_slices() -> None:
         sd.plot.basins(found, at=[0.0, 0.0])
 
 
-def test_given_axes_and_bad_input(himmelblau: sd.Basins) -> None:
+def test_given_axes_and_bad_input(himmelblau: sd.basin.Basins) -> None:
     _, ax = plt.subplots()
     assert himmelblau.plot(ax, legend=False) is ax
     assert ax.get_legend() is None
@@ -69,7 +69,7 @@ def test_bands_fill_the_axes() -> None:
     assert one.plot().get_xlim()[0] < 0.2
 
 
-def test_numbers_and_colours_of_another_picture(himmelblau: sd.Basins) -> None:
+def test_numbers_and_colours_of_another_picture(himmelblau: sd.basin.Basins) -> None:
     ids = {k: 10 - k for k in himmelblau.attractors}
     ax = sd.plot.basins(himmelblau, ids=ids)
     image = next(im for im in ax.images if im.get_gid() == "basins")

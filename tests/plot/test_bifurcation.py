@@ -18,14 +18,14 @@ LOGISTIC = sd.Map.from_function(lambda w, r: r * w * (1 - w), 1, {"r": 2.5}, box
 
 
 @functools.cache
-def top() -> sd.Branch:
+def top() -> sd.bifurcation.Branch:
     return sd.continuation(sd.Flow(WELL, sd.USAM(0.5)), [0.0], "rho", (0.0, 2.0))
 
 
 @functools.cache
-def doubling() -> tuple[sd.Branch, sd.Branch]:
+def doubling() -> tuple[sd.bifurcation.Branch, sd.bifurcation.Branch]:
     branch = sd.continuation(LOGISTIC, [0.6], "r", (2.0, 4.0))
-    return branch, sd.switch_branch(branch, branch.select("flip")[0])
+    return branch, sd.bifurcation.switch_branch(branch, branch.select("flip")[0])
 
 
 def labels(ax: Any) -> list[str]:
@@ -49,7 +49,7 @@ def test_lines_change_where_stability_does() -> None:
 def test_every_point_of_a_cycle_is_drawn_over_the_orbits() -> None:
     branch, two = doubling()
     orbits = sd.orbit_diagram(LOGISTIC, [0.3], parameters={"r": np.linspace(2.0, 4.0, 50)})
-    ax = sd.BifurcationDiagram([branch, two]).plot(orbits=orbits, coordinate="norm")
+    ax = sd.bifurcation.BifurcationDiagram([branch, two]).plot(orbits=orbits, coordinate="norm")
     dots = ax.lines[0]
     assert len(dots.get_xdata()) == orbits.points[..., 0].size
     arms = [line for line in ax.lines if len(line.get_xdata()) > 1 and line is not dots]
@@ -89,7 +89,7 @@ def test_curves_in_two_parameters() -> None:
     branch = doubling()[0]
     step = sd.Map(sd.landscapes.saddle(2.0, 1.0), sd.USAM(0.5), lr=0.1)
     fixed = sd.continuation(step, [0.0, 0.0], "rho", (0.0, 6.0))
-    curves = [sd.bifurcation_curve(fixed, b, "lr", (0.05, 0.5)) for b in fixed.bifurcations]
+    curves = [sd.bifurcation.bifurcation_curve(fixed, b, "lr", (0.05, 0.5)) for b in fixed.bifurcations]
     ax = sd.plot.bifurcation_curves(curves, labels=["attractor", "flip"])
     assert len(ax.lines) == 2
     assert labels(ax) == ["attractor", "flip"]

@@ -10,7 +10,7 @@ import pytest
 import samdyn as sd
 
 
-def result(n_replicas: int = 3) -> sd.Convergence:
+def result(n_replicas: int = 3) -> sd.rates.Convergence:
     noise = sd.GaussianNoise(0.1)
     system = sd.Map(sd.landscapes.quadratic([[1.0]]), sd.SAM(0.1), lr=0.2, noise=noise)
     return sd.convergence(system, [1.0], 100, n_replicas, parameters={"rho": [0.1, 0.2]})

@@ -13,7 +13,7 @@ from samdyn.plot.exits import exit_density, exit_quantiles
 from samdyn.plot.locations import exit_locations
 
 
-def result(watched: Any, exited: Any, **changes: Any) -> sd.ExitTimes:
+def result(watched: Any, exited: Any, **changes: Any) -> sd.escape.ExitTimes:
     """An `ExitTimes` made by hand."""
     watched, exited = np.asarray(watched, dtype=float), np.asarray(exited, dtype=bool)
     n = len(watched)
@@ -24,7 +24,7 @@ def result(watched: Any, exited: Any, **changes: Any) -> sd.ExitTimes:
         "face_names": ("x_0 = -1", "x_0 = 1"), "t_max": float(watched.max()), "dt": 0.1, "seed": 3,
         "correction": "bridge", "discrete": False, "system": "a system", "region": "a region",
     }  # fmt: skip
-    return sd.ExitTimes(**{**values, **changes})
+    return sd.escape.ExitTimes(**{**values, **changes})
 
 
 SAMPLE = np.random.default_rng(5).exponential(2.0, 20_000)
@@ -43,7 +43,7 @@ def labelled(ax: Any) -> None:
 
 
 @pytest.mark.parametrize("exits", [FULL, CENSORED, STEPS], ids=["full", "censored", "steps"])
-def test_the_curve_is_the_estimate_down_to_its_end(exits: sd.ExitTimes) -> None:
+def test_the_curve_is_the_estimate_down_to_its_end(exits: sd.escape.ExitTimes) -> None:
     ax = sd.plot.survival([exits])
     labelled(ax)
     t, p = ax.lines[0].get_data()
@@ -88,7 +88,7 @@ def test_bad_curves(arguments: Any, error: type[Exception], match: str) -> None:
 
 
 @pytest.mark.parametrize("exits", [FULL, CENSORED, STEPS], ids=["full", "censored", "steps"])
-def test_bars_hold_the_share_that_left(exits: sd.ExitTimes) -> None:
+def test_bars_hold_the_share_that_left(exits: sd.escape.ExitTimes) -> None:
     ax = exit_density(exits)
     labelled(ax)
     area = sum(bar.get_width() * bar.get_height() for bar in ax.containers[0])
@@ -229,7 +229,7 @@ def test_plots_of_a_result() -> None:
 
 
 @pytest.mark.parametrize("exits", [FULL, CENSORED, STEPS], ids=["full", "censored", "steps"])
-def test_quantiles_of_an_exponential_law_are_a_straight_line(exits: sd.ExitTimes) -> None:
+def test_quantiles_of_an_exponential_law_are_a_straight_line(exits: sd.escape.ExitTimes) -> None:
     ax = exits.plot("quantiles")
     labelled(ax)
     drawn, law = ax.lines[:2]

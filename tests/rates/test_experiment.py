@@ -251,7 +251,7 @@ def test_save_and_load(tmp_path: Path) -> None:
     system = sd.Map(problems.r6(), sd.SAM(0.1), lr=0.01, noise=sd.Minibatch(1))
     result = sd.convergence(system, problems.R6_START, 20, 3, parameters={"rho": [0.1, 0.2]}, record=["gap"])
     result.save(tmp_path / "result.npz")
-    again = sd.Convergence.load(tmp_path / "result.npz")
+    again = sd.rates.Convergence.load(tmp_path / "result.npz")
     np.testing.assert_array_equal(again.gap, result.gap)
     assert repr(again) == repr(result)
     assert again.settings == [{"rho": 0.1}, {"rho": 0.2}]

@@ -19,14 +19,14 @@ CYCLE = sd.two_cycle([3.0, 1.0], lr=0.1, rho=0.05)
 
 
 def test_exit_times_of_schema_2_are_read() -> None:
-    exits = sd.ExitTimes.load(OLD / "exit_times.npz")
+    exits = sd.escape.ExitTimes.load(OLD / "exit_times.npz")
     assert (len(exits), exits.n_exited, exits.n_censored) == (30, 29, 1)
     assert exits.mean == pytest.approx(1.2308, rel=1e-4)
     assert exits.face_names == Result.load(OLD / "exit_times.npz").face_names
 
 
 def test_convergence_of_schema_2_is_read() -> None:
-    curves = sd.Convergence.load(OLD / "convergence.npz")
+    curves = sd.rates.Convergence.load(OLD / "convergence.npz")
     assert curves.n_replicas == 1
     assert curves.name == "SAM on quadratic"
     assert curves.plateau().value == pytest.approx(0.01)
@@ -34,7 +34,7 @@ def test_convergence_of_schema_2_is_read() -> None:
 
 def test_basins_of_schema_3_are_read() -> None:
     system = sd.Map(WELL, sd.GD(), lr=0.1)
-    basins = sd.Basins.load(OLD / "basins.npz", system)
+    basins = sd.basin.Basins.load(OLD / "basins.npz", system)
     assert basins.labels.tolist() == [1] * 4 + [2] * 4
     assert basins.label_at([1.5]) == 2
 
@@ -59,13 +59,13 @@ def test_a_file_makes_no_other_objects(name: str, tmp_path: Path) -> None:
 
     change(tmp_path / "file", edit)
     with pytest.raises(ValueError, match=r"path must hold a whole TwoCycle, got .*file"):
-        sd.TwoCycle.load(tmp_path / "file")
+        sd.equilibria.TwoCycle.load(tmp_path / "file")
 
 
 def test_another_class_is_refused(tmp_path: Path) -> None:
     CYCLE.save(tmp_path / "file")
     with pytest.raises(ValueError, match="path must hold Survival of schema 3, got another file"):
-        sd.Survival.load(tmp_path / "file")
+        sd.escape.Survival.load(tmp_path / "file")
     change(tmp_path / "file", lambda header: header.update({"class": "Ball"}))
     with pytest.raises(ValueError, match="path must hold a result"):
         Result.load(tmp_path / "file")
@@ -94,9 +94,9 @@ def test_another_class_is_refused(tmp_path: Path) -> None:
 )
 def test_systems_are_rebuilt(system: Any, tmp_path: Path) -> None:
     """A result that holds the system holds it after it was read: the same step, bit for bit."""
-    held = sd.FixedPoints((), system, np.zeros((system.dim, 2)))
+    held = sd.equilibria.FixedPoints((), system, np.zeros((system.dim, 2)))
     held.save(tmp_path / "file")
-    again = sd.FixedPoints.load(tmp_path / "file").system
+    again = sd.equilibria.FixedPoints.load(tmp_path / "file").system
     assert repr(again) == repr(system)
     x = np.full((3, system.dim), 0.3) + np.arange(3)[:, None]
     for field in ("drift", "covariance") if isinstance(system, sd.Diffusion) else ("__call__",):

@@ -33,7 +33,8 @@ SKIPPED = ("theory.", "landscapes.", "Landscape", "FiniteSum", "schedules.", "Ba
 
 
 for _name in sd.__all__:  # names are loaded when they are used first
-    getattr(sd, _name)
+    for _inner in getattr(getattr(sd, _name), "__all__", ()):
+        getattr(getattr(sd, _name), _inner)
 
 
 def kinds(base: type = Result) -> Iterator[type]:
@@ -73,7 +74,7 @@ def examples() -> dict[str, Result]:
         take(s["exits"].refine(20))
         flow = sd.Flow(sd.landscapes.coupled_double_well(), sd.GD())
         basins = sd.basins(flow, [(-2, 2), (-1.5, 1.5)], resolution=12, n_starts=8)
-        take(sd.edge_state(basins, *sorted(basins.attractors)[:2]))
+        take(sd.basin.edge_state(basins, *sorted(basins.attractors)[:2]))
         noisy = sd.Diffusion(sd.landscapes.double_well(), sd.GD(), lr=0.1, noise=sd.GaussianNoise(2.0))
         wells = sd.basins(noisy, [(-2, 2)], resolution=16, n_starts=8, n_paths=2, max_steps=200)
         graph = sd.basin_graph(wells)
@@ -91,8 +92,12 @@ def examples() -> dict[str, Result]:
         )
         branch = sd.continuation(henon, [1.0, 0.3], "a", (0.2, 0.5), max_step=0.05)
         flip = branch.select("flip")[0]
-        take(sd.bifurcation_curve(branch, flip, "b", (0.2, 0.4), max_step=0.1, max_points=10))
-        take(sd.BifurcationDiagram((branch, sd.switch_branch(branch, flip, max_step=0.05, max_points=10))))
+        take(sd.bifurcation.bifurcation_curve(branch, flip, "b", (0.2, 0.4), max_step=0.1, max_points=10))
+        take(
+            sd.bifurcation.BifurcationDiagram(
+                (branch, sd.bifurcation.switch_branch(branch, flip, max_step=0.05, max_points=10))
+            )
+        )
     return found
 
 
@@ -222,17 +227,17 @@ def test_what_a_file_could_not_hold(tmp_path: Path) -> None:
     """A system of a user's functions is told by its text, refused by name where needed, and can be given."""
     branch = systems()["branch"]
     branch.save(tmp_path / "branch")
-    again = sd.Branch.load(tmp_path / "branch")
+    again = sd.bifurcation.Branch.load(tmp_path / "branch")
     assert isinstance(again.system, Absent)
     assert again.absent[0] == repr(branch.system)
     assert np.array_equal(again.at(2.7), branch.at(2.7))
     with pytest.raises(ValueError, match=r"does not hold .* give it to load\(path, system="):
-        sd.switch_branch(again, again.bifurcations[0])
+        sd.bifurcation.switch_branch(again, again.bifurcations[0])
     with pytest.raises(ValueError, match=r"system must be the one saved, Map\.from_function"):
-        sd.Branch.load(tmp_path / "branch", sd.Map(sd.landscapes.beale(), sd.GD(), lr=0.1))
-    whole = sd.Branch.load(tmp_path / "branch", branch.system)
+        sd.bifurcation.Branch.load(tmp_path / "branch", sd.Map(sd.landscapes.beale(), sd.GD(), lr=0.1))
+    whole = sd.bifurcation.Branch.load(tmp_path / "branch", branch.system)
     new = {"bounds": (2.9, 3.05), "max_step": 0.05, "max_points": 20}
-    one, other = (sd.switch_branch(b, b.bifurcations[0], **new) for b in (branch, whole))
+    one, other = (sd.bifurcation.switch_branch(b, b.bifurcations[0], **new) for b in (branch, whole))
     assert one.equals(other)
 
 
@@ -240,14 +245,14 @@ def test_a_system_of_samdyn_is_rebuilt(tmp_path: Path) -> None:
     """Exit times that were read can be refined, and a field evaluated, without anything being given."""
     exits = systems()["exits"]
     exits.save(tmp_path / "exits")
-    again = sd.ExitTimes.load(tmp_path / "exits")
+    again = sd.escape.ExitTimes.load(tmp_path / "exits")
     assert again.compare_exact().equals(exits.compare_exact())
     assert again.refine(20).equals(exits.refine(20))
     with pytest.raises(ValueError, match="system must be left out: the file holds all that it needs"):
-        sd.ExitTimes.load(tmp_path / "exits", sd.Map(sd.landscapes.beale(), sd.GD(), lr=0.1))
+        sd.escape.ExitTimes.load(tmp_path / "exits", sd.Map(sd.landscapes.beale(), sd.GD(), lr=0.1))
     field = sd.mean_exit_time(systems()["sde"], sd.HalfSpace([1.0], 0.5))
     field.save(tmp_path / "field")
-    assert sd.Field.load(tmp_path / "field")([-0.7]) == field([-0.7])
+    assert sd.escape.Field.load(tmp_path / "field")([-0.7]) == field([-0.7])
 
 
 @pytest.mark.parametrize("loss_name", ["<b>", '"><script>alert(1)</script>'])

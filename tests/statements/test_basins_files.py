@@ -20,7 +20,7 @@ from samdyn.jobs.whole_files import write_file
 
 
 @pytest.fixture(scope="module")
-def found() -> sd.Basins:
+def found() -> sd.basin.Basins:
     return sd.basins(sd.Map(sd.landscapes.double_well(), sd.SAM(0.3), lr=0.05), [(-2, 2)], 20, n_starts=8)
 
 
@@ -46,7 +46,7 @@ def test_a_full_disk_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.Mon
     assert os.listdir(tmp_path) == ["result.npz"]
 
 
-def test_a_file_descriptor_is_no_path(tmp_path: Path, found: sd.Basins) -> None:
+def test_a_file_descriptor_is_no_path(tmp_path: Path, found: sd.basin.Basins) -> None:
     """An int was taken for an open file and overwritten: it is refused, and so is what it stands for."""
     path = tmp_path / "kept"
     path.write_bytes(b"kept")
@@ -55,13 +55,13 @@ def test_a_file_descriptor_is_no_path(tmp_path: Path, found: sd.Basins) -> None:
             with pytest.raises(TypeError, match="path must be the path of a file"):
                 found.save(bad)  # type: ignore[arg-type]
             with pytest.raises(TypeError, match="path must be the path of a file"):
-                sd.Basins.load(bad)  # type: ignore[arg-type]
+                sd.basin.Basins.load(bad)  # type: ignore[arg-type]
     assert path.read_bytes() == b"kept"
     with pytest.raises(IsADirectoryError, match="path must be the path of a file"):
         found.save(tmp_path)
 
 
-def test_what_is_no_regular_file_is_written_to(tmp_path: Path, found: sd.Basins) -> None:
+def test_what_is_no_regular_file_is_written_to(tmp_path: Path, found: sd.basin.Basins) -> None:
     """A rename would put a regular file where a device or a pipe was: it stays, and gets the bytes."""
     found.save("/dev/null")
     assert stat.S_ISCHR(os.stat("/dev/null").st_mode)
@@ -79,7 +79,7 @@ def test_what_is_no_regular_file_is_written_to(tmp_path: Path, found: sd.Basins)
     assert zipfile.is_zipfile(got)
 
 
-def test_links_and_permissions_stay(tmp_path: Path, found: sd.Basins) -> None:
+def test_links_and_permissions_stay(tmp_path: Path, found: sd.basin.Basins) -> None:
     """A symbolic link keeps leading to the file that is replaced, which keeps its permissions."""
     target, link = tmp_path / "target.npz", tmp_path / "link.npz"
     target.write_bytes(b"old")
@@ -88,10 +88,10 @@ def test_links_and_permissions_stay(tmp_path: Path, found: sd.Basins) -> None:
     found.save(link)
     assert link.is_symlink()
     assert stat.S_IMODE(target.stat().st_mode) == 0o640
-    assert np.array_equal(sd.Basins.load(link).labels, found.labels)
+    assert np.array_equal(sd.basin.Basins.load(link).labels, found.labels)
 
 
-def test_every_damage_is_one_sentence(tmp_path: Path, found: sd.Basins) -> None:
+def test_every_damage_is_one_sentence(tmp_path: Path, found: sd.basin.Basins) -> None:
     """Cut and flipped bytes gave BadZipFile and zlib.error: each is a ValueError that names the file."""
     path = tmp_path / "basins.npz"
     found.save(path)
@@ -106,7 +106,7 @@ def test_every_damage_is_one_sentence(tmp_path: Path, found: sd.Basins) -> None:
         path.write_bytes(case)
         said = ""
         try:
-            read = sd.Basins.load(path)
+            read = sd.basin.Basins.load(path)
         except ValueError as error:
             said = str(error)
         if said:
@@ -149,7 +149,7 @@ ARRAYS: list[tuple[str, Any]] = [
 
 
 @pytest.mark.parametrize(("name", "value"), HEADER + ARRAYS)
-def test_changed_members_are_refused(tmp_path: Path, found: sd.Basins, name: str, value: Any) -> None:
+def test_changed_members_are_refused(tmp_path: Path, found: sd.basin.Basins, name: str, value: Any) -> None:
     """A whole archive with one member of another kind, shape or range came back as another result."""
     path = tmp_path / "basins.npz"
     found.save(path)
@@ -165,10 +165,10 @@ def test_changed_members_are_refused(tmp_path: Path, found: sd.Basins, name: str
     with path.open("wb") as file:
         np.savez_compressed(file, **members)
     with pytest.raises(ValueError, match=r"path must be a file written by Basins\.save"):
-        sd.Basins.load(path)
+        sd.basin.Basins.load(path)
 
 
-def test_name_of_unknown_labels(found: sd.Basins) -> None:
+def test_name_of_unknown_labels(found: sd.basin.Basins) -> None:
     """A label that is none was a bare KeyError: it is named, with those that there are."""
     for bad in (0, 99, -7):
         with pytest.raises(ValueError, match=r"label must be one of \[1, 2, 3, -1"):

@@ -10,9 +10,9 @@ import samdyn as sd
 from samdyn.basin.matching import chain
 
 
-def at(x: float, kind: str = "minimum") -> sd.Attractor:
+def at(x: float, kind: str = "minimum") -> sd.basin.Attractor:
     place = np.array([x, 0.0])
-    return sd.Attractor(place[None], kind, f"{kind} ({x:g}, 0)", place, 0.1, states=place[None])
+    return sd.basin.Attractor(place[None], kind, f"{kind} ({x:g}, 0)", place, 0.1, states=place[None])
 
 
 def test_once_dead_is_dead() -> None:

@@ -11,13 +11,13 @@ import torch
 import samdyn as sd
 
 
-def positions(found: sd.Basins) -> np.ndarray:
+def positions(found: sd.basin.Basins) -> np.ndarray:
     """Where the attractor of each cell lies; nan where it has none."""
     none = np.full(len(found.box), np.nan)
     return np.array([found.attractors[k].position if k > 0 else none for k in found.labels.ravel().tolist()])
 
 
-def cells(found: sd.Basins) -> np.ndarray:
+def cells(found: sd.basin.Basins) -> np.ndarray:
     """The starts, one for each cell."""
     return found.grid.points(np.arange(found.grid.n_cells))
 

@@ -18,7 +18,7 @@ import samdyn as sd
 LOGISTIC = sd.Map.from_function(lambda w, r: r * w * (1 - w), 1, {"r": 2.5}, box=[(0, 1)])
 
 
-def folds(branch: sd.Branch) -> list[float]:
+def folds(branch: sd.bifurcation.Branch) -> list[float]:
     return [b.value for b in branch.bifurcations if b.kind == "fold"]
 
 

@@ -23,7 +23,7 @@ def test_a_curve_is_closed_only_where_all_unknowns_come_back() -> None:
         lambda w, m, k: torch.stack([w[1], m * w[1] - k * w[0] - w[0] ** 2 * w[1]]), 2, {"m": -0.5, "k": 1.0}
     )
     branch = sd.continuation(flow, [0, 0], "m", (-1, 1))
-    curve = sd.bifurcation_curve(branch, branch.bifurcations[0], "k", (0.1, 10))
+    curve = sd.bifurcation.bifurcation_curve(branch, branch.bifurcations[0], "k", (0.1, 10))
     assert curve.ends == ("bounds", "bounds")
     np.testing.assert_allclose(curve.values[[0, -1], 1], [0.1, 10])
     np.testing.assert_allclose(curve.values[:, 0], 0, atol=1e-10)
@@ -34,7 +34,7 @@ def test_a_circle_of_folds_is_closed() -> None:
     """Labels: w^2 + a^2 + b^2 = 1 folds on the unit circle of a and b, which does close."""
     sphere = sd.Flow.from_function(lambda w, a, b: w**2 + a**2 + b**2 - 1, 1, {"a": 0.0, "b": 0.2})
     branch = sd.continuation(sphere, [math.sqrt(0.96)], "a", (-2, 2))
-    curve = sd.bifurcation_curve(branch, branch.bifurcations[0], "b", (-2, 2))
+    curve = sd.bifurcation.bifurcation_curve(branch, branch.bifurcations[0], "b", (-2, 2))
     assert curve.ends == ("closed", "closed")
     np.testing.assert_allclose((curve.values**2).sum(axis=1), 1, atol=1e-9)
     angles = np.unwrap(np.arctan2(*curve.values.T))
@@ -47,7 +47,7 @@ def test_a_hopf_curve_ends_at_the_bogdanov_takens_point() -> None:
         lambda w, a, b: torch.stack([w[1], a + b * w[0] + w[0] ** 2 - w[0] * w[1]]), 2, {"a": -0.1, "b": -1.0}
     )
     branch = sd.continuation(flow, [0.5 - math.sqrt(0.35), 0], "a", (-1, 1))
-    curve = sd.bifurcation_curve(branch, branch.select("Hopf")[0], "b", (-2, 2))
+    curve = sd.bifurcation.bifurcation_curve(branch, branch.select("Hopf")[0], "b", (-2, 2))
     assert curve.ends == ("bounds", "Bogdanov-Takens")
     np.testing.assert_allclose(curve.values[[0, -1]], [[0, -2], [0, 0]], atol=1e-8)
     np.testing.assert_allclose(curve.frequency**2, -curve.values[:, 1], atol=1e-8)
@@ -59,7 +59,7 @@ def test_a_neimark_sacker_curve_ends_at_its_resonances() -> None:
         lambda w, d, t: torch.stack([t * w[0] - d * w[1] - w[0] ** 3, w[0]]), 2, {"d": 0.5, "t": 0.7}
     )
     branch = sd.continuation(step, [0, 0], "d", (0.2, 1.5))
-    curve = sd.bifurcation_curve(branch, branch.select("Neimark-Sacker")[0], "t", (-3, 3))
+    curve = sd.bifurcation.bifurcation_curve(branch, branch.select("Neimark-Sacker")[0], "t", (-3, 3))
     assert curve.ends == ("1:2 resonance", "1:1 resonance")
     np.testing.assert_allclose(curve.values[[0, -1]], [[1, -2], [1, 2]], atol=1e-8)
 
@@ -72,7 +72,7 @@ def test_the_fold_curve_of_henon_reaches_its_bounds(low: float, max_step: float)
     )
     x = (-0.7 + math.sqrt(0.89)) / 0.2
     branch = sd.continuation(henon, [x, 0.3 * x], "a", (-0.2, 0.3))
-    curve = sd.bifurcation_curve(
+    curve = sd.bifurcation.bifurcation_curve(
         branch, branch.select("fold")[0], "b", (low, 0.9), first_bounds=(-1.0, 0.3), max_step=max_step
     )
     assert curve.ends == ("bounds", "bounds")

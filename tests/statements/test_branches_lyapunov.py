@@ -19,7 +19,7 @@ SHEAR = sd.Map.from_function(lambda w: torch.stack([w[0] + w[1], w[1]]), 2)
 STIFF = sd.Flow.from_function(lambda w: torch.stack([-w[0], -1000 * w[1] + w[0]]), 2)
 
 
-def holds(result: sd.LyapunovSpectrum, exact: list[float]) -> bool:
+def holds(result: sd.orbit.LyapunovSpectrum, exact: list[float]) -> bool:
     interval = result.interval()
     return bool(((interval[..., 0] <= exact) & (exact <= interval[..., 1])).all())
 

@@ -22,7 +22,7 @@ MANY = sd.Landscape(lambda w: ((w**2 - 1) ** 2).sum() / 4, dim=1210)
 
 
 @functools.cache
-def two_basins() -> sd.Basins:
+def two_basins() -> sd.basin.Basins:
     """Of the double well, made once: what they cost is not the question here."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", sd.CostWarning)
@@ -74,7 +74,7 @@ LONG: dict[str, Callable[[], Any]] = {
     "orbit_diagram": lambda: sd.orbit_diagram(
         STEP, parameters={"rho": [0.1, 0.2]}, n_transient=50, progress=True
     ),
-    "edge_state": lambda: sd.edge_state(two_basins(), 1, 2, max_rounds=20, progress=True),
+    "edge_state": lambda: sd.basin.edge_state(two_basins(), 1, 2, max_rounds=20, progress=True),
 }
 
 

@@ -13,7 +13,7 @@ import samdyn as sd
 from samdyn.escape import compare, logrank
 
 
-def result(watched: Any, exited: Any, **changes: Any) -> sd.ExitTimes:
+def result(watched: Any, exited: Any, **changes: Any) -> sd.escape.ExitTimes:
     """An `ExitTimes` made by hand."""
     watched, exited = np.asarray(watched, dtype=float), np.asarray(exited, dtype=bool)
     n = len(watched)
@@ -24,10 +24,10 @@ def result(watched: Any, exited: Any, **changes: Any) -> sd.ExitTimes:
         "t_max": float(watched.max()), "dt": 0.1, "seed": 3, "correction": "bridge", "discrete": False,
         "system": "a system", "region": "a region",
     }  # fmt: skip
-    return sd.ExitTimes(**{**values, **changes})
+    return sd.escape.ExitTimes(**{**values, **changes})
 
 
-def exits_of(n: int, k: int, end: float = 10.0) -> sd.ExitTimes:
+def exits_of(n: int, k: int, end: float = 10.0) -> sd.escape.ExitTimes:
     """K of n paths left, evenly before `end`."""
     watched = np.full(n, end)
     watched[:k] = np.linspace(0, end, k + 2)[1:-1]
@@ -106,7 +106,7 @@ def test_quantiles_that_no_path_shows_begin_at_zero(n: int, q: float) -> None:
 def test_ratio_with_few_exits_is_that_of_gamma_variables() -> None:
     """A ratio with a normal error from two exits: the ends are F quantiles, far apart."""
     a, b = exits_of(1000, 2), exits_of(50, 3)
-    ratio, low, high = sd.ratio_of_means(a, b)
+    ratio, low, high = sd.escape.ratio_of_means(a, b)
     quotient = a.watched.sum() / b.watched.sum()
     assert low == pytest.approx(quotient * 3 / 3 * stats.f.ppf(0.025, 6, 6))
     assert high == pytest.approx(quotient * 4 / 2 * stats.f.ppf(0.975, 8, 4))
@@ -120,7 +120,7 @@ def test_ratio_of_small_samples_covers() -> None:
     rng, held = np.random.default_rng(3), []
     for _ in range(600):
         a, b = result(rng.gamma(2, 1, 5), np.ones(5)), result(rng.exponential(1.0, 5), np.ones(5))
-        _, low, high = sd.ratio_of_means(a, b)
+        _, low, high = sd.escape.ratio_of_means(a, b)
         held.append(low <= 2 <= high)
     assert 0.92 <= np.mean(held) <= 0.98
 
@@ -157,11 +157,11 @@ def test_z_of_few_exits_is_no_alarm() -> None:
 def test_small_integer_types_are_numbers(kind: type) -> None:
     """Checked values thrown away and raw ones kept: 100 of 200 is (0.4314, 0.5686) in every integer type."""
     count, n = (50, 100) if kind is np.int8 else (100, 200)
-    low, high = sd.wilson_interval(kind(count), kind(n))
-    assert (low, high) == sd.wilson_interval(count, n)
+    low, high = sd.basin.wilson_interval(kind(count), kind(n))
+    assert (low, high) == sd.basin.wilson_interval(count, n)
     if n == 200:
         assert (round(low, 4), round(high, 4)) == (0.4314, 0.5686)
-    share = sd.Fraction(kind(count), kind(n))
+    share = sd.basin.Fraction(kind(count), kind(n))
     assert (float(share), share.lower, share.count) == (0.5, low, count)
     steps = result(np.array([1, 100, 120], dtype=kind), [1, 1, 1])
     assert steps.mean == pytest.approx(221 / 3)

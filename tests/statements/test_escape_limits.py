@@ -22,7 +22,7 @@ def test_no_step_ends_after_t_max(t_max: float, dt: float, arrives: bool) -> Non
     reached by no path (it was followed to 2.8).
     """
 
-    def run() -> sd.RareProbability:
+    def run() -> sd.escape.RareProbability:
         return sd.rare_committor(
             moving(0.1), [0.0], A, B, t_max=t_max, dt=dt, n_clones=4, n_repeats=2, levels=3, correction=None
         )

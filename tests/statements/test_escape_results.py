@@ -24,7 +24,7 @@ BOWL, WELL = sd.landscapes.quadratic([[1.0]]), sd.landscapes.double_well()
 UNIT, EDGE = sd.Ball([0.0], 1.0), sd.HalfSpace([1.0], 0.0)
 
 
-def quiet(*arguments: Any, **options: Any) -> sd.ExitTimes:
+def quiet(*arguments: Any, **options: Any) -> sd.escape.ExitTimes:
     """Exit times without the warning that no path left."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
@@ -47,7 +47,7 @@ def test_copies_of_one_path_are_one_observation(name: str, tmp_path: Path) -> No
     assert "without noise" in repr(exits)
     assert exits.survival().n_paths == 1
     exits.save(tmp_path / "a")
-    for again in (sd.ExitTimes.load(tmp_path / "a"), pickle.loads(pickle.dumps(exits))):
+    for again in (sd.escape.ExitTimes.load(tmp_path / "a"), pickle.loads(pickle.dumps(exits))):
         assert again.confidence_interval() == exits.confidence_interval()
 
 

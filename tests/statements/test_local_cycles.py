@@ -18,7 +18,7 @@ def henon(a: float, b: float) -> sd.Map:
     )
 
 
-def assert_cycles(system: sd.Map, found: sd.FixedPoints) -> None:
+def assert_cycles(system: sd.Map, found: sd.equilibria.FixedPoints) -> None:
     for cycle in found:
         assert np.isfinite(cycle.points).all()
         following = system(cycle.points)

@@ -24,17 +24,17 @@ def _close() -> Iterator[None]:
     plt.close("all")
 
 
-def exits(rule: sd.Rule, radius: float = 0.5) -> sd.ExitTimes:
+def exits(rule: sd.Rule, radius: float = 0.5) -> sd.escape.ExitTimes:
     system = sd.Diffusion(SADDLE, rule, lr=0.05, noise=sd.GaussianNoise(1.0))
     return sd.exit_times(system, [0.0, 0.0], sd.Ball([0.0, 0.0], radius), 60, t_max=50.0)
 
 
 @pytest.fixture(scope="module")
-def three() -> list[sd.ExitTimes]:
+def three() -> list[sd.escape.ExitTimes]:
     return [exits(rule) for rule in (sd.GD(), sd.USAM(0.1), sd.USAM(0.3))]
 
 
-def draw_some(three: list[sd.ExitTimes], axes: Any = None) -> list[Any]:
+def draw_some(three: list[sd.escape.ExitTimes], axes: Any = None) -> list[Any]:
     given = [None] * 4 if axes is None else list(axes)
     return [
         sd.plot.survival(three, ax=given[0]),
@@ -44,7 +44,7 @@ def draw_some(three: list[sd.ExitTimes], axes: Any = None) -> list[Any]:
     ]
 
 
-def test_sizes_follow_the_settings(three: list[sd.ExitTimes]) -> None:
+def test_sizes_follow_the_settings(three: list[sd.escape.ExitTimes]) -> None:
     """Kind: pictures that ignore matplotlib's settings. Text of 5 points, lines and markers of half size."""
     usual = draw_some(three)
     small = {"font.size": 5.0, "lines.linewidth": 0.75, "lines.markersize": 3.0}
@@ -66,7 +66,7 @@ def test_sizes_follow_the_settings(three: list[sd.ExitTimes]) -> None:
         np.testing.assert_allclose(halves, np.array(marks) / 2)
 
 
-def test_curves_take_the_colours_of_the_cycle(three: list[sd.ExitTimes]) -> None:
+def test_curves_take_the_colours_of_the_cycle(three: list[sd.escape.ExitTimes]) -> None:
     """Kind: pictures that do not obey matplotlib's settings. Right: red, lime, blue in turn."""
     with plt.rc_context({"axes.prop_cycle": plt.cycler(color=["red", "lime", "blue"])}):
         ax = sd.plot.survival(three)
@@ -83,7 +83,7 @@ def test_titles_name_system_and_radius() -> None:
     assert "on a schedule" in title_of(sd.Map(SADDLE, sd.SAM(sd.schedules.PowerDecay(0.1)), lr=0.1))
 
 
-def test_curves_are_labelled_by_what_differs(three: list[sd.ExitTimes]) -> None:
+def test_curves_are_labelled_by_what_differs(three: list[sd.escape.ExitTimes]) -> None:
     """Kind: curves labelled by their means alone. Right: the rule where the rules differ, the region else."""
     texts = [text.get_text() for text in sd.plot.survival(three).get_legend().get_texts()]
     assert [text.split(":")[0] for text in texts] == ["GD()", "USAM(rho=0.1)", "USAM(rho=0.3)"]

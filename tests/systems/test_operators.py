@@ -62,7 +62,7 @@ RULES = [
 ]  # fmt: skip
 
 
-def small_network(**options: Any) -> sd.ModuleLoss:
+def small_network(**options: Any) -> sd.landscapes.ModuleLoss:
     torch.manual_seed(0)
     rng = np.random.default_rng(1)
     net = nn.Sequential(nn.Linear(3, 4), nn.LayerNorm(4), nn.GELU(), nn.Linear(4, 2))

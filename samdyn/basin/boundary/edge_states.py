@@ -168,7 +168,7 @@ def edge_state(
     --------
     >>> import samdyn as sd
     >>> result = sd.basins(sd.Map(sd.landscapes.double_well(), sd.GD(), lr=0.1), [(-2, 2)], 50)
-    >>> bool(abs(sd.edge_state(result, 1, 2).x[0]) < 1e-5)
+    >>> bool(abs(sd.basin.edge_state(result, 1, 2).x[0]) < 1e-5)
     True
     """
     for name, label in (("a", a), ("b", b)):

@@ -105,7 +105,7 @@ def smallest_kick(
     --------
     >>> import samdyn as sd
     >>> result = sd.basins(sd.Map(sd.landscapes.double_well(), sd.GD(), lr=0.1), [(-2, 2)], 100)
-    >>> round(sd.smallest_kick(result, 1).distance, 4)
+    >>> round(sd.basin.smallest_kick(result, 1).distance, 4)
     1.0
     """
     check_known(basins, attractor)

@@ -164,7 +164,7 @@ def boundary_cells(basins: Any, distance: int = 1) -> npt.NDArray[np.bool_]:
     --------
     >>> import numpy as np
     >>> import samdyn as sd
-    >>> sd.boundary_cells(np.array([1, 1, 1, 2, 2])).astype(int)
+    >>> sd.basin.boundary_cells(np.array([1, 1, 1, 2, 2])).astype(int)
     array([0, 0, 1, 1, 0])
     """
     labels = integer_labels(basins)
@@ -203,7 +203,7 @@ def uncertainty_exponent(basins: Any, distances: Sequence[int] | None = None) ->
     >>> import numpy as np
     >>> import samdyn as sd
     >>> half = np.repeat([[1] * 64 + [2] * 64], 128, axis=0)
-    >>> round(float(sd.uncertainty_exponent(half)), 6)
+    >>> round(float(sd.basin.uncertainty_exponent(half)), 6)
     1.0
     """
     labels = integer_labels(basins)
@@ -234,7 +234,7 @@ def box_dimension(basins: Any, sizes: Sequence[int] | None = None) -> Exponent:
     >>> import numpy as np
     >>> import samdyn as sd
     >>> half = np.repeat([[1] * 65 + [2] * 64], 129, axis=0)
-    >>> round(float(sd.box_dimension(half)), 6)
+    >>> round(float(sd.basin.box_dimension(half)), 6)
     1.0
     """
     labels = integer_labels(basins)
@@ -267,7 +267,7 @@ def basin_entropy(basins: Any, size: int = 5) -> BasinEntropy:
     >>> import numpy as np
     >>> import samdyn as sd
     >>> half = np.repeat([[1] * 5 + [2] * 5], 10, axis=0)
-    >>> round(sd.basin_entropy(half, 10).entropy, 4)  # log 2
+    >>> round(sd.basin.basin_entropy(half, 10).entropy, 4)  # log 2
     0.6931
     """
     labels, size = integer_labels(basins), checks.integer("size", size, at_least=1)
@@ -330,7 +330,7 @@ def smooth_boundary_entropy(dim: int) -> float:
     Examples
     --------
     >>> import samdyn as sd
-    >>> [round(sd.smooth_boundary_entropy(d), 4) for d in (1, 2, 3)]
+    >>> [round(sd.basin.smooth_boundary_entropy(d), 4) for d in (1, 2, 3)]
     [0.5, 0.4395, 0.3961]
     """
     dim = checks.integer("dim", dim, at_least=1)

@@ -105,7 +105,7 @@ def wada_merge(basins: Any, radius: float = 1, ids: Sequence[int] | None = None)
     >>> import samdyn as sd
     >>> stripes = np.repeat([[1, 2, 3]], 4, axis=1) * np.ones((12, 1), dtype=int)
     >>> mixed = np.tile([1, 2, 3], (12, 4))
-    >>> float(sd.wada_merge(stripes)) * 12**2, float(sd.wada_merge(mixed))
+    >>> float(sd.basin.wada_merge(stripes)) * 12**2, float(sd.basin.wada_merge(mixed))
     (24.0, 0.0)
     """
     labels = integer_labels(basins)

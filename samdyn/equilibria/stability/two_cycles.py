@@ -91,7 +91,7 @@ def trapped_mode_window(lr: float, top: float) -> StabilityWindow:
     Examples
     --------
     >>> import samdyn as sd
-    >>> window = sd.trapped_mode_window(lr=0.1, top=3.0)
+    >>> window = sd.equilibria.trapped_mode_window(lr=0.1, top=3.0)
     >>> round(window.lower, 6), round(window.upper, 6)
     (0.529412, 3.529412)
     """

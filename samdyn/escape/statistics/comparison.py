@@ -128,7 +128,7 @@ def ratio_of_means(a: ExitTimes, b: ExitTimes, level: float = 0.95) -> tuple[flo
     ...     sde = sd.Diffusion(sd.landscapes.saddle(1, 1), rule, lr=0.01, noise=sd.GaussianNoise(std=1.0))
     ...     return sd.exit_times(sde, [0.0, 0.0], sd.Ball([0.0, 0.0], 0.5), n_paths=1000, t_max=100.0,
     ...     seed=seed)
-    >>> ratio, low, high = sd.ratio_of_means(exits(sd.USAM(0.5), 1), exits(sd.GD(), 2))
+    >>> ratio, low, high = sd.escape.ratio_of_means(exits(sd.USAM(0.5), 1), exits(sd.GD(), 2))
     >>> low < ratio < high and ratio > 1
     True
     """
@@ -203,7 +203,7 @@ def logrank(a: ExitTimes, b: ExitTimes) -> LogRank:
     ...     sde = sd.Diffusion(sd.landscapes.saddle(1, 1), rule, lr=0.01, noise=sd.GaussianNoise(std=1.0))
     ...     return sd.exit_times(sde, [0.0, 0.0], sd.Ball([0.0, 0.0], 0.5), n_paths=1000, t_max=100.0,
     ...     seed=seed)
-    >>> sd.logrank(exits(sd.USAM(0.5), 1), exits(sd.GD(), 2)).p_value < 1e-6
+    >>> sd.escape.logrank(exits(sd.USAM(0.5), 1), exits(sd.GD(), 2)).p_value < 1e-6
     True
     """
     _check_pair(a, b)
@@ -245,7 +245,7 @@ def compare(a: ExitTimes, b: ExitTimes, level: float = 0.95) -> Comparison:
     ...     sde = sd.Diffusion(sd.landscapes.saddle(1, 1), rule, lr=0.01, noise=sd.GaussianNoise(std=1.0))
     ...     return sd.exit_times(sde, [0.0, 0.0], sd.Ball([0.0, 0.0], 0.5), n_paths=1000, t_max=100.0,
     ...     seed=seed)
-    >>> both = sd.compare(exits(sd.USAM(0.5), 1), exits(sd.GD(), 2))
+    >>> both = sd.escape.compare(exits(sd.USAM(0.5), 1), exits(sd.GD(), 2))
     >>> both.lower > 1, both.note
     (True, '')
     """

@@ -29,6 +29,7 @@ from samdyn.results import Result, Table
 from samdyn.results.consistency import consistent
 
 if TYPE_CHECKING:
+    from samdyn.escape.statistics.comparison import Comparison, LogRank
     from samdyn.escape.statistics.exact_comparison import ExactComparison
 
 # a bias that a user must know of
@@ -464,6 +465,35 @@ class ExitTimes(Result):
         True
         """
         return refine(self, n_paths, seed, options)
+
+    def compare(self, other: ExitTimes, level: float = 0.95) -> Comparison:
+        """The ratio of two means with its interval, and the log-rank test: `samdyn.escape.compare`.
+
+        Examples
+        --------
+        >>> import samdyn as sd
+        >>> well, region = sd.landscapes.double_well(), sd.HalfSpace([1.0], 0.0)
+        >>> sgd = sd.Diffusion(well, sd.GD(), lr=0.1, noise=sd.GaussianNoise(2.0))
+        >>> sam = sd.Diffusion(well, sd.SAM(0.3), lr=0.1, noise=sd.GaussianNoise(2.0))
+        >>> a, b = (sd.exit_times(one, [-1.0], region, 200, t_max=100.0) for one in (sam, sgd))
+        >>> a.compare(b).ratio > 1  # SAM stays longer
+        True
+        """
+        from samdyn.escape.statistics.comparison import compare
+
+        return compare(self, other, level)
+
+    def ratio_of_means(self, other: ExitTimes, level: float = 0.95) -> tuple[float, float, float]:
+        """The ratio of two means and the ends of its interval: `samdyn.escape.ratio_of_means`."""
+        from samdyn.escape.statistics.comparison import ratio_of_means
+
+        return ratio_of_means(self, other, level)
+
+    def logrank(self, other: ExitTimes) -> LogRank:
+        """Log-rank test that two results have one law: `samdyn.escape.logrank`."""
+        from samdyn.escape.statistics.comparison import logrank
+
+        return logrank(self, other)
 
     def table(self) -> Table:
         """Counts, the mean with its interval, and what was simulated."""

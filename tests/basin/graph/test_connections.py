@@ -78,7 +78,7 @@ def test_edge_cycle_and_a_system_without_a_loss() -> None:
 
     found = sd.basins(sd.Map.from_function(hop, 2), [(-1.4, 1.4), (-0.9, 0.9)], resolution=20)
     left, right = (found.label_at([x, 0.1]).item() for x in (-1.0, 1.0))
-    edge = sd.edge_state(found, left, right)
+    edge = sd.basin.edge_state(found, left, right)
     assert edge.converged
     assert edge.labels == (left, right)
     assert np.abs(edge.points[:, 0]).max() < 1e-6
@@ -92,7 +92,7 @@ def test_edge_cycle_and_a_system_without_a_loss() -> None:
     calm = sd.basins(still, [(-1.4, 1.4), (-0.9, 0.9)], resolution=20)
     (data,) = (d for _, _, d in sd.basin_graph(calm, action=False).edges(data=True))
     assert data["position"] == pytest.approx([0, 0], abs=1e-6)
-    assert len(sd.edge_state(calm, 1, 2).points) == 1
+    assert len(sd.basin.edge_state(calm, 1, 2).points) == 1
 
 
 def test_least_action_of_a_gradient_is_twice_the_barrier() -> None:

@@ -231,7 +231,7 @@ def test_momentum_multipliers_by_simulation() -> None:
 
 
 def test_window_of_trapped_modes() -> None:
-    window = sd.trapped_mode_window(0.1, 3.0)
+    window = sd.equilibria.trapped_mode_window(0.1, 3.0)
     assert (window.lower, window.upper) == pytest.approx(problems.TRAPPED_WINDOW, abs=5e-7)
     for end in (window.lower, window.upper):
         assert abs(sd.two_cycle([3.0, -end], 0.1, 0.05).multipliers[1]) == pytest.approx(1, abs=1e-12)
@@ -241,10 +241,10 @@ def test_window_of_trapped_modes() -> None:
 
 
 def test_the_edge_of_usam() -> None:
-    assert sd.sam_edge(0.1, 0.05) == pytest.approx(12.360680, abs=5e-7)
-    assert sd.sam_edge(0.1, 0.0) == 20
-    assert sd.sam_edge(1e-4, 10.0) == pytest.approx(math.sqrt(2 / (1e-4 * 10)), rel=0.01)
-    edge = sd.sam_edge(0.1, 0.05, momentum=0.4)
+    assert sd.orbit.sam_edge(0.1, 0.05) == pytest.approx(12.360680, abs=5e-7)
+    assert sd.orbit.sam_edge(0.1, 0.0) == 20
+    assert sd.orbit.sam_edge(1e-4, 10.0) == pytest.approx(math.sqrt(2 / (1e-4 * 10)), rel=0.01)
+    edge = sd.orbit.sam_edge(0.1, 0.05, momentum=0.4)
     assert 0.1 * edge * (1 + 0.05 * edge) == pytest.approx(2.8)
     assert sd.lr_window(sd.Flow(quadratic(12.360680), sd.USAM(0.05)), [0.0]).upper == pytest.approx(
         0.1, rel=1e-6
@@ -254,10 +254,10 @@ def test_the_edge_of_usam() -> None:
 def test_the_edge_of_sam_is_the_top_curvature_on_its_cycle() -> None:
     cycle = sd.two_cycle([3.0, 1.0, 0.2], 0.1, 0.05)
     assert cycle.gradient_norm == pytest.approx(0.1 * 0.05 * 9 / 1.7)
-    assert sd.sam_edge(0.1, 0.05, cycle.gradient_norm) == pytest.approx(3.000000, abs=1e-12)
+    assert sd.orbit.sam_edge(0.1, 0.05, cycle.gradient_norm) == pytest.approx(3.000000, abs=1e-12)
     with_momentum = sd.two_cycle([3.0], 0.1, 0.05, momentum=0.6)
-    assert sd.sam_edge(0.1, 0.05, with_momentum.gradient_norm, momentum=0.6) == pytest.approx(3.0)
-    np.testing.assert_allclose(sd.sam_edge(0.1, 0.05, [0.0, 1e9]), [0.0, 20.0], atol=1e-6)
+    assert sd.orbit.sam_edge(0.1, 0.05, with_momentum.gradient_norm, momentum=0.6) == pytest.approx(3.0)
+    np.testing.assert_allclose(sd.orbit.sam_edge(0.1, 0.05, [0.0, 1e9]), [0.0, 20.0], atol=1e-6)
 
 
 def test_the_edge_along_a_path() -> None:
@@ -265,7 +265,7 @@ def test_the_edge_along_a_path() -> None:
     path = sd.trajectory(step, [0.3, 0.2], n_steps=2000)
     seen = sd.edge_of_stability(step, path)
     np.testing.assert_allclose(seen.sharpness, 3.0)
-    assert seen.edge[0] == pytest.approx(sd.sam_edge(0.1, 0.05, float(seen.gradient_norm[0])))
+    assert seen.edge[0] == pytest.approx(sd.orbit.sam_edge(0.1, 0.05, float(seen.gradient_norm[0])))
     assert seen.edge[-1] == pytest.approx(3.0, abs=1e-9)
     assert seen.gd_edge == 20
     np.testing.assert_allclose([seen.alignment[-1], seen.perturbed_alignment[-1]], 1, atol=1e-9)
@@ -289,14 +289,14 @@ MAP = sd.Map(sd.landscapes.beale(), sd.SAM(0.1), lr=0.1)
         (lambda: sd.lr_window(FLOW, [0.5, 1.0]), ValueError, r"must be a fixed point .*\|velocity\| = "),
         (lambda: sd.lr_window(sd.landscapes.beale(), [0.0, 1.0]), TypeError, "system must be a Map"),
         (lambda: sd.momentum_windows(FLOW, [0.0, 1.0]), TypeError, "system must be a Map"),
-        (lambda: sd.trapped_mode_window(0.1, 30.0), ValueError, "top must be below"),
+        (lambda: sd.equilibria.trapped_mode_window(0.1, 30.0), ValueError, "top must be below"),
         (lambda: sd.two_cycle([-1.0], 0.1, 0.1), ValueError, "positive eigenvalue"),
         (lambda: sd.two_cycle([], 0.1, 0.1), ValueError, "eigenvalues must be"),
         (lambda: sd.two_cycle([1.0], 0.1, 0.1, lam=0.0), ValueError, "lam must be"),
         (lambda: sd.two_cycle([1.0], 0.1, 0.1, mode=1), ValueError, "mode must be"),
         (lambda: sd.two_cycle([1.0], 0.1, 0.1, momentum=1.0), ValueError, "momentum must be"),
-        (lambda: sd.sam_edge(0.1, 0.1, -1.0), ValueError, "gradient_norm must be"),
-        (lambda: sd.sam_edge(0.0, 0.1), ValueError, "lr must be"),
+        (lambda: sd.orbit.sam_edge(0.1, 0.1, -1.0), ValueError, "gradient_norm must be"),
+        (lambda: sd.orbit.sam_edge(0.0, 0.1), ValueError, "lr must be"),
         (lambda: sd.edge_of_stability(MAP, [[0.0]]), ValueError, "trajectory must have shape"),
         (lambda: sd.edge_of_stability(FLOW, [[0.0, 1.0]]), TypeError, "system must be a Map"),
     ],

@@ -24,12 +24,12 @@ LEFT = sd.HalfSpace([1.0, 0.0], 0.0)
 START = [-1.0, 0.0]
 
 
-def sweep(parameters: Any, system: Any = SDE, **more: Any) -> sd.ExitTimeSweep:
+def sweep(parameters: Any, system: Any = SDE, **more: Any) -> sd.escape.ExitTimeSweep:
     options = {"n_paths": 150, "t_max": 20.0, "seed": 4, "device": "cpu", **more}
     return sd.exit_time_sweep(system, options.pop("x0", START), LEFT, parameters, **options)
 
 
-def assert_same(a: sd.ExitTimes, b: sd.ExitTimes, rounding: bool = False) -> None:
+def assert_same(a: sd.escape.ExitTimes, b: sd.escape.ExitTimes, rounding: bool = False) -> None:
     for name in ("exited", "diverged", "faces"):
         np.testing.assert_array_equal(getattr(a, name), getattr(b, name), err_msg=name)
     for name in ("times", "exit_points", "watched"):
@@ -41,7 +41,7 @@ def assert_same(a: sd.ExitTimes, b: sd.ExitTimes, rounding: bool = False) -> Non
         assert getattr(a, name) == getattr(b, name)
 
 
-def assert_points_are_single_runs(result: sd.ExitTimeSweep, system: Any = SDE, **more: Any) -> None:
+def assert_points_are_single_runs(result: sd.escape.ExitTimeSweep, system: Any = SDE, **more: Any) -> None:
     options = {"n_paths": 150, "t_max": 20.0, "seed": 4, "device": "cpu", **more}
     x0 = options.pop("x0", START)
     points = list(itertools.product(*result.parameters.values()))

@@ -29,7 +29,7 @@ WELL = sd.landscapes.double_well()
 LEFT = sd.HalfSpace([1.0], 0.0)
 
 
-def deviation(exits: sd.ExitTimes, exact: float) -> float:
+def deviation(exits: sd.escape.ExitTimes, exact: float) -> float:
     """Distance of the sample mean from an exact one in standard errors."""
     assert exits.exited.all()
     return (exits.mean - exact) / exits.standard_error
@@ -265,7 +265,7 @@ def planar(rule: sd.Rule | None = None, noise: sd.GaussianNoise | None = None) -
     return sde, sd.Ball([-1.0, 0.0], 0.9)
 
 
-def assert_same(a: sd.ExitTimes, b: sd.ExitTimes) -> None:
+def assert_same(a: sd.escape.ExitTimes, b: sd.escape.ExitTimes) -> None:
     for name in ("times", "exited", "exit_points", "diverged", "faces", "watched"):
         np.testing.assert_array_equal(getattr(a, name), getattr(b, name), err_msg=name)
 

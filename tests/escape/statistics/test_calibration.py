@@ -36,14 +36,14 @@ SDE = sd.Diffusion(sd.landscapes.double_well(), sd.GD(), lr=0.01, noise=sd.Gauss
 LEFT = sd.HalfSpace([1.0], 0.0)
 
 
-def cut(exits: sd.ExitTimes) -> list[sd.ExitTimes]:
+def cut(exits: sd.escape.ExitTimes) -> list[sd.escape.ExitTimes]:
     """The ensemble as `RUNS` results."""
     names = ("times", "exited", "exit_points", "diverged", "faces", "watched")
     parts = {name: np.split(getattr(exits, name), RUNS) for name in names}
     return [dataclasses.replace(exits, **{name: parts[name][i] for name in names}) for i in range(RUNS)]
 
 
-def mean_coverage(exits: sd.ExitTimes, exact: float, method: str) -> float:
+def mean_coverage(exits: sd.escape.ExitTimes, exact: float, method: str) -> float:
     """Share of runs whose 95 % interval holds the exact mean."""
     intervals = np.array([run.confidence_interval(0.95, method=method) for run in cut(exits)])
     return float(np.mean((intervals[:, 0] <= exact) & (exact <= intervals[:, 1])))

@@ -21,7 +21,7 @@ WELL = sd.landscapes.double_well()
 EDGE = sd.HalfSpace([1.0], 0.0)
 
 
-def result(watched: Any, exited: Any, **changes: Any) -> sd.ExitTimes:
+def result(watched: Any, exited: Any, **changes: Any) -> sd.escape.ExitTimes:
     """An `ExitTimes` made by hand."""
     watched, exited = np.asarray(watched, dtype=float), np.asarray(exited, dtype=bool)
     values: dict[str, Any] = {
@@ -31,14 +31,14 @@ def result(watched: Any, exited: Any, **changes: Any) -> sd.ExitTimes:
         "t_max": float(watched.max()), "dt": 0.1, "seed": 3, "correction": "bridge", "discrete": False,
         "system": "a system", "region": "a region",
     }  # fmt: skip
-    return sd.ExitTimes(**{**values, **changes})
+    return sd.escape.ExitTimes(**{**values, **changes})
 
 
 def well(rule: sd.Rule, D: float = 0.2, lr: float = 0.01) -> sd.Diffusion:
     return sd.Diffusion(WELL, rule, lr=lr, noise=sd.GaussianNoise(std=(2 * D / lr) ** 0.5))
 
 
-def sample(system: Any, x0: Any, region: Any, n: int, **options: Any) -> sd.ExitTimes:
+def sample(system: Any, x0: Any, region: Any, n: int, **options: Any) -> sd.escape.ExitTimes:
     """Exit times that know their problem."""
     exits = sd.exit_times(system, np.array(x0), region, n, **options)
     return dataclasses.replace(exits, problem=(system, region, np.array(x0)))
@@ -90,7 +90,7 @@ def test_compare_bundles_both() -> None:
         result(rng.exponential(2.0, 400), np.ones(400), seed=4),
     )
     both = compare(a, b, 0.9)
-    assert (both.ratio, both.lower, both.upper) == sd.ratio_of_means(a, b, 0.9)
+    assert (both.ratio, both.lower, both.upper) == sd.escape.ratio_of_means(a, b, 0.9)
     assert (both.statistic, both.p_value) == dataclasses.astuple(logrank(a, b))
     assert both.statistic < 0  # the first leaves later
     assert (both.mean_a, both.error_b) == (a.mean, b.standard_error)
@@ -119,9 +119,13 @@ def test_ratio_of_means_where_one_side_has_no_exit() -> None:
     # 18 units of time without an exit, and two exits in 3 units, each with half of the 10 % that may fail
     low_none = 18 / -math.log(0.05)
     high_some = 6 / chi2.ppf(0.025, 4)
-    assert sd.ratio_of_means(none, some, 0.9) == (math.inf, pytest.approx(low_none / high_some), math.inf)
-    assert sd.ratio_of_means(some, none, 0.9) == (0.0, 0.0, pytest.approx(high_some / low_none))
-    ratio, low, high = sd.ratio_of_means(none, none)
+    assert sd.escape.ratio_of_means(none, some, 0.9) == (
+        math.inf,
+        pytest.approx(low_none / high_some),
+        math.inf,
+    )
+    assert sd.escape.ratio_of_means(some, none, 0.9) == (0.0, 0.0, pytest.approx(high_some / low_none))
+    ratio, low, high = sd.escape.ratio_of_means(none, none)
     assert math.isnan(ratio)
     assert (low, high) == (0.0, math.inf)
     both = compare(none, some, 0.9)
@@ -276,7 +280,7 @@ def test_files_pickles_and_equality_do_without_the_problem(tmp_path: Path) -> No
     assert "problem" not in {field.name for field in dataclasses.fields(exits)}
     assert dataclasses.replace(exits, seed=9).compare_exact().exact == exits.compare_exact().exact
     exits.save(tmp_path / "a")
-    copies = [sd.ExitTimes.load(tmp_path / "a"), pickle.loads(pickle.dumps(exits)), copy.copy(exits)]
+    copies = [sd.escape.ExitTimes.load(tmp_path / "a"), pickle.loads(pickle.dumps(exits)), copy.copy(exits)]
     for again in copies:
         np.testing.assert_array_equal(again.times, exits.times)
         with pytest.raises(ValueError, match="must know its problem"):

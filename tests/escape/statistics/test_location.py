@@ -104,7 +104,7 @@ def test_the_region_comes_with_the_problem_and_not_with_the_file(tmp_path: Path)
     exits = dataclasses.replace(exits, problem=(brownian(), BALL, [0.5, -1.0]))
     assert exits.exit_location().positions is not None
     exits.save(tmp_path / "a")
-    again = sd.ExitTimes.load(tmp_path / "a")
+    again = sd.escape.ExitTimes.load(tmp_path / "a")
     assert again.exit_location().positions is None
     np.testing.assert_array_equal(again.exit_location(region=BALL).positions, exits.exit_location().positions)
 

@@ -16,7 +16,7 @@ from scipy import stats
 import samdyn as sd
 
 
-def result(watched: Any, exited: Any, diverged: Any = None, **changes: Any) -> sd.ExitTimes:
+def result(watched: Any, exited: Any, diverged: Any = None, **changes: Any) -> sd.escape.ExitTimes:
     """An `ExitTimes` made by hand."""
     watched = np.asarray(watched, dtype=float)
     exited = np.asarray(exited, dtype=bool)
@@ -32,7 +32,7 @@ def result(watched: Any, exited: Any, diverged: Any = None, **changes: Any) -> s
         "t_max": 10.0, "dt": 0.1, "seed": 3, "correction": "bridge", "discrete": False,
         "system": "a system", "region": "a region",
     }  # fmt: skip
-    return sd.ExitTimes(**{**values, **changes})
+    return sd.escape.ExitTimes(**{**values, **changes})
 
 
 SAMPLE = np.random.default_rng(5).exponential(2.0, 400)
@@ -72,7 +72,7 @@ def test_exact_interval() -> None:
 
 
 @pytest.mark.parametrize("exits", [FULL, CENSORED], ids=["full", "censored"])
-def test_bootstrap_interval(exits: sd.ExitTimes) -> None:
+def test_bootstrap_interval(exits: sd.escape.ExitTimes) -> None:
     interval = exits.confidence_interval(0.95, method="bootstrap")
     assert interval == exits.confidence_interval(0.95, method="bootstrap")
     assert interval == pytest.approx(exits.confidence_interval(0.95), rel=0.03)
@@ -108,7 +108,7 @@ def test_one_path() -> None:
     one = result([2.0], [True])
     assert one.mean == 2
     assert one.standard_error == math.inf  # it has no spread
-    assert sd.ratio_of_means(one, result([1.0, 3.0], [True, True])) == (1.0, 0.0, math.inf)
+    assert sd.escape.ratio_of_means(one, result([1.0, 3.0], [True, True])) == (1.0, 0.0, math.inf)
     assert one.confidence_interval(0.95, method="exact")[1] > 2
 
 
@@ -201,7 +201,7 @@ def test_bad_levels_of_the_other_verbs(level: Any) -> None:
     with pytest.raises((ValueError, TypeError), match="level must be"):
         FULL.survival(level)
     with pytest.raises((ValueError, TypeError), match="level must be"):
-        sd.ratio_of_means(FULL, FULL, level)
+        sd.escape.ratio_of_means(FULL, FULL, level)
 
 
 def test_ratio_of_means() -> None:
@@ -209,7 +209,7 @@ def test_ratio_of_means() -> None:
     hits = 0
     for _ in range(1000):
         a, b = rng.exponential(6.0, 100), rng.exponential(2.0, 150)
-        ratio, low, high = sd.ratio_of_means(
+        ratio, low, high = sd.escape.ratio_of_means(
             result(a, np.ones(100, dtype=bool)), result(b, np.ones(150, dtype=bool)), 0.9
         )
         assert ratio == pytest.approx(a.mean() / b.mean())
@@ -231,7 +231,7 @@ def test_round_trip_is_bit_identical(name: str, tmp_path: Path) -> None:
     assert 0 < exits.n_censored < 50
     exits.save(tmp_path / name)
     assert [p.name for p in tmp_path.iterdir()] == [name]
-    again = sd.ExitTimes.load(tmp_path / name)
+    again = sd.escape.ExitTimes.load(tmp_path / name)
     for field in dataclasses.fields(exits):
         old, new = getattr(exits, field.name), getattr(again, field.name)
         assert type(new) is type(old), field.name
@@ -249,7 +249,7 @@ def test_round_trip_is_bit_identical(name: str, tmp_path: Path) -> None:
 def test_saving_over_a_file_replaces_it(tmp_path: Path) -> None:
     FULL.save(tmp_path / "a")
     CENSORED.save(tmp_path / "a")
-    assert sd.ExitTimes.load(tmp_path / "a").n_censored == CENSORED.n_censored
+    assert sd.escape.ExitTimes.load(tmp_path / "a").n_censored == CENSORED.n_censored
 
 
 def _npz(**arrays: Any) -> bytes:
@@ -273,7 +273,7 @@ def test_other_files_are_refused(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "file.npz"
     path.write_bytes(content)
     with pytest.raises(ValueError, match="path must"):
-        sd.ExitTimes.load(path)
+        sd.escape.ExitTimes.load(path)
 
 
 def test_a_truncated_file_is_refused(tmp_path: Path) -> None:
@@ -281,12 +281,12 @@ def test_a_truncated_file_is_refused(tmp_path: Path) -> None:
     whole = (tmp_path / "a").read_bytes()
     (tmp_path / "a").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(ValueError, match="path must"):
-        sd.ExitTimes.load(tmp_path / "a")
+        sd.escape.ExitTimes.load(tmp_path / "a")
 
 
 def test_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
-        sd.ExitTimes.load(tmp_path / "nothing")
+        sd.escape.ExitTimes.load(tmp_path / "nothing")
 
 
 # ---------------------------------------------------------------------- equality

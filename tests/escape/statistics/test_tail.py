@@ -14,7 +14,7 @@ from samdyn.escape import exit_rate
 from samdyn.escape.statistics.tail import fit_tail
 
 
-def result(watched: Any, exited: Any, **changes: Any) -> sd.ExitTimes:
+def result(watched: Any, exited: Any, **changes: Any) -> sd.escape.ExitTimes:
     """An `ExitTimes` made by hand."""
     watched, exited = np.asarray(watched, dtype=float), np.asarray(exited, dtype=bool)
     values: dict[str, Any] = {
@@ -24,7 +24,7 @@ def result(watched: Any, exited: Any, **changes: Any) -> sd.ExitTimes:
         "t_max": float(watched.max()), "dt": 0.1, "seed": 3, "correction": "bridge", "discrete": False,
         "system": "a system", "region": "a region",
     }  # fmt: skip
-    return sd.ExitTimes(**{**values, **changes})
+    return sd.escape.ExitTimes(**{**values, **changes})
 
 
 def weibull_log_likelihood(shape: float, rate: float, w: np.ndarray, d: np.ndarray) -> float:
