@@ -19,6 +19,7 @@ import torch
 from contestants.problem import DIFFUSIVITY, DT, RHO, start
 
 import samdyn as sd
+from samdyn.dynamics.backends.devices import Registers
 from samdyn.dynamics.steppers import build_stepper
 from samdyn.escape.kernel.coefficients import Coefficients
 from samdyn.escape.kernel.crossing import exit_probability, projected_variance
@@ -52,7 +53,7 @@ def timer(rule: sd.Rule, region: sd.Box | sd.Ball | sd.HalfSpace, bridge: bool, 
     test = ExitTest(region.faces, bridge, exit_probability, projected_variance)
     values = tuple(system.coefficients().values())
     coefficients = Coefficients((lambda step: values,), (DT,), (1 << 30,), 1 << 30, False)
-    sweep = native_sweep(build_stepper(system), test, coefficients, torch.float32, split_seed(3))
+    sweep = native_sweep(build_stepper(system), test, coefficients, torch.float32, split_seed(3), Registers())
     block = coefficients.block(0, torch.float32, torch.device("cpu"))
 
     def run(tile: int) -> float:

@@ -2,14 +2,12 @@
 //
 // Pasted behind group.hpp. SCHEDULED says whether coefficients differ from step to step.
 
-constexpr int GROUPS = 2;
-
-extern "C" void advance(int64_t n, const int64_t *path, REAL *const *state, const REAL *const *values,
+ENTRY void advance(int64_t n, const int64_t *path, REAL *const *state, const REAL *const *values,
                         const int64_t *strides, int64_t first_step, int64_t n_steps, uint32_t k0, uint32_t k1,
                         const REAL *numbers, int64_t n_samples, const int64_t *threshold, const int64_t *alias) {
   const Samples samples{numbers, n_samples, threshold, alias};
   const int64_t end = first_step + n_steps;
-  for (int64_t i = 0; i < n; i += GROUPS * LANES) {
+  PATHS(i, n, GROUPS) {
     Group group[GROUPS];
     for (int q = 0; q < GROUPS; q++) {
       Group &g = group[q];

@@ -13,10 +13,7 @@ struct Samples {
 
 #if BATCHES
 
-// an integer of 64 bits for each lane
-typedef int64_t Long __attribute__((vector_size(LANES * 8)));
-
-INLINE Long wide_words(Mask word) { return __builtin_convertvector(word, Long) & 0xFFFFFFFFll; }
+INLINE Long wide_words(Mask word) { return convert<Long>(word) & 0xFFFFFFFFll; }
 
 // The samples of one batch from its words, as indices.
 INLINE void choose(const Mask *word, const Samples &samples, Long *index) {
@@ -39,8 +36,8 @@ INLINE void choose(const Mask *word, const Samples &samples, Long *index) {
     for (int j = 0; j < k; j++) drawn -= drawn >= ranked[j];
     chosen[k] = drawn;
     for (int j = 0; j < k; j++) {
-      const Long below = drawn < ranked[j] ? drawn : ranked[j];
-      drawn = drawn < ranked[j] ? ranked[j] : drawn;
+      const Long below = blend(drawn < ranked[j], drawn, ranked[j]);
+      drawn = blend(drawn < ranked[j], ranked[j], drawn);
       ranked[j] = below;
     }
     ranked[k] = drawn;

@@ -1,9 +1,10 @@
-"""The C++ of a system: its step, its coefficients and its random inputs, printed for a loop over paths.
+"""The C++ and the CUDA of a system: its step, its coefficients and its random inputs, for a loop over paths.
 
-A program is made of, in this order, the vectors of lanes (`lanes.hpp`), the constants and functions printed
-for one system, the batches of a finite sum (`draws.hpp`), what a register of paths carries along
-(`group.hpp`), and a loop: `sweep.hpp` with the exit test (`samdyn.escape.kernel.sweep_native`), `advance.hpp`
-without (`samdyn.dynamics.backends.native_step`).
+A program is made of, in this order, what a lane is (`registers.hpp` or, for a GPU, `one_lane.hpp`), the
+functions of lanes (`lanes.hpp`), the constants and functions printed for one system, the batches of a finite
+sum (`draws.hpp`), what a register of paths carries along (`group.hpp`), and a loop: `sweep.hpp` with the exit
+test (`samdyn.escape.kernel.sweep_native`), `advance.hpp` without (`samdyn.dynamics.backends.native_step`).
+All of it but the first file is the same on a CPU and on a GPU.
 
 A coefficient that is the same for all paths is a scalar, and what depends on such coefficients alone is
 computed once.
@@ -30,6 +31,9 @@ from samdyn.trace.printed.cpp import cpp_function, lanes_header
 from samdyn.trace.tracing import NotTraceable, coordinate_form
 
 UNROLLED = 60  # statements of a step above which the four steps of a block stay a loop
+UNROLLED_ON_GPU = 400
+"""The same where a path is a thread: there an array that a loop's number indexes, such as the random inputs
+of the four steps, lies in memory and not in registers."""
 
 
 def program(
@@ -41,6 +45,7 @@ def program(
     scheduled: bool,
     switches: Sequence[str],
     loop: Sequence[str],
+    one_lane: bool = False,
 ) -> str:
     """The source of a library.
 
@@ -61,6 +66,8 @@ def program(
         Constants that the loop needs.
     loop : sequence of str
         What stands behind `group.hpp`.
+    one_lane : bool
+        Whether a path is a thread of a GPU and not a lane of a register.
     """
     state, inputs = stepper.state_dim, stepper.draws.n_inputs
     names = [*(f"v{i}" for i in range(len(own) - 1)), "dt"]
@@ -82,13 +89,13 @@ def program(
         else f"{name} = from[{i}][step * strides[{i}]];"
         for i, (name, each) in enumerate(zip(names, own, strict=True))
     ]
-    unroll = f'_Pragma("GCC unroll {STEPS_PER_BLOCK}")' if body.count("\n") < UNROLLED else ""
+    short = body.count("\n") < (UNROLLED_ON_GPU if one_lane else UNROLLED)
     lines = [
-        lanes_header(dtype),
+        lanes_header(dtype, one_lane),
         f"constexpr int STATE = {state}, INPUTS = {inputs};",
         f"constexpr bool SCHEDULED = {_cpp(scheduled)};",
         *switches,
-        f"#define UNROLL {unroll}",
+        f"#define UNROLL {f'UNROLLED({STEPS_PER_BLOCK})' if short else ''}",
         "struct Values {",
         *("  " + line for line in fields),
         "  INLINE_MEMBER void load(const REAL *const *from, const int64_t *strides, int64_t step, int64_t i,",
@@ -143,36 +150,33 @@ class Samples(NamedTuple):
 
     Attributes
     ----------
-    numbers : ndarray, shape (m, n_samples)
-    threshold, alias : ndarray of int64, shape (n_samples,)
+    numbers : Tensor, shape (m, n_samples)
+    threshold, alias : Tensor of int64, shape (n_samples,)
         Walker's table, where samples are drawn with given probabilities.
     """
 
-    numbers: np.ndarray[Any, Any]
-    threshold: np.ndarray[Any, Any]
-    alias: np.ndarray[Any, Any]
+    numbers: Tensor
+    threshold: Tensor
+    alias: Tensor
 
-    def arguments(self) -> tuple[int, int, int, int]:
-        """Pointers and the number of samples, in the order of the loops' last parameters."""
-        return (
-            self.numbers.ctypes.data,
-            self.numbers.shape[1],
-            self.threshold.ctypes.data,
-            self.alias.ctypes.data,
-        )
+    def arguments(self) -> tuple[Tensor, int, Tensor, Tensor]:
+        """The tensors and the number of samples, in the order of the loops' last parameters."""
+        return self.numbers, self.numbers.shape[1], self.threshold, self.alias
 
 
-def samples_of(draws: Draws, dtype: torch.dtype) -> Samples:
+def samples_of(draws: Draws, dtype: torch.dtype, device: torch.device) -> Samples:
     """The data that drawn batches need; empty without."""
-    real = np.float32 if dtype == torch.float32 else np.float64
-    none = np.empty(0, np.int64)
+    none = torch.empty(0, dtype=torch.int64, device=device)
     if not isinstance(draws, BatchDraws):
-        return Samples(np.empty((0, 0), real), none, none)
-    numbers, sampler = np.ascontiguousarray(draws.table, dtype=real), draws.samplers[0]
+        return Samples(torch.empty((0, 0), dtype=dtype, device=device), none, none)
+    sampler = draws.samplers[0]
+    numbers = torch.as_tensor(np.ascontiguousarray(draws.table), dtype=dtype, device=device)
     if not sampler.replacement or sampler.uniform:
         return Samples(numbers, none, none)
-    threshold, alias = sampler.alias_table
-    return Samples(numbers, threshold.astype(np.int64), alias)
+    threshold, alias = (
+        torch.as_tensor(np.asarray(table, dtype=np.int64), device=device) for table in sampler.alias_table
+    )
+    return Samples(numbers, threshold, alias)
 
 
 SAMPLE_TYPES = (ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p)

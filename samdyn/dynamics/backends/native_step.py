@@ -1,10 +1,10 @@
-"""Steps of many copies of a system as a compiled loop on the CPU.
+"""Steps of many copies of a system as a compiled loop, in C++ or in CUDA.
 
-The step is printed as C++ together with its random inputs (`samdyn.dynamics.backends.native_program`). Two
-registers of paths, whose arithmetic overlaps, take all steps of a call before the next two: nothing but the
-states at both ends goes through memory. The random numbers are those of
-`samdyn.dynamics.backends.traced_step`, and results agree with it to rounding, whose errors a chaotic map
-multiplies. A path's bits do not depend on the paths beside it.
+The step is printed together with its random inputs (`samdyn.dynamics.backends.native_program`). Two registers
+of paths, whose arithmetic overlaps, take all steps of a call before the next two, and on a GPU each thread
+takes a path through all of them: nothing but the states at both ends goes through memory. The random numbers
+are those of `samdyn.dynamics.backends.traced_step`, and results agree with it to rounding, whose errors a
+chaotic map multiplies. A path's bits do not depend on the paths beside it.
 """
 
 from __future__ import annotations
@@ -19,14 +19,8 @@ import torch
 from torch import Tensor
 
 from samdyn.arguments.checks import Array
-from samdyn.dynamics.backends.native_program import (
-    SAMPLE_TYPES,
-    function_of,
-    header,
-    pointers,
-    program,
-    samples_of,
-)
+from samdyn.dynamics.backends.devices import Backend, Loop, Registers
+from samdyn.dynamics.backends.native_program import SAMPLE_TYPES, header, program, samples_of
 from samdyn.dynamics.backends.traced_step import TracedStep
 from samdyn.dynamics.contract import Coefficients
 from samdyn.dynamics.draws import Stream
@@ -36,6 +30,8 @@ from samdyn.numerics.vector import Coordinates
 from samdyn.systems.diffusion import Diffusion
 from samdyn.systems.map import Map
 from samdyn.trace.tracing import NotTraceable
+
+CPU = Registers()
 
 
 class NativeStep(TracedStep):
@@ -52,14 +48,15 @@ class NativeStep(TracedStep):
     report_work = 1 << 20
     compiled = True
 
-    def __init__(self, system: Map | Diffusion, dt: float | None = None) -> None:
+    def __init__(self, system: Map | Diffusion, dt: float | None = None, backend: Backend = CPU) -> None:
         super().__init__(system, dt)
         if not self.pointwise:
             raise NotTraceable("the step has no pointwise form")
-        self.samples = samples_of(self.stepper.draws, torch.float64)
+        self.backend = backend
+        self.samples = samples_of(self.stepper.draws, torch.float64, backend.device)
         self.scheduled = system.scheduled
         # coefficients that are the same for all paths; the compiler fails here, if it does
-        _compiled(self.stepper, (False,) * (len(self.stepper.names) + 1), self.scheduled)
+        _compiled(self.stepper, (False,) * (len(self.stepper.names) + 1), self.scheduled, backend)
 
     def advance(
         self,
@@ -82,17 +79,19 @@ class NativeStep(TracedStep):
             table.append([*(own[name] for name in names), length])
         columns = [_column(column, n) for column in zip(*table, strict=True)]
         own_values = tuple(column.ndim == 2 for column in columns)
-        function = _compiled(self.stepper, own_values, self.scheduled)
+        function = _compiled(self.stepper, own_values, self.scheduled, self.backend)
         strides = [column.strides[0] // 8 if self.scheduled else 0 for column in columns]
-        result = np.array(loaded, dtype=np.float64, order="C")
-        paths = np.ascontiguousarray(stream.paths, dtype=np.int64)
+        result = self._moved(np.array(loaded, dtype=np.float64, order="C"))
+        paths = self._moved(np.ascontiguousarray(stream.paths, dtype=np.int64))
         function(
-            n, paths.ctypes.data, pointers([row.ctypes.data for row in result]),
-            pointers([column.ctypes.data for column in columns]),
-            (ctypes.c_int64 * len(strides))(*strides), step, n_steps, *split_seed(stream.seed),
+            n, paths, tuple(result), [self._moved(column) for column in columns],
+            torch.tensor(strides, device=self.backend.device), step, n_steps, *split_seed(stream.seed),
             *self.samples.arguments(),
         )  # fmt: skip
-        return result
+        return result.cpu().numpy()
+
+    def _moved(self, array: Array) -> Tensor:
+        return torch.from_numpy(array).to(self.backend.device)
 
 
 def _column(values: tuple[Any, ...], n: int) -> Array:
@@ -103,8 +102,18 @@ def _column(values: tuple[Any, ...], n: int) -> Array:
 
 
 @functools.lru_cache(maxsize=64)
-def _compiled(stepper: Stepper, own: tuple[bool, ...], scheduled: bool) -> Callable[..., None]:
+def _compiled(stepper: Stepper, own: tuple[bool, ...], scheduled: bool, backend: Backend) -> Loop:
     """The function `advance` of the library for a system's structure."""
+    pointer, integer = ctypes.c_void_p, ctypes.c_int64
+    types = [
+        integer, pointer, pointer, pointer, pointer, integer, integer, ctypes.c_uint32, ctypes.c_uint32,
+        *SAMPLE_TYPES,
+    ]  # fmt: skip
+    return backend.loop(step_source(stepper, own, scheduled, backend.one_lane), "advance", types)
+
+
+def step_source(stepper: Stepper, own: tuple[bool, ...], scheduled: bool, one_lane: bool) -> str:
+    """The source of that library; arguments as of `program`."""
     state, k = stepper.state_dim, stepper.draws.n_inputs
 
     def step(v: Tensor) -> Tensor:
@@ -113,10 +122,5 @@ def _compiled(stepper: Stepper, own: tuple[bool, ...], scheduled: bool) -> Calla
         return torch.stack(tuple(stepper.step(x, z, values, parts[-1])))
 
     switches = ["constexpr bool BRIDGE = false;"]
-    source = program(stepper, step, (), torch.float64, own, scheduled, switches, [header("advance.hpp")])
-    pointer, integer = ctypes.c_void_p, ctypes.c_int64
-    types = [
-        integer, pointer, pointer, pointer, pointer, integer, integer, ctypes.c_uint32, ctypes.c_uint32,
-        *SAMPLE_TYPES,
-    ]  # fmt: skip
-    return function_of(source, "advance", types, None)
+    loop = [header("advance.hpp")]
+    return program(stepper, step, (), torch.float64, own, scheduled, switches, loop, one_lane)

@@ -4,13 +4,13 @@
 // it stops its path, and where (RUNNING is 0). Each path has a block number of its own. Written are the states after
 // every step, (STATE, steps, n), and the codes, (steps, n); what follows a stop means nothing.
 
-extern "C" void stop(int64_t n, const int64_t *path, const int64_t *block, const REAL *const *state,
+ENTRY void stop(int64_t n, const int64_t *path, const int64_t *block, const REAL *const *state,
                      const REAL *const *values, int64_t n_blocks, uint32_t k0, uint32_t k1, REAL *after,
                      REAL *codes, const REAL *numbers, int64_t n_samples, const int64_t *threshold,
                      const int64_t *alias) {
   const Samples samples{numbers, n_samples, threshold, alias};
   const int64_t strides[64] = {}, steps = n_blocks * STEPS_PER_BLOCK;
-  for (int64_t i = 0; i < n; i += LANES) {
+  PATHS(i, n, 1) {
     Group g;
     Wide at[WIDE];
     const int64_t rest = n - i;

@@ -2,14 +2,13 @@
 //
 // Pasted behind group.hpp and what was printed for one region: the number FACES and the function `distances`.
 
-constexpr int GROUPS = 2;
 constexpr REAL NEGLIGIBLE = -40;  // 2^-40 changes no comparison with a uniform number of 31 bits
 
 // Probability that a path left, `total`, after one more step with the exponents e of the faces' crossing
 // probabilities; 2^e is at most 1. Where all faces but one are out of reach, the largest exponent tells it.
 INLINE Vector leaving(Vector total, const Vector *e) {
   Vector first = e[0], second = wide(REAL(-INFINITY)), sum = e[0];
-#pragma GCC unroll 16
+  UNROLLED(16)
   for (int f = 1; f < FACES; f++) {
     second = larger(second, smaller(first, e[f]));
     first = larger(first, e[f]);
@@ -46,18 +45,17 @@ INLINE void advance(Watched &g, int j) {
     for (int f = 1; f < FACES; f++) inside = inside & (following[f] < REAL(0));
     out = ~inside;
   }
-  g.code = (out & (g.code == 0)) ? Mask{} + (j + 1) : g.code;
+  g.code = blend(out & (g.code == 0), Mask{} + (j + 1), g.code);
   for (int d = 0; d < STATE; d++) g.x[d] = y[d];
   for (int f = 0; f < FACES; f++) g.distance[f] = following[f];
 }
 
-extern "C" int64_t sweep(int64_t n, const int64_t *path, REAL *const *state, uint8_t *gone, const REAL *const *values,
+ENTRY void sweep(int64_t n, const int64_t *path, REAL *const *state, uint8_t *gone, const REAL *const *values,
                          const int64_t *strides, int64_t first_block, int64_t n_blocks, uint32_t k0, uint32_t k1,
-                         int64_t *noted, int64_t *noted_block, int64_t *noted_code, REAL *noted_state,
+                         int64_t *count, int64_t *noted, int64_t *noted_block, int64_t *noted_code, REAL *noted_state,
                          const REAL *numbers, int64_t n_samples, const int64_t *threshold, const int64_t *alias) {
   const Samples samples{numbers, n_samples, threshold, alias};
-  int64_t count = 0;
-  for (int64_t i = 0; i < n; i += GROUPS * LANES) {
+  PATHS(i, n, GROUPS) {
     Watched group[GROUPS];
     for (int q = 0; q < GROUPS; q++) {
       Watched &g = group[q];
@@ -88,14 +86,14 @@ extern "C" int64_t sweep(int64_t n, const int64_t *path, REAL *const *state, uin
         Watched &g = group[q];
         Mask finite = Mask{} - 1;
         for (int d = 0; d < STATE; d++) finite = finite & is_finite(g.x[d]);
-        g.code = ((g.code == 0) & ~finite) ? Mask{} + STEPS_PER_BLOCK : g.code;
+        g.code = blend((g.code == 0) & ~finite, Mask{} + STEPS_PER_BLOCK, g.code);
         const Mask fresh = (g.code != 0) & ~g.left;
         if (__builtin_expect(any(fresh), 0)) {
           for (int l = 0; l < LANES; l++) {
             if (!fresh[l]) continue;
-            noted[count] = i + q * LANES + l, noted_block[count] = first_block + block, noted_code[count] = g.code[l];
-            for (int d = 0; d < STATE; d++) noted_state[d * n + count] = g.before[d][l];
-            count++;
+            const int64_t at = next_place(count);
+            noted[at] = i + q * LANES + l, noted_block[at] = first_block + block, noted_code[at] = g.code[l];
+            for (int d = 0; d < STATE; d++) noted_state[d * n + at] = g.before[d][l];
           }
           g.left = g.left | fresh;
         }
@@ -110,5 +108,4 @@ extern "C" int64_t sweep(int64_t n, const int64_t *path, REAL *const *state, uin
       for (int l = 0; l < LANES && l < rest; l++) gone[a + l] = g.left[l] != 0;
     }
   }
-  return count;
 }

@@ -74,9 +74,9 @@ def exit_times(
         or more (all on a GPU), unless the steps or the distance to the boundary are short against the spacing
         of single-precision numbers at x0.
     compile : bool or "auto", optional
-        Whether to compile the step: as C++ on the CPU (half a second), by torch.compile on a GPU. By default
-        ("auto") for jobs large enough to repay it, if there is a compiler. The paths are the same to
-        rounding.
+        Whether to compile the step: as C++ on the CPU (half a second), as CUDA on a GPU (a second, with the
+        packages of ``pip install 'samdyn[cuda]'``). By default ("auto") always on a GPU, and on the CPU for
+        jobs large enough to repay it, if there is a compiler. The paths are the same to rounding.
     workers : int
         Number of local workers: threads where the job is compiled for the CPU, else processes. Processes
         need a system and a region that can be pickled, and, in a script, a call below
@@ -106,6 +106,8 @@ def exit_times(
     CostWarning
         The job is going to take longer than ten seconds, by the speed of its first steps and the share of
         paths that leave in them; where no path has left, if none leaves before t_max.
+    RuntimeWarning
+        The compiler fails, or the packages for a GPU are missing: the step runs without being compiled.
     UserWarning
         No path left: the mean has a lower bound only. Or t_max is more than 10^9 steps.
     RuntimeWarning

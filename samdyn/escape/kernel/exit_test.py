@@ -5,17 +5,14 @@ which of the four, if any, the path left. It returns nothing else about the exit
 (seed, path, step) and of the state at the start of the block, so the few paths that leave are replayed
 afterwards (`samdyn.escape.kernel.exits`) and the inner loop stays short.
 
-The function here is in torch. It runs eagerly, and through torch.compile on a GPU, where it becomes one
-kernel: coordinates are separate 1-D tensors, random numbers are integer arithmetic on the path number, and
-coefficients are tensors, so that one kernel serves every lr, rho, dt and seed. On the CPU the same block is
-printed as C++ (`samdyn.escape.kernel.sweep_native`): that is twice as fast as what torch.compile makes of it,
-and compiled in half a second instead of ten."""
+The function here is in torch: coordinates are separate 1-D tensors, random numbers are integer arithmetic on
+the path number. The same block is printed as C++ and as CUDA (`samdyn.escape.kernel.sweep_native`), which is
+what large jobs run.
+"""
 
 from __future__ import annotations
 
-import functools
 import math
-import types
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -80,7 +77,7 @@ def crossed(a: Tensor, c: Tensor, variance: Any) -> Tensor:
 
 
 def block_function(stepper: Stepper, test: ExitTest) -> Kernel:
-    """The block of four steps as a torch function, not compiled."""
+    """The block of four steps as a torch function."""
 
     def block(
         state: tuple[Tensor, ...],
@@ -140,38 +137,3 @@ def advance_block(
     for x in current[1:]:
         finite = finite & x.isfinite()
     return tuple(current), torch.where((code == 0) & ~finite, float(STEPS_PER_BLOCK), code)
-
-
-@functools.lru_cache(maxsize=32)
-def compiled_kernel(stepper: Stepper, test: ExitTest) -> Kernel:
-    """The block of four steps through torch.compile; equal steppers and tests share it."""
-    import torch._inductor.config as inductor
-
-    # OpenMP inside such short kernels collapses when another process is on the machine
-    inductor.cpp.threads = 1
-    block: Any = block_function(stepper, test)
-    # torch.compile counts recompilations by code object: a copy for each kernel keeps them apart
-    own = types.FunctionType(block.__code__.replace(), block.__globals__, "block", None, block.__closure__)
-    compiled: Kernel = torch.compile(own, dynamic=True, fullgraph=True, options={"max_fusion_size": 100000})
-
-    def kernel(
-        state: tuple[Tensor, ...],
-        path: Tensor,
-        index: Tensor,
-        coefficients: tuple[tuple[Tensor, ...], ...],
-        dt: Tensor,
-        key: tuple[Tensor, Tensor],
-    ) -> tuple[tuple[Tensor, ...], Tensor]:
-        if len(path) > 1:
-            return compiled(state, path, index, coefficients, dt, key)
-        # a tile of one path would be compiled anew, as a scalar
-        state, path, dt = tuple(map(_twice, state)), _twice(path), _twice(dt)
-        coefficients = tuple(tuple(map(_twice, values)) for values in coefficients)
-        following, code = compiled(state, path, index, coefficients, dt, key)
-        return tuple(x[:1] for x in following), code[:1]
-
-    return kernel
-
-
-def _twice(x: Tensor) -> Tensor:
-    return x.repeat(2) if x.ndim else x

@@ -1,9 +1,10 @@
-"""Which sweep advances a pool: compiled C++ on the CPU, a compiled kernel on a GPU, or torch operations."""
+"""Which sweep advances a pool: compiled C++ on the CPU, compiled CUDA on a GPU, or torch operations."""
 
 from __future__ import annotations
 
 import torch
 
+from samdyn.dynamics.backends.devices import backend_of
 from samdyn.dynamics.backends.native_program import compiled_or_none
 from samdyn.dynamics.step import Stepper
 from samdyn.escape.kernel.coefficients import Coefficients
@@ -17,7 +18,7 @@ COMPILE_FROM = 1e8
 
 
 def can_compile(device: torch.device) -> bool:
-    """Whether sweeps can be compiled here: with a C++ compiler for the CPU, with Triton for a GPU."""
+    """Whether sweeps can be compiled here: a C++ compiler is there; a GPU's shows itself when it is tried."""
     return device.type == "cuda" or compiler() is not None
 
 
@@ -37,7 +38,10 @@ def choose_sweep(
     RuntimeWarning
         The compiler fails: the sweep then runs in torch.
     """
-    if not compile or device.type != "cpu":
-        return torch_sweep(stepper, test, coefficients, device, dtype, key, compile)
-    native = compiled_or_none(lambda: native_sweep(stepper, test, coefficients, dtype, key))
-    return native or torch_sweep(stepper, test, coefficients, device, dtype, key, False)
+    backend = backend_of(device)
+    native = (
+        compiled_or_none(lambda: native_sweep(stepper, test, coefficients, dtype, key, backend))
+        if compile
+        else None
+    )
+    return native or torch_sweep(stepper, test, coefficients, device, dtype, key)

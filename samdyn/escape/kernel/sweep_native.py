@@ -1,20 +1,21 @@
-"""The compiled sweep of the CPU: some blocks of four steps of many paths as one C++ loop.
+"""The compiled sweep: some blocks of four steps of many paths as one loop, in C++ or in CUDA.
 
 The step of the system and the distances to the faces of the region are traced to pointwise operations and
-printed as C++ (`samdyn.trace.printed.cpp`); `sweep.hpp` is the loop around them:
+printed (`samdyn.trace.printed.cpp`); `sweep.hpp` is the loop around them:
 
 1. Two registers of paths (16 each with AVX-512 in single precision), whose arithmetic overlaps, are advanced
    through all blocks of the sweep before the next: nothing but their states at both ends goes through
-   memory. The random numbers are those of the other kernels to rounding.
+   memory. On a GPU each thread takes a path through all blocks. The random numbers are those of the sweep in
+   torch, to rounding.
 2. Exits are tested as in `samdyn.escape.kernel.exit_test`. The distances at the end of a step are those at
    the start of the next. With several faces the probability that the path left is that of the face with the
    largest exponent, one exponential, where all other crossing probabilities are below 2^-40.
 3. A path that leaves is noted with its state at the start of the block.
 
 A coefficient that is the same for all paths is a scalar, and what depends on such coefficients alone is
-computed once. One library serves a system's structure and a region; it is compiled in about half a second
-and kept on disk (`samdyn.trace.printed.compiling`). A call does not hold Python's interpreter lock, so that
-threads run side by side.
+computed once. One library serves a system's structure and a region; it is compiled in about half a second and
+kept on disk (`samdyn.trace.printed.compiling`, `samdyn.trace.printed.nvrtc`). On the CPU a call does not hold
+Python's interpreter lock, so that threads run side by side.
 """
 
 from __future__ import annotations
@@ -23,18 +24,11 @@ import ctypes
 import functools
 from collections.abc import Callable, Sequence
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from samdyn.dynamics.backends.native_program import (
-    SAMPLE_TYPES,
-    function_of,
-    header,
-    pointers,
-    program,
-    samples_of,
-)
+from samdyn.dynamics.backends.devices import Backend, Loop
+from samdyn.dynamics.backends.native_program import SAMPLE_TYPES, header, program, samples_of
 from samdyn.dynamics.step import Stepper, combine, euler_maruyama
 from samdyn.escape.kernel.coefficients import Coefficients, Values
 from samdyn.escape.kernel.exit_replay import Notes
@@ -45,7 +39,12 @@ from samdyn.trace.tracing import NotTraceable, coordinate_form
 
 
 def native_sweep(
-    stepper: Stepper, test: ExitTest, coefficients: Coefficients, dtype: torch.dtype, key: tuple[int, int]
+    stepper: Stepper,
+    test: ExitTest,
+    coefficients: Coefficients,
+    dtype: torch.dtype,
+    key: tuple[int, int],
+    backend: Backend,
 ) -> Callable[..., None]:
     """The function that advances a tile of the pool.
 
@@ -57,6 +56,8 @@ def native_sweep(
         Of the states: float32 or float64.
     key : tuple of int
         The two words of the seed.
+    backend : Backend
+        Where it runs.
 
     Returns
     -------
@@ -69,13 +70,13 @@ def native_sweep(
         The step or the region has no pointwise form.
     CompilationError
     """
-    cpu = torch.device("cpu")
-    dt = coefficients.step_lengths(dtype, cpu)
+    device = backend.device
+    dt = coefficients.step_lengths(dtype, device)
     # a scheduled coefficient may be the same for all systems in one step and not in the next
     mixed = coefficients.scheduled and coefficients.several
-    own = tuple(mixed or value.ndim > 0 for value in coefficients.step(0, dtype, cpu))
-    samples = samples_of(stepper.draws, dtype)
-    function = _compiled(stepper, test, dtype, (*own, dt.ndim > 0), coefficients.scheduled)
+    own = tuple(mixed or value.ndim > 0 for value in coefficients.step(0, dtype, device))
+    samples = samples_of(stepper.draws, dtype, device)
+    function = _compiled(stepper, test, dtype, (*own, dt.ndim > 0), coefficients.scheduled, backend)
 
     def sweep(
         pool: Tensor, rows: Tensor, gone: Tensor, block: int, values: Sequence[Sequence[Values]], notes: Notes
@@ -83,18 +84,21 @@ def native_sweep(
         n = len(rows)
         table, strides = _table(coefficients, values, dt, rows)
         path = coefficients.paths(rows)
-        noted, states = np.empty((3, n), dtype=np.int64), torch.empty((len(pool), n), dtype=dtype, device=cpu)
+        count = torch.zeros(1, dtype=torch.int64, device=device)
+        noted = torch.empty((3, n), dtype=torch.int64, device=device)
+        states = torch.empty((len(pool), n), dtype=dtype, device=device)
         # a copy: a tile whose memory runs out on the way is tried again from the states that it had
         following = pool.clone(memory_format=torch.contiguous_format)
-        count = function(
-            n, path.data_ptr(), pointers([x.data_ptr() for x in following]), gone.data_ptr(),
-            pointers([value.data_ptr() for value in table]), (ctypes.c_int64 * len(strides))(*strides),
-            block, len(values), *key, *(row.ctypes.data for row in noted), states.data_ptr(),
-            *samples.arguments(),
+        function(
+            n, path, tuple(following), gone, table, torch.tensor(strides, device=device), block, len(values),
+            *key, count, *noted, states, *samples.arguments(),
         )  # fmt: skip
-        if count:
-            place, blocks, codes = torch.from_numpy(noted[:, :count].copy())
-            notes.add(states[:, :count].clone(), rows[place], blocks, codes)
+        found = int(count)
+        if found:
+            # threads of a GPU come in no particular order
+            order = noted[0, :found].argsort() if backend.one_lane else slice(0, found)
+            place, blocks, codes = (row[order].clone() for row in noted)
+            notes.add(states[:, order].clone(), rows[place], blocks, codes)
         pool.copy_(following)
 
     return sweep
@@ -120,8 +124,13 @@ def _table(
 
 @functools.lru_cache(maxsize=64)
 def _compiled(
-    stepper: Stepper, test: ExitTest, dtype: torch.dtype, own: tuple[bool, ...], scheduled: bool
-) -> Callable[..., int]:
+    stepper: Stepper,
+    test: ExitTest,
+    dtype: torch.dtype,
+    own: tuple[bool, ...],
+    scheduled: bool,
+    backend: Backend,
+) -> Loop:
     """The function `sweep` of the library for a system's structure and a kind of region.
 
     Parameters
@@ -136,14 +145,21 @@ def _compiled(
     pointer, integer = ctypes.c_void_p, ctypes.c_int64
     types = [
         integer, pointer, pointer, pointer, pointer, pointer, integer, integer, ctypes.c_uint32,
-        ctypes.c_uint32, pointer, pointer, pointer, pointer, *SAMPLE_TYPES,
+        ctypes.c_uint32, pointer, pointer, pointer, pointer, pointer, *SAMPLE_TYPES,
     ]  # fmt: skip
-    return function_of(_source(stepper, test, dtype, own, scheduled), "sweep", types, integer)
+    source = sweep_source(stepper, test, dtype, own, scheduled, backend.one_lane)
+    return backend.loop(source, "sweep", types)
 
 
-def _source(
-    stepper: Stepper, test: ExitTest, dtype: torch.dtype, own: Sequence[bool], scheduled: bool
+def sweep_source(
+    stepper: Stepper,
+    test: ExitTest,
+    dtype: torch.dtype,
+    own: Sequence[bool],
+    scheduled: bool,
+    one_lane: bool,
 ) -> str:
+    """The source of a library with the function `sweep`; arguments as of `native_sweep` and `program`."""
     n_faces = len(test.faces)
 
     def distances(x: Tensor) -> Tensor:
@@ -160,7 +176,7 @@ def _source(
     switches = [f"constexpr int FACES = {n_faces};", f"constexpr bool BRIDGE = {str(test.bridge).lower()};"]
     factors = [f"factor[{i}]" for i in range(n_faces if test.bridge else 0)]
     loop = [printed, header("sweep.hpp")]
-    return program(stepper, _step(stepper, test), factors, dtype, own, scheduled, switches, loop)
+    return program(stepper, _step(stepper, test), factors, dtype, own, scheduled, switches, loop, one_lane)
 
 
 def _step(stepper: Stepper, test: ExitTest) -> Callable[[Tensor], Tensor]:

@@ -1,8 +1,8 @@
-"""The sweep in torch: some blocks of four steps of a tile of paths, eagerly or through torch.compile.
+"""The sweep in torch: some blocks of four steps of a tile of paths.
 
-A block is one call of the kernel (`samdyn.escape.kernel.exit_test`). Eagerly on the CPU the step runs as
-printed numpy code, and the random numbers of all blocks are drawn at once: eager operations cost their
-overhead, not their size.
+A block is one call of the kernel (`samdyn.escape.kernel.exit_test`). On the CPU the step runs as printed
+numpy code, and the random numbers of all blocks are drawn at once: eager operations cost their overhead, not
+their size.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from torch import Tensor
 from samdyn.dynamics.step import Stepper
 from samdyn.escape.kernel.coefficients import Coefficients, Values
 from samdyn.escape.kernel.exit_replay import Notes
-from samdyn.escape.kernel.exit_test import ExitTest, Kernel, advance_block, block_function, compiled_kernel
+from samdyn.escape.kernel.exit_test import ExitTest, advance_block, block_function
 from samdyn.numerics.random import spare_uniform
 
 # pool, row numbers, which have left, number of the first block, coefficients of the four steps of each block
@@ -30,7 +30,6 @@ def torch_sweep(
     device: torch.device,
     dtype: torch.dtype,
     key: tuple[int, int],
-    compile: bool,
 ) -> Sweep:
     """The function that advances a tile of the pool.
 
@@ -42,20 +41,17 @@ def torch_sweep(
         Where, and in which precision, states are kept.
     key : tuple of int
         The two words of the seed.
-    compile : bool
-        Whether to use torch.compile.
     """
-    kernel: Kernel = compiled_kernel(stepper, test) if compile else block_function(stepper, test)
-    plain = None if compile or device.type != "cpu" else stepper.eager()
+    kernel = block_function(stepper, test)
+    plain = stepper.eager() if device.type == "cpu" else None
     words = (torch.tensor(key[0], device=device), torch.tensor(key[1], device=device))
     step_length = coefficients.step_lengths(dtype, device)
 
     def sweep(
         pool: Tensor, rows: Tensor, gone: Tensor, block: int, values: Sequence[Sequence[Values]], notes: Notes
     ) -> None:
-        # copies, for torch.compile would compile anew for views
-        state, row = tuple(x.clone() for x in pool), rows.clone()
-        path, own = coefficients.paths(row), coefficients.of_rows(row)
+        state = tuple(pool)
+        path, own = coefficients.paths(rows), coefficients.of_rows(rows)
         dt = own(step_length)
         noise = _noise(plain, test, words, path, block, len(values), dtype) if plain else None
         for s, block_values in enumerate(values):
@@ -67,7 +63,7 @@ def torch_sweep(
                 following, code = kernel(state, path, index, four, dt, words)
             new = ((code > 0) & ~gone).nonzero()[:, 0]
             if len(new):
-                notes.add(torch.stack([x[new] for x in state]), row[new], block + s, code[new])
+                notes.add(torch.stack([x[new] for x in state]), rows[new], block + s, code[new])
                 gone[new] = True
             state = following
         for x, end in zip(pool, state, strict=True):

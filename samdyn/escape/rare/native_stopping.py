@@ -9,18 +9,16 @@ from __future__ import annotations
 
 import ctypes
 import functools
-from collections.abc import Callable
 from dataclasses import replace
 
 import torch
 from torch import Tensor
 
+from samdyn.dynamics.backends.devices import Backend, Loop, Registers
 from samdyn.dynamics.backends.native_program import (
     SAMPLE_TYPES,
     compiled_or_none,
-    function_of,
     header,
-    pointers,
     program,
     samples_of,
 )
@@ -34,6 +32,7 @@ from samdyn.trace.printed.compiling import compiler
 from samdyn.trace.printed.cpp import cpp_function
 from samdyn.trace.tracing import NotTraceable, coordinate_form
 
+CPU = Registers()
 COMPILE_FROM = 200
 """Paths of all repeats from which compiling repays: a path takes some hundred steps to stop."""
 
@@ -80,8 +79,8 @@ def native_sweep(chain: StoppedChain, n_blocks: int) -> Sweep:
     faces = (*chain.origin.faces, *chain.target.faces)
     if not stepper.traced or stepper.noise is not None or not all(face.pointwise for face in faces):
         raise NotTraceable("the step or a region has no pointwise form")
-    function = _compiled(chain)
-    samples = samples_of(stepper.draws, torch.float64)
+    function = _compiled(chain, CPU)
+    samples = samples_of(stepper.draws, torch.float64, CPU.device)
     values = [*(value.double() for value in chain.coefficients), torch.tensor(chain.dt, dtype=torch.float64)]
     key = [int(word) for word in chain.key]
 
@@ -93,9 +92,7 @@ def native_sweep(chain: StoppedChain, n_blocks: int) -> Sweep:
         # states that follow a stop are not written where all paths of a register have stopped
         after[:] = state[:, None]
         function(
-            n, path.data_ptr(), block.data_ptr(), pointers([row.data_ptr() for row in state]),
-            pointers([value.data_ptr() for value in values]), n_blocks, *key, after.data_ptr(),
-            codes.data_ptr(), *samples.arguments(),
+            n, path, block, tuple(state), values, n_blocks, *key, after, codes, *samples.arguments(),
         )  # fmt: skip
         return after, codes.to(torch.int64)
 
@@ -103,7 +100,17 @@ def native_sweep(chain: StoppedChain, n_blocks: int) -> Sweep:
 
 
 @functools.lru_cache(maxsize=32)
-def _compiled(chain: StoppedChain) -> Callable[..., None]:
+def _compiled(chain: StoppedChain, backend: Backend) -> Loop:
+    pointer, integer = ctypes.c_void_p, ctypes.c_int64
+    types = [
+        integer, pointer, pointer, pointer, pointer, integer, ctypes.c_uint32, ctypes.c_uint32, pointer,
+        pointer, *SAMPLE_TYPES,
+    ]  # fmt: skip
+    return backend.loop(stop_source(chain, backend.one_lane), "stop", types)
+
+
+def stop_source(chain: StoppedChain, one_lane: bool) -> str:
+    """The source of a library with the function `stop`; arguments as of `program`."""
     stepper = chain.stepper
     state, k, names = stepper.state_dim, stepper.draws.n_inputs, len(stepper.names)
 
@@ -135,10 +142,4 @@ def _compiled(chain: StoppedChain) -> Callable[..., None]:
     switches = ["constexpr bool BRIDGE = false;", f"constexpr uint32_t STREAM_BRIDGE = {STREAM_BRIDGE}u;"]
     own = (False,) * (names + 1)
     loop = [printed, header("stop.hpp")]
-    source = program(stepper, step, (), torch.float64, own, False, switches, loop)
-    pointer, integer = ctypes.c_void_p, ctypes.c_int64
-    types = [
-        integer, pointer, pointer, pointer, pointer, integer, ctypes.c_uint32, ctypes.c_uint32, pointer,
-        pointer, *SAMPLE_TYPES,
-    ]  # fmt: skip
-    return function_of(source, "stop", types, None)
+    return program(stepper, step, (), torch.float64, own, False, switches, loop, one_lane)

@@ -1,9 +1,10 @@
-"""Traced functions as C++ on vectors of lanes.
+"""Traced functions as C++ and CUDA on vectors of lanes.
 
 `cpp_function` prints the graph of a `coordinate_form` as an inline function behind `lanes.hpp`, which has
-the types, the elementary functions and the random numbers. A value is a scalar where all that it depends on
-is the same for every path (a coefficient, a step length), and the compiler moves it out of the loop over
-paths; where it is not, it is a vector with an entry for each lane.
+the elementary functions and the random numbers. Before it stands what a lane is: a lane of a CPU's register
+(`registers.hpp`), or a thread of a GPU with one path (`one_lane.hpp`). A value is a scalar where all that it
+depends on is the same for every path (a coefficient, a step length), and the compiler moves it out of the
+loop over paths; where it is not, it is a vector with an entry for each lane.
 
 Products and sums may be contracted to one rounding, and elementary functions of glibc's vector library err
 by up to four units in the last place: results agree with torch to rounding, not to the bit.
@@ -86,8 +87,15 @@ def cpp_function(form: Any, name: str, inputs: Sequence[str], parameters: str, o
     return "\n".join([f"INLINE void {name}({parameters}) {{", *("  " + line for line in lines), "}"])
 
 
-def lanes_header(dtype: torch.dtype) -> str:
-    """`lanes.hpp` for a precision, behind the constants that it shares with the torch code."""
+def lanes_header(dtype: torch.dtype, one_lane: bool = False) -> str:
+    """`lanes.hpp` for a precision, behind the constants shared with the torch code and what a lane is.
+
+    Parameters
+    ----------
+    dtype : torch.dtype
+    one_lane : bool
+        Whether a path is a thread of a GPU (`one_lane.hpp`) and not a lane of a register (`registers.hpp`).
+    """
     numbers = {
         "ROUND": exponential.ROUND,
         "MINUS_LOG_4": -2.0 * math.log(2.0),
@@ -102,8 +110,9 @@ def lanes_header(dtype: torch.dtype) -> str:
     ]
     lines += [f"constexpr int SQRT_HALF_BITS = {random.SQRT_HALF_BITS};"]
     lines += [f"constexpr int STEPS_PER_BLOCK = {random.STEPS_PER_BLOCK};"]
-    text = resources.files("samdyn.trace.printed").joinpath("lanes.hpp").read_text(encoding="utf-8")
-    return "\n".join([*lines, text])
+    folder = resources.files("samdyn.trace.printed")
+    headers = ["one_lane.hpp" if one_lane else "registers.hpp", "lanes.hpp"]
+    return "\n".join([*lines, *(folder.joinpath(name).read_text(encoding="utf-8") for name in headers)])
 
 
 def _with_reciprocal_roots(form: fx.GraphModule) -> fx.GraphModule:

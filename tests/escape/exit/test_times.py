@@ -808,22 +808,3 @@ def test_a_region_whose_function_reads_a_number_that_changes(
         faces.append(region.faces)
     assert faces[0] == faces[2]
     assert faces[0] != faces[1]
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(not can_compile(torch.device("cpu")), reason="no C++ compiler")
-def test_the_kernel_of_torch_compile(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What runs on a GPU, here on the CPU: a job compiles it once, and its paths are those of the others."""
-    from torch._dynamo.utils import counters
-
-    monkeypatch.setattr(module, "first_exits", partial(engine.first_exits, tile=100))
-    sde = sd.Diffusion(sd.landscapes.himmelblau(), sd.SAM(0.1), lr=0.01, noise=sd.GaussianNoise(30.0))
-    run = partial(sd.exit_times, sde, [3.0, 2.0], sd.Ball([3.0, 2.0], 1.0), t_max=50.0, device="cpu")
-    plain = {n: run(n_paths=n) for n in (250, 101)}
-    monkeypatch.setattr(engine, "choose_sweep", torch_sweep.torch_sweep)
-    counters.clear()
-    for n_paths, expected in plain.items():  # tiles of many sizes, and of one path
-        exits = run(n_paths=n_paths, compile=True)
-        np.testing.assert_array_equal(exits.faces, expected.faces)
-        np.testing.assert_allclose(exits.times, expected.times, rtol=1e-7)
-    assert counters["stats"]["unique_graphs"] == 1
