@@ -3,8 +3,7 @@
 A counter-based generator has no state: ten rounds of multiplication and exclusive or turn a counter of four
 32-bit words and a key of two into four random words. Whoever asks for the noise of a path at a step gets the
 same bits, on any device, in any tile of paths, in any order and after a resume. Only sums, products, shifts
-and bit operations on int64 are used, which `torch.compile` vectorises (``torch.randn`` inside a compiled CPU
-kernel is a scalar loop).
+and bit operations on int64 are used, which every tensor library and compiler has.
 
 The layout is fixed, because stored results depend on it:
 

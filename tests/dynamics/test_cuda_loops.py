@@ -17,6 +17,7 @@ import pytest
 import torch
 
 import samdyn as sd
+from samdyn.basin.paths import motion_on_device
 from samdyn.dynamics.backends.devices import Argument, Backend, Cuda, Loop, plain
 from samdyn.dynamics.backends.native_step import NativeStep
 from samdyn.dynamics.backends.traced_step import TracedStep
@@ -200,6 +201,17 @@ def test_threads_take_the_steps_of_torch(system: str) -> None:
     a, b = (step.advance(state, step.stream(7, np.arange(50), 21), 6, 15, values) for step in steps)
     assert np.abs(a - state).max() > 0.1
     np.testing.assert_allclose(a, b, rtol=1e-7, atol=1e-9)
+
+
+@needs_compiler
+def test_basins_on_a_device_advance_by_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    one = SYSTEMS["map with momentum"]
+    state, paths = np.random.default_rng(0).normal(size=(4, 30)), np.arange(30)
+    monkeypatch.setattr(motion_on_device, "backend_of", lambda device: Threads())
+    eager, threads = (motion_on_device.MotionOnDevice(one, device, 3) for device in ("cpu", "meta"))
+    assert eager.native is None
+    assert threads.native is not None
+    np.testing.assert_allclose(threads(state, paths, 5, 8), eager(state, paths, 5, 8), rtol=1e-9, atol=1e-9)
 
 
 @needs_compiler

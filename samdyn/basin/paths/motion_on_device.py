@@ -1,8 +1,9 @@
-"""Steps of a map or a diffusion on a torch device, for basins: the traced step of the escape engine.
+"""Steps of a map or a diffusion on a torch device, for basins: on a GPU a CUDA loop, a path for each thread.
 
 States come as numpy arrays, are moved to the device, take all steps to the next look there and come back:
 16 bytes of traffic a coordinate for some hundred operations. Everything else, the test of arrival, the search
-for attractors and their names, stays on the CPU.
+for attractors and their names, stays on the CPU. Where the step cannot be compiled, its traced form runs as
+operations of torch.
 
 The arithmetic is that of the CPU, and random numbers are the same bits; elementary functions may differ in
 their last bits, which can turn a cell on a boundary.
@@ -15,6 +16,9 @@ import numpy.typing as npt
 import torch
 
 from samdyn.arguments.checks import Array
+from samdyn.dynamics.backends.devices import backend_of
+from samdyn.dynamics.backends.native_program import compiled_or_none
+from samdyn.dynamics.backends.native_step import NativeStep
 from samdyn.dynamics.clock import coefficients_at
 from samdyn.dynamics.draws import Inputs
 from samdyn.dynamics.steppers import build_stepper
@@ -52,9 +56,15 @@ class MotionOnDevice:
         self.stepper = build_stepper(system)
         self.unit = system.step_length or 1.0 if dt is None else dt
         self.coefficients = coefficients_at(system, dt)
+        self.seed, self.native = seed, None
+        if self.device.type != "cpu":
+            self.native = compiled_or_none(lambda: NativeStep(system, dt, backend_of(self.device)))
 
     def __call__(self, state: Array, path: npt.NDArray[np.int64], step: int, n_steps: int) -> Array:
         """States (state_dim, n) of paths with these numbers, `n_steps` after `step`."""
+        if self.native is not None:
+            stream = self.native.stream(self.seed, path, step + n_steps)
+            return self.native.advance(state, stream, step, n_steps, self.coefficients)
         x = Coordinates(tensor_of(row).to(self.device) for row in state)
         numbers = tensor_of(np.asarray(path, dtype=np.int64)).to(self.device)
         four: Inputs = []

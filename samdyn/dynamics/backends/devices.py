@@ -87,7 +87,10 @@ class Cuda:
 
 def backend_of(device: torch.device) -> Backend:
     """The one for a device."""
-    return Registers() if device.type == "cpu" else Cuda(device)
+    if device.type == "cpu":
+        return Registers()
+    index = torch.cuda.current_device() if device.index is None else device.index
+    return Cuda(torch.device("cuda", index))
 
 
 def plain(argument: Argument) -> Any:

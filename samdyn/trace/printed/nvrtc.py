@@ -65,9 +65,7 @@ def machine_code(source: str, architecture: str) -> bytes:
         )
         with FileStreamProgramCache(library_cache.directory() / "cuda", max_size_bytes=KEPT_BYTES) as kept:
             return bytes(Program(source, "c++", options).compile("cubin", cache=kept).code)
-    except (
-        Exception
-    ) as error:  # NVRTC, the search for its library and the disk raise what has no common class
+    except Exception as error:  # each part has errors of its own, without a common class
         told = str(error).strip("\0\n ")[:2000]
         missing = "libnvrtc" in told
         raise CompilationError(f"{MISSING} ({told})" if missing else f"NVRTC failed: {told}") from error
@@ -82,7 +80,7 @@ def load_kernel(source: str, name: str, device: torch.device) -> Callable[..., N
     source, name : str
         The kernel is declared ``extern "C" __global__``.
     device : torch.device
-        A CUDA device.
+        A CUDA device, with its number.
 
     Returns
     -------
@@ -99,18 +97,19 @@ def load_kernel(source: str, name: str, device: torch.device) -> Callable[..., N
     code = machine_code(source, f"sm_{major}{minor}")
     from cuda.core import Device, LaunchConfig, ObjectCode, launch
 
-    index = torch.cuda.current_device() if device.index is None else device.index
+    index = device.index
     try:
         with torch.cuda.device(index):
-            torch.cuda.current_stream()  # torch's context is the current one from here on
             Device(index).set_current()
             kernel = ObjectCode.from_cubin(code).get_kernel(name)
     except Exception as error:
         raise CompilationError(f"the driver does not load the kernel: {error}") from error
 
     def launched(n: int, *arguments: Any) -> None:
+        if not n:
+            return
         with torch.cuda.device(index):
-            Device(index).set_current()
+            Device(index).set_current()  # of this thread, which may not be that which loaded the kernel
             config = LaunchConfig(grid=-(-n // THREADS), block=THREADS)
             launch(_Stream(torch.cuda.current_stream(index).cuda_stream), config, kernel, n, *arguments)
 

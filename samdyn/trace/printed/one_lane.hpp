@@ -99,10 +99,12 @@ INLINE Vector smaller(Vector a, Vector b) { return a.value < b.value ? a : b; }
 INLINE Vector larger(Vector a, Vector b) { return a.value > b.value ? a : b; }
 INLINE bool any(Mask m) { return m.value != 0; }
 INLINE Vector reciprocal_root(Vector x) {
-#if defined(__CUDACC__)
-  return {rsqrt(x.value)};
-#else
+#if !defined(__CUDACC__)
   return {REAL(1) / std::sqrt(x.value)};
+#elif SINGLE
+  return {rsqrtf(x.value)};
+#else
+  return {rsqrt(x.value)};
 #endif
 }
 INLINE Wide product(Wide a, uint32_t b) { return {uint64_t(uint32_t(a.value)) * b}; }
