@@ -288,7 +288,7 @@ def as_optimizer(
     >>> optimizer.first_step(zero_grad=True)
     >>> (w**2).sum().backward()
     >>> optimizer.second_step(zero_grad=True)
-    >>> round(float(w), 12)
+    >>> round(w.item(), 12)
     0.7
     """
     if not isinstance(rule, Rule):

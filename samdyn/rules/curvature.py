@@ -89,7 +89,7 @@ class EigenSAM(Eigenvector):
     >>> import samdyn as sd
     >>> bowl = sd.landscapes.quadratic([[4.0, 0.0], [0.0, 1.0]])
     >>> sd.Map(bowl, sd.EigenSAM(0.5, iterations=50), lr=0.1)([0.0, 1.0]).round(6)
-    array([0.  , 0.85])
+    array([-0.04,  0.85])
     """
 
     alpha: Coefficient = 0.2

@@ -70,7 +70,7 @@ class GSAM(Perturbed):
     --------
     >>> import samdyn as sd
     >>> sd.Map(sd.landscapes.saddle(1.0, 2.0), sd.GSAM(0.5, alpha=0.4), lr=0.1)([1.0, 1.0]).round(6)
-    array([0.928629, 1.142035])
+    array([0.855822, 1.086411])
     """
 
     alpha: Coefficient = 0.4

@@ -361,7 +361,9 @@ class BSAM(Perturbed):
     Notes
     -----
     The scale s is 1 at first; e has the s from before the step, and x' the one after. pytorch_optimizer 4.1.0
-    perturbs by the variance 1/(N s) for a standard deviation, and ends on w^2 far from 0.
+    draws with the variance 1/(N s) for a standard deviation, never goes back from the perturbed points to x,
+    multiplies the gradient by the weight decay where it should add the decay of the weights, and averages
+    the square of what s averages: on w^2 it walks uphill.
 
     References
     ----------

@@ -179,7 +179,7 @@ class FunctionalSAM(Perturbed):
     >>> import samdyn as sd
     >>> loss = sd.Landscape.composed(lambda y: y**2 / 2, lambda w: w[0] * w[1], dim=2)
     >>> sd.Map(loss, sd.FunctionalSAM(0.5), lr=0.1)([2.0, 1.0]).round(6)
-    array([1.710557, 0.510557])
+    array([1.710557, 0.555279])
     """
 
     needs: ClassVar[tuple[str, ...]] = ("outputs",)
