@@ -41,7 +41,7 @@ from samdyn.equilibria.stability.wording import listed
 from samdyn.numerics.scales import displacement_tolerance
 from samdyn.results import Result, Table
 from samdyn.systems.map import Map
-from samdyn.systems.system import System
+from samdyn.systems.system import System, check_plain
 from samdyn.trace import batch
 
 RESIDUAL = 1e-7  # of |H| and the loss's box: a larger gradient at the perturbed point is not a zero
@@ -208,6 +208,7 @@ def local_attraction(system: System, x: npt.ArrayLike) -> LocalAttraction:
         raise ValueError(f"system must be made from a loss and a rule, got {system!r}")
     if system.scheduled:
         raise ValueError(f"system must have constant coefficients, got {system!r}")
+    check_plain("local_attraction", rule)
     point = checks.points("x", getattr(x, "x", x), system.dim)
     if point.ndim != 1:
         raise ValueError(f"x must be one point of shape ({system.dim},), got shape {point.shape}")

@@ -48,6 +48,7 @@ from samdyn.numerics.random import STREAM_START, split_seed, uniform_block
 from samdyn.results import Result, Table
 from samdyn.systems.jump import beside
 from samdyn.systems.map import Map
+from samdyn.systems.system import check_plain
 from samdyn.trace import batch
 
 OUTCOMES = ("hallucinated", "minimum", "saddle", "maximum", "moving", "diverged")
@@ -199,6 +200,7 @@ def hallucinated_share(
     """
     if not isinstance(system, Map) or system.landscape is None or system.rule is None:
         raise TypeError(f"system must be a Map made from a loss and a rule, got {system!r}")
+    check_plain("hallucinated_share", system.rule)
     n_steps = checks.integer("n_steps", n_steps, at_least=100)
     run = check_run(workers, executor, checkpoint, progress)
     split_seed(seed)

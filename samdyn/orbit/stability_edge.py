@@ -35,6 +35,7 @@ from samdyn.landscapes.landscape import Landscape
 from samdyn.results import Result, Table
 from samdyn.rules.rule import Rule
 from samdyn.systems.map import Map
+from samdyn.systems.system import check_plain
 from samdyn.trace import batch
 
 
@@ -198,6 +199,7 @@ def edge_of_stability(system: Map, trajectory: npt.ArrayLike, *, progress: bool 
         raise ValueError(f"system must be made from a loss and a rule, got {system!r}")
     if system.scheduled:
         raise ValueError(f"system must have constant coefficients, got {system!r}")
+    check_plain("edge_of_stability", system.rule)
     x = checks.points("trajectory", trajectory, system.dim)
     loss, lr = system.landscape, system.coefficients()["lr"]
     gradient = loss.gradient(x)

@@ -21,7 +21,6 @@ from samdyn.landscapes.finite_sum import FiniteSum
 from samdyn.rates.curved_forces import TENSOR, CurvedForces
 from samdyn.rates.forces import Forces, ListedForces
 from samdyn.rates.structured_forces import BatchMeans, FixedAscent, PairedForces, SquareForces
-from samdyn.rules.extragradient import PastExtragradient
 from samdyn.rules.rule import Rule
 from samdyn.systems.batch_samplers import LIMIT, Batches, Index
 from samdyn.systems.map import Map
@@ -75,7 +74,7 @@ def moment_radius(rule: Rule) -> float:
     >>> [round(moment_radius(rule), 12) for rule in (sd.USAM(0.2), sd.UnifiedSAM(0.2, 0.75), sd.SAM(0.2))]
     [0.2, 0.05, 0.0]
     """
-    if isinstance(rule, PastExtragradient) or rule.uses_full_gradient:
+    if not rule.plain or rule.uses_full_gradient:
         raise ValueError(f"rule must perturb along the batch's own gradient, got {rule!r}")
     parts = rule.parts()
     if parts is not None:

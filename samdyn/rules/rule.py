@@ -195,7 +195,7 @@ class Rule:
         """Whether the descent direction is the gradient at x + e(x), and nothing else."""
         kind = type(self)
         own = (kind.descent, kind.combine, kind.update)
-        return own == (Rule.descent, Rule.combine, Rule.update) and not self.uses_full_gradient
+        return own == (Rule.descent, Rule.combine, Rule.update) or not self.perturbs
 
     def bound(self, loss: Any) -> Rule:
         """The rule for one loss: names of blocks become coordinates; what has no meaning there is refused."""

@@ -278,7 +278,7 @@ class Diffusion(System):
             assert isinstance(self.landscape, FiniteSum)
             covariance = gaussian_model(self.landscape, self.rule, self.noise, x, **coefficients)[1]
             return root * positive_root(covariance, normals)
-        if not self.rule.plain and self.rule.perturbs:
+        if not self.rule.plain:
             # to first order in the noise of every gradient that the rule looks at
             noise, rule = self.noise, self.rule
 

@@ -360,6 +360,12 @@ def check_limit(verb: str, rule: Rule | None) -> None:
         )
 
 
+def check_plain(verb: str, rule: Rule) -> None:
+    """Refuse a rule whose direction is not the gradient at x + e(x), where an analysis takes it for that."""
+    if not rule.plain:
+        raise ValueError(f"rule must step along the gradient at x + e(x) for {verb}, got {rule!r}")
+
+
 def check_flow(view: str, rule: Rule) -> None:
     """Refuse a rule whose steps have no limit for small learning rates, in a view that is that limit."""
     if rule.without_flow is not None:

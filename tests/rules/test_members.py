@@ -11,6 +11,7 @@ import torch
 from scipy.optimize import brentq
 
 import samdyn as sd
+from samdyn.dynamics.batch_step import sample_table, sampled_step
 from samdyn.rules.oracle import Oracle
 from samdyn.systems.step_of_rule import given_to
 
@@ -369,6 +370,14 @@ NOT_HERE = [
     (lambda: sd.fixed_points(sd.Map(LOSS, sd.LookSAM(0.1), lr=0.1)), "counts its steps"),
     (lambda: sd.fixed_points(sd.Map(LOSS, sd.TraceSAM(), lr=0.1)), "draws random numbers"),
     (lambda: sd.linearize(sd.Map(LOSS, sd.AdaSAM(0.1), lr=0.1), [0.1, 0.2]), "largest second moment"),
+    (
+        lambda: sd.local_attraction(sd.Map(LOSS, sd.GSAM(0.1), lr=0.1), [0.1, 0.2]),
+        r"must step along the gradient at x \+ e\(x\) for local_attraction",
+    ),
+    (
+        lambda: sd.hallucinated_share(sd.Map(LOSS, sd.VaSSO(0.1), lr=0.1)),
+        r"must step along the gradient at x \+ e\(x\) for hallucinated_share",
+    ),
     (lambda: sd.PreconditionedSAM(0.1, [1.0, -1.0]), "constraint must hold positive numbers"),
     (lambda: sd.Map(LOSS, sd.PreconditionedSAM(0.1, [1.0] * 3), lr=0.1), "constraint must have 2 entries"),
     (lambda: sd.WSAM(0.1, gamma=1.0), r"gamma must be a number in \[0, 1\)"),
@@ -415,3 +424,43 @@ def test_exit_times_and_basins_of_members_with_memory() -> None:
         sd.basins(sd.Map(well, rule, lr=0.1), resolution=40).labels for rule in (sd.GD(), sd.VaSSO(0.0))
     ]
     np.testing.assert_array_equal(*fractions)
+
+
+EVERY = [
+    *DIFFERENTIABLE, sd.PreconditionedSAM(0.2), sd.ZSharp(0.2), sd.FriendlySAM(0.2), sd.LookSAM(0.2),
+    sd.AESAM(0.2), sd.AdaSAM(0.2), sd.LightSAM(0.2), sd.Sassha(0.2), sd.BSAM(0.2), sd.RSAM(0.2), sd.DetSAM(),
+    sd.FrobSAM(), sd.TraceSAM(), sd.ESAM(0.2), sd.RWSAM(0.2), sd.UniversalSAM(0.2, psi=torch.tanh, n_probes=2),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("rule", EVERY, ids=lambda rule: type(rule).__name__)
+def test_every_member_in_every_view(rule: sd.Rule) -> None:
+    """A step of a map with noise and on batches, and the drift of a diffusion or the reason for none."""
+    loss, start, rng = problems.r6(), np.array([0.4, -0.8]), np.random.default_rng(5)
+    noise, batches = sd.GaussianNoise(std=0.1, probe="independent"), sd.Minibatch(batch_size=2)
+    if "samples" not in rule.needs:
+        system = sd.Map(loss, rule, lr=0.01, noise=noise)
+        state = torch.from_numpy(system.at_rest(start))
+        normals = torch.from_numpy(rng.standard_normal(system.n_normals))
+        after = system.advance(state, normals, **system.coefficients())
+        assert after.shape == state.shape
+        assert after.isfinite().all()
+        assert not torch.equal(after, system.advance(state, -normals, **system.coefficients()))
+    system = sd.Map(loss, rule, lr=0.01, noise=batches)
+    names = tuple(system.coefficients())
+    step = sampled_step(system, names, torch.from_numpy(sample_table(system)))
+    own = rng.standard_normal(system.n_normals)
+    values = [system.coefficients()[name] for name in names]
+    inputs = np.concatenate([system.at_rest(start), [1.0, 4.0], own, values])
+    after = step(torch.from_numpy(inputs))
+    assert after.shape == (system.state_dim,)
+    assert after.isfinite().all()
+    assert not np.allclose(after[:2].numpy(), start, atol=1e-6)
+    if rule.without_flow is None:
+        full = sd.GaussianNoise(std=0.1)
+        drift = sd.Diffusion(loss, rule, lr=0.01, noise=full).drift(start)
+        np.testing.assert_allclose(drift, sd.Flow(loss, rule)(start))
+        assert np.isfinite(drift).all()
+    else:
+        with pytest.raises(ValueError, match="must have a limit for small learning rates in a Flow"):
+            sd.Flow(loss, rule)
