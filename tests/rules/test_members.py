@@ -429,7 +429,8 @@ def test_exit_times_and_basins_of_members_with_memory() -> None:
 EVERY = [
     *DIFFERENTIABLE, sd.PreconditionedSAM(0.2), sd.ZSharp(0.2), sd.FriendlySAM(0.2), sd.LookSAM(0.2),
     sd.AESAM(0.2), sd.AdaSAM(0.2), sd.LightSAM(0.2), sd.Sassha(0.2), sd.BSAM(0.2), sd.RSAM(0.2), sd.DetSAM(),
-    sd.FrobSAM(), sd.TraceSAM(), sd.ESAM(0.2), sd.RWSAM(0.2), sd.UniversalSAM(0.2, psi=torch.tanh, n_probes=2),
+    sd.FrobSAM(), sd.TraceSAM(), sd.ESAM(0.2), sd.RWSAM(0.2),
+    sd.UniversalSAM(0.2, psi=torch.tanh, n_probes=2),
 ]  # fmt: skip
 
 
