@@ -25,7 +25,7 @@ from samdyn.rules.oracle import WORDS
 from samdyn.rules.rule import Rule
 from samdyn.rules.schedules import value_at
 from samdyn.systems.jump import jumps_at
-from samdyn.systems.tangent import Tangent, tangent_at
+from samdyn.systems.tangent import Tangent, check_rule, tangent_at
 from samdyn.trace import batch
 from samdyn.trace.product_operator import ProductOperator
 from samdyn.trace.surroundings import own_surroundings
@@ -196,7 +196,8 @@ class System(ABC):
         Raises
         ------
         ValueError
-            No Jacobian exists there, because the perturbation jumps (g = 0 under a normalised rule).
+            No Jacobian exists there, because the perturbation jumps (g = 0 under a normalised rule); or a
+            rule of your own is not differentiable by torch, which differences of its steps tell.
 
         Examples
         --------
@@ -219,6 +220,7 @@ class System(ABC):
             )
         with own_surroundings(), torch.no_grad(), batch.derivatives_by_name():
             tangent = tangent_at(self, torch.from_numpy(np.array(state)))
+            check_rule(self, torch.from_numpy(np.array(state)), tangent)
         together = 1 if self.landscape is None else self.landscape.points_together
         return ProductOperator(self.state_dim, tangent.forward, tangent.transposed, together)
 

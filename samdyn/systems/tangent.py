@@ -122,3 +122,49 @@ def tangent_at(system: System, state: Tensor, step: int = 0) -> Tangent:
         return torch.cat([w[:dim] + direction.transposed(back), momentum * back])
 
     return Tangent(forward, transposed)
+
+
+ODDS = 1e-3
+"""Relative difference between a product and differences of the function that these do not explain."""
+LENGTHS = (1e-4, 1e-6)
+"""Of 1 + the state's length: the steps of the differences. A kink between two points spoils one of them."""
+
+
+def check_rule(system: System, state: Tensor, tangent: Tangent) -> None:
+    """Refuse a rule of a user's own whose derivative torch does not see.
+
+    A rule that takes numbers out of the graph (``.detach()``, ``.item()``, numpy) gives products that lack a
+    part of the Jacobian, without a word. One product is compared with central differences of the system's
+    function at two lengths: four steps, for rules that are not samdyn's and losses in double precision.
+
+    Raises
+    ------
+    ValueError
+    """
+    loss, rule = system.landscape, system.rule
+    own = rule is None or type(rule).__module__.startswith("samdyn.")
+    if own or loss is None or getattr(loss, "dtype", torch.float64) != torch.float64:
+        return
+    function = system.point_function(0)
+    v = torch.randn(len(state), generator=torch.Generator().manual_seed(0), dtype=state.dtype)
+    v = v / v.norm()
+    try:
+        product = tangent.forward(v).detach()
+    except RuntimeError as error:
+        raise ValueError(
+            f"rule must be differentiable by torch, got {rule!r}, whose derivative fails with: "
+            f"{next(iter(str(error).splitlines()), '')}: write it with torch functions alone"
+        ) from error
+    # of a map the identity is left out, beside which the rest may be small
+    kept = v if system.discrete and not system.state_dim > system.dim else torch.zeros_like(v)
+    scale = float((product - kept).norm())
+    for length in LENGTHS:
+        h = length * (1 + float(state.norm()))
+        change = (function(state + h * v).detach() - function(state - h * v).detach()) / (2 * h)
+        size = max(scale, float((change - kept).norm()))
+        if float((change - product).norm()) <= ODDS * size + 1e-8 * (1 + float(state.norm())):
+            return
+    raise ValueError(
+        f"rule must be differentiable by torch, got {rule!r}, whose products with the Jacobian differ from "
+        "differences of its steps: write it without .detach(), .item() and numpy"
+    )

@@ -59,6 +59,26 @@ def test_n2_and_n3_lie_in_sets_that_are_found_from_a_tenth_away(name: str) -> No
     assert lowest == pytest.approx(-0.37, abs=5e-3) if name == "saddle endpoint" else lowest > -1e-10
 
 
+@pytest.mark.parametrize(("name", "some"), [("saddle endpoint", 4), ("zero-loss endpoint", 3)])
+def test_n2_and_n3_are_not_isolated(name: str, some: int) -> None:
+    """Along each null direction of A there is another fixed point beside, up to the square of the step.
+
+    A start 0.1 away is therefore nearer to other points of the set than to the reference, whose digits no
+    search that takes the nearest point can find.
+    """
+    case = problems.HALLUCINATED_NETWORKS[name]
+    loss = problems.xor_module(case.width, case.weight_decay)
+    flow, x, step = sd.Flow(loss, sd.SAM(case.rho)), np.array(case.x), 1e-2
+    _, sizes, rows = np.linalg.svd(flow.jacobian(x))
+    assert (sizes[-case.n_zero :] < 1e-6 * sizes[0]).all()
+    for direction in rows[-some:]:
+        beside = sd.refine(flow, x + step * direction, reach=step)
+        assert beside.ended == "hallucinated point"
+        assert beside.perturbed_gradient_norm < 1e-10
+        assert beside.distance < 0.2 * step  # the step of least norm goes straight to the set ...
+        assert np.linalg.norm(beside.x - x) > 0.9 * step  # ... and not back along it
+
+
 @pytest.mark.parametrize(
     "rule", [sd.SAM(1.5), pytest.param(sd.SAM(0.5), marks=pytest.mark.slow), sd.USAM(0.05)], ids=repr
 )
