@@ -13,7 +13,7 @@ INSTALL = $(BIN)/python -m pip install --disable-pip-version-check --quiet -c co
 PYTEST = $(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(PYTEST_ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast lint format docs bench clean
+.PHONY: help setup demo test test-fast lint format docs bench studies clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' Makefile
@@ -53,6 +53,9 @@ docs: $(READY)  ## the manual, in docs/_build/html
 
 bench: $(BENCH_READY)  ## timings against other software
 	@set -e; for script in benchmarks/[a-z]*.py; do echo "$$script"; $(BIN)/python "$$script"; done
+
+studies: $(READY)  ## the notebooks of demos/networks in their full setting, with their results
+	$(BIN)/python demos/networks/run_studies.py
 
 clean:  ## remove what was built, but not .venv
 	rm -rf build dist *.egg-info docs/_build docs/generated docs/api-*.rst
