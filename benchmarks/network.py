@@ -99,10 +99,11 @@ def peers(net: nn.Module, reference: float, clock: Callable[[], float]) -> Itera
 
         def by_pyhessian() -> float:
             tool = pyhessian(net, nn.CrossEntropyLoss(), data=(inputs, targets), cuda=False)
-            return float(tool.eigenvalues(top_n=1, tol=1e-3)[0][0])
+            # its tolerance is of the change from one power iteration to the next: 1e-3 leaves errors of 1 %
+            return float(tool.eigenvalues(top_n=1, tol=1e-5, maxIter=300)[0][0])
 
         value, seconds = timed(by_pyhessian, clock)
-        assert abs(float(value) / reference - 1) < 1e-2  # type: ignore[arg-type]
+        assert abs(float(value) / reference - 1) < 1e-3  # type: ignore[arg-type]
         yield "largest curvature in modulus, PyHessian", seconds, ""
     else:
         yield "PyHessian", float("nan"), "not installed"
