@@ -42,6 +42,8 @@ from samdyn.basin.paths.motion import Motion
 N_LEVELS = 12
 SAFETY = 0.5
 FEW = 24  # points that are compared one by one; a tree is faster above
+OUTPOSTS = 4  # points of a larger set that are compared one by one before its tree is asked
+SURE = 1e-12  # share of a squared distance that rounding may change
 LAPS = 5
 MORE_PROBES = 8  # times as many probes for sets with more points than that: any may have a hole beside it
 MAX_POINTS = 4096  # of one attractor
@@ -95,25 +97,30 @@ class Proximity:
         # farther than this from all points of a closed orbit a state is not within the radius of its polygon
         self.reach = [t.radius + (_longest_side(t.states) / 2 if t.closed else 0.0) for t in targets]
         self.curves = [closed_curve(t.states, True) if t.closed else None for t in targets]
+        self.boxes = [
+            (t.states.min(axis=0)[:, None] - t.radius, t.states.max(axis=0)[:, None] + t.radius)
+            for t in targets
+        ]
+        self.outposts = [
+            _outposts(t) if tree is not None else None for t, tree in zip(targets, self.trees, strict=True)
+        ]
 
     def __call__(self, state: Array) -> Labels:
         """Labels of states (state_dim, n); 0 where none is near."""
         found = np.zeros(state.shape[1], dtype=np.int16)
         y = state * self.scale[:, None]
         with np.errstate(all="ignore"):
-            for target, tree, curve, reach in zip(
-                self.targets, self.trees, self.curves, self.reach, strict=True
+            for target, tree, curve, reach, (low, high), outposts in zip(
+                self.targets, self.trees, self.curves, self.reach, self.boxes, self.outposts, strict=True
             ):
                 if tree is None:
-                    for point in target.states:
-                        square = (y[0] - point[0]) ** 2
-                        for coordinate, value in zip(y[1:], point[1:], strict=True):
-                            square += (coordinate - value) ** 2
-                        found[square <= target.radius**2] = target.label
+                    found[_squares(y, target.states) <= target.radius**2] = target.label
                     continue
-                low = target.states.min(axis=0) - target.radius
-                high = target.states.max(axis=0) + target.radius
-                near = np.flatnonzero(((y >= low[:, None]) & (y <= high[:, None])).all(axis=0))
+                near = np.flatnonzero(((y >= low) & (y <= high)).all(axis=0))
+                if outposts is not None and len(near):
+                    sure = _squares(y[:, near], outposts) <= target.radius**2 * (1 - SURE)
+                    found[near[sure]] = target.label
+                    near = near[~sure]
                 if len(near) == 0:
                     continue
                 distance, _ = tree.query(y[:, near].T, distance_upper_bound=reach * (1 + 1e-12))
@@ -122,6 +129,33 @@ class Proximity:
                     distance = curve(y[:, near].T)
                 found[near[distance <= target.radius]] = target.label
         return found
+
+
+def _squares(y: Array, points: Array) -> Array:
+    """Squared distance of states (state_dim, n) from the nearest of a few points."""
+    nearest = np.full(y.shape[1], np.inf)
+    for point in points:
+        square = (y[0] - point[0]) ** 2
+        for coordinate, value in zip(y[1:], point[1:], strict=True):
+            square += (coordinate - value) ** 2
+        np.fmin(nearest, square, out=nearest)
+    return nearest
+
+
+def _outposts(target: Target) -> Array | None:
+    """A few points far from each other: most of what is near a compact set is near one of them.
+
+    Each is the farthest from those before it. Where the set is larger than its radius they are of no use.
+    """
+    states = target.states
+    if target.radius * OUTPOSTS < np.linalg.norm(np.ptp(states, axis=0)):
+        return None
+    chosen = [states[0]]
+    distance = np.linalg.norm(states - chosen[0], axis=1)
+    while len(chosen) < OUTPOSTS and distance.max() > 0:
+        chosen.append(states[int(distance.argmax())])
+        distance = np.minimum(distance, np.linalg.norm(states - chosen[-1], axis=1))
+    return np.array(chosen)
 
 
 def thinned(states: Array, most: int = MAX_POINTS) -> Array:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import ctypes
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -30,6 +30,8 @@ from samdyn.numerics.vector import Coordinates
 from samdyn.systems.diffusion import Diffusion
 from samdyn.systems.map import Map
 from samdyn.trace.tracing import NotTraceable
+
+Prepared: TypeAlias = tuple[Callable[..., None], list[Tensor], Tensor]
 
 CPU = Registers()
 
@@ -55,6 +57,7 @@ class NativeStep(TracedStep):
         self.backend = backend
         self.samples = samples_of(self.stepper.draws, torch.float64, backend.device)
         self.scheduled = system.scheduled
+        self.kept: dict[Any, Prepared] = {}
         # coefficients that are the same for all paths; the compiler fails here, if it does
         _compiled(self.stepper, (False,) * (len(self.stepper.names) + 1), self.scheduled, backend)
 
@@ -68,10 +71,29 @@ class NativeStep(TracedStep):
         dt: float | None = None,
     ) -> Array:
         """See `Step.advance`."""
-        names, n = self.stepper.names, loaded.shape[1]
-        dt = self.dt if dt is None else dt
+        n, dt = loaded.shape[1], self.dt if dt is None else dt
         if not n_steps:
             return loaded
+        function, columns, strides = self._prepared(step, n_steps, values, dt, n)
+        result = self._moved(np.array(loaded, dtype=np.float64, order="C"))
+        paths = self._moved(np.ascontiguousarray(stream.paths, dtype=np.int64))
+        function(
+            n, paths, tuple(result), columns, strides, step, n_steps, *split_seed(stream.seed),
+            *self.samples.arguments(),
+        )  # fmt: skip
+        return result.cpu().numpy()
+
+    def _prepared(
+        self, step: int, n_steps: int, values: Callable[[int], Coefficients], dt: float | None, n: int
+    ) -> Prepared:
+        """The function, and the coefficients of some steps with the strides of their arrays."""
+        names = self.stepper.names
+        own = values(step)
+        numbers = tuple(own[name] for name in names)
+        constant = not self.scheduled and not any(np.ndim(number) for number in numbers)
+        # a search takes thousands of single steps, with the same few numbers
+        if constant and (kept := self.kept.get((numbers, dt))) is not None:
+            return kept
         table = []
         for j in range(step, step + n_steps if self.scheduled else step + 1):
             own = values(j)
@@ -81,14 +103,11 @@ class NativeStep(TracedStep):
         own_values = tuple(column.ndim == 2 for column in columns)
         function = _compiled(self.stepper, own_values, self.scheduled, self.backend)
         strides = [column.strides[0] // 8 if self.scheduled else 0 for column in columns]
-        result = self._moved(np.array(loaded, dtype=np.float64, order="C"))
-        paths = self._moved(np.ascontiguousarray(stream.paths, dtype=np.int64))
-        function(
-            n, paths, tuple(result), [self._moved(column) for column in columns],
-            torch.tensor(strides, device=self.backend.device), step, n_steps, *split_seed(stream.seed),
-            *self.samples.arguments(),
-        )  # fmt: skip
-        return result.cpu().numpy()
+        moved = [self._moved(column) for column in columns]
+        result = function, moved, torch.tensor(strides, device=self.backend.device)
+        if constant:
+            self.kept = {(numbers, dt): result}
+        return result
 
     def _moved(self, array: Array) -> Tensor:
         return torch.from_numpy(array).to(self.backend.device)
