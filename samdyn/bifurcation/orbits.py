@@ -17,7 +17,7 @@ import numpy.typing as npt
 from samdyn.arguments import checks
 from samdyn.arguments.checks import Array
 from samdyn.bifurcation.start import check_parameter
-from samdyn.dynamics.driver import COMPILE_FROM, drive
+from samdyn.dynamics.driver import build_step, drive
 from samdyn.dynamics.parametric import full_state, stepper
 from samdyn.equilibria.newton import sobol_starts
 from samdyn.jobs.cost import announce, seconds_of
@@ -155,8 +155,8 @@ def orbit_diagram(
             f"got {m * k * n_keep * dim:g}"
         )
     states, each = system.at_rest(np.tile(starts, (m, 1))), np.repeat(swept, k)
-    large = m * k * (n_transient + n_keep) >= COMPILE_FROM
-    orbits = _compiled if large and parameter in system.coefficients() else _in_numpy
+    # of a momentum that is swept the state has a velocity that the system's own may lack
+    orbits = _by_the_stepper if parameter == "momentum" else _driven
     kept = orbits(system, parameter, states, each, n_transient, n_keep, progress)
     kept[:, :, ~np.isfinite(kept[-1]).all(axis=0)] = np.nan
     points = kept.reshape(n_keep, dim, m, k).transpose(2, 3, 0, 1)
@@ -166,30 +166,32 @@ def orbit_diagram(
 CHEAPER = "pass fewer values, n_starts or n_transient"
 
 
-def _compiled(
+def _driven(
     system: Map, parameter: str, states: Array, each: Array, n_transient: int, n_keep: int, progress: bool
 ) -> Array:
-    """The kept points (n_keep, dim, paths) of a large job, from states (paths, state_dim) at their values."""
+    """The kept points (n_keep, dim, paths), from states (paths, state_dim) at their values."""
     kept = np.empty((n_keep, system.dim, len(each)))
 
     def store(record: int, part: slice, points: Array) -> None:
         kept[record][:, part] = points.T
 
-    values = {**system.coefficients(), parameter: each}
+    quiet = system.without_noise()
+    values = {**quiet.coefficients(), parameter: each}
     n_steps = n_transient + n_keep
+    varied = () if parameter in quiet.coefficients() else (parameter,)
+    step = build_step(quiet, path_steps=float(len(each) * n_steps), varied=varied)
     looks = np.arange(n_transient + 1, n_steps + 1)
     with path_bar(progress, "orbit_diagram", len(each) * n_steps, CHEAPER) as bar:
         drive(
-            system.without_noise(), states, n_steps, looks, store, coefficients=lambda _: values,
-            report=bar.update,
+            quiet, states, n_steps, looks, store, coefficients=lambda _: values, report=bar.update, step=step,
         )  # fmt: skip
     return kept
 
 
-def _in_numpy(
+def _by_the_stepper(
     system: Map, parameter: str, states: Array, each: Array, n_transient: int, n_keep: int, progress: bool
 ) -> Array:
-    """The same of a small job, or of one whose parameter is the loss's own."""
+    """The same by the system as a function of its state and the parameter."""
     dim, kept = system.dim, np.empty((n_keep, system.dim, len(each)))
     step, _ = stepper(system, (parameter,))
     # a map whose momentum is swept has velocities, whatever momentum it was built with; they start at rest

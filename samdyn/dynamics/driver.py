@@ -52,7 +52,9 @@ LAYERS_FROM = 3e9
 """Path-steps times samples and weights that take torch as long as compiling takes: two seconds."""
 
 
-def build_step(system: System, dt: float | None = None, path_steps: float = 0.0) -> Step:
+def build_step(
+    system: System, dt: float | None = None, path_steps: float = 0.0, varied: Sequence[str] = ()
+) -> Step:
     """The fastest step of a system: see the module's docstring.
 
     Parameters
@@ -62,6 +64,8 @@ def build_step(system: System, dt: float | None = None, path_steps: float = 0.0)
         Length of a Diffusion's step, its lr by default.
     path_steps : float
         Steps of all paths of the job together: from `COMPILE_FROM` on they are compiled, where they can be.
+    varied : sequence of str
+        Numbers of the loss, or of the function that a map is made from, that are coefficients too.
 
     Warns
     -----
@@ -78,7 +82,7 @@ def build_step(system: System, dt: float | None = None, path_steps: float = 0.0)
     """
     loss, noise = system.landscape, system.noise
     large = path_steps >= COMPILE_FROM and compiler() is not None
-    if isinstance(system, Map) and isinstance(noise, Minibatch):
+    if isinstance(system, Map) and isinstance(noise, Minibatch) and not varied:
         assert isinstance(loss, FiniteSum)
         assert system.rule is not None
         plain = noise.micro_batch in (None, noise.batch_size) and system.rule.stackable
@@ -86,11 +90,12 @@ def build_step(system: System, dt: float | None = None, path_steps: float = 0.0)
         if plain and (system.dim > 8 or inputs > MAX_TRACED_INPUTS // 2) and loss.squares is not None:
             native = compiled_or_none(lambda: NativeSquares(system)) if large else None
             return native or SquaresStep(system)
-    if isinstance(system, Map) and loss is not None and not loss.traceable:
+    if isinstance(system, Map) and loss is not None and not loss.traceable and not varied:
         work = path_steps * system.dim * getattr(loss, "n_samples", 1)
         layered = noise is None and work >= LAYERS_FROM and compiler() is not None
         return (compiled_or_none(lambda: LayersStep(system)) if layered else None) or PointStep(system)
-    return (compiled_or_none(lambda: NativeStep(system, dt)) if large else None) or TracedStep(system, dt)
+    native_step = compiled_or_none(lambda: NativeStep(system, dt, varied=varied)) if large else None
+    return native_step or TracedStep(system, dt, varied)
 
 
 def drive(

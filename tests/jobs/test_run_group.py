@@ -12,7 +12,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import distributed
 import numpy as np
 import pytest
 
@@ -219,8 +218,10 @@ class Deadly(Executor):
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[distributed.Client]:
+def cluster() -> Iterator[Any]:
+    # imported here: the processes that are killed have no use for them
     import dask
+    import distributed
 
     with (
         dask.config.set({"distributed.scheduler.allowed-failures": 0}),
@@ -235,7 +236,7 @@ def cluster() -> Iterator[distributed.Client]:
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::UserWarning:distributed", "ignore::ResourceWarning")
 @pytest.mark.parametrize("name", ASKED)
-def test_a_dask_worker_that_dies(name: str, cluster: distributed.Client, whole: dict[str, Any]) -> None:
+def test_a_dask_worker_that_dies(name: str, cluster: Any, whole: dict[str, Any]) -> None:
     before = set(cluster.run(os.getpid).values())
     executor = Deadly(cluster.get_executor())
     assert_same(CALLS[name](executor=executor), whole[name])

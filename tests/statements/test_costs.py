@@ -89,6 +89,7 @@ def test_a_long_verb_says_what_it_costs(verb: str, monkeypatch: pytest.MonkeyPat
         LONG[verb]()  # short work says nothing
     monkeypatch.setattr(cost, "LONG_SECONDS", 1e-6)
     monkeypatch.setattr("samdyn.orbit.manifolds.SAMPLE_SECONDS", 0.0)
+    monkeypatch.setattr("samdyn.jobs.progress.SAMPLE_SECONDS", 0.0)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         LONG[verb]()

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -50,8 +50,14 @@ class NativeStep(TracedStep):
     report_work = 1 << 20
     compiled = True
 
-    def __init__(self, system: Map | Diffusion, dt: float | None = None, backend: Backend = CPU) -> None:
-        super().__init__(system, dt)
+    def __init__(
+        self,
+        system: Map | Diffusion,
+        dt: float | None = None,
+        backend: Backend = CPU,
+        varied: Sequence[str] = (),
+    ) -> None:
+        super().__init__(system, dt, varied)
         if not self.pointwise:
             raise NotTraceable("the step has no pointwise form")
         self.backend = backend

@@ -5,7 +5,7 @@ The step runs as printed numpy code, or through torch where it has no pointwise 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,8 @@ class TracedStep(Step):
     system : Map or Diffusion
     dt : float, optional
         Length of a Diffusion's step: by default its lr, of a schedule the first, in whose steps time goes on.
+    varied : sequence of str
+        Numbers of the loss that are coefficients too, which `advance` is told then.
 
     Examples
     --------
@@ -38,9 +40,9 @@ class TracedStep(Step):
     array([[0.5375]])
     """
 
-    def __init__(self, system: Map | Diffusion, dt: float | None = None) -> None:
+    def __init__(self, system: Map | Diffusion, dt: float | None = None, varied: Sequence[str] = ()) -> None:
         self.dim, self.state_dim = system.dim, system.state_dim
-        self.stepper = build_stepper(system)
+        self.stepper = build_stepper(system, varied)
         self.step = array_step(self.stepper)
         self.pointwise = self.stepper.traced and self.stepper.noise is None
         self.dt = dt
