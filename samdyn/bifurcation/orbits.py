@@ -24,6 +24,7 @@ from samdyn.jobs.cost import announce, seconds_of
 from samdyn.jobs.progress import PartsBar, path_bar
 from samdyn.results import Result, Table
 from samdyn.systems.map import Map
+from samdyn.systems.system import check_limit
 
 MOST_NUMBERS = 50_000_000  # of stored coordinates, 400 MB
 
@@ -128,6 +129,7 @@ def orbit_diagram(
         raise TypeError(f"system must be a Map, got {system!r}: a flow is the Map of a small lr")
     if system.scheduled:
         raise ValueError(f"system must have constant coefficients, got {system!r}")
+    check_limit("orbits without noise", system.rule)
     parameter, values = checks.one_sweep(parameters, system.parameters)
     swept = checks.array("parameters", values, finite=False, wanted="a dict of a name and finite numbers")
     if swept.ndim != 1 or len(swept) == 0 or not np.isfinite(swept).all():

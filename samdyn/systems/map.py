@@ -165,8 +165,9 @@ class Map(System):
 
     @property
     def silent(self) -> bool:
-        """Whether there is no noise model, or one that is 0 for this loss."""
-        return self.noise is None or self.noise.silent(self.landscape)
+        """Whether the rule draws nothing, and there is no noise model or one that is 0 for this loss."""
+        drawn = self.rule is not None and self.rule.n_normals(self.dim) > 0
+        return not drawn and (self.noise is None or self.noise.silent(self.landscape))
 
     @property
     def step_length(self) -> float:
