@@ -80,7 +80,7 @@ def check_mean() -> None:
     """Mean exit time in one dimension against the solution of the chain's equation."""
     sde = sd.Diffusion(sd.landscapes.double_well(), sd.SAM(RHO), lr=DT, noise=NOISE)
     region = sd.Box([-2.5], [0.0])
-    exact = float(sd.chain_exit_time(sde, region, [-1.0], dt=DT).mean)
+    exact = float(sd.chain_exit_time(sde, [-1.0], region, dt=DT).mean)
     found = sd.exit_times(
         sde, [-1.0], region, 100_000, t_max=1e4, correction=None, seed=2, device="cuda", compile=True
     )
