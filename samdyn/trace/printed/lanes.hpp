@@ -129,21 +129,16 @@ INLINE void box_muller(Mask word_a, Mask word_b, Vector &z0, Vector &z1) {
 
 #else
 
-// of an angle in quarter turns
-INLINE void sine_and_cosine(Vector quarters, Vector &sine, Vector &cosine) {
-#if defined(__CUDACC__)  // shorter there, since angles need not be reduced
-  ::sincospi(0.5 * quarters[0], &sine[0], &cosine[0]);
-#else
-  sine = lane_sin(quarters * QUARTER_TURN), cosine = lane_cos(quarters * QUARTER_TURN);
-#endif
-}
-
 INLINE void box_muller(Mask word_a, Mask word_b, Vector &z0, Vector &z1) {
   Mask angle = (((word_b << 1) | 1) << 32) >> 32;  // the low 32 bits as a signed number
-  Vector sine, cosine;
-  sine_and_cosine(convert<Vector>(angle) * 0x1p-31, sine, cosine);
   Vector u = (convert<Vector>(word_a) + 0.5) * 0x1p-32;
-  Vector r = lane_sqrt(-2.0 * lane_log(u));
+  Vector r = lane_sqrt(-2.0 * lane_log(u)), sine, cosine;
+#if defined(__CUDACC__)  // of a number of half turns: shorter there, since the angle need not be reduced
+  ::sincospi(convert<Vector>(angle)[0] * 0x1p-32, &sine[0], &cosine[0]);
+#else
+  const Vector t = convert<Vector>(angle) * (0x1p-31 * QUARTER_TURN);
+  cosine = lane_cos(t), sine = lane_sin(t);
+#endif
   z0 = r * select((word_b & 0x80000000ll) != 0, -cosine, cosine);
   z1 = r * sine;
 }
