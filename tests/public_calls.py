@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 
 import samdyn as sd
 from samdyn.theory import (
@@ -631,7 +632,114 @@ def calls() -> tuple[Call, ...]:
             {"n_steps": 10, "mu": 0.1, "beta": 1.0, "rho": 0.1, "initial_gap": 1.0, "sigma": 0.1},
         ),
     ]
-    return tuple(Call(name, function, arguments) for name, function, arguments in [*quick, *_theory()])
+    return tuple(
+        Call(name, function, arguments) for name, function, arguments in [*quick, *_networks(), *_theory()]
+    )
+
+
+def _networks() -> list[tuple[str, Callable[..., Any], dict[str, Any]]]:
+    inputs = torch.linspace(-1.0, 1.0, 6, dtype=torch.float64)[:, None]
+    data = (inputs, torch.sin(2 * inputs))
+    loss = sd.from_module(_network(), torch.nn.MSELoss(), data)
+    system = sd.Map(loss, sd.SAM(0.05), lr=0.1)
+    plane = sd.restrict(loss, loss.x0, np.eye(loss.dim)[:2])
+    found = sd.spectrum(loss, loss.x0, 3)
+    model = _network()
+    parameters = {name: value.detach() for name, value in model.named_parameters()}
+    monitor = sd.Monitor(model, torch.nn.MSELoss(), data, rho=0.05, lr=0.1, every=1)
+    return [
+        (
+            "from_module",
+            sd.from_module,
+            {
+                "model": _network(),
+                "objective": torch.nn.MSELoss(),
+                "data": data,
+                "chunk": None,
+                "dtype": torch.float64,
+                "weight_decay": 0.0,
+                "device": None,
+                "name": "net",
+            },
+        ),
+        ("ModuleLoss.value", loss.value, {"x": loss.x0}),
+        ("ModuleLoss.gradient", loss.gradient, {"x": loss.x0}),
+        ("ModuleLoss.hvp", loss.hvp, {"x": loss.x0, "v": np.ones(loss.dim)}),
+        ("ModuleLoss.parameters_of", loss.parameters_of, {"x": loss.x0}),
+        ("ModuleLoss.point_of", loss.point_of, {"state": parameters}),
+        (
+            "restrict",
+            sd.restrict,
+            {
+                "loss": loss,
+                "origin": loss.x0,
+                "directions": np.eye(loss.dim)[:2],
+                "box": [(-1, 1), (-1, 1)],
+                "name": "plane",
+            },
+        ),
+        ("Restriction.embed", plane.embed, {"c": [0.1, 0.2]}),
+        ("Restriction.project", plane.project, {"x": loss.x0}),
+        ("Restriction.leaving", plane.leaving, {"system": system, "c": [0.1, 0.2]}),
+        ("split_unit", sd.split_unit, {"model": _network(), "layer": 0, "unit": 1, "share": 0.25}),
+        (
+            "spectrum",
+            sd.spectrum,
+            {
+                "system": loss,
+                "x": loss.x0,
+                "k": 3,
+                "which": "largest",
+                "block": None,
+                "start": None,
+                "tolerance": 1e-6,
+                "seed": 0,
+            },
+        ),
+        ("spectrum of a map", sd.spectrum, {"system": system, "x": loss.x0, "k": 2}),
+        ("Spectrum.density", found.density, {"n_vectors": 2, "n_steps": 5, "width": None, "seed": 0}),
+        (
+            "refine",
+            sd.refine,
+            {
+                "system": system,
+                "x": loss.x0,
+                "reach": None,
+                "deflate": False,
+                "tolerance": None,
+                "n_steps": 3,
+            },
+        ),
+        (
+            "diagnose",
+            sd.diagnose,
+            {"system": system, "x": loss.x0, "history": None, "n_steps": 5},
+        ),
+        (
+            "Monitor",
+            sd.Monitor,
+            {
+                "model": _network(),
+                "loss_fn": torch.nn.MSELoss(),
+                "data": data,
+                "optimizer": None,
+                "rho": 0.05,
+                "lr": 0.1,
+                "momentum": 0.0,
+                "every": 100,
+                "budget": 0.1,
+                "batch_size": None,
+                "verbose": False,
+            },
+        ),
+        ("Monitor.look", monitor.look, {}),
+    ]
+
+
+def _network() -> torch.nn.Sequential:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return torch.nn.Sequential(torch.nn.Linear(1, 3), torch.nn.Tanh(), torch.nn.Linear(3, 1)).double()
 
 
 def _theory() -> list[tuple[str, Callable[..., Any], dict[str, Any]]]:

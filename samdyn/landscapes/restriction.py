@@ -70,15 +70,18 @@ class Restriction(Landscape):
         product, directions = self.loss.product_function, self._place[1]
         return lambda c, v: directions.to(c).T @ product(self._at(c), directions.to(c) @ v)
 
+    @checked
     def embed(self, c: npt.ArrayLike) -> Array:
         """The points (..., n) at coordinates (..., dim) of the subspace."""
         return self.origin + checks.points("c", c, self.dim, finite=False) @ self.directions.T
 
+    @checked
     def project(self, x: npt.ArrayLike) -> Array:
         """Coordinates (..., dim) of the nearest points of the subspace to points (..., n)."""
         points = checks.points("x", x, len(self.origin), finite=False)
         return np.asarray((points - self.origin) @ np.linalg.pinv(self.directions).T)
 
+    @checked
     def leaving(self, system: System, c: npt.ArrayLike) -> Array:
         """The share of a system's motion that leaves the subspace: the sine of its angle with it.
 

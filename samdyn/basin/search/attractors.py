@@ -2,7 +2,8 @@
 
 Attractors are found in two ways: from the system's fixed points that attract or trap (`samdyn.fixed_points`),
 whose surroundings say what the dynamics does there, and without prior knowledge from orbits that recur
-(`recurrences`). Either way a candidate counts only if it captures a neighbourhood.
+(`recurrences`). Either way a candidate counts only if it captures a neighbourhood, and if what lies beside it
+comes nearer.
 
 Names
 -----
@@ -34,7 +35,7 @@ from samdyn.arguments.checks import Array
 from samdyn.basin.paths.course import Course
 from samdyn.basin.paths.motion import Motion, time_scale
 from samdyn.basin.search.candidate import Candidate
-from samdyn.basin.search.recurrences import Rules, admit, search
+from samdyn.basin.search.recurrences import Rules, attracting, search
 from samdyn.basin.search.refinement import is_cycle
 from samdyn.equilibria.search import FixedPoint, fixed_points
 from samdyn.numerics.scales import diagonal_of
@@ -158,9 +159,10 @@ def find_attractors(
     first_step: int = 0,
 ) -> list[Candidate]:
     """Attractors at the given fixed points, and those that orbits from `starts` (state_dim, n) settle on."""
-    seeds = [] if known else [_around(motion, course, p) for p in points if _may_attract(p)]
-    new = [Candidate(s, 0.0) for s in seeds if len(s) and np.isfinite(s).all()]
-    found = admit(motion, course, known, new, rules, first_step)
+    may = [] if known else [p for p in points if _may_attract(p)]
+    seeds = [Candidate(_around(motion, course, p), 0.0, attracts=p.stability != "marginal") for p in may]
+    new = [c for c in seeds if len(c.states) and np.isfinite(c.states).all()]
+    found, _ = attracting(motion, course, known, new, rules, first_step)
     return search(motion, course, starts, found, rules, first_step)
 
 

@@ -19,8 +19,11 @@ class Candidate:
         Within which it captures.
     closed : bool
         Whether the states are the points of a closed orbit of a flow.
+    attracts : bool
+        Whether its multipliers or eigenvalues say that it attracts; else that is tested.
     """
 
     states: Array
     radius: float
     closed: bool = False
+    attracts: bool = False

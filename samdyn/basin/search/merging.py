@@ -83,7 +83,7 @@ def distinct_sets(
         if orbit is None:
             rest.append(group)
             continue
-        found = Candidate(orbit, 0.0, closed=True)
+        found = Candidate(orbit, 0.0, closed=True, attracts=True)
         if not any(_equal(course, found, c) for c in [*known, *exact]):
             exact.append(found)
     return exact + [Candidate(np.concatenate(group[:MOST_SAMPLES]), 0.0) for group in rest]
@@ -112,17 +112,17 @@ def _exact(motion: Motion, course: Course, tail: Array) -> Candidate | None:
     y = tail * course.scale
     extent = float(np.linalg.norm(y - y[-1], axis=1).max())
     if extent <= STILL * _diagonal(course):
-        return Candidate(tail[-1:], 0.0)
+        return Candidate(tail[-1:], 0.0, attracts=True)
     if motion.every > 1:
         cycle = cycle_of(motion, course, tail)
-        return None if cycle is None else Candidate(cycle.states, 0.0)
+        return None if cycle is None else Candidate(cycle.states, 0.0, attracts=True)
     if motion.hover:
         return None  # of a normalised rule, whose field jumps
     point = _equilibrium(motion, tail, extent)
     if point is not None:
-        return Candidate(point, 0.0)
+        return Candidate(point, 0.0, attracts=True)
     orbit = closed_orbit(motion, tail)
-    return None if orbit is None else Candidate(orbit, 0.0, closed=True)
+    return None if orbit is None else Candidate(orbit, 0.0, closed=True, attracts=True)
 
 
 def _equilibrium(motion: Motion, tail: Array, extent: float) -> Array | None:

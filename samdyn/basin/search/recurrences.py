@@ -22,6 +22,8 @@ Algorithm
    `LASTING` times as long as it is, and most of them must end on it, since transients may be chaotic.
 4. A candidate is accepted if it captures a neighbourhood (`proximity.capture_radii`). This turns away slow
    spots beside saddles and orbits that were on their way; they go on.
+5. It is no attractor if the states beside it keep their distance, as those of a conservative flow do
+   (`samdyn.basin.search.neutrality`). Its orbits are given up.
 
 Compared with the cell automaton of the literature, which follows one orbit at a time with counters of
 consecutive returns, this needs no counters: the windows double until an orbit recurs.
@@ -58,6 +60,7 @@ from samdyn.basin.paths.motion import Motion
 from samdyn.basin.search.candidate import Candidate
 from samdyn.basin.search.limit_cycle import uneven_times
 from samdyn.basin.search.merging import distinct_sets, is_known
+from samdyn.basin.search.neutrality import are_neutral
 from samdyn.numerics.scales import diagonal_of
 
 FIRST_WINDOW = 256
@@ -147,10 +150,12 @@ def search(
             after, tails, ok = after[:, ~of_known], tails[:, :, ~of_known], ok[~of_known]
             groups = distinct_sets(motion, course, [tails[:, :, i] for i in np.flatnonzero(ok)], found)
             groups = [c for c in groups if c.closed or _lasts(motion, course, c.states, first_step + step)]
-            accepted = admit(motion, course, found, groups, rules, first_step + step)
+            accepted, neutral = attracting(motion, course, found, groups, rules, first_step + step)
             length = length if len(accepted) > len(found) else 2 * length
             if motion.repeats:  # what is back where it was, bit for bit, goes nowhere else
                 ok &= (tails[-1] != tails[-1 - motion.every]).any(axis=0)
+            for c in neutral:
+                ok &= ~(tails[-1].T[:, None] == c.states).all(axis=2).any(axis=1)
             # what was turned away goes on from where it stands
             state = np.concatenate([state[:, ~done], after[:, ok]], axis=1)
             found = accepted
@@ -189,6 +194,25 @@ def targets_of(
         )
         for i, c in enumerate(candidates)
     )
+
+
+def attracting(
+    motion: Motion,
+    course: Course,
+    known: Sequence[Candidate],
+    new: Sequence[Candidate],
+    rules: Rules,
+    first_step: int = 0,
+) -> tuple[list[Candidate], list[Candidate]]:
+    """The known ones and those of the new ones that attract; and those that capture, but are neutral."""
+    found = admit(motion, course, known, new, rules, first_step)
+    fresh = found[len(known) :]
+    flags = are_neutral(motion, course, fresh, rules.probe_steps, tail_length(motion), first_step)
+    neutral = [c for c, flag in zip(fresh, flags, strict=True) if flag]
+    if neutral:  # without those turned away the others may reach further
+        rest = [c for c in new if not any(c.states is other.states for other in neutral)]
+        found = admit(motion, course, known, rest, rules, first_step)
+    return found, neutral
 
 
 def admit(
