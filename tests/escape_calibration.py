@@ -25,6 +25,7 @@ import samdyn as sd
 from samdyn.escape import RareExitTime, RareProbability, logrank
 from samdyn.escape.spread.result import Displacement
 from samdyn.escape.statistics.censored_mean import mean_deviation, mean_interval
+from samdyn.escape.statistics.extrapolation import RefinedExitTimes
 from samdyn.escape.statistics.location import locate
 from samdyn.escape.statistics.survival import kaplan_meier
 from samdyn.escape.statistics.tail import fit_tail
@@ -101,6 +102,17 @@ def deviations(problem: Problem, n: int, end: float) -> Hits:
     for watched, exited in samples(problem, n, end):
         if exited.any():
             yield abs(mean_deviation(watched, exited, exact)) < 1.96
+
+
+def extrapolated(problem: Problem, n: int, order: float) -> Hits:
+    """Samples whose bias in the step is exactly of the order: 10 % of the mean at the coarser step."""
+    one, other = samples(problem, n, math.inf), samples(problem, n, math.inf, seed=2)
+    for (coarse, exited), (fine, _) in zip(one, other, strict=True):
+        two = RefinedExitTimes(
+            result(1.1 * coarse, exited), result((1 + 0.1 / 2**order) * fine, exited), order
+        )
+        low, high = two.confidence_interval()
+        yield bool(low <= problem.law.mean() <= high)
 
 
 def quantiles(problem: Problem, n: int, q: float, end: float) -> Hits:
@@ -250,6 +262,12 @@ def cases() -> list[Case]:
         why=SKEW, bounds=(0.86, 0.92))  # fmt: skip
     add("z of `compare_exact`", "exponential, 200 exits", deviations, EXPONENTIAL, 200, INF)
     add("z of `compare_exact`", "exponential, 1000 paths, 3 exits", deviations, EXPONENTIAL, 1000, 0.006)
+    for p in (EXPONENTIAL, DRIFTING):
+        for n, order in ((5, 1.0), (5, 0.5), (20, 1.0), (200, 1.0), (200, 0.5)):
+            how = "with" if order == 1 else "without"
+            data = f"{p.name}, {n} and {n} exits, {how} bridge"
+            add("mean extrapolated to step 0", data, extrapolated, p, n, order,
+                why=SKEW if n == 5 else "", bounds=(0.88, 0.98) if n == 5 else None)  # fmt: skip
     for p in (EXPONENTIAL, DRIFTING):
         for n, q in ((30, 0.05), (30, 0.5), (30, 0.9), (200, 0.05), (200, 0.5), (200, 0.9)):
             add("quantile", f"{p.name}, {n} exits, q = {q:g}", quantiles, p, n, q, INF,

@@ -192,6 +192,8 @@ class Monitor:
             if modes:
                 model.eval()
             self._loss: ModuleLoss = from_module(model, loss_fn, data, dtype=None)
+        except (TypeError, ValueError) as error:  # there its name is objective
+            raise type(error)(str(error).replace("objective", "loss_fn")) from error
         finally:
             for part, mode in modes:
                 part.training = mode

@@ -219,9 +219,13 @@ def _announce(system: System, x: Array) -> None:
     if isinstance(system, Map):
         beside = x + 1e-3 * np.random.default_rng(0).standard_normal((N_ORBITS, len(x)))
         each = seconds_of(lambda: trajectory(system, beside, n_steps=2), repeats=2) / 2
+        once = 0.0
         if each * PILOT < 0.5:  # what is done once for a run is most of so short a one
-            each = seconds_of(lambda: trajectory(system, beside, n_steps=PILOT)) / PILOT
-        seconds += each * (CHATTER_STEPS + TRANSIENT + 2 * OBSERVED)  # a tangent moves beside the last orbit
+            once = seconds_of(lambda: trajectory(system, beside, n_steps=PILOT), repeats=2)
+            longer = seconds_of(lambda: trajectory(system, beside, n_steps=4 * PILOT), repeats=2)
+            each = max(longer - once, 0.0) / (3 * PILOT)
+        # three runs; a tangent moves beside the last orbit
+        seconds += 3 * once + each * (CHATTER_STEPS + TRANSIENT + 2 * OBSERVED)
     announce("capture_set", seconds, "restrict the loss to fewer coordinates (samdyn.restrict)")
 
 

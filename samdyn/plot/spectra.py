@@ -45,10 +45,10 @@ def spectrum(result: Spectrum, ax: Axes | None = None) -> Axes:
 
 @settings.picture
 def density(result: SpectralDensity, ax: Axes | None = None) -> Axes:
-    """The density of a `SpectralDensity` on a logarithmic axis, with a band of two standard errors."""
+    """The density of a `SpectralDensity` on a logarithmic axis, with its 95 % band."""
     ax = style.axes(ax)
     floor = 1e-6 * float(result.values.max())
-    low, high = (np.maximum(result.values + s * result.standard_error, floor) for s in (-2, 2))
+    low, high = (np.maximum(end, floor) for end in result.confidence_band())
     ax.fill_between(result.grid, low, high, color=COLOR, alpha=0.25, lw=0)
     ax.plot(result.grid, np.maximum(result.values, floor), color=COLOR)
     ax.set_yscale("log")

@@ -34,6 +34,7 @@ from scipy.integrate import solve_ivp
 from torch import Tensor
 
 from samdyn.arguments.checks import Array
+from samdyn.jobs.cost import seconds_of
 from samdyn.landscapes.landscape import Landscape
 from samdyn.numerics.sphere import directions
 from samdyn.rules.rule import Rule
@@ -165,7 +166,7 @@ def attracts(loss: Landscape, rule: Rule, z: Array, form: str = "perturbed") -> 
         return bool((u * (descent_beside(loss, rule, z, u) @ hessian.T) > 0).all())
     if len(z) == 2:
         return _attracts_2d(loss, rule, z, hessian)
-    return _attracts_nd(loss, rule, z, hessian)
+    return _attracts_nd(loss, rule, z)
 
 
 def _attracts_2d(loss: Landscape, rule: Rule, z: Array, hessian: Array) -> bool:
@@ -185,7 +186,23 @@ def _attracts_2d(loss: Landscape, rule: Rule, z: Array, hessian: Array) -> bool:
     return bool((radial / np.maximum(np.abs(tangential), 1e-300)).sum() > 0)
 
 
-def _attracts_nd(loss: Landscape, rule: Rule, z: Array, hessian: Array) -> bool:
+def seconds_of_attracts(loss: Landscape, rule: Rule, z: Array, form: str = "perturbed") -> float:
+    """Estimate of what `attracts` takes, from three of the directions that it follows."""
+    if form == "first-order" or len(z) <= 2:
+        return 0.0  # milliseconds
+    falls, starts = _directions_followed(loss, rule, z)
+    some = starts[np.linspace(0, len(starts) - 1, 3).astype(int)]
+    return len(starts) * sum(seconds_of(lambda start=start: falls(start)) for start in some) / len(some)  # type: ignore[misc]
+
+
+def _attracts_nd(loss: Landscape, rule: Rule, z: Array) -> bool:
+    falls, starts = _directions_followed(loss, rule, z)
+    return all(falls(start) for start in starts)
+
+
+def _directions_followed(loss: Landscape, rule: Rule, z: Array) -> tuple[Callable[[Array], bool], Array]:
+    """Whether the gradient shrinks along a direction (dim,) that is followed, and the directions (n, dim)."""
+    hessian = loss.hessian(z)
     eigenvalues = np.abs(np.linalg.eigvalsh(hessian))
     slowest = jump_length(rule, z) * eigenvalues.min() ** 2
     span = 100 / max(slowest, 1e-12 * eigenvalues.max() ** 2)
@@ -198,9 +215,7 @@ def _attracts_nd(loss: Landscape, rule: Rule, z: Array, hessian: Array) -> bool:
         radial = float(u @ rate)
         return np.append(radial * u - rate, -radial)
 
-    starts = directions(len(z))
-    starts = np.concatenate([starts[: 2 * len(z)], starts[2 * len(z) :: max(1, len(starts) // N_FOLLOWED)]])
-    for start in starts:
+    def falls(start: Array) -> bool:
         path = solve_ivp(
             velocity,
             (0, span),
@@ -210,6 +225,9 @@ def _attracts_nd(loss: Landscape, rule: Rule, z: Array, hessian: Array) -> bool:
             atol=1e-9,
             t_eval=(span / 2, span),
         )
-        if not path.y[-1, -1] < path.y[-1, 0]:  # log(s) over the second half of fast time
-            return False
-    return True
+        return bool(path.y[-1, -1] < path.y[-1, 0])  # log(s) over the second half of fast time
+
+    starts = directions(len(z))
+    return falls, np.concatenate(
+        [starts[: 2 * len(z)], starts[2 * len(z) :: max(1, len(starts) // N_FOLLOWED)]]
+    )

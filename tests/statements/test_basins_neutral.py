@@ -13,8 +13,8 @@ import pytest
 import torch
 
 import samdyn as sd
-from samdyn.basin.search.candidate import Candidate
 from samdyn.basin.paths.course import course_of, quiet_motion
+from samdyn.basin.search.candidate import Candidate
 from samdyn.basin.search.recurrences import Rules, _tail, attracting
 
 Field = Callable[[torch.Tensor], torch.Tensor]

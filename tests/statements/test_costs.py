@@ -30,6 +30,7 @@ def two_basins() -> sd.basin.Basins:
 
 
 TILTED = sd.landscapes.tilted_hat(tilt=0.1)
+FOUR_WELLS = sd.Landscape(lambda w: ((w**2 - 1) ** 2).sum() / 4, dim=2, box=[(-2, 2)] * 2)
 BOWL = sd.landscapes.quadratic([[1.0]])
 SDE = sd.Diffusion(WELL, sd.GD(), lr=0.1, noise=sd.GaussianNoise(2.0))
 EDGE = sd.HalfSpace([1.0], 0.0)
@@ -75,6 +76,9 @@ LONG: dict[str, Callable[[], Any]] = {
         STEP, parameters={"rho": [0.1, 0.2]}, n_transient=50, progress=True
     ),
     "edge_state": lambda: sd.basin.edge_state(two_basins(), 1, 2, max_rounds=20, progress=True),
+    "phase_portrait": lambda: sd.plot.phase_portrait(
+        sd.Flow(FOUR_WELLS, sd.GD()), field=False, nullclines=False, contours=False, resolution=8
+    ),
 }
 
 

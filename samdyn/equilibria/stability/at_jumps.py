@@ -67,7 +67,7 @@ from samdyn.jobs.cost import seconds_of
 from samdyn.numerics.scales import diagonal_of
 from samdyn.numerics.sphere import directions
 from samdyn.systems.flow import Flow
-from samdyn.systems.jump import attracts, jump_length
+from samdyn.systems.jump import attracts, jump_length, seconds_of_attracts
 from samdyn.systems.map import Map
 from samdyn.systems.system import System
 from samdyn.trace import batch
@@ -186,7 +186,11 @@ def _sampled_directions(hessian: Array) -> Array:
 
 
 def seconds_of_capture(flow: Flow, z: Array) -> float:
-    """Estimate of what `capture_radius` takes, from the Hessians at one point and at several."""
+    """Estimate of what capture takes to be tested and measured.
+
+    The radius is that of Hessians at one point and at several; the directions beside the point are followed
+    for three of them.
+    """
     evaluate, u = evaluation(flow), _sampled_directions(np.eye(len(z)))
     few = z + 1e-3 * u[: max(2, min(len(u), TILE_BYTES // (64 * len(z) ** 2)))]
     one = seconds_of(lambda: evaluate(few[:1]), repeats=2)
@@ -194,7 +198,8 @@ def seconds_of_capture(flow: Flow, z: Array) -> float:
     n_shells = N_SHELLS + REFINEMENTS * N_FINER
     calls = max(1 + REFINEMENTS, n_shells * 8 * u.size * len(z) // TILE_BYTES)
     shells = calls * one + n_shells * len(u) * max(several - one, 0.0) / max(len(few) - 1, 1)
-    return 1.5 * shells  # the test whether the point attracts takes about half as long
+    assert flow.landscape is not None and flow.rule is not None
+    return shells + seconds_of_attracts(flow.landscape, flow.rule, z, flow.form)
 
 
 def check_size(dim: int) -> None:

@@ -12,7 +12,7 @@ import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from scipy.special import ndtri
+from scipy.special import stdtrit
 
 from samdyn.arguments import checks
 from samdyn.results import Result, Table
@@ -65,11 +65,19 @@ class RefinedExitTimes(Result):
         return self.coarse.mean / self.mean - 1
 
     def confidence_interval(self, level: float = 0.95) -> tuple[float, float]:
-        """Normal interval of `mean`, never below 0."""
+        """Interval of `mean` by Student's t, never below 0.
+
+        The degrees of freedom are those of Welch and Satterthwaite for the two samples' exits.
+        """
         level = checks.number("level", level, above=0)
         if level >= 1:
             raise ValueError(f"level must be in (0, 1), got {level!r}")
-        half = float(ndtri(0.5 + level / 2)) * self.standard_error
+        w = self.weight
+        parts = ((1 + w) * self.fine.standard_error) ** 2, (w * self.coarse.standard_error) ** 2
+        counts = self.fine.n_exited, self.coarse.n_exited
+        spread = sum(v**2 / max(n - 1, 1) for v, n in zip(parts, counts, strict=True))
+        degrees = sum(parts) ** 2 / spread if spread else math.inf
+        half = float(stdtrit(degrees, 0.5 + level / 2)) * self.standard_error
         return max(0.0, self.mean - half), self.mean + half
 
     def table(self) -> Table:

@@ -121,6 +121,11 @@ def phase_portrait(
     TypeError, ValueError
         No box, or an argument of the wrong shape or range. Before anything is drawn.
 
+    Warns
+    -----
+    CostWarning
+        The separatrices will take more than ten seconds, by the time of the first.
+
     Notes
     -----
     Shapes tell the kind: minimum circle, saddle cross, maximum triangle, degenerate diamond, hallucinated

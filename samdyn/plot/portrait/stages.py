@@ -4,6 +4,7 @@ slider can do the first once and for all of its frames.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from samdyn.arguments import checks
 from samdyn.arguments.checks import Array
 from samdyn.equilibria.search import FixedPoint
 from samdyn.equilibria.search import fixed_points as find_fixed_points
+from samdyn.jobs.cost import announce
 from samdyn.plot.appearance.titles import title_of
 from samdyn.plot.portrait.field import Grid, computed_paths, single_paths
 from samdyn.plot.portrait.line import draw_line
@@ -234,16 +236,23 @@ def _separatrices(system: System, region: Array, points: list[FixedPoint]) -> li
         flow = Flow(system.landscape, system.rule)
     else:
         return []
-    curves: list[Array] = []
+    saddles = []
     for point in points:
         if point.period > 1 or point.dimension or np.isnan(point.eigenvalues).any():
             continue
-        if point.stability in ("attracting", "trapping") or len(curves) >= MOST_SEPARATRICES:
+        if point.stability in ("attracting", "trapping") or len(saddles) >= MOST_SEPARATRICES:
             continue
         rates = np.linalg.eigvals(flow.jacobian(point.x))
         if np.isnan(rates).any() or not rates.real.min() < 0 < rates.real.max():
             continue
-        curves.append(manifold(flow, point.x, "stable", box=region).curve)
+        saddles.append(point.x)
+    curves: list[Array] = []
+    for x in saddles:
+        started = time.perf_counter()
+        curves.append(manifold(flow, x, "stable", box=region).curve)
+        if len(curves) == 1:  # the first tells what the others take
+            seconds = (time.perf_counter() - started) * (len(saddles) - 1)
+            announce("phase_portrait", seconds, "pass separatrices=False, or fewer fixed_points")
     return curves
 
 
