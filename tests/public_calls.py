@@ -644,9 +644,7 @@ def _networks() -> list[tuple[str, Callable[..., Any], dict[str, Any]]]:
     system = sd.Map(loss, sd.SAM(0.05), lr=0.1)
     plane = sd.restrict(loss, loss.x0, np.eye(loss.dim)[:2])
     found = sd.spectrum(loss, loss.x0, 3)
-    model = _network()
-    parameters = {name: value.detach() for name, value in model.named_parameters()}
-    monitor = sd.Monitor(model, torch.nn.MSELoss(), data, rho=0.05, lr=0.1, every=1)
+    parameters = {name: value.detach() for name, value in _network().named_parameters()}
     return [
         (
             "from_module",
@@ -732,7 +730,6 @@ def _networks() -> list[tuple[str, Callable[..., Any], dict[str, Any]]]:
                 "verbose": False,
             },
         ),
-        ("Monitor.look", monitor.look, {}),
     ]
 
 
