@@ -21,6 +21,7 @@ DEAR = {
     "manifold", "basins", "basin_fractions", "smallest_kick", "morse_continuation", "basin_continuation",
     "convergence", "exit_time_sweep", "exit_times", "edge_of_stability", "morse_graph", "spherical_minima",
     "sampling_lyapunov_exponent", "critical_learning_rate", "transient_growth", "perturbation_geometry",
+    "refine", "diagnose",
 }  # fmt: skip
 
 
