@@ -16,6 +16,7 @@ from samdyn.network.evidence import Measured, measure, measure_curvatures
 from samdyn.network.newton_krylov import Search
 from samdyn.network.refinement import RefinedPoint, find_critical, refine
 from samdyn.network.spectra import spectrum
+from samdyn.numerics.scales import length_scale
 from samdyn.results import Result, Table, storable
 from samdyn.systems.diffusion import Diffusion
 from samdyn.systems.flow import Flow
@@ -41,11 +42,11 @@ VERDICTS = (
     "cannot tell",
 )
 REST = 1e-6
-"""Of |H| (1 + |x|): a gradient below it is that of a point at rest."""
+"""Of |H| L: a gradient below it is that of a point at rest."""
 SMALL_RATIO = 0.1
 """|g(y)|/|g| below which a point may be hallucinated; one that hovers has a ratio of order one or above."""
 NOT_SMALL = 1e-4
-"""Of |H| (1 + |x|): the gradient of a hallucinated point is above it, that of a critical point is not."""
+"""Of |H| L: the gradient of a hallucinated point is above it, that of a critical point is not."""
 CLOSE = 0.1
 """Of the perturbation's length: how near the hallucinated point has to be that a run is said to be at."""
 AT = 1e-3
@@ -180,11 +181,12 @@ def diagnose(
 
     Notes
     -----
-    The first of these that holds is the verdict; y = x + e(x), g and H are those of the loss:
+    The first of these that holds is the verdict; y = x + e(x), g and H are those of the loss, and L is the
+    diagonal of its box, or 1 + |x| without one:
 
-    1. diverged: a point or a loss is not finite, or |x| has grown a thousandfold.
-    2. at rest, by the kind of the point: |g(x)| < 1e-6 |H| (1 + |x|).
-    3. hallucinated: |g(y)| < 0.1 |g(x)| with |g(x)| > 1e-4 |H| (1 + |x|), at the start or at the end of the
+    1. diverged: a point or a loss is not finite, or |x| has grown a thousandfold (beyond a thousand L).
+    2. at rest, by the kind of the point: |g(x)| < 1e-6 |H| L.
+    3. hallucinated: |g(y)| < 0.1 |g(x)| with |g(x)| > 1e-4 |H| L, at the start or at the end of the
        steps, and `refine` finds a point with g(y) = 0 and g != 0 within a tenth of the perturbation's length,
        which the steps approach, or within a thousandth.
        It attracts if all eigenvalues of the step's Jacobian are inside the unit circle; where it is one of a
@@ -225,7 +227,7 @@ def diagnose(
     found = None
     for place in (start, end):
         if _may_be_hallucinated(place):
-            found = refine(system_map, place.x, reach=max(CLOSE * place.perturbation, 1e-12))
+            found = refine(system_map, place.x, reach=CLOSE * place.perturbation)
             if _is_at(found, place, orbit):
                 return _hallucinated(system_map, place, found)
     verdict, reason = _decide(system_map, start, end)
@@ -281,7 +283,8 @@ def _lost(system: Map, orbit: Array) -> str:
         return "a point is not finite"
     if not np.isfinite(system.landscape.value(orbit[[0, -1]])).all():
         return "the loss is not finite"
-    if np.linalg.norm(orbit[-1]) > FAR * (1 + np.linalg.norm(orbit[0])):
+    size = max(float(length_scale(system.box, orbit[0])), float(np.linalg.norm(orbit[0])))
+    if np.linalg.norm(orbit[-1]) > FAR * size:
         return f"|x| has grown from {np.linalg.norm(orbit[0]):.3g} to {np.linalg.norm(orbit[-1]):.3g}"
     return ""
 

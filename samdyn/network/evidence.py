@@ -25,6 +25,7 @@ import numpy as np
 from samdyn.arguments.checks import Array
 from samdyn.landscapes.landscape import Landscape
 from samdyn.network.spectra import Spectrum, spectrum
+from samdyn.numerics.scales import length_scale
 from samdyn.results import storable
 from samdyn.rules.schedules import value_at
 from samdyn.systems.map import Map
@@ -65,6 +66,8 @@ class Measured:
         Smallest and largest eigenvalue of the Hessian there.
     top : ndarray, shape (dim,)
         The sharpest direction at x.
+    problem_length : float
+        The diagonal of the loss's box, or 1 + |x| without one.
     """
 
     x: Array
@@ -89,11 +92,12 @@ class Measured:
     centre_gradient: float
     centre_curvatures: tuple[float, float]
     top: Array
+    problem_length: float
 
     @property
     def steepness(self) -> float:
-        """|H(x)| (1 + |x|): a gradient that is large for the problem."""
-        return max(abs(h) for h in self.curvatures) * (1 + float(np.linalg.norm(self.x)))
+        """|H(x)| times the problem's length: a gradient that is large for it."""
+        return max(abs(h) for h in self.curvatures) * self.problem_length
 
 
 def measure(system: Map, orbit: Array) -> Measured:
@@ -138,6 +142,7 @@ def measure(system: Map, orbit: Array) -> Measured:
             centre_gradient=float(np.linalg.norm(gc)),
             centre_curvatures=_pair(at_centre),
             top=top,
+            problem_length=float(length_scale(loss.box, x)),
         )
 
 

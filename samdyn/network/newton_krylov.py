@@ -9,9 +9,9 @@ valley of zeros it goes straight to the valley and not along it.
 2. In up to `DENSE` dimensions A is made, and the step comes from its singular values; those below `NULL` of
    the largest count as 0. Above, conjugate gradients on the normal equations (CGLS) are followed until they
    leave the trust region (Steihaug), or until the residual of the normal equations is small next to |F|.
-3. It ends well when |F| is at most `tolerance` times |A| (1 + |x|) and a step no longer lowers it, or |F| is
-   rounding. It ends badly after `n_steps`, or where R is rounding: at a local minimum of |F|, or at the
-   border of the ball.
+3. It ends well when |F| is at most `tolerance` times |A| L, with L the diagonal of the loss's box, or
+   1 + |x| without one, and a step no longer lowers it, or |F| is rounding. It ends badly after `n_steps`, or
+   where R is rounding: at a local minimum of |F|, or at the border of the ball.
 
 Deflation: with s0 the size of the gradient g at the start, the zeros of m F, m = 1 + (s0/|g|)^2, are those of
 F where g is not 0. The critical points of the loss, where F vanishes with g, are none: m F is not small.
@@ -34,6 +34,7 @@ from scipy.sparse.linalg import LinearOperator
 from torch import Tensor
 
 from samdyn.arguments.checks import Array
+from samdyn.numerics.scales import length_scale
 from samdyn.systems.tangent import Tangent
 from samdyn.trace.batch import derivatives_by_name
 from samdyn.trace.product_operator import ProductOperator
@@ -50,7 +51,7 @@ DENSE = 64
 ITERATIONS = 300
 """Of conjugate gradients for one step, of two products each."""
 ROUNDING = 1e-15
-"""Of |A| (1 + |x|): what rounding leaves of F at a zero."""
+"""Of |A| times the size of a position: what rounding leaves of F at a zero."""
 
 TangentAt = Callable[[Tensor], tuple[Tensor, Tangent]]
 
@@ -93,10 +94,21 @@ class Deflation(NamedTuple):
 class _Field:
     """Values of the field, deflated or not, and steps from a point."""
 
-    def __init__(self, tangent_at: TangentAt, deflation: Deflation | None, together: int) -> None:
-        self.tangent_at, self.deflation, self.together = tangent_at, deflation, together
+    def __init__(
+        self, tangent_at: TangentAt, deflation: Deflation | None, together: int, box: Array | None
+    ) -> None:
+        self.tangent_at, self.deflation, self.together, self.box = tangent_at, deflation, together, box
         self.n_products, self.size = 0, 0.0
         self.jacobian: Any = None
+
+    def length(self, x: Array) -> float:
+        """Of the problem."""
+        return float(length_scale(self.box, x))
+
+    def is_zero(self, norm: float, x: Array, tolerance: float) -> bool:
+        """Whether |F| at x is that of a zero: within the tolerance, or what rounding of x leaves of it."""
+        near = tolerance * self.length(x) + 10 * ROUNDING * float(np.linalg.norm(x))
+        return bool(norm <= near * self.size)
 
     def value(self, x: Array) -> Array:
         """F at a point, or m F."""
@@ -138,7 +150,7 @@ class _Field:
         if not self.size:
             self.size = _largest(operator)
         self.jacobian = operator
-        forcing = float(np.clip(np.linalg.norm(f) / (self.size * (1 + np.linalg.norm(x))), 1e-8, 1e-2))
+        forcing = float(np.clip(np.linalg.norm(f) / (self.size * self.length(x)), 1e-8, 1e-2))
 
         def krylov(radius: float) -> Array:
             before = operator.n_products
@@ -224,6 +236,7 @@ def find_zero(
     deflation: Deflation | None = None,
     together: int = 1,
     most_products: int | None = None,
+    box: Array | None = None,
 ) -> Search:
     """The zero of a field near a point; see the module's docstring.
 
@@ -236,7 +249,7 @@ def find_zero(
     reach : float
         How far from the start it looks.
     tolerance : float
-        Of |F|, relative to |A| (1 + |x|).
+        Of |F|, relative to |A| times the problem's length: the diagonal of its box, or 1 + |x|.
     n_steps : int
         Steps at most, refused ones included.
     deflation : Deflation, optional
@@ -245,18 +258,20 @@ def find_zero(
         Columns of a matrix that are multiplied at once.
     most_products : int, optional
         It gives up after so many.
+    box : ndarray, shape (dim, 2), optional
+        Of the problem.
     """
-    field = _Field(tangent_at, deflation, together)
+    field = _Field(tangent_at, deflation, together, box)
     start, f = x, field.value(x)
     step_of = field.steps(x, f) if np.isfinite(f).all() else None
     radius, taken, first_size = FIRST * reach, 0, field.size
     for _ in range(n_steps if step_of is not None else 0):
         assert step_of is not None
         norm = float(np.linalg.norm(f))
-        near = field.size * (1 + float(np.linalg.norm(x)))
         if most_products is not None and field.n_products > most_products:
             break
-        if norm <= ROUNDING * near or radius <= ROUNDING * (1 + float(np.linalg.norm(x))):
+        rounding = ROUNDING * max(field.length(x), float(np.linalg.norm(x)))
+        if norm <= field.size * rounding or radius <= rounding:
             break
         step = step_of(radius)
         predicted = norm**2 - float(np.linalg.norm(f + field.jacobian @ step)) ** 2
@@ -265,7 +280,7 @@ def find_zero(
         gained = norm**2 - float(np.linalg.norm(value)) ** 2
         inside = bool(np.linalg.norm(trial - start) <= reach)
         if not inside or not gained > TAKEN * predicted:
-            if norm <= tolerance * near:
+            if field.is_zero(norm, x, tolerance):
                 break
             radius = float(np.linalg.norm(step)) / 4
             continue
@@ -277,7 +292,7 @@ def find_zero(
         step_of = field.steps(x, f)
     norm = float(np.linalg.norm(f))
     distance = float(np.linalg.norm(x - start))
-    reached = bool(norm <= tolerance * field.size * (1 + float(np.linalg.norm(x))))
+    reached = field.is_zero(norm, x, tolerance)
     return Search(
         x, norm, reached and field.size > 0, field.size, first_size, taken, field.n_products, distance
     )

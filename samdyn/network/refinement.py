@@ -23,6 +23,7 @@ from samdyn.landscapes.landscape import Landscape
 from samdyn.network.eigenvalues import DENSE
 from samdyn.network.newton_krylov import Deflation, Search, TangentAt, find_zero
 from samdyn.network.spectra import Spectrum, spectrum
+from samdyn.numerics.scales import displacement_tolerance, length_scale
 from samdyn.results import Table
 from samdyn.rules.schedules import value_at
 from samdyn.systems.jump import attracts
@@ -32,9 +33,9 @@ from samdyn.systems.tangent import Tangent, differentiated, direction_tangent
 from samdyn.trace.surroundings import own_surroundings
 
 TOLERANCE = {torch.float64: 1e-11, torch.float32: 1e-5}
-"""Of |F|, relative to |A| (1 + |x|), where the search may end: some digits above rounding."""
+"""Of |F|, relative to |A| times the problem's length, where the search may end: digits above rounding."""
 CRITICAL = 1e-6
-"""Of |H| (1 + |x|): a smaller gradient is that of a critical point."""
+"""Of |H| times the problem's length: a smaller gradient is that of a critical point."""
 NULL = 1e-7
 """Eigenvalues below this share of the largest count as 0."""
 LISTED = 6
@@ -131,14 +132,14 @@ def refine(
     x : array_like, shape (dim,)
         Where to start.
     reach : float, optional
-        How far from it to look; by default the length of the perturbation at `x` or a tenth of 1 + |x|,
-        whichever is larger.
+        How far from it to look; by default the length of the perturbation at `x` or a tenth of L, whichever
+        is larger.
     deflate : bool
         Leave the critical points of the loss aside, which are fixed points of rules whose perturbation
         vanishes with the gradient (USAM): look for hallucinated points only.
     tolerance : float, optional
-        Of |F|, relative to |A| (1 + |x|), with F the field and A its Jacobian; 1e-11 by default, 1e-5 for a
-        loss in single precision.
+        Of |F|, relative to |A| L, with F the field, A its Jacobian and L the diagonal of the system's box, or
+        1 + |x| without one; 1e-11 by default, 1e-5 for a loss in single precision.
     n_steps : int
         Steps of the search at most.
 
@@ -190,7 +191,7 @@ def refine(
     n_steps = checks.integer("n_steps", n_steps, at_least=1)
     length = 0.0 if loss is None else float(np.linalg.norm(system.perturbation(point)))
     if reach is None:
-        reach = max(length, 0.1 * (1 + float(np.linalg.norm(point))))
+        reach = max(length, 0.1 * float(length_scale(system.box, point)))
     else:
         reach = checks.number("reach", reach, above=0)
     if tolerance is None:
@@ -200,7 +201,7 @@ def refine(
     field = _field_of(system)
     _announce(system, field, point)
     options: dict[str, Any] = {"reach": reach, "tolerance": tolerance, "n_steps": n_steps}
-    options["together"] = 1 if loss is None else loss.points_together
+    options |= {"together": 1 if loss is None else loss.points_together, "box": system.box}
     deflation = None
     if deflate and loss is not None:
         size = float(np.linalg.norm(loss.gradient(point)))
@@ -277,7 +278,7 @@ def find_critical(loss: Landscape, x: Array, *, reach: float, n_steps: int = 50)
     """
     tolerance = TOLERANCE[getattr(loss, "dtype", torch.float64)]
     options: dict[str, Any] = {"reach": reach, "tolerance": tolerance, "n_steps": n_steps}
-    options |= {"together": loss.points_together, "most_products": FEW_PRODUCTS}
+    options |= {"together": loss.points_together, "most_products": FEW_PRODUCTS, "box": loss.box}
     return find_zero(_gradient_field(loss), x, **options)
 
 
@@ -338,7 +339,7 @@ def _described(
     else:
         curvatures = spectrum(loss, x, 2 * LISTED, "both")
         size = float(np.abs(curvatures.eigenvalues).max())
-        critical = name == "gradient" or g <= CRITICAL * size * (1 + float(np.linalg.norm(x)))
+        critical = name == "gradient" or g <= size * float(displacement_tolerance(system.box, x, CRITICAL))
         kind, ended = (kind_by(curvatures), CRITICAL_POINT) if critical else ("hallucinated", HALLUCINATED)
         if critical and rule.jumps:
             return _trapped(system, x, kind, curvatures, g, common)

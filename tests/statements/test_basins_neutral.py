@@ -32,9 +32,9 @@ NEUTRAL: dict[str, tuple[Field, list[tuple[float, float]], list[float]]] = {
     "x'' = -x - x^3": (lambda w: torch.stack([w[1], -w[0] - w[0] ** 3]), [(-1, 1)] * 2, [0.7, 0.2]),
     "x'' = -x": (lambda w: torch.stack([w[1], -w[0]]), [(-1, 1)] * 2, [0.7, 0.2]),
     "pendulum": (lambda w: torch.stack([w[1], -torch.sin(w[0])]), [(-1.5, 1.5)] * 2, [1.4, 0.0]),
-    "Lotka and Volterra": (
-        lambda w: torch.stack([w[0] * (1 - w[1]), w[1] * (w[0] - 1)]),
-        [(0.2, 2)] * 2,
+    "Lotka and Volterra, in logarithms": (
+        lambda w: torch.stack([1 - torch.exp(w[1]), torch.exp(w[0]) - 1]),
+        [(-1, 1)] * 2,
         [0.5, 0.5],
     ),
     "free rigid body": (

@@ -315,6 +315,28 @@ def critical_learning_rate(u: Units) -> Answer:
 RIGHT: dict[str, Answer] = {}
 
 
+@verb
+def refine(u: Units) -> Answer:
+    """From beside a hallucinated point and a minimum. Right: each of them, in any units.
+
+    Tolerances were shares of 1 + |x|: in small units, and far away, the hallucinated point was a saddle.
+    """
+    jumps, smooth = u.flow(sd.SAM(1.5 * u.size)), u.flow(sd.GD())
+    found = [
+        sd.refine(jumps, u.to(np.add(u.back(u.point(HALLUCINATED, 1.5)), [0.01, 0.02]))),
+        sd.refine(smooth, u.to(np.add(u.back(u.point(LOW)), [0.05, 0.02]))),
+    ]
+    return [(p.ended, p.kind, p.stability, *u.back(p.x).tolist()) for p in found]
+
+
+@verb
+def diagnose(u: Units) -> Answer:
+    """Runs on their way, about a saddle and at a hallucinated point: far away each was "at rest"."""
+    slow, fast = u.map(sd.SAM(0.3 * u.size), 0.02), u.map(sd.SAM(1.5 * u.size), 0.1)
+    starts = [(slow, [0.6, 0.5]), (slow, [0.15, -0.02]), (fast, HALLUCINATED), (slow, LOW)]
+    return [sd.diagnose(system, u.to(x)).verdict for system, x in starts]
+
+
 @pytest.mark.parametrize("units", UNITS)
 @pytest.mark.parametrize("name", VERBS)
 @pytest.mark.slow
