@@ -236,7 +236,7 @@ def _separatrices(system: System, region: Array, points: list[FixedPoint]) -> li
         flow = Flow(system.landscape, system.rule)
     else:
         return []
-    saddles = []
+    saddles: list[Array] = []
     for point in points:
         if point.period > 1 or point.dimension or np.isnan(point.eigenvalues).any():
             continue
