@@ -20,7 +20,7 @@ help:  ## list the targets
 
 setup: $(READY)  ## make .venv, again when a dependency or a pinned version changes
 
-$(READY): pyproject.toml setup.cfg constraints.txt
+$(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(INSTALL) setuptools
 	$(INSTALL) --no-build-isolation -e '.[test,docs]'

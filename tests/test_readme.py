@@ -33,7 +33,7 @@ def test_the_types_of_the_readme_are_right(tmp_path: Path) -> None:
     blocks = [block[1] for block in BLOCK.finditer((ROOT / "README.md").read_text(encoding="utf-8"))]
     (tmp_path / "user.py").write_text("\n".join(blocks), encoding="utf-8")
     # the settings and the cache of `make lint`, so that samdyn itself is read from there
-    options = ["--config-file", str(ROOT / "setup.cfg"), "--cache-dir", str(ROOT / ".mypy_cache")]
+    options = ["--config-file", str(ROOT / "pyproject.toml"), "--cache-dir", str(ROOT / ".mypy_cache")]
     output, errors, _ = mypy_api.run([*options, str(tmp_path / "user.py")])
     complaints = [line for line in output.splitlines() if "user.py" in line]
     assert not errors

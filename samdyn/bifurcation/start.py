@@ -70,6 +70,7 @@ def _is_number(value: Any) -> bool:
 
 
 def region_of(system: System, box: Sequence[Sequence[float]] | None) -> Array | None:
+    """The box to stay in: the given one, or the system's own with its width added on both sides."""
     if box is not None:
         return checks.box("box", box, system.dim)
     if system.box is None:
@@ -79,12 +80,14 @@ def region_of(system: System, box: Sequence[Sequence[float]] | None) -> Array | 
 
 
 def scale_of(system: System, start: Array) -> float:
+    """The length in which distances of a branch are measured: a quarter of the mean width of the box."""
     if system.box is not None:
         return 0.25 * float((system.box[:, 1] - system.box[:, 0]).mean())
     return max(1.0, float(np.abs(start).max()))
 
 
 def is_critical(system: System, x: Array) -> bool:
+    """Whether the gradient of the loss vanishes at x, to rounding."""
     loss = system.landscape
     assert loss is not None
     steepness = float(np.linalg.norm(loss.hessian(x)))

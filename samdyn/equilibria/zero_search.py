@@ -157,6 +157,7 @@ def undefined_share(loss: Landscape, options: Options) -> float:
 
 
 def with_undefined(coverage: Coverage, share: float) -> Coverage:
+    """The coverage with the share of starts at which the field is not finite."""
     return replace(coverage, n_undefined=max(coverage.n_undefined, round(share * coverage.n_starts)))
 
 

@@ -30,6 +30,7 @@ def eigenvalues_along(derivatives: Derivatives, x: Array, y: Array) -> npt.NDArr
 
 
 def bound_along(eigenvalues: npt.NDArray[Any], tangent: int) -> Array:
+    """The largest learning rate at which each point attracts, across the set of endpoints."""
     across = np.take_along_axis(eigenvalues, np.argsort(np.abs(eigenvalues), axis=1), axis=1)[:, tangent:]
     return lr_bound(across)
 

@@ -158,6 +158,7 @@ def smallest_curvature(hessian: Array) -> float:
 
 
 def nullity(hessian: Array) -> int:
+    """Number of eigenvalues that are 0 next to the largest one."""
     size = np.abs(np.linalg.eigvalsh(hessian))
     return int((size <= FLAT * size.max()).sum())
 

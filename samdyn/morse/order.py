@@ -61,7 +61,7 @@ class MorseOrder:
 
     @property
     def kinds(self) -> list[str]:
-        """ "attracting", "repelling" or "intermediate", for each set."""
+        """What each set is: "attracting", "repelling" or "intermediate"."""
         ends: Flags = ~(np.asarray(self.reach.any(axis=1)) | self.leaves_box)
         entered: Flags = np.asarray(self.reach.any(axis=0))
         return [

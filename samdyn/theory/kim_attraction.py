@@ -24,6 +24,7 @@ MODES = ("full", "same", "independent", "paper")
 
 
 def nonzero(name: str, value: npt.ArrayLike) -> Array:
+    """Check numbers none of which may be 0."""
     result = array(name, value)
     if result.size == 0:
         raise ValueError(f"{name} must hold at least one number, got {value!r}")
@@ -33,10 +34,12 @@ def nonzero(name: str, value: npt.ArrayLike) -> Array:
 
 
 def momentum_factor(value: float) -> float:
+    """Check a momentum."""
     return number("momentum", value, at_least=0, below=1)
 
 
 def check_mode(mode: str) -> str:
+    """Check a mode."""
     return choice("mode", mode, MODES)
 
 

@@ -24,6 +24,7 @@ EXPONENTS = ("corrected", "printed")
 
 
 def count_steps(value: int) -> int:
+    """Check a number of steps."""
     return integer("n_steps", value, at_least=0)
 
 

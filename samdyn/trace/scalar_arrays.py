@@ -86,6 +86,7 @@ def extremum(g: ScalarGraph, function: Callable[..., Any], a: Scalars, *args: An
 
 
 def first_index(g: ScalarGraph, best: Scalars, a: Scalars, dim: int, keepdim: bool = False) -> Scalars:
+    """The place of the first entry along an axis that equals the best one."""
     hits = np.moveaxis(broadcast(functools.partial(g.compare, torch.eq), a, best), dim, 0)
     index: Scalars = np.full(hits.shape[1:], float(len(hits) - 1), dtype=object)
     for k in range(len(hits) - 2, -1, -1):
@@ -138,11 +139,13 @@ def accumulate(g: ScalarGraph, a: Scalars, find: Callable[[Tensor], Tensor], val
 
 
 def clamp(g: ScalarGraph, a: Scalar, low: Scalar | None = None, high: Scalar | None = None) -> Scalar:
+    """A scalar between two bounds."""
     a = a if low is None else g.extremum(torch.maximum, a, low)
     return a if high is None else g.extremum(torch.minimum, a, high)
 
 
 def mean(g: ScalarGraph, a: Scalars, dim: Any = None, keepdim: bool = False, **_: Any) -> Scalars:
+    """Mean over axes."""
     total = fold(g.add, a, dim, keepdim)
     return broadcast(g.div, total, as_array(a.size / total.size))
 
@@ -150,6 +153,7 @@ def mean(g: ScalarGraph, a: Scalars, dim: Any = None, keepdim: bool = False, **_
 def var(
     g: ScalarGraph, a: Scalars, dim: Any = None, *, correction: float | None = None, keepdim: bool = False
 ) -> Scalars:
+    """Variance over axes."""
     centred = broadcast(g.sub, a, mean(g, a, dim, True))
     total = fold(g.add, broadcast(g.mul, centred, centred), dim, keepdim)
     return broadcast(g.div, total, as_array(a.size / total.size - (1 if correction is None else correction)))
@@ -158,6 +162,7 @@ def var(
 def norm(
     g: ScalarGraph, a: Scalars, ord: float = 2, dim: Any = None, keepdim: bool = False, **_: Any
 ) -> Scalars:
+    """Norm over axes."""
     size = broadcast(functools.partial(g.unary, torch.abs), a)
     if ord == 2:
         return broadcast(
@@ -179,6 +184,7 @@ def norm(
 def cumulate(
     g: ScalarGraph, function: Callable[[Scalar, Scalar], Scalar], a: Scalars, dim: int, **_: Any
 ) -> Scalars:
+    """Running sum, product or extremum along an axis."""
     result = np.moveaxis(a.copy(), dim, 0) if a.ndim else a
     for k in range(1, len(result) if a.ndim else 0):
         result[k, ...] = broadcast(function, as_array(result[k - 1]), as_array(result[k]))

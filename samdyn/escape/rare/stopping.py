@@ -206,11 +206,13 @@ def run_until_stopped(
 
 
 def check_region(name: str, region: Any) -> None:
+    """Refuse what is no region."""
     if not isinstance(region, OpenSet):
         raise TypeError(f"{name} must be a samdyn region such as sd.Ball(center, radius), got {region!r}")
 
 
 def check_correction(correction: str | None) -> bool:
+    """Whether bridges are tested within steps."""
     if not (correction is None or (isinstance(correction, str) and correction == "bridge")):
         raise ValueError(f"correction must be 'bridge' or None, got {correction!r}")
     return correction == "bridge"

@@ -279,6 +279,7 @@ class ComplementFace(Face):
 
 
 def largest(faces: Sequence[Face], x: Coordinates) -> Tensor:
+    """The largest of the distances to several faces."""
     return reduce(torch.maximum, (f.distance(x) for f in faces))
 
 

@@ -267,4 +267,5 @@ def compare(a: ExitTimes, b: ExitTimes, level: float = 0.95) -> Comparison:
 
 
 def censored_share(result: ExitTimes) -> str:
+    """The share of paths that had not left, as text."""
     return f"{100 * (1 - result.n_exited / len(result)):.3g} %"

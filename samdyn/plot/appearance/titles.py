@@ -14,18 +14,18 @@ SYMBOLS = {"rho": r"\rho", "lam": r"\lambda", "lr": r"\eta", "momentum": r"\gamm
 
 
 def symbol_of(name: str) -> str:
-    """A parameter in mathematical notation: its Greek letter, or its name.
+    r"""A parameter in mathematical notation: its Greek letter, or its name.
 
     Examples
     --------
     >>> symbol_of("lr"), symbol_of("batch_size")
-    ('\\\\eta', '\\\\mathrm{batch\\\\_size}')
+    ('\\eta', '\\mathrm{batch\\_size}')
     """
     return SYMBOLS.get(name, rf"\mathrm{{{name}}}".replace("_", r"\_"))
 
 
 def title_of(system: Any, but: str | None = None) -> str:
-    """The system's name and the coefficients of its rule, which the name leaves out.
+    r"""The system's name and the coefficients of its rule, which the name leaves out.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ def title_of(system: Any, but: str | None = None) -> str:
     --------
     >>> import samdyn as sd
     >>> title_of(sd.Flow(sd.landscapes.saddle(), sd.SAM(0.3)))
-    'SAM flow on saddle, $\\\\rho = 0.3$'
+    'SAM flow on saddle, $\\rho = 0.3$'
     """
     rule = getattr(system, "rule", None)
     if rule is None:

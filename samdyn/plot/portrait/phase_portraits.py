@@ -62,7 +62,7 @@ def phase_portrait(
     dt: float | None = None,
     seed: int = 0,
 ) -> Axes:
-    """Phase portrait of a system in one or two dimensions, or on a plane in more.
+    r"""Phase portrait of a system in one or two dimensions, or on a plane in more.
 
     Parameters
     ----------
@@ -142,7 +142,7 @@ def phase_portrait(
     >>> loss = sd.Landscape(lambda w: w[0]**2 - w[1]**2, dim=2, box=[(-1, 1), (-1, 1)], name="saddle")
     >>> ax = phase_portrait(sd.Flow(loss, sd.SAM(0.2)), resolution=40)
     >>> ax.get_title()
-    'SAM flow on saddle, $\\\\rho = 0.2$'
+    'SAM flow on saddle, $\\rho = 0.2$'
     """
     prepared = portrait(
         system,
