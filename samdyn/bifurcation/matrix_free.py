@@ -58,6 +58,8 @@ CRITICAL = 1e-6
 """Of |A| (1 + |x|): a smaller gradient is that of a critical point."""
 NULL = 1e-7
 """Of the largest curvature: a smaller one counts as 0."""
+OUTSIDE = 1e-9
+"""Of the range: how far rounding may leave it."""
 RESTART = 200
 TURN = 0.5
 """Least cosine of the gradients at both ends of a step under a rule that jumps."""
@@ -80,8 +82,8 @@ class _Curve:
         self.dim, self.scale = len(x), max(1.0, float(np.linalg.norm(x)))
 
     def at(self, p: float) -> System:
-        """The system at a share of the range."""
-        return self.system.with_parameters(**{self.parameter: self.low + self.width * p})
+        """The system at a share of the range; rounding may leave it by a little."""
+        return self.system.with_parameters(**{self.parameter: self.low + self.width * min(max(p, 0.0), 1.0)})
 
     def field(self, p: float) -> System:
         """The flow whose zeros are the fixed points."""
@@ -102,7 +104,7 @@ class _Curve:
         """The solution of the bordered system at u, or None where GMRES does not find it."""
         x, p = self.split(u)
         product = self.field(p).operator(x)
-        ends = [min(max(p + step, 0.0), 1.0) for step in (DIFFERENCE, -DIFFERENCE)]
+        ends = [min(max(p, 0.0) + DIFFERENCE, 1.0), max(min(p, 1.0) - DIFFERENCE, 0.0)]
         slope = (self.field(ends[0]).evaluate(x) - self.field(ends[1]).evaluate(x)) / (ends[0] - ends[1])
 
         def bordered(v: Array) -> Array:
@@ -123,6 +125,8 @@ class _Curve:
         """Newton in the plane through the guess normal to `along`."""
         u = guess.copy()
         for k in range(MAX_NEWTON):
+            if not -OUTSIDE <= u[-1] <= 1 + OUTSIDE:  # where the parameter need not have a meaning
+                return None
             value = self.value(u)
             if not np.isfinite(value).all():
                 return None
