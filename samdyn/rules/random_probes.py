@@ -13,7 +13,7 @@ with m the mean of the psi(D_k), which regularises phi(E psi(v H v/2)) near crit
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar
 
 import torch
@@ -109,7 +109,7 @@ class _Probing(Rule):
         return [normals[..., k * dim : (k + 1) * dim] for k in range(int(vars(self)["n_probes"]))]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class UniversalSAM(_Probing):
     """The universal class of (phi, psi, mu): see the text of `samdyn.rules.random_probes`.
 
@@ -160,6 +160,12 @@ class UniversalSAM(_Probing):
             if getattr(self, name) is not None:
                 checks.function(name, getattr(self, name))
 
+    def __repr__(self) -> str:
+        values = [(part.name, getattr(self, part.name)) for part in fields(self) if part.repr]
+        # functions by their names: an address in memory differs from one run to the next
+        words = [f"{name}={getattr(value, '__name__', None) or repr(value)}" for name, value in values]
+        return f"{type(self).__name__}({', '.join(words)})"
+
     def probes(self, normals: Tensor, dim: int) -> list[Tensor]:
         """The directions v_k: standard normal, or uniform in the cube by the normal law's distribution."""
         made = super().probes(normals, dim)
@@ -203,7 +209,7 @@ def _slope(function: Callable[[Tensor], Tensor] | None, at: Tensor) -> Any:
     return 1.0 if function is None else torch.func.grad(lambda t: function(t).sum())(at)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class TraceSAM(UniversalSAM):
     """Trace-SAM: phi and psi the identity, sharpness tr H/2 on normal probes.
 
@@ -244,7 +250,7 @@ def inverse_square(y: Tensor) -> Tensor:
     return 1 / y**2
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class DetSAM(UniversalSAM):
     """Det-SAM: phi(y) = y^-2, psi(t) = exp(-t/2), v uniform in a cube; the determinant of H in a large one.
 

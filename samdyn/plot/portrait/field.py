@@ -63,7 +63,7 @@ def computed_paths(system: System, starts: Array, grid: Grid, how: dict[str, Any
         how = {**how, "t_max": float(PATH_LENGTHS * np.linalg.norm(np.ptp(grid.sides, axis=1)) / slow)}
     if isinstance(system, Diffusion):
         step = min(default_dt(system, starts), how["t_max"]) if how["dt"] is None else how["dt"]
-        how = {**how, "dt": step, "every": max(1, int(how["t_max"] / step / MOST_POINTS))}
+        how = {**how, "dt": step, "save_every": max(1, int(how["t_max"] / step / MOST_POINTS))}
     if isinstance(system, Flow) and how["dt"] is None:
         return [_flow_paths(system, starts, how["t_max"], np.ptp(grid.region, axis=1), extend=unlimited)]
     return [trajectory(system, starts, **how).x]
