@@ -12,9 +12,11 @@ import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from samdyn.arguments import checks
 from samdyn.rules.schedules import keep
 
 R = TypeVar("R")
@@ -41,6 +43,30 @@ def with_found(rule: R, **found: Any) -> R:
     result = dataclasses.replace(rule)  # type: ignore[type-var]
     keep(result, **found)
     return result
+
+
+def names_of_blocks(blocks: Any) -> tuple[str | int, ...]:
+    """Names of parameters and numbers of coordinates, as a tuple.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Anything that is neither one name nor a sequence of names and numbers.
+
+    Examples
+    --------
+    >>> names_of_blocks("0.weight"), names_of_blocks([0, 3])
+    (('0.weight',), (0, 3))
+    """
+    if isinstance(blocks, str):
+        return (blocks,)
+    if not isinstance(blocks, Sequence | np.ndarray) or np.ndim(blocks) != 1 or len(blocks) == 0:
+        wanted = "a sequence of names of parameters or numbers of coordinates"
+        raise TypeError(f"blocks must be {wanted}, got {checks.shown(blocks)}")
+    return tuple(
+        str(block) if isinstance(block, str) else checks.integer("blocks", block, at_least=0)
+        for block in blocks
+    )
 
 
 def coordinates_of(rule: Any, loss: Any, blocks: Sequence[str | int]) -> tuple[int, ...]:

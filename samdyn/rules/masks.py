@@ -11,7 +11,16 @@ from torch import Tensor
 
 from samdyn.arguments import checks
 from samdyn.numerics.vector import norm, unit
-from samdyn.rules.blocks import NORMALISATION, Rows, coordinates_of, mask_of, rows_of, tensors_of, with_found
+from samdyn.rules.blocks import (
+    NORMALISATION,
+    Rows,
+    coordinates_of,
+    mask_of,
+    names_of_blocks,
+    rows_of,
+    tensors_of,
+    with_found,
+)
 from samdyn.rules.mixtures import Perturbed
 from samdyn.rules.rule import Rule, fixed
 from samdyn.rules.schedules import keep
@@ -58,8 +67,7 @@ class SAMON(Perturbed):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        blocks = (self.blocks,) if isinstance(self.blocks, str) else tuple(self.blocks)
-        keep(self, blocks=blocks)
+        keep(self, blocks=names_of_blocks(self.blocks))
         checks.flag("adaptive", self.adaptive)
 
     def bound(self, loss: Any) -> Rule:

@@ -107,7 +107,7 @@ def test_large_jobs_are_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_compiler_that_fails_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_: Any) -> Any:
+    def fail(*_: Any, **__: Any) -> Any:
         raise CompilationError("no space left")
 
     monkeypatch.setattr(driving, "NativeStep", fail)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import samdyn as sd
-from samdyn.escape.exit import description as job_description
+from samdyn.dynamics import system_description as job_description
 from samdyn.escape.statistics.result import ExitTimes
 from samdyn.jobs.checkpoint import Checkpoint
 from samdyn.results.consistency import consistent
