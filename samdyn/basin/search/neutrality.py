@@ -14,14 +14,19 @@ the probes that stay beside it have arrived within the resolution, or have come 
 ratio of distances, than `NEARER` times the distance at the middle of the lap. It is neutral if they never do.
 The first half of a lap is waited for, since states are first drawn to what the set lies on: beside a closed
 orbit on an attracting torus they come nearer until they are on the torus. Where fewer than a quarter of the
-probes stay within `BESIDE` times their first distance, nothing is said against the set.
+probes stay within `BESIDE` times their first distance and outside of the attractors known, nothing is said
+against the set.
+
+Points of the sample itself, `N_OWN` of them, go along: where the sample of a chaotic set leaves parts of the
+set out, its own orbits come to be further from it than the resolution, and a probe has arrived as soon as it
+is as near as `OWN_SHARE` of those. Orbits of a neutral set stay on its sample, so that nothing changes there.
 
 Sets that attract more slowly than by `NEARER` in half of the last lap are taken for neutral.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -32,7 +37,7 @@ from samdyn.basin.paths.motion import Motion
 from samdyn.basin.search.candidate import Candidate
 from samdyn.numerics.scales import diagonal_of
 
-N_PROBES, LAPS = 64, 3
+N_PROBES, N_OWN, OWN_SHARE, LAPS = 64, 32, 0.9, 3
 FAR, NEARER, BESIDE = 8.0, 0.8, 4.0
 
 
@@ -40,6 +45,7 @@ def are_neutral(
     motion: Motion,
     course: Course,
     candidates: Sequence[Candidate],
+    near: Callable[[Array], Array],
     n_steps: int,
     n_steps_large: int,
     first_step: int = 0,
@@ -53,6 +59,9 @@ def are_neutral(
     course : Course
     candidates : sequence of Candidate
         With the radii within which they capture.
+    near : callable
+        Which states (state_dim, n) are at an attractor that is known for sure: above 0. Probes that have
+        ended there were drawn elsewhere, and do not stay beside the set.
     n_steps, n_steps_large : int
         Of the first half lap, for sets of a few points and for larger ones.
     first_step : int
@@ -68,14 +77,22 @@ def are_neutral(
         group = [k for k in asked if (len(candidates[k].states) > FEW) == large]
         sets = [thinned(candidates[k].states * course.scale) for k in group]
         radii = [candidates[k].radius for k in group]
-        flags = _keep_distance(motion, course, sets, radii, n_steps_large if large else n_steps, first_step)
+        flags = _keep_distance(
+            motion, course, sets, radii, near, n_steps_large if large else n_steps, first_step
+        )
         for k, flag in zip(group, flags, strict=True):
             result[k] = flag
     return result
 
 
 def _keep_distance(
-    motion: Motion, course: Course, sets: Sequence[Array], radii: Sequence[float], n_steps: int, first: int
+    motion: Motion,
+    course: Course,
+    sets: Sequence[Array],
+    radii: Sequence[float],
+    near: Callable[[Array], Array],
+    n_steps: int,
+    first: int,
 ) -> list[bool]:
     """Of sets of points, scaled."""
     rng = np.random.default_rng(54321)
@@ -91,12 +108,13 @@ def _keep_distance(
         away = rng.standard_normal((N_PROBES, size))
         away *= far / np.linalg.norm(away, axis=1)[:, None]
         starts.append(points[rng.integers(0, len(points), N_PROBES)] + away)
-    waiting = list(range(len(sets)))
+        starts.append(points[np.linspace(0, len(points) - 1, N_OWN).astype(int)])
+    waiting, each = list(range(len(sets))), N_PROBES + N_OWN
     state = np.concatenate(starts).T / course.scale[:, None] if sets else np.empty((size, 0))
 
     def distances(state: Array) -> list[Array]:
         x = np.where(np.isfinite(state).all(axis=0), state * course.scale[:, None], 1e300).T
-        return [distance[k](x[i * N_PROBES : (i + 1) * N_PROBES]) for i, k in enumerate(waiting)]
+        return [distance[k](x[i * each : (i + 1) * each]) for i, k in enumerate(waiting)]
 
     for lap in range(LAPS):
         if not waiting:
@@ -107,12 +125,17 @@ def _keep_distance(
             before = distances(state)
             state = followed(motion, state, first + half, first + 2 * half)
             after = distances(state)
+            elsewhere = near(state) > 0
         first += 2 * half
         still = []
         for i, k in enumerate(waiting):
-            beside = (before[i] <= BESIDE * level[k]) & (after[i] <= BESIDE * level[k])
-            ratio = np.where(after[i] <= resolution[k], 0.0, after[i] / np.maximum(before[i], 1e-300))
+            first_off, last_off = before[i][:N_PROBES], after[i][:N_PROBES]
+            own = float(np.quantile(after[i][N_PROBES:], OWN_SHARE))
+            stays = ~elsewhere[i * each :][:N_PROBES]
+            beside = stays & (first_off <= BESIDE * level[k]) & (last_off <= BESIDE * level[k])
+            arrived = last_off <= max(resolution[k], own)
+            ratio = np.where(arrived, 0.0, last_off / np.maximum(first_off, 1e-300))
             still.append(bool(beside.mean() >= 0.25 and np.median(ratio[beside]) > NEARER))
-        state = state[:, np.repeat(still, N_PROBES)]
+        state = state[:, np.repeat(still, each)]
         waiting = [k for k, keep in zip(waiting, still, strict=True) if keep]
     return [k in waiting for k in range(len(sets))]

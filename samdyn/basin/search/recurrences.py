@@ -207,7 +207,9 @@ def attracting(
     """The known ones and those of the new ones that attract; and those that capture, but are neutral."""
     found = admit(motion, course, known, new, rules, first_step)
     fresh = found[len(known) :]
-    flags = are_neutral(motion, course, fresh, rules.probe_steps, tail_length(motion), first_step)
+    sure = [*found[: len(known)], *(c for c in fresh if c.attracts)]
+    near = Proximity(targets_of(sure, course), course.scale)
+    flags = are_neutral(motion, course, fresh, near, rules.probe_steps, tail_length(motion), first_step)
     neutral = [c for c, flag in zip(fresh, flags, strict=True) if flag]
     if neutral:  # without those turned away the others may reach further
         rest = [c for c in new if not any(c.states is other.states for other in neutral)]

@@ -738,7 +738,7 @@ def test_very_many_steps_are_announced() -> None:
     with pytest.warns(UserWarning, match=r"t_max = 2e\+07 is 2e\+09 steps of dt = 0.01 a path") as caught:
         exits = sd.exit_times(sde, [0.0, 0.0], BALL, n_paths=10, t_max=2e7, compile=False)
     assert exits.exited.all()
-    assert [Path(w.filename).name for w in caught] == ["test_exit_times.py"]
+    assert [Path(w.filename).name for w in caught] == ["test_times.py"]
 
 
 @pytest.mark.parametrize(
