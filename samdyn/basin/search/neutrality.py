@@ -26,12 +26,12 @@ Sets that attract more slowly than by `NEARER` in half of the last lap are taken
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from samdyn.arguments.checks import Array
-from samdyn.basin.paths.arrival import FEW, closed_curve, followed, thinned, widest_gap
+from samdyn.basin.paths.arrival import FEW, Proximity, closed_curve, followed, thinned, widest_gap
 from samdyn.basin.paths.course import Course
 from samdyn.basin.paths.motion import Motion
 from samdyn.basin.search.candidate import Candidate
@@ -45,7 +45,7 @@ def are_neutral(
     motion: Motion,
     course: Course,
     candidates: Sequence[Candidate],
-    near: Callable[[Array], Array],
+    near: Proximity,
     n_steps: int,
     n_steps_large: int,
     first_step: int = 0,
@@ -59,7 +59,7 @@ def are_neutral(
     course : Course
     candidates : sequence of Candidate
         With the radii within which they capture.
-    near : callable
+    near : Proximity
         Which states (state_dim, n) are at an attractor that is known for sure: above 0. Probes that have
         ended there were drawn elsewhere, and do not stay beside the set.
     n_steps, n_steps_large : int
@@ -90,7 +90,7 @@ def _keep_distance(
     course: Course,
     sets: Sequence[Array],
     radii: Sequence[float],
-    near: Callable[[Array], Array],
+    near: Proximity,
     n_steps: int,
     first: int,
 ) -> list[bool]:
