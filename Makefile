@@ -39,10 +39,11 @@ test: lint  ## lint, then every test (those that need a GPU are skipped without 
 test-fast: $(READY)  ## the tests that take at most five seconds each
 	$(PYTEST) -m 'not slow'
 
-lint: $(READY)  ## ruff and mypy
+lint: $(READY)  ## ruff, mypy and spelling
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/codespell README.md CONTRIBUTING.md docs samdyn tests demos benchmarks
 
 format: $(READY)  ## let ruff rewrite what it can
 	$(BIN)/ruff check --fix .
@@ -58,6 +59,6 @@ studies: $(READY)  ## the notebooks of demos/networks in their full setting, wit
 	$(BIN)/python demos/networks/run_studies.py
 
 clean:  ## remove what was built, but not .venv
-	rm -rf build dist *.egg-info docs/_build docs/generated docs/api-*.rst
+	rm -rf build dist *.egg-info docs/_build docs/generated docs/made docs/api-*.rst docs/sg_execution_times.rst
 	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find samdyn tests docs demos benchmarks -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 import shutil
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -25,16 +26,50 @@ author = "the samdyn developers"
 copyright = f"2026, {author}"
 version = release = samdyn.__version__
 
-extensions = ["sphinx.ext.autodoc", "sphinx.ext.autosummary", "sphinx.ext.mathjax", "numpydoc", "myst_parser"]
+extensions = [
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.mathjax",
+    "numpydoc",
+    "myst_parser",
+    "sphinx_gallery.gen_gallery",
+]
 myst_enable_extensions = ["colon_fence", "dollarmath"]
 myst_heading_anchors = 3
-exclude_patterns = ["_build", "api-*.rst", "calibration/*"]  # parts that pages include
+# parts that pages include, and the sources of what sphinx-gallery writes into made/
+exclude_patterns = ["_build", "api-*.rst", "calibration/*", "gallery", "getting_started"]
 templates_path = ["_templates"]
 # a reference that stands at the end of a docstring to be read is not cited in its text
 suppress_warnings = ["ref.citation"]
 
 html_theme = "furo"
 html_title = f"samdyn {release}"
+
+
+def quiet_examples(gallery_conf: dict[str, Any], example: str) -> None:
+    """Leave estimates of cost out of the examples' output: they depend on how busy the machine is."""
+    warnings.filterwarnings("ignore", category=samdyn.CostWarning)
+
+
+SECTIONS = ["portraits", "parameters", "noise", "basins", "batches", "networks"]
+# Examples run when their text has changed, and the build fails where one of them does.
+sphinx_gallery_conf = {
+    "examples_dirs": ["gallery", "getting_started"],
+    "gallery_dirs": ["made/gallery", "made/getting_started"],
+    "filename_pattern": r"\.py$",
+    "subsection_order": [f"gallery/{part}" for part in SECTIONS],
+    "within_subsection_order": "FileNameSortKey",
+    "capture_repr": ("__repr__",),
+    "reset_modules": ("matplotlib", quiet_examples),
+    "doc_module": ("samdyn",),
+    "reference_url": {"samdyn": None},
+    "only_warn_on_example_error": False,
+    "plot_gallery": "True",
+    "download_all_examples": False,
+    "remove_config_comments": True,
+    "show_signature": False,
+    "min_reported_time": 60,
+}
 
 autodoc_typehints = "none"  # numpydoc's Parameters give the types in words
 # the page of a class documents its members itself: _templates/autosummary/class.rst

@@ -10,7 +10,10 @@ from mypy import api as mypy_api
 
 ROOT = Path(__file__).parents[1]
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-PAGES = ["README.md", *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md")))]
+PAGES = [
+    "README.md",
+    *(path.relative_to(ROOT).as_posix() for path in sorted((ROOT / "docs").glob("**/*.md"))),
+]
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -22,9 +25,10 @@ def test_python_blocks_run(page: str, tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.chdir(tmp_path)
     session: dict[str, object] = {"__name__": "page"}
     for block in blocks:
-        # empty lines in front make a traceback give the line of the page
+        # this file's own setting of annotations is not the page's; empty lines in front make a traceback give
+        # the line of the page
         source = "\n" * text.count("\n", 0, block.start(1)) + block[1]
-        exec(compile(source, str(path), "exec"), session)
+        exec(compile(source, str(path), "exec", dont_inherit=True), session)
 
 
 @pytest.mark.slow

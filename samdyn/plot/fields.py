@@ -38,7 +38,7 @@ def field_picture(field: Field, ax: Any = None, **options: Any) -> Any:
         options = {"levels": 20} | options
         filled = axes.contourf(*field.grid, np.ma.masked_invalid(field.values.T), **options)
         axes.figure.colorbar(filled, ax=axes, label=label)
-        axes.set(xlabel="x_0 (units of the weights)", ylabel="x_1 (units of the weights)")
+        axes.set(xlabel="$x_0$ (units of the weights)", ylabel="$x_1$ (units of the weights)")
     return axes
 
 

@@ -1,0 +1,35 @@
+"""
+Can I watch sharpness and the edge of stability while training?
+===============================================================
+
+A monitor hangs on the training loop of any optimiser and looks now and then, for a set share of the time.
+"""
+
+import torch
+
+import samdyn as sd
+
+torch.manual_seed(0)
+inputs = torch.randn(100, 4)
+targets = torch.sin(inputs @ torch.randn(4, 1))
+net = torch.nn.Sequential(torch.nn.Linear(4, 10), torch.nn.Tanh(), torch.nn.Linear(10, 1))
+objective = torch.nn.functional.mse_loss
+optimizer = torch.optim.SGD(net.parameters(), lr=0.3)
+monitor = sd.Monitor(net, objective, (inputs, targets), optimizer=optimizer, rho=0.05, every=10, budget=10.0)
+for _ in range(200):
+    optimizer.zero_grad()
+    objective(net(inputs), targets).backward()
+    optimizer.step()
+    monitor.step()
+ax = monitor.history.plot()
+
+# %%
+# **What to read off.** Loss, both gradients, the largest curvature and the edge at which SAM would
+# overshoot, all on the data that the monitor was given.
+#
+# **The wrong reading.** "The curvature is that of the batches." It is that of the monitor's data; a batch
+# has its own.
+#
+# **Cost.** 1 s.
+#
+# **Swap this.** ``budget=0.1`` spends at most a tenth of the training time on looking.
