@@ -19,7 +19,8 @@ found
 # spread evenly over the box, from the exact boundaries between the basins.
 #
 # **The wrong reading.** "In several dimensions SAM is gradient descent on a virtual loss too." There the
-# field need not be a gradient at all; :func:`samdyn.equilibria.virtual_asymmetry` measures how far it is from one.
+# field need not be a gradient at all; :func:`samdyn.equilibria.virtual_asymmetry` measures how far it is
+# from one.
 #
 # **Cost.** 1 s.
 #
