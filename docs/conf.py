@@ -45,11 +45,8 @@ suppress_warnings = ["ref.citation"]
 html_theme = "furo"
 html_title = f"samdyn {release}"
 
-
-def quiet_examples(gallery_conf: dict[str, Any], example: str) -> None:
-    """Leave estimates of cost out of the examples' output: they depend on how busy the machine is."""
-    warnings.filterwarnings("ignore", category=samdyn.CostWarning)
-
+# estimates of cost depend on how busy the machine is, and are no part of an example's output
+warnings.filterwarnings("ignore", category=samdyn.CostWarning)
 
 SECTIONS = ["portraits", "parameters", "noise", "basins", "batches", "networks"]
 # Examples run when their text has changed, and the build fails where one of them does.
@@ -60,7 +57,7 @@ sphinx_gallery_conf = {
     "subsection_order": [f"gallery/{part}" for part in SECTIONS],
     "within_subsection_order": "FileNameSortKey",
     "capture_repr": ("__repr__",),
-    "reset_modules": ("matplotlib", quiet_examples),
+    "reset_modules": ("matplotlib",),
     "doc_module": ("samdyn",),
     "reference_url": {"samdyn": None},
     "only_warn_on_example_error": False,

@@ -27,7 +27,7 @@ print(np.asarray(path))
 # %%
 # **How fast, and how close?** Replicas of the run at several radii. The band holds 90 % of the replicas.
 
-curves = sd.convergence(system, [1.0, 1.0], 1000, 100, sweep={"rho": [0.0, 0.1, 0.4]}, record=["gap"])
+curves = sd.convergence(system, [1.0, 1.0], 1000, 100, parameters={"rho": [0.0, 0.1, 0.4]}, record=["gap"])
 ax = curves.plot()
 for setting, values in enumerate(curves.settings):
     print(values, curves.plateau(setting=setting))
@@ -43,4 +43,4 @@ sd.stationary_law(system.with_parameters(rho=0.0))
 
 usam = sd.Map(loss, sd.USAM(rho=0.1), lr=0.05, noise=sd.Minibatch(batch_size=4))
 print(sd.critical_learning_rate(usam))
-print(sd.sampling_lyapunov_exponent(usam, n_steps=500, n_replicas=50))
+print(sd.sampling_lyapunov_exponent(usam, n_steps=500, n_paths=50))

@@ -29,7 +29,7 @@ sd.spectrum(loss, loss.x0, k=3)  # the three largest curvatures
 
 sam = sd.Map(loss, sd.SAM(rho=4.0), lr=0.02)
 start = np.random.default_rng(7).normal(size=loss.dim * 128).reshape(128, loss.dim)[2]
-path = sd.trajectory(sam, start, n_steps=1500, every=10)
+path = sd.trajectory(sam, start, n_steps=1500, save_every=10)
 print(loss.value(path[[0, 50, 100, 150]]))
 
 # %%

@@ -7,11 +7,12 @@ Attractors as nodes, sized by their share, joined where their basins share a bou
 
 import samdyn as sd
 
-system = sd.Map(sd.landscapes.himmelblau(), sd.USAM(rho=0.005), lr=0.01)
+loss, rule = sd.landscapes.himmelblau(), sd.USAM(rho=0.005)
+system = sd.Map(loss, rule, lr=0.01)
 found = sd.basins(system, resolution=48, n_starts=64)
 graph = sd.basin_graph(found)
 ax = sd.plot.phase_portrait(
-    sd.Flow(system.loss, system.rule), fixed_points=False, nullclines=False, separatrices=False, cycles=0
+    sd.Flow(loss, rule), fixed_points=False, nullclines=False, separatrices=False, cycles=0
 )
 sd.plot.basin_graph(graph, ax=ax)
 graph

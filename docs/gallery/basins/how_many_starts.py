@@ -11,7 +11,7 @@ import numpy as np
 import samdyn as sd
 
 system = sd.Map(sd.landscapes.styblinski_tang(dim=3), sd.USAM(rho=0.005), lr=0.01)
-found = sd.basin_fractions(system, n=1000, n_starts=64, seed=0)
+found = sd.basin_fractions(system, n_paths=1000, n_starts=64, seed=0)
 shares = sorted(found.fractions.values(), key=float, reverse=True)
 
 figure, ax = plt.subplots(layout="constrained")

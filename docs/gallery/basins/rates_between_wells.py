@@ -9,7 +9,7 @@ import samdyn as sd
 
 noise = sd.GaussianNoise(std=1.0)
 sde = sd.Diffusion(sd.landscapes.three_well(), sd.USAM(rho=0.05), lr=0.25, noise=noise)
-found = sd.basins(sde, resolution=16, replicas=4, n_starts=32)
+found = sd.basins(sde, resolution=16, n_paths=4, n_starts=32)
 rates = sd.rate_graph(sd.basin_graph(found), found, resolution=64)
 ax = rates.plot()
 rates

@@ -8,7 +8,9 @@ The same random starts at each radius; attractors are matched from one radius to
 import samdyn as sd
 
 system = sd.Map(sd.landscapes.three_well(), sd.SAM(rho=0.1), lr=0.05)
-across = sd.basin_continuation(system, "rho", [0.0, 0.1, 0.2, 0.3, 0.4], n=300, n_starts=32)
+across = sd.basin_continuation(
+    system, n_paths=300, parameters={"rho": [0.0, 0.1, 0.2, 0.3, 0.4]}, n_starts=32
+)
 ax = across.plot()
 across
 
@@ -21,5 +23,5 @@ across
 #
 # **Cost.** 5 s.
 #
-# **Swap this.** ``"lr"`` or ``"momentum"``; :func:`samdyn.basin.tipping_probabilities` for what moves from where
-# to where.
+# **Swap this.** ``"lr"`` or ``"momentum"``; :func:`samdyn.basin.tipping_probabilities` for what moves from
+# where to where.

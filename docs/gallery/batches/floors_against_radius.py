@@ -9,7 +9,7 @@ import samdyn as sd
 
 loss = sd.FiniteSum(lambda w, s: (w[0] - s) ** 2 / 2, [1.0] * 7 + [-1.0] * 3, dim=1)
 system = sd.Map(loss, sd.SAM(rho=0.1), lr=0.05, noise=sd.Minibatch(batch_size=1))
-curves = sd.convergence(system, [2.0], 1500, 200, sweep={"rho": [0.0, 0.2, 0.5]}, record=["gap"])
+curves = sd.convergence(system, [2.0], 1500, 200, parameters={"rho": [0.0, 0.2, 0.5]}, record=["gap"])
 ax = curves.plot()
 for setting, values in enumerate(curves.settings):
     print(values, curves.plateau(setting=setting))
@@ -23,4 +23,4 @@ for setting, values in enumerate(curves.settings):
 #
 # **Cost.** 1 s.
 #
-# **Swap this.** ``sweep={"lr": [...]}``; ``curves.scaling("rho")`` for the exponent of the floor.
+# **Swap this.** ``parameters={"lr": [...]}``; ``curves.scaling("rho")`` for the exponent of the floor.

@@ -17,7 +17,7 @@ system = sd.Map(loss, sd.USAM(rho=0.05), lr=0.1, noise=sd.Minibatch(batch_size=1
 limit = float(sd.critical_learning_rate(system))
 rates = limit * np.linspace(0.4, 2.4, 11)
 found = [
-    sd.sampling_lyapunov_exponent(system.with_parameters(lr=lr), n_steps=1000, n_replicas=50) for lr in rates
+    sd.sampling_lyapunov_exponent(system.with_parameters(lr=lr), n_steps=1000, n_paths=50) for lr in rates
 ]
 figure, ax = plt.subplots(layout="constrained")
 ax.errorbar(rates, [f.value for f in found], [2 * f.standard_error for f in found], fmt="o-", capsize=3)

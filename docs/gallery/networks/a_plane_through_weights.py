@@ -14,7 +14,7 @@ inputs = torch.randn(64, 3)
 targets = torch.tanh(inputs @ torch.tensor([[1.0], [-2.0], [0.5]]))
 net = torch.nn.Sequential(torch.nn.Linear(3, 6), torch.nn.Tanh(), torch.nn.Linear(6, 1))
 loss = sd.from_module(net, torch.nn.functional.mse_loss, (inputs, targets))
-end = sd.trajectory(sd.Map(loss, sd.SAM(rho=0.05), lr=0.2), loss.x0, n_steps=400, every=400)[-1]
+end = sd.trajectory(sd.Map(loss, sd.SAM(rho=0.05), lr=0.2), loss.x0, n_steps=400, save_every=400)[-1]
 directions = sd.spectrum(loss, end, k=2).eigenvectors.T
 plane = sd.restrict(loss, end, directions, box=[(-1.5, 1.5), (-1.5, 1.5)])
 ax = sd.plot.phase_portrait(

@@ -16,7 +16,7 @@ targets = torch.sin(2 * inputs)
 narrow = torch.nn.Sequential(torch.nn.Linear(1, 2), torch.nn.Tanh(), torch.nn.Linear(2, 1))
 objective = torch.nn.functional.mse_loss
 loss = sd.from_module(narrow, objective, (inputs, targets))
-end = sd.trajectory(sd.Map(loss, sd.GD(), lr=0.1, momentum=0.9), loss.x0, n_steps=3000, every=3000)[-1]
+end = sd.trajectory(sd.Map(loss, sd.GD(), lr=0.1, momentum=0.9), loss.x0, n_steps=3000, save_every=3000)[-1]
 narrow.load_state_dict(loss.parameters_of(end))
 wide = sd.from_module(sd.split_unit(narrow, "0", 0), objective, (inputs, targets))
 curvatures = sd.spectrum(wide, wide.x0, k=7, which="smallest").eigenvalues

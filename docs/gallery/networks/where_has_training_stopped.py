@@ -17,7 +17,7 @@ net = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.Tanh(), torch.nn.Linea
 loss = sd.from_module(net, lambda out, y: ((out - y) ** 2).mean() / 2, (inputs, targets), weight_decay=0.03)
 sam = sd.Map(loss, sd.SAM(rho=4.0), lr=0.02)
 start = np.random.default_rng(7).normal(size=(128, 9))[2]
-end = sd.trajectory(sam, start, n_steps=1500, every=1500)[-1]
+end = sd.trajectory(sam, start, n_steps=1500, save_every=1500)[-1]
 found = sd.diagnose(sam, end)
 ax = found.plot()
 found

@@ -18,8 +18,8 @@ sweep
 # bends upwards: the time grows like the exponential of rho squared.
 #
 # **The wrong reading.** "Neighbouring points lie on one side of a line, so the trend is significant." Each
-# radius has paths of its own, but compare two of them by :func:`samdyn.escape.compare`, and not by whether bars
-# overlap.
+# radius has paths of its own, but compare two of them by :func:`samdyn.escape.compare`, and not by whether
+# bars overlap.
 #
 # **Cost.** 2 s.
 #

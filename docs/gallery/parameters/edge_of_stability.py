@@ -21,8 +21,8 @@ edge
 # rate and the gradient allow. Above the edge steps overshoot and the curvature comes down.
 #
 # **The wrong reading.** "The edge is 2/lr." That is for gradient descent; for SAM it is lower by a factor
-# that depends on rho over the gradient's norm (:func:`samdyn.orbit.sam_edge`). Where the run has settled on the
-# cycle across the minimum, the curvature itself is the edge.
+# that depends on rho over the gradient's norm (:func:`samdyn.orbit.sam_edge`). Where the run has settled on
+# the cycle across the minimum, the curvature itself is the edge.
 #
 # **Cost.** 0.5 s.
 #

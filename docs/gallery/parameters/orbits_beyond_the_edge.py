@@ -15,7 +15,7 @@ rates = np.linspace(0.6, 1.6, 300)
 figure, panels = plt.subplots(1, 2, figsize=(10, 4.2), layout="constrained", sharey=True)
 for ax, rule in zip(panels, (sd.GD(), sd.USAM(rho=0.1)), strict=True):
     system = sd.Map(sd.landscapes.double_well(), rule, lr=0.6)
-    orbits = sd.orbit_diagram(system, "lr", rates, n_starts=4, n_transient=1000, n_keep=100)
+    orbits = sd.orbit_diagram(system, parameters={"lr": rates}, n_starts=4, n_transient=1000, n_keep=100)
     orbits.plot(ax=ax, legend=False)
 
 # %%
