@@ -12,8 +12,10 @@ loss = sd.landscapes.three_well()
 flow = sd.Flow(loss, sd.USAM(rho=0.05))
 points = sd.fixed_points(flow, [(-1.7, 1.7), (-1.0, 2.2)])
 left, right = sorted((p.x for p in points.select(stability="attracting")), key=lambda x: x[0])[::2]
-path = sd.minimum_action(flow, left, right, n_points=61)
-ax = sd.plot.phase_portrait(flow, [(-1.7, 1.7), (-1.0, 2.2)], fixed_points=points, separatrices=False)
+path = sd.minimum_action(flow, left, right, n_points=31)
+ax = sd.plot.phase_portrait(
+    flow, [(-1.7, 1.7), (-1.0, 2.2)], fixed_points=points, separatrices=False, cycles=0
+)
 ax.plot(*path.x.T, color="black", linewidth=2.5)
 path
 
