@@ -8,9 +8,7 @@ The same random starts at each radius; attractors are matched from one radius to
 import samdyn as sd
 
 system = sd.Map(sd.landscapes.three_well(), sd.SAM(rho=0.1), lr=0.05)
-across = sd.basin_continuation(
-    system, n_paths=300, parameters={"rho": [0.0, 0.1, 0.2, 0.3, 0.4]}, n_starts=32
-)
+across = sd.basin_continuation(system, n_paths=100, parameters={"rho": [0.0, 0.2, 0.4]}, n_starts=16)
 ax = across.plot()
 across
 
@@ -18,7 +16,7 @@ across
 # **What to read off.** The share of each attractor against the radius, with 95 % Wilson intervals; shares
 # at one radius add up to 1.
 #
-# **The wrong reading.** "An attractor that is drawn with a share of 0 does not exist." No start of 300 went
+# **The wrong reading.** "An attractor that is drawn with a share of 0 does not exist." No start of 100 went
 # there.
 #
 # **Cost.** 5 s.
