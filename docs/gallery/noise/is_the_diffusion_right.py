@@ -15,7 +15,7 @@ rates = np.array([0.01, 0.02, 0.05, 0.1, 0.2, 0.4])
 steps, times = [], []
 for lr in rates:
     noise = sd.GaussianNoise(std=float(np.sqrt(0.2 / lr)))  # the same diffusion at every learning rate
-    steps.append(sd.chain_exit_time(sd.Map(loss, sd.USAM(0.1), lr=lr, noise=noise), region, [-1.0]).mean)
+    steps.append(sd.chain_exit_time(sd.Map(loss, sd.USAM(0.1), lr=lr, noise=noise), [-1.0], region).mean)
     times.append(sd.mean_exit_time(sd.Diffusion(loss, sd.USAM(0.1), lr=lr, noise=noise), region)([-1.0]))
 
 figure, ax = plt.subplots(layout="constrained")

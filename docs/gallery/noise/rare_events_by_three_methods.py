@@ -14,7 +14,7 @@ sde = sd.Diffusion(sd.landscapes.double_well(), sd.USAM(rho=0.1), lr=0.05, noise
 left, core = sd.HalfSpace([1.0], 0.0), sd.Ball([-1.0], 0.1)
 split = sd.rare_exit_time(sde, [-1.0], left, core, levels=60, n_repeats=20, n_clones=50, dt=0.02, seed=0)
 solved = sd.mean_exit_time(sde, left, box=[(-3.0, 0.0)])
-chain = sd.chain_exit_time(sde, sd.Box([-3.0], [0.0]), [-1.0], dt=0.02, correction="bridge")
+chain = sd.chain_exit_time(sde, [-1.0], sd.Box([-3.0], [0.0]), dt=0.02, correction="bridge")
 
 figure, ax = plt.subplots(layout="constrained")
 low, high = split.confidence_interval(0.95)
