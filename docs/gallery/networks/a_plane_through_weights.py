@@ -18,7 +18,7 @@ end = sd.trajectory(sd.Map(loss, sd.SAM(rho=0.05), lr=0.2), loss.x0, n_steps=400
 directions = sd.spectrum(loss, end, k=2).eigenvectors.T
 plane = sd.restrict(loss, end, directions, box=[(-1.5, 1.5), (-1.5, 1.5)])
 ax = sd.plot.phase_portrait(
-    sd.Flow(plane, sd.SAM(rho=0.2)), trajectories=[[1.0, 1.0]], cycles=0, separatrices=False, resolution=60
+    sd.Flow(plane, sd.SAM(rho=0.2)), fixed_points=[], cycles=0, separatrices=False, resolution=50
 )
 plane
 
