@@ -24,6 +24,6 @@ graph
 # **The wrong reading.** "The lower pass is taken more often." That also depends on the noise:
 # :func:`samdyn.rate_graph`.
 #
-# **Cost.** 5 s.
+# **Cost.** 2 s.
 #
 # **Swap this.** ``action=True`` for the action of a noise in place of the rise of the loss.

@@ -27,6 +27,6 @@ found
 # **The wrong reading.** "All attractors are listed." One whose share is below 3 / n is missed in one run of
 # twenty.
 #
-# **Cost.** 4 s.
+# **Cost.** 1 s.
 #
 # **Swap this.** ``method="features"`` for attractors that are told by what their orbits look like.

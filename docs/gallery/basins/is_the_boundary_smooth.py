@@ -27,6 +27,6 @@ print(f"boundary entropy {entropy.boundary_entropy:.3f}; fractal for sure above 
 # **The wrong reading.** "0.95 means fractal." On a coarse grid the exponent of a smooth boundary is off by
 # as much; refine the grid and look again.
 #
-# **Cost.** 3 s.
+# **Cost.** 1 s.
 #
 # **Swap this.** :func:`samdyn.basin.wada_merge` asks whether three basins meet everywhere.

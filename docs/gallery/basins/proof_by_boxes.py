@@ -19,7 +19,7 @@ graph
 #
 # **The wrong reading.** "A Morse set is an attractor." It is a set of boxes that may hold one, or several.
 #
-# **Cost.** 3 s.
+# **Cost.** 1 s.
 #
 # **Swap this.** ``resolution=512``, for smaller sets; :func:`samdyn.morse_continuation` follows them
 # through rho.

@@ -21,6 +21,6 @@ rates
 # **The wrong reading.** "A rate says where the next transition goes." The next one goes to each neighbour
 # with the probability rate / sum of rates.
 #
-# **Cost.** 5 s.
+# **Cost.** 16 s.
 #
 # **Swap this.** ``sd.GD()`` in place of USAM, and compare the weights of the sharp and the flat wells.

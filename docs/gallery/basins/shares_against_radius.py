@@ -19,7 +19,7 @@ across
 # **The wrong reading.** "An attractor that is drawn with a share of 0 does not exist." No start of 100 went
 # there.
 #
-# **Cost.** 5 s.
+# **Cost.** 15 s.
 #
 # **Swap this.** ``"lr"`` or ``"momentum"``; :func:`samdyn.basin.tipping_probabilities` for what moves from
 # where to where.

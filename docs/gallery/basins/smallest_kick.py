@@ -23,6 +23,6 @@ kick
 #
 # **The wrong reading.** "A flat minimum needs a larger kick." The distance to the boundary is no curvature.
 #
-# **Cost.** 3 s.
+# **Cost.** 1 s.
 #
 # **Swap this.** :func:`samdyn.basin.edge_state` for the state that separates two basins.

@@ -33,6 +33,6 @@ found[0]
 #
 # **The wrong reading.** "The loss of my ten runs fell, so training is stable." Its mean need not exist.
 #
-# **Cost.** 1 s.
+# **Cost.** 2 s.
 #
 # **Swap this.** ``probe="full"``; ``batch_size``; :func:`samdyn.mean_square_stability`.

@@ -31,6 +31,6 @@ law
 # **The wrong reading.** "m-SAM and n-SAM say which." Papers use these words for different things; see the
 # :doc:`/glossary`.
 #
-# **Cost.** 0.5 s.
+# **Cost.** 1 s.
 #
 # **Swap this.** ``batch_size``; ``sampling="importance"``; a rule of :class:`samdyn.UnifiedSAM`.

@@ -29,6 +29,6 @@ plane
 # **The wrong reading.** "This is where training would go." A step of the network leaves the plane:
 # ``plane.leaving`` tells which share of the motion does.
 #
-# **Cost.** 5 s.
+# **Cost.** 6 s.
 #
 # **Swap this.** ``points=`` of three checkpoints in place of directions.

@@ -33,6 +33,6 @@ print(f"smallest curvature {min(curvatures.real):.4g}")
 #
 # **The wrong reading.** "A wider network has no bad critical points."
 #
-# **Cost.** 3 s.
+# **Cost.** 1 s.
 #
 # **Swap this.** another ``unit`` or ``share``; :func:`samdyn.diagnose` at the split point.

@@ -25,7 +25,7 @@ top
 #
 # **The wrong reading.** "The density shows single outliers." Those are below its resolution: use the list.
 #
-# **Cost.** 1 s.
+# **Cost.** 2 s.
 #
 # **Swap this.** ``block="0.weight"`` for a layer; a system in place of the loss, for the eigenvalues of a
 # step of SAM.

@@ -29,6 +29,6 @@ found
 #
 # **The wrong reading.** "The loss no longer falls, so this is a minimum."
 #
-# **Cost.** 1 s.
+# **Cost.** 4 s.
 #
 # **Swap this.** your own module, objective and data; ``loss.point_of(state_dict)`` for a checkpoint of it.

@@ -26,6 +26,6 @@ path
 # **The wrong reading.** "The action is the height of the loss." That holds for gradient descent; SAM's
 # field is no gradient in general.
 #
-# **Cost.** 4 s.
+# **Cost.** 14 s.
 #
 # **Swap this.** ``sd.GD()``: the difference of both actions is the difference of the exponents.

@@ -21,6 +21,6 @@ sweep
 # radius has paths of its own, but compare two of them by :func:`samdyn.escape.compare`, and not by whether
 # bars overlap.
 #
-# **Cost.** 2 s.
+# **Cost.** 3 s.
 #
 # **Swap this.** ``{"lr": [...]}``, or both at once for a grid; ``sweep.to_pandas()``.

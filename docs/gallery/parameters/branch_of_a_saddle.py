@@ -23,7 +23,7 @@ branch
 #
 # **The wrong reading.** "The pitchfork creates attractors." It is subcritical: those born are unstable.
 #
-# **Cost.** 0.5 s.
+# **Cost.** 1 s.
 #
 # **Swap this.** ``"lr"`` as the parameter of a :class:`samdyn.Map`; any name of ``parameters=`` of your own
 # loss.

@@ -32,7 +32,7 @@ print(critical, sd.linearize(sd.Flow(loss, sd.USAM(1.01)), origin).stability)
 # ``sd.SAM`` there is no such threshold: every saddle holds a neighbourhood, at any radius
 # (:func:`samdyn.capture_set`).
 #
-# **Cost.** 0.2 s.
+# **Cost.** 1 s.
 #
 # **Swap this.** a saddle of your own loss; ``sd.Map(loss, sd.USAM(rho), lr=0.1, momentum=0.9)``, where
 # momentum does not move the threshold.

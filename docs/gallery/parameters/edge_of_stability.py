@@ -24,6 +24,6 @@ edge
 # that depends on rho over the gradient's norm (:func:`samdyn.orbit.sam_edge`). Where the run has settled on
 # the cycle across the minimum, the curvature itself is the edge.
 #
-# **Cost.** 0.5 s.
+# **Cost.** 1 s.
 #
 # **Swap this.** ``sd.GD()``; a loss of a network, made by :func:`samdyn.from_module`.

@@ -31,7 +31,7 @@ spectrum
 #
 # **The wrong reading.** "An exponent of 0.01 is chaos." Look at its error first, and take more steps.
 #
-# **Cost.** 4 s.
+# **Cost.** 3 s.
 #
 # **Swap this.** ``sd.Flow``, with exponents per unit of time; ``n_exponents=2`` for all of them in two
 # dimensions.

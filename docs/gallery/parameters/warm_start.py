@@ -26,7 +26,7 @@ study
 # **The wrong reading.** "A longer warm start always helps." It brings a start to a minimum of the loss, and
 # SAM leaves that minimum again if it does not attract SAM at this radius.
 #
-# **Cost.** 2 s.
+# **Cost.** 1 s.
 #
 # **Swap this.** ``sd.WarmStart(rule, steps)`` is the rule by itself; :func:`samdyn.hallucinated_share`
 # counts for one.

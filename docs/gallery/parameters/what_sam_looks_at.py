@@ -24,6 +24,6 @@ geometry
 # out the derivative of the perturbation. :func:`samdyn.perturbed_loss` and :func:`samdyn.virtual_gradient`
 # compute both.
 #
-# **Cost.** 2 s.
+# **Cost.** 3 s.
 #
 # **Swap this.** ``basins=False`` where the loss has many parameters.

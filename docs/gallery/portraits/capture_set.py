@@ -21,7 +21,7 @@ sd.capture_set(flow, saddle)
 # neighbourhood under normalised SAM, at every rho > 0. Only for ``sd.USAM`` is there a threshold,
 # :func:`samdyn.critical_rho`.
 #
-# **Cost.** 3 s.
+# **Cost.** 12 s.
 #
 # **Swap this.** ``sd.Map(loss, sd.SAM(rho), lr=1e-4)``; another saddle, as found by
 # :func:`samdyn.fixed_points`.

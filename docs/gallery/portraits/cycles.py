@@ -26,6 +26,6 @@ cycles
 # **The wrong reading.** "SAM converged, since the loss stopped falling." It hops across the minimum and
 # stays above it by h/2 times the amplitude squared.
 #
-# **Cost.** 2 s.
+# **Cost.** 1 s.
 #
 # **Swap this.** ``sd.USAM(rho)``, which does come to rest; ``period=4`` with heavy-ball momentum.

@@ -25,7 +25,7 @@ curves[0]
 # **The wrong reading.** "The curves are also those of the map." They are for small steps; ``sd.Map`` has
 # its own.
 #
-# **Cost.** 3 s.
+# **Cost.** 1 s.
 #
 # **Swap this.** ``sd.Map(loss, sd.USAM(0.01), lr=0.01)``; ``length=`` or ``box=`` to follow a curve
 # further.
