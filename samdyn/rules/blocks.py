@@ -60,7 +60,9 @@ def names_of_blocks(blocks: Any) -> tuple[str | int, ...]:
     """
     if isinstance(blocks, str):
         return (blocks,)
-    if not isinstance(blocks, Sequence | np.ndarray) or np.ndim(blocks) != 1 or len(blocks) == 0:
+    row = isinstance(blocks, np.ndarray) and blocks.ndim == 1
+    row = row or (isinstance(blocks, Sequence) and not isinstance(blocks, bytes | bytearray | memoryview))
+    if not row or len(blocks) == 0:
         wanted = "a sequence of names of parameters or numbers of coordinates"
         raise TypeError(f"blocks must be {wanted}, got {checks.shown(blocks)}")
     return tuple(
