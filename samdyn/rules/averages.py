@@ -34,8 +34,24 @@ def begun(memory: Memory, then: Tensor, first: Tensor) -> Tensor:
     return torch.where(memory[STARTED] > 0, then, first)
 
 
+def one_like(memory: Memory) -> Tensor:
+    """`STARTED` after a step."""
+    return torch.ones_like(memory[STARTED])
+
+
+class Averaging(Perturbed):
+    """A rule with an average of the gradients, which is the first gradient in the first step."""
+
+    vectors: ClassVar[tuple[str, ...]] = ("average",)
+    numbers: ClassVar[tuple[str, ...]] = (STARTED,)
+
+    def settled(self, x: Tensor, gradient: GradientFunction, **coefficients: Any) -> dict[str, Tensor]:
+        """The average is the gradient."""
+        return {"average": gradient(x), STARTED: torch.ones_like(x[..., :1])}
+
+
 @dataclass(frozen=True)
-class VaSSO(Perturbed):
+class VaSSO(Averaging):
     """Variance suppressed SAM: the perturbation is along an exponential average of the gradients.
 
     d_t = (1 - theta) d_{t-1} + theta g_t, d_0 = g_0, e = rho d_t/abs(d_t).
@@ -64,8 +80,6 @@ class VaSSO(Perturbed):
     """
 
     theta: Coefficient = 0.4
-    vectors: ClassVar[tuple[str, ...]] = ("average",)
-    numbers: ClassVar[tuple[str, ...]] = (STARTED,)
 
     def update(
         self,
@@ -82,18 +96,9 @@ class VaSSO(Perturbed):
         d = begun(memory, (1 - theta) * memory["average"] + theta * g, g)
         return Update(gradient(x + rho * unit(d)), {"average": d, STARTED: one_like(memory)})
 
-    def settled(self, x: Tensor, gradient: GradientFunction, **coefficients: Any) -> dict[str, Tensor]:
-        """The average is the gradient."""
-        return {"average": gradient(x), STARTED: torch.ones_like(x[..., :1])}
-
-
-def one_like(memory: Memory) -> Tensor:
-    """`STARTED` after a step."""
-    return torch.ones_like(memory[STARTED])
-
 
 @dataclass(frozen=True)
-class FriendlySAM(Perturbed):
+class FriendlySAM(Averaging):
     """Friendly SAM (F-SAM): the perturbation leaves out the average gradient.
 
     d_t = g_t - sigma m_{t-1} (g_0 at first), e = rho d_t/abs(d_t), m_t = lam m_{t-1} + (1 - lam) g_t and
@@ -127,8 +132,6 @@ class FriendlySAM(Perturbed):
 
     sigma: Coefficient = 1.0
     lam: Coefficient = 0.9
-    vectors: ClassVar[tuple[str, ...]] = ("average",)
-    numbers: ClassVar[tuple[str, ...]] = (STARTED,)
 
     @property
     def without_limit(self) -> str | None:
@@ -153,10 +156,6 @@ class FriendlySAM(Perturbed):
         d = begun(memory, g - sigma * average, g)
         after = {"average": begun(memory, lam * average + (1 - lam) * g, g), STARTED: one_like(memory)}
         return Update(gradient(x + rho * unit(d)), after)
-
-    def settled(self, x: Tensor, gradient: GradientFunction, **coefficients: Any) -> dict[str, Tensor]:
-        """The average is the gradient."""
-        return {"average": gradient(x), STARTED: torch.ones_like(x[..., :1])}
 
     def perturbation(
         self, x: Tensor, gradient: Tensor, rho: Any = 0.0, sigma: Any = 0.0, **others: Any
@@ -236,7 +235,7 @@ class MSAM(Perturbed):
 
 
 @dataclass(frozen=True)
-class InfoSAM(Perturbed):
+class InfoSAM(Averaging):
     """infoSAM: coordinates whose gradients vary much count less in the perturbation.
 
     e = rho C g/abs(C g), C = (variance + eps)^power, with the averages a_t = decay a_{t-1} + (1 - decay) g_t
@@ -273,7 +272,6 @@ class InfoSAM(Perturbed):
     power: float = fixed(-0.5)
     eps: float = fixed(1e-8)
     vectors: ClassVar[tuple[str, ...]] = ("average", "variance")
-    numbers: ClassVar[tuple[str, ...]] = (STARTED,)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -299,5 +297,4 @@ class InfoSAM(Perturbed):
 
     def settled(self, x: Tensor, gradient: GradientFunction, **coefficients: Any) -> dict[str, Tensor]:
         """The average is the gradient, and there is no variance."""
-        g = gradient(x)
-        return {"average": g, "variance": torch.zeros_like(g), STARTED: torch.ones_like(x[..., :1])}
+        return {**super().settled(x, gradient, **coefficients), "variance": torch.zeros_like(x)}

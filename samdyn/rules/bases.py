@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from samdyn.arguments import checks
-from samdyn.numerics.vector import dot, unit
+from samdyn.numerics.vector import dot
 from samdyn.rules.mixtures import Perturbed
 from samdyn.rules.rule import GradientFunction, Memory, Update, fixed
 from samdyn.rules.schedules import Coefficient, keep
@@ -81,7 +81,7 @@ class AdamWSAM(Perturbed):
         **others: Any,
     ) -> Update:
         """The step of AdamW on P, over lr."""
-        p = gradient(x + rho * unit(ascent(x)))
+        p = self.perturbed_gradient(x, ascent, gradient, rho=rho)
         after = {
             "first": beta1 * memory["first"] + (1 - beta1) * p,
             "second": beta2 * memory["second"] + (1 - beta2) * p**2,
@@ -93,7 +93,7 @@ class AdamWSAM(Perturbed):
 
     def settled(self, x: Tensor, gradient: GradientFunction, **coefficients: Any) -> dict[str, Tensor]:
         """P and P^2, with all weight."""
-        p = gradient(x + self.perturbation(x, gradient(x), **coefficients))
+        p = self.perturbed_gradient(x, gradient, gradient, **coefficients)
         one = torch.ones_like(x[..., :1])
         return {"first": p, "second": p**2, "weight1": one, "weight2": one}
 
@@ -158,7 +158,7 @@ class AdaSAM(Perturbed):
         **others: Any,
     ) -> Update:
         """m/sqrt(w)."""
-        p = gradient(x + rho * unit(ascent(x)))
+        p = self.perturbed_gradient(x, ascent, gradient, rho=rho)
         first = beta1 * memory["first"] + (1 - beta1) * p
         second = beta2 * memory["second"] + (1 - beta2) * p**2
         largest = torch.where(second > memory["largest"], second, memory["largest"])
@@ -205,13 +205,13 @@ class RMSPropSAM(Perturbed):
         **others: Any,
     ) -> Update:
         """P/(sqrt(v) + eps)."""
-        p = gradient(x + rho * unit(ascent(x)))
+        p = self.perturbed_gradient(x, ascent, gradient, rho=rho)
         second = decay * memory["second"] + (1 - decay) * p**2
         return Update(p / (root(second) + eps), {"second": second})
 
     def settled(self, x: Tensor, gradient: GradientFunction, **coefficients: Any) -> dict[str, Tensor]:
         """P^2."""
-        return {"second": gradient(x + self.perturbation(x, gradient(x), **coefficients)) ** 2}
+        return {"second": self.perturbed_gradient(x, gradient, gradient, **coefficients) ** 2}
 
 
 @dataclass(frozen=True)

@@ -118,6 +118,18 @@ def tensors_of(loss: Any) -> tuple[tuple[int, tuple[int, ...]], ...]:
     return tuple(found)
 
 
+def cuts(starts: Sequence[int], dim: int) -> list[slice]:
+    """The coordinates of consecutive tensors that begin at `starts`; all of them as one where none is known.
+
+    Examples
+    --------
+    >>> cuts((0, 2), 5), cuts((), 5)
+    ([slice(0, 2, None), slice(2, 5, None)], [slice(0, 5, None)])
+    """
+    first = tuple(starts) or (0,)
+    return [slice(a, b) for a, b in zip(first, (*first[1:], dim), strict=True)]
+
+
 def rows_of(loss: Any) -> tuple[Rows, ...]:
     """Weights of two axes and more as rows, one for each output; a loss without blocks is one row."""
     tensors = tensors_of(loss)

@@ -176,7 +176,7 @@ class XSAM(Eigenvector):
     ) -> Update:
         """The corrected direction."""
         v = self.improved(ascent, x, memory["eigenvector"], self.iterations)
-        p = gradient(x + rho * unit(ascent(x)))
+        p = self.perturbed_gradient(x, ascent, gradient, rho=rho)
         p = unit(p) if self.normalised else p
         return Update(p - alpha * dot(p, v) * v, {"eigenvector": v})
 

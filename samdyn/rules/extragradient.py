@@ -109,12 +109,11 @@ class PastExtragradient(Rule):
 
     def settled(self, x: Tensor, gradient: Any, **coefficients: Any) -> dict[str, Tensor]:
         """The gradient at the point extrapolated afresh: exact at fixed points, where it is 0."""
-        return {"last": gradient(x + self.perturbation(x, gradient(x), **coefficients))}
+        return {"last": self.perturbed_gradient(x, gradient, gradient, **coefficients)}
 
     def descent(self, x: Tensor, ascent: Any, gradient: Any, **coefficients: Any) -> Tensor:
         """The gradient at the point extrapolated afresh."""
-        result: Tensor = gradient(x + self.perturbation(x, ascent(x), **coefficients))
-        return result
+        return self.perturbed_gradient(x, ascent, gradient, **coefficients)
 
 
 @checked

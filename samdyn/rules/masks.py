@@ -15,6 +15,7 @@ from samdyn.rules.blocks import (
     NORMALISATION,
     Rows,
     coordinates_of,
+    cuts,
     mask_of,
     names_of_blocks,
     rows_of,
@@ -212,10 +213,9 @@ class ZSharp(Perturbed):
 
     def scores(self, gradient: Tensor) -> Tensor:
         """abs(z), layer by layer."""
-        starts = self._starts or (0,)
         pieces = []
-        for start, end in zip(starts, (*starts[1:], gradient.shape[-1]), strict=True):
-            layer = gradient[..., start:end]
+        for cut in cuts(self._starts, gradient.shape[-1]):
+            layer = gradient[..., cut]
             off = layer - layer.mean(dim=-1, keepdim=True)
             spread = torch.sqrt((off**2).mean(dim=-1, keepdim=True))
             pieces.append(off.abs() / (spread + SMALLEST_SPREAD))

@@ -17,12 +17,13 @@ from torch import Tensor
 from samdyn.arguments import checks
 from samdyn.numerics.vector import dot, norm, unit
 from samdyn.rules.blocks import mask_of, with_found
+from samdyn.rules.mixtures import Normalised
 from samdyn.rules.rule import Rule, fixed
 from samdyn.rules.schedules import Coefficient, keep
 
 
 @dataclass(frozen=True)
-class ASAM(Rule):
+class ASAM(Normalised):
     """Adaptive SAM: e = rho T^2 g / abs(T g) with T = abs(x) + eta, and T = 1 on the biases of a module.
 
     Parameters
@@ -80,14 +81,9 @@ class ASAM(Rule):
         result: Tensor = rho * scale * unit(scale * gradient)
         return result
 
-    @property
-    def layer(self) -> float | None:
-        """0 unless rho is 0: the perturbation has no limit where g = 0."""
-        return None if self.rho == 0 else 0.0
-
 
 @dataclass(frozen=True)
-class PreconditionedSAM(Rule):
+class PreconditionedSAM(Normalised):
     """Preconditioned SAM: e = rho D^2 C g / abs(D C g), with fixed positive diagonals C and D.
 
     Parameters
@@ -116,7 +112,6 @@ class PreconditionedSAM(Rule):
     array([0.8, 0. ])
     """
 
-    rho: Coefficient
     constraint: tuple[float, ...] = fixed((1.0,))
     objective: tuple[float, ...] = fixed((1.0,))
 
@@ -142,11 +137,6 @@ class PreconditionedSAM(Rule):
         return result
 
     @property
-    def layer(self) -> float | None:
-        """0 unless rho is 0: the perturbation has no limit where g = 0."""
-        return None if self.rho == 0 else 0.0
-
-    @property
     def jump_radius(self) -> float | None:
         """Rho times the largest entry of D."""
         return self.coefficients()["rho"] * max(self.constraint)
@@ -160,7 +150,7 @@ def _diagonal(name: str, values: Sequence[float]) -> tuple[float, ...]:
 
 
 @dataclass(frozen=True)
-class MongeSAM(Rule):
+class MongeSAM(Normalised):
     """Monge SAM: e = rho g / (abs(g) sqrt(1 + abs(g)^2)); SAM where g is small, and no e where it is large.
 
     Parameters
@@ -183,17 +173,10 @@ class MongeSAM(Rule):
     array([0.635])
     """
 
-    rho: Coefficient
-
     def perturbation(self, x: Tensor, gradient: Tensor, rho: Any = 0.0, **others: Any) -> Tensor:
         """Rho g / (abs(g) sqrt(1 + abs(g)^2))."""
         result: Tensor = rho * unit(gradient) * torch.rsqrt(1 + dot(gradient, gradient))
         return result
-
-    @property
-    def layer(self) -> float | None:
-        """0 unless rho is 0: the perturbation has no limit where g = 0."""
-        return None if self.rho == 0 else 0.0
 
 
 SMALLEST_NORM = 1e-12
@@ -201,7 +184,7 @@ SMALLEST_NORM = 1e-12
 
 
 @dataclass(frozen=True)
-class LESAM(Rule):
+class LESAM(Normalised):
     """Loss-equated SAM: e = min(budget / (abs(g) + 1e-12), rho) g / abs(g), to raise the loss by `budget`.
 
     Parameters
@@ -223,7 +206,6 @@ class LESAM(Rule):
     array([0.89])
     """
 
-    rho: Coefficient
     budget: Coefficient
 
     def perturbation(
@@ -237,4 +219,4 @@ class LESAM(Rule):
     @property
     def layer(self) -> float | None:
         """0 unless rho or the budget is 0: near g = 0 the length is rho."""
-        return None if self.rho == 0 or self.budget == 0 else 0.0
+        return None if self.budget == 0 else super().layer

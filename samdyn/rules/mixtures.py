@@ -25,20 +25,25 @@ from samdyn.rules.schedules import Coefficient, keep
 
 
 @dataclass(frozen=True)
-class Perturbed(Rule):
-    """A rule whose perturbation is SAM's, rho g/abs(g), whatever it does with it."""
+class Normalised(Rule):
+    """A rule that divides by a norm of the gradient, so that its perturbation keeps its length near g = 0."""
 
     rho: Coefficient
+
+    @property
+    def layer(self) -> float | None:
+        """0 unless rho is 0: the perturbation has no limit where g = 0."""
+        return None if self.rho == 0 else 0.0
+
+
+@dataclass(frozen=True)
+class Perturbed(Normalised):
+    """A rule whose perturbation is SAM's, rho g/abs(g), whatever it does with it."""
 
     def perturbation(self, x: Tensor, gradient: Tensor, rho: Any = 0.0, **others: Any) -> Tensor:
         """Rho g/abs(g)."""
         result: Tensor = rho * unit(gradient)
         return result
-
-    @property
-    def layer(self) -> float | None:
-        """0 unless rho is 0: g/abs(g) has no limit where g = 0."""
-        return None if self.rho == 0 else 0.0
 
     @property
     def jump_radius(self) -> float | None:

@@ -22,7 +22,7 @@ from torch import Tensor
 from samdyn.arguments import checks
 from samdyn.numerics.vector import norm, unit
 from samdyn.rules.bases import root
-from samdyn.rules.blocks import tensors_of, with_found
+from samdyn.rules.blocks import cuts, tensors_of, with_found
 from samdyn.rules.mixtures import Perturbed
 from samdyn.rules.oracle import loss_value
 from samdyn.rules.rule import GradientFunction, Memory, Rule, Update, fixed
@@ -85,9 +85,8 @@ class RSAM(Perturbed):
         **others: Any,
     ) -> Tensor:
         """The gradient at x + delta + rho g/abs(g)."""
-        starts = self._starts or (0,)
-        blocks = zip(starts, (*starts[1:], x.shape[-1]), strict=True)
-        sizes = [norm(x[..., a:b]) * torch.ones_like(x[..., a:b]) for a, b in blocks]
+        blocks = [x[..., cut] for cut in cuts(self._starts, x.shape[-1])]
+        sizes = [norm(block) * torch.ones_like(block) for block in blocks]
         delta = sigma * torch.cat(sizes, dim=-1) * normals
         return gradient(x + delta + rho * unit(ascent(x + delta)))
 

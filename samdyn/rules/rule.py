@@ -272,6 +272,12 @@ class Rule:
         """e(x) from the ascent gradient; stacked tensors of shape (..., dim)."""
         return gradient * 0.0
 
+    def perturbed_gradient(
+        self, x: Tensor, ascent: GradientFunction, gradient: GradientFunction, **coefficients: Any
+    ) -> Tensor:
+        """P: the descent gradient at x + e(x)."""
+        return gradient(x + self.perturbation(x, ascent(x), **coefficients))
+
     def combine(self, gradient: Tensor, perturbed: Tensor, **coefficients: Any) -> Tensor:
         """The direction given to the base step, from the gradients at x and at x + e."""
         return perturbed
