@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from concurrent.futures import Executor, ProcessPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +14,6 @@ from samdyn.basin.paths.course import Course, motion_of
 from samdyn.basin.paths.motion import default_stride
 from samdyn.basin.search.attractors import Attractor
 from samdyn.basin.search.recurrences import Rules
-from samdyn.jobs.workers import check_picklable
 from samdyn.numerics.random import split_seed
 from samdyn.systems.diffusion import Diffusion
 from samdyn.systems.flow import Flow
@@ -135,9 +133,3 @@ def check_stride(course: Course, max_steps: int) -> None:
             f"dt must be at least {least:.3g}, for {max_steps} strides at the median speed in the box to "
             f"cover 1/50 of its diagonal, got {course.stride!r}"
         )
-
-
-def check_travel(course: Course, workers: int, executor: Executor | None) -> None:
-    """Refuse a system that cannot be sent to the workers."""
-    if workers > 1 or isinstance(executor, ProcessPoolExecutor):
-        check_picklable(course, spawned=executor is None)

@@ -28,7 +28,6 @@ from samdyn.basin.arguments import (
     check_options,
     check_stride,
     check_system,
-    check_travel,
 )
 from samdyn.basin.checkpoint import description
 from samdyn.basin.grid import BYTES_PER_CELL, Grid, make_grid
@@ -39,6 +38,7 @@ from samdyn.basin.rounds import Ends, map_starts
 from samdyn.basin.search.attractors import Attractor
 from samdyn.jobs.checkpoint import Checkpoint
 from samdyn.jobs.progress import PartsBar
+from samdyn.jobs.travel import check_travel
 from samdyn.jobs.workers import count_workers
 from samdyn.systems.system import System
 

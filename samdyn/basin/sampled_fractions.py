@@ -41,7 +41,6 @@ from samdyn.basin.arguments import (
     check_options,
     check_stride,
     check_system,
-    check_travel,
 )
 from samdyn.basin.checkpoint import description
 from samdyn.basin.grid import available_memory
@@ -55,6 +54,7 @@ from samdyn.basin.wilson import Fraction, shares
 from samdyn.jobs.checkpoint import Checkpoint
 from samdyn.jobs.job import check_run, joined, run_job
 from samdyn.jobs.progress import PartsBar, path_bar
+from samdyn.jobs.travel import check_travel
 from samdyn.numerics.scales import diagonal_of
 from samdyn.results import Result, Table
 from samdyn.systems.system import System

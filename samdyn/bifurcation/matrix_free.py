@@ -28,7 +28,7 @@ Keller (1977), bordered systems. Saad and Schultz (SIAM J. Sci. Stat. Comput. 19
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -44,6 +44,7 @@ from samdyn.landscapes.landscape import Landscape
 from samdyn.systems.flow import Flow
 from samdyn.systems.map import Map
 from samdyn.systems.system import System
+from samdyn.trace.product_operator import largest_singular_value
 
 MANY = 64
 """Dimensions up to which matrices are made, and bifurcations located."""
@@ -160,7 +161,7 @@ def follow_many(
     value = (float(system.parameters[parameter]) - curve.low) / curve.width
     start = np.append(x / curve.scale, value)
     operator = curve.field(value).operator(x)
-    size = _size(operator)
+    size = largest_singular_value(operator)
     announce(
         "continuation",
         seconds_of(lambda: operator @ np.ones(len(x))) * min(RESTART, len(x)) * 3 / max_step,
@@ -182,18 +183,6 @@ def follow_many(
         ends.append(end)
     places = [*ways[0][::-1], first, *ways[1]]
     return _described(curve, places, (ends[0], ends[1]), bounds, size)
-
-
-def _size(operator: Any) -> float:
-    """The largest singular value, about."""
-    v = np.random.default_rng(0).standard_normal(operator.shape[0])
-    size = 0.0
-    for _ in range(5):
-        v = operator.rmatvec(operator.matvec(v / np.linalg.norm(v)))
-        size = float(np.linalg.norm(v)) ** 0.5
-        if size == 0:
-            break
-    return size
 
 
 def _follow(

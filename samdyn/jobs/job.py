@@ -24,7 +24,7 @@ import os
 import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor, ProcessPoolExecutor
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -35,6 +35,7 @@ from samdyn.arguments import checks
 from samdyn.jobs import workers as pool
 from samdyn.jobs.checkpoint import Checkpoint
 from samdyn.jobs.progress import PartsBar
+from samdyn.jobs.travel import check_travel
 
 Arrays = dict[str, npt.NDArray[Any]]
 Report = Callable[[float], None]
@@ -158,8 +159,7 @@ def run_job(job: Job, run: Run, bar: PartsBar) -> list[Arrays]:
     saved = None
     if run.checkpoint is not None:
         saved = Checkpoint(run.checkpoint, {**job.describe(), "pieces": list(pieces.values())})
-    if (run.workers > 1 and not job.on_threads) or isinstance(run.executor, ProcessPoolExecutor):
-        pool.check_picklable(job, spawned=run.executor is None)
+    check_travel(job, run.workers, run.executor, threads=job.on_threads)
     done = {} if saved is None else _restored(saved, len(pieces))
     if done:
         bar.resume(sum(job.work(*pieces[i]) for i in done))

@@ -28,7 +28,6 @@ import multiprocessing
 import os
 import pickle
 import signal
-import sys
 import threading
 import time
 import traceback
@@ -49,6 +48,7 @@ import torch
 
 from samdyn.arguments import checks
 from samdyn.jobs.cost import outside
+from samdyn.jobs.travel import not_picklable
 
 P = TypeVar("P")
 T = TypeVar("T")
@@ -91,37 +91,6 @@ def count_workers(workers: Any, executor: Any) -> int:
         if workers > 1:
             raise ValueError(f"workers must be 1 when an executor is given, got {workers}")
     return workers
-
-
-def check_picklable(value: Any, spawned: bool) -> None:
-    """Refuse what cannot be sent to another process.
-
-    Parameters
-    ----------
-    value : object
-        What is to be sent.
-    spawned : bool
-        Whether the process starts afresh, so that it knows nothing that was typed into a session.
-
-    Raises
-    ------
-    ValueError
-    """
-    try:
-        data = pickle.dumps(value)
-    except Exception as error:
-        raise _not_picklable(error) from error
-    if spawned and b"__main__" in data and not hasattr(sys.modules["__main__"], "__file__"):
-        raise _not_picklable("it uses a function or class of this interactive session")
-
-
-def _not_picklable(reason: object) -> ValueError:
-    return ValueError(
-        "system and region must be picklable to be sent to worker processes, "
-        f"got one that is not ({reason}): define its functions at the top level of a "
-        "module (a .py file that workers can import), not as a lambda or inside another function, "
-        "or use workers=1"
-    )
 
 
 def run_pieces(
@@ -314,7 +283,7 @@ def _lost(error: BaseException) -> str:
     """Why a piece is lost; what cannot be sent will not be sent by trying again."""
     text = f"{type(error).__name__}: {error}"
     if isinstance(error, pickle.PicklingError) or "pickle" in text.lower() or "serialize" in text.lower():
-        raise _not_picklable(text) from error
+        raise not_picklable(text) from error
     return text
 
 

@@ -8,7 +8,7 @@ depend on the paths beside it; then the job runs in the same pieces without work
 from __future__ import annotations
 
 import warnings
-from concurrent.futures import Executor, ProcessPoolExecutor
+from concurrent.futures import Executor
 from dataclasses import replace
 from os import PathLike
 
@@ -25,7 +25,7 @@ from samdyn.escape.statistics.result import ExitTimes
 from samdyn.jobs.checkpoint import Checkpoint
 from samdyn.jobs.cost import announce, outside, seconds_of
 from samdyn.jobs.progress import WorkBar
-from samdyn.jobs.workers import check_picklable
+from samdyn.jobs.travel import check_travel
 from samdyn.systems.map import Map
 
 
@@ -109,8 +109,7 @@ def _run(
             "got one without: resume it with workers=1"
         )
     if apart:
-        if (workers > 1 and not job.on_threads) or isinstance(executor, ProcessPoolExecutor):
-            check_picklable(job, spawned=executor is None)
+        check_travel(job, workers, executor, threads=job.on_threads)
         if job.n_rows * float(job.n_steps) > TIMED_FROM:
             announce_pieces(job, starts, workers)
         return run_apart(job, pieces, workers, executor, saved, progress)
