@@ -10,11 +10,15 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["MPLBACKEND"] = "Agg"
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import matplotlib.pyplot as plt
 import pytest
 import torch
 from hypothesis import settings
+
+if TYPE_CHECKING:
+    import distributed
 
 # torch compiles and allocates in the first example, which no deadline per example should count
 settings.register_profile("samdyn", deadline=None, derandomize=True)
@@ -35,3 +39,20 @@ def close_figures() -> Iterator[None]:
     """Close the figures that a test left open."""
     yield
     plt.close("all")
+
+
+@pytest.fixture
+def cluster() -> Iterator[distributed.Client]:
+    """A Dask cluster of two worker processes, for one test: Dask now and then does not restart one that was
+    killed, and none is left over.
+    """
+    # imported here: few tests have a use for it, and their processes pay for it
+    import distributed
+
+    with (
+        distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
+        ) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        yield client

@@ -11,7 +11,7 @@ import sys
 import textwrap
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -274,17 +274,6 @@ def test_a_local_worker_that_dies(long_whole: sd.basin.Basins, monkeypatch: pyte
     assert killed
     assert_same(result, long_whole)
     assert {process.pid for process in multiprocessing.active_children()} == before
-
-
-@pytest.fixture
-def cluster() -> Iterator[distributed.Client]:
-    with (
-        distributed.LocalCluster(
-            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
-        ) as cluster,
-        distributed.Client(cluster) as client,
-    ):
-        yield client
 
 
 @pytest.mark.slow

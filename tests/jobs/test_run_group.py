@@ -218,24 +218,17 @@ class Deadly(Executor):
 
 
 @pytest.fixture
-def cluster() -> Iterator[Any]:
-    # Imported here: the processes that are killed have no use for them. Two workers, since Dask now and then
-    # does not restart one that was killed, and one for each test, so that none is left over.
+def no_second_try() -> Iterator[None]:
+    """Set before the cluster starts: a task whose worker dies has failed."""
     import dask
-    import distributed
 
-    with (
-        dask.config.set({"distributed.scheduler.allowed-failures": 0}),
-        distributed.LocalCluster(
-            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
-        ) as cluster,
-        distributed.Client(cluster) as client,
-    ):
-        yield client
+    with dask.config.set({"distributed.scheduler.allowed-failures": 0}):
+        yield
 
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::UserWarning:distributed", "ignore::ResourceWarning")
+@pytest.mark.usefixtures("no_second_try")
 @pytest.mark.parametrize("name", ASKED)
 def test_a_dask_worker_that_dies(name: str, cluster: Any, whole: dict[str, Any]) -> None:
     before = set(cluster.run(os.getpid).values())
