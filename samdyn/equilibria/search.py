@@ -48,6 +48,7 @@ from samdyn.arguments.signature import checked
 from samdyn.dynamics.kinks import kinks_of
 from samdyn.equilibria.fixed_point import FixedPoint, FixedPoints
 from samdyn.equilibria.kinks.following_orbits import field_jumps
+from samdyn.equilibria.kinks.index import boxes_about
 from samdyn.equilibria.kinks.jump_entries import jumping_entry, kinked_entries, resting_entries
 from samdyn.equilibria.newton import (
     perturbed_evaluation,
@@ -246,13 +247,15 @@ def _found(system: System, options: Options, certify: bool) -> FixedPoints:
         def is_critical(zeros: Array) -> npt.NDArray[np.bool_]:
             return critical_among(genuine.evaluate, zeros, critical, box)
 
+        known = np.concatenate([genuine.x, resting])
         hallucinated, others = checked_search(
             evaluate,
             options,
             is_critical,
-            genuine=replace(genuine, x=np.concatenate([genuine.x, resting])),
+            genuine=replace(genuine, x=known),
             jumps=system.rule.jumps,
             kinks=may_jump,
+            closely=boxes_about(system, known, box) if may_jump and system.dim == 2 else None,
         )
         if certify:
             # a smooth field vanishes at the critical points too: there they are known zeros

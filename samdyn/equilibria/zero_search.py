@@ -111,12 +111,13 @@ def checked_search(
     genuine: Zeros | None = None,
     jumps: bool = False,
     kinks: bool = False,
+    closely: Array | None = None,
 ) -> tuple[Zeros, Array]:
     """Zeros of a field, with the index sum in two dimensions: where it shows that some are missing they join.
 
     `genuine` are critical points, which are known and not searched for; `jumps` says that the field is
-    discontinuous there, `kinks` that it may be so elsewhere. Also returned are points at rest (n, dim) where
-    the field jumps.
+    discontinuous there, `kinks` that it may be so elsewhere; `closely` are boxes (n, 2, 2) whose
+    indices are summed on grids of their own. Also returned are points at rest (n, dim) where the field jumps.
     """
     search = _search(evaluate, options, excluded, on_kinks=kinks and genuine is None)
     none = np.empty((0, len(options.box)))
@@ -127,7 +128,7 @@ def checked_search(
     resting = none
     if kinks:
         listed = np.concatenate([search.x, known])
-        check, new, resting = rest_points(evaluate, options.box, listed, curves)
+        check, new, resting = rest_points(evaluate, options.box, listed, curves, closely)
     else:
         exact = None
         if genuine is not None and jumps:  # a degenerate critical point is not known to rounding

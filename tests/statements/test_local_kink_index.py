@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
+from scipy.optimize import brentq
 
 import samdyn as sd
 from samdyn.equilibria.kinks.following_orbits import slope_jumps
@@ -39,6 +40,32 @@ def test_points_at_rest_in_the_plane(
     order = np.lexsort(np.round(found.x, 6).T[::-1])
     np.testing.assert_allclose(found.x[order], points, atol=1e-9)
     assert "the indices add up" in repr(found)
+
+
+def test_a_ridge_that_attracts_under_a_rule_that_looks_across_it() -> None:
+    """Points lost: of the three points at rest around a ridge one was listed, and the indices added up.
+
+    Right: on the ridge w0 = w1 of |w|^4/4 - max(w0, w1) + .2 |w1| the point at which the fields of both sides
+    are opposite, found here by bisection along the ridge; a pair of saddles at whose perturbed points the
+    ridge is met. Brute force (hulls of the field over 1.2e-4 wide cells, kept where they hold 0) finds the
+    same five points, and 137 of 4000 orbits of steps of 1e-3 end at the first.
+    """
+    loss = sd.Landscape(lambda w: (w @ w) ** 2 / 4 - torch.maximum(*w) + 0.2 * w[1].abs(), 2, BOX)
+    flow = sd.Flow(loss, sd.USAM(0.1))
+
+    def turn(t: float) -> float:
+        one, other = flow.evaluate([[t + 1e-9, t - 1e-9], [t - 1e-9, t + 1e-9]])
+        return float(one[0] * other[1] - one[1] * other[0])
+
+    ridge = brentq(turn, 0.57, 0.59, xtol=1e-14)
+    found = sd.fixed_points(flow, n_starts=64)
+    right = [(0, 0.928318), (0.547237, 0.622098), (ridge, ridge), (0.640627, 0.528368), (0.999897, 0)]
+    np.testing.assert_allclose(found.x[np.argsort(found.x[:, 0])], right, atol=1e-6)
+    at_ridge = found[int(np.abs(found.x - ridge).sum(axis=1).argmin())]
+    np.testing.assert_allclose(at_ridge.x, ridge, atol=1e-9)
+    assert at_ridge.stability == "trapping"
+    assert found.coverage["hallucinated"].index is not None
+    assert found.coverage["hallucinated"].index.complete
 
 
 @pytest.mark.slow

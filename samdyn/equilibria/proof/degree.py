@@ -12,7 +12,9 @@ Algorithm (`turning`)
    too: the angle between its ends is then verified by the point in the middle.
 3. A piece shorter than `SHORTEST` of its segment that is still not good is a jump. With ``convex=True`` it
    counts by the angle between its sides if that is below `STRAIGHT` of a half turn (the field then runs over
-   the segment between both values, as Filippov's does); otherwise the segment has no turning.
+   the segment between both values, as Filippov's does); otherwise the segment has no turning. Such pieces
+   stay longer than `CONVEX` of the segment and than `APART` roundings of the coordinates: what the field is
+   given on the jump itself is no limit from either side, and a sample must not meet it.
 4. A segment has no turning (nan) either where F is infinite, nan, or zero to rounding at one of its points.
 
 A layer that is passed within a piece between samples, and at whose edges F does not turn, stays unseen.
@@ -39,6 +41,8 @@ Evaluation = Callable[[Array], tuple[Array, Array]]
 
 FIRST = 16
 SHORTEST = 2.0**-46  # a few roundings of the coordinates
+CONVEX = 2.0**-30
+APART = 1024
 QUARTER = np.pi / 2
 STRAIGHT = 1 - 1e-12  # a field that passes through zero on the segment turns by a half
 ZERO = 1e-13  # of |J| times |x| and the length: what rounding and the shortest piece make of a zero
@@ -77,6 +81,11 @@ def turning(
     """
     m = len(start)
     total, defined = np.zeros(m), np.ones(m, dtype=bool)
+    shortest = np.full(m, SHORTEST)
+    if convex:
+        rounding = np.spacing(np.maximum(np.abs(start), np.abs(stop)).max(axis=1))
+        with np.errstate(divide="ignore"):
+            shortest = np.maximum(CONVEX, APART * rounding / np.linalg.norm(stop - start, axis=1))
 
     def at(of: npt.NDArray[np.int_], t: Array) -> tuple[Array, Array]:
         """F (n, 2), and its angular speed (n,) along the segments at t; flags what is zero or not finite."""
@@ -101,7 +110,7 @@ def turning(
             angle = np.arctan2(f[:, 0] * g[:, 1] - f[:, 1] * g[:, 0], (f * g).sum(axis=1))
             # where the Jacobian is nan, as on a kink, the angle alone must do
             good = (np.abs(angle) < QUARTER) & ~(np.fmax(v, w) * length > QUARTER)
-            ends = (good & once) | (length < SHORTEST)
+            ends = (good & once) | (length < shortest[of])
             jump = ends & ~good
             if not convex:
                 defined[of[jump]] = False
