@@ -16,7 +16,9 @@ estimates lean to the safe side there. Points that no plain start found (but the
 the field or a sign change on a line) count as found once. All of this speaks of the basins of Newton's
 method: a zero in a steep layer, whose basin is far smaller than 1 / n, leaves no trace in the counts. In two
 dimensions the index sum (`samdyn.equilibria.proof.index_check`) sees such a zero, though not always a pair of
-them. What proves completeness is ``fixed_points(..., certify=True)``.
+them; so it does in more dimensions where the field is simple on the boundary
+(`samdyn.equilibria.proof.boundary_degree`).
+What proves completeness is ``fixed_points(..., certify=True)``.
 
 References
 ----------
@@ -53,7 +55,8 @@ class Coverage(Result):
     counts : ndarray of int, shape (n_zeros,)
         How often each zero was found.
     index : IndexCheck or None
-        In two dimensions, what winding numbers of the field say about the list (`samdyn.equilibria.proof.index_check`).
+        In two dimensions, what winding numbers of the field say about the list; in three to six what its degree
+        on the box's boundary says (`samdyn.equilibria.proof`).
 
     Examples
     --------

@@ -18,7 +18,10 @@ Algorithm
 7. In two dimensions the indices of the zeros must add up to the winding numbers of the field
    along the cells of a grid; where they do not, cells are split and searched until they do, or the coverage
    says how many more zeros there must be (`samdyn.equilibria.proof.index_check`, and
-   `samdyn.equilibria.kinks.index` with kinks).
+   `samdyn.equilibria.kinks.index` with kinks). In three to six dimensions they must add up to the degree on
+   the box's boundary, where that is known and the loss has no kinks
+   (`samdyn.equilibria.proof.boundary_degree`): the coverage says how many more there must be, or why this is
+   not checked.
 Systems given by a function skip 1 and 4.
 
 Losses with kinks (abs, maximum, relu): points at rest on a kink, in Filippov's sense, are searched for apart
@@ -28,7 +31,7 @@ Their stability comes from orbits (`samdyn.equilibria.kinks.following_orbits`), 
 points where a rule that is not samdyn's makes its own field jump.
 
 Without step 6 the search is complete with high probability, not certainly; how high, the `coverage` says
-(`samdyn.equilibria.coverage`). In three dimensions and more no index is summed.
+(`samdyn.equilibria.coverage`).
 """
 
 from __future__ import annotations
@@ -256,6 +259,7 @@ def _found(system: System, options: Options, certify: bool) -> FixedPoints:
             jumps=system.rule.jumps,
             kinks=may_jump,
             closely=boxes_about(system, known, box) if may_jump and system.dim == 2 else None,
+            radius=None if coefficients is None else coefficients[1],
         )
         if certify:
             # a smooth field vanishes at the critical points too: there they are known zeros
@@ -271,7 +275,7 @@ def _found(system: System, options: Options, certify: bool) -> FixedPoints:
         jumping_entry(system, displacement, p, box, kinks) if p.kind == "hallucinated" or kinks else p
         for p in points
     ]
-    summed = all(c.index is not None and c.index.complete for c in coverage.values())
+    summed = system.dim == 2 and all(c.index is not None and c.index.complete for c in coverage.values())
     kinked, notes = kinked_entries(system, displacement, box, perturbed=perturbs, kinks=kinks, summed=summed)
     if len(resting) or len(others):
         known = np.array([p.x for p in (*points, *kinked)]).reshape(-1, system.dim)

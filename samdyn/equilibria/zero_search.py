@@ -18,8 +18,9 @@ from samdyn.arguments.checks import Array
 from samdyn.equilibria.coverage import Coverage
 from samdyn.equilibria.kinks.index import rest_points
 from samdyn.equilibria.newton import Evaluation, newton_steps, search_zeros, sobol_starts, zeros_from
+from samdyn.equilibria.proof.boundary_degree import check_boundary, indices_of_jumps, signs
 from samdyn.equilibria.proof.enclosure import Field
-from samdyn.equilibria.proof.index_check import check_index
+from samdyn.equilibria.proof.index_check import IndexCheck, check_index
 from samdyn.equilibria.proof.krawczyk import Certificate, Proof, certificates, exhaust
 from samdyn.equilibria.search_watch import SearchWatch
 from samdyn.equilibria.solution_sets import FEWEST, LINK, Family, split_families
@@ -37,6 +38,8 @@ __all__ = [
 ]
 
 PROOF_ROUNDS = 3
+MORE_ROUNDS = 2
+"""How often starts are quadrupled where the index sum above two dimensions says that zeros are missing."""
 
 
 @dataclass(frozen=True)
@@ -112,17 +115,28 @@ def checked_search(
     jumps: bool = False,
     kinks: bool = False,
     closely: Array | None = None,
+    radius: float | None = None,
 ) -> tuple[Zeros, Array]:
-    """Zeros of a field, with the index sum in two dimensions: where it shows that some are missing they join.
+    """Zeros of a field, with the index sum: those that it shows to be missing are searched for.
 
     `genuine` are critical points, which are known and not searched for; `jumps` says that the field is
-    discontinuous there, `kinks` that it may be so elsewhere; `closely` are boxes (n, 2, 2) whose
-    indices are summed on grids of their own. Also returned are points at rest (n, dim) where the field jumps.
+    discontinuous there, by perturbations of length `radius` along g (None: of another form), `kinks` that it
+    may be so elsewhere; `closely` are boxes (n, 2, 2) whose indices are summed on grids of their own. Also
+    returned are points at rest (n, dim) where the field jumps.
     """
     search = _search(evaluate, options, excluded, on_kinks=kinks and genuine is None)
     none = np.empty((0, len(options.box)))
-    if len(options.box) != 2:
+    if len(options.box) == 1 or (len(options.box) > 2 and kinks):
         return search, none
+    if len(options.box) > 2:
+        index = _boundary(search, options, genuine, jumps, radius)
+        for _ in range(MORE_ROUNDS):
+            if not index.missing:
+                break
+            options = replace(options, n_starts=4 * options.n_starts)
+            search = _search(evaluate, options, excluded)
+            index = _boundary(search, options, genuine, jumps, radius)
+        return replace(search, coverage=replace(search.coverage, index=index)), none
     known = none if genuine is None else genuine.x
     curves = np.concatenate([none, *(f.points for z in (search, genuine) if z for f in z.families)])
     resting = none
@@ -146,6 +160,23 @@ def checked_search(
     if len(new):
         search = _search(evaluate, options, excluded, new, kinks and genuine is None)
     return replace(search, coverage=replace(search.coverage, index=check)), resting
+
+
+def _boundary(
+    search: Zeros, options: Options, genuine: Zeros | None, jumps: bool, radius: float | None
+) -> IndexCheck:
+    """The index sum above two dimensions."""
+    curves = any(z.families for z in (search, genuine) if z)
+    indices = signs(search.evaluate(search.x)[1])
+    if genuine is not None and not curves:
+        if not jumps:
+            known = signs(search.evaluate(genuine.x)[1])
+        elif radius is None:
+            known = np.full(len(genuine.x), np.nan)
+        else:
+            known = indices_of_jumps(genuine.x, genuine.evaluate(genuine.x)[1], radius, options.box)
+        indices = np.concatenate([indices, known])
+    return check_boundary(search.evaluate, options.box, indices, curves)
 
 
 def undefined_share(loss: Landscape, options: Options) -> float:

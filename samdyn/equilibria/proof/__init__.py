@@ -9,6 +9,7 @@ file               what it computes or holds
 `enclosure`        bounds of systems over boxes
 `unit_vectors`     the range of g/|g| over boxes of g
 `degree`           winding numbers of planar fields (Brouwer's degree)
-`index_check`      whether the indices of the zeros found add up
+`index_check`      whether the indices of the zeros found add up in the plane
+`boundary_degree`  the same in three to six dimensions, from the boundary of the box
 =================  ======================================================================
 """

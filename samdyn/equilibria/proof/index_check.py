@@ -59,7 +59,7 @@ LOCATED = 1e-7  # of the box: a cell that no cut divides, as where the field jum
 
 @dataclass(frozen=True, eq=False, repr=False)
 class IndexCheck(Result):
-    """What winding numbers say about a list of zeros in a plane box.
+    """What the index sum says about a list of zeros in a box.
 
     Attributes
     ----------
@@ -69,6 +69,9 @@ class IndexCheck(Result):
         How many more zeros there must be at least: the sum over cells of the index that no zero explains.
     jumps : ndarray, shape (n, 2)
         Points with an index at which the field does not vanish: it jumps or is infinite there.
+    reason : str
+        Above two dimensions, where the box is the one cell
+        (`samdyn.equilibria.proof.boundary_degree`): why it is not checked.
 
     Examples
     --------
@@ -83,6 +86,7 @@ class IndexCheck(Result):
     n_checked: int
     missing: int
     jumps: Array
+    reason: str = ""
 
     @property
     def complete(self) -> bool:
@@ -94,7 +98,10 @@ class IndexCheck(Result):
         parts = []
         if self.missing:
             parts.append(f"the index sum says at least {self.missing} more")
-        if self.n_checked == 0:
+        if self.n_cells == 1 and not self.missing:
+            text = "the indices add up to the degree of the field on the box's boundary"
+            parts.append(text if self.n_checked else f"the index sum is not checked: {self.reason}")
+        elif self.n_checked == 0:
             parts.append("the index sum is not checked: the field vanishes or jumps on every curve tried")
         elif not self.missing:
             where = f"all {self.n_cells}" if self.n_checked == self.n_cells else f"{self.n_checked}"
