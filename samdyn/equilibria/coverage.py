@@ -17,7 +17,7 @@ the field or a sign change on a line) count as found once. All of this speaks of
 method: a zero in a steep layer, whose basin is far smaller than 1 / n, leaves no trace in the counts. In two
 dimensions the index sum (`samdyn.equilibria.proof.index_check`) sees such a zero, though not always a pair of
 them; so it does in more dimensions where the field is simple on the boundary
-(`samdyn.equilibria.proof.boundary_degree`).
+(`samdyn.equilibria.proof.boundary_index`).
 What proves completeness is ``fixed_points(..., certify=True)``.
 
 References

@@ -20,7 +20,7 @@ Algorithm
    says how many more zeros there must be (`samdyn.equilibria.proof.index_check`, and
    `samdyn.equilibria.kinks.index` with kinks). In three to six dimensions they must add up to the degree on
    the box's boundary, where that is known and the loss has no kinks
-   (`samdyn.equilibria.proof.boundary_degree`): the coverage says how many more there must be, or why this is
+   (`samdyn.equilibria.proof.boundary_index`): the coverage says how many more there must be, or why this is
    not checked.
 Systems given by a function skip 1 and 4.
 

@@ -18,7 +18,7 @@ from samdyn.arguments.checks import Array
 from samdyn.equilibria.coverage import Coverage
 from samdyn.equilibria.kinks.index import rest_points
 from samdyn.equilibria.newton import Evaluation, newton_steps, search_zeros, sobol_starts, zeros_from
-from samdyn.equilibria.proof.boundary_degree import check_boundary, indices_of_jumps, signs
+from samdyn.equilibria.proof.boundary_index import check_boundary, indices_of_jumps, signs
 from samdyn.equilibria.proof.enclosure import Field
 from samdyn.equilibria.proof.index_check import IndexCheck, check_index
 from samdyn.equilibria.proof.krawczyk import Certificate, Proof, certificates, exhaust

@@ -10,6 +10,6 @@ file               what it computes or holds
 `unit_vectors`     the range of g/|g| over boxes of g
 `degree`           winding numbers of planar fields (Brouwer's degree)
 `index_check`      whether the indices of the zeros found add up in the plane
-`boundary_degree`  the same in three to six dimensions, from the boundary of the box
+`boundary_index`   the same in three to six dimensions, from the boundary of the box
 =================  ======================================================================
 """

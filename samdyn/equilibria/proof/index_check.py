@@ -71,7 +71,7 @@ class IndexCheck(Result):
         Points with an index at which the field does not vanish: it jumps or is infinite there.
     reason : str
         Above two dimensions, where the box is the one cell
-        (`samdyn.equilibria.proof.boundary_degree`): why it is not checked.
+        (`samdyn.equilibria.proof.boundary_index`): why it is not checked.
 
     Examples
     --------

@@ -10,7 +10,7 @@ from torch import Tensor
 import samdyn as sd
 from samdyn.arguments.checks import Array
 from samdyn.equilibria.newton import value_and_jacobian
-from samdyn.equilibria.proof.boundary_degree import boundary_degree, indices_of_jumps
+from samdyn.equilibria.proof.boundary_index import boundary_degree, indices_of_jumps
 
 
 def _wells(w: Tensor) -> Tensor:
@@ -29,7 +29,7 @@ def test_linear_fields() -> None:
     """Right: the sign of the determinant, or that it is not known, as where the zero is near the boundary."""
     rng = np.random.default_rng(0)
     known = 0
-    for dim in (3, 3, 3, 3, 4, 4, 4, 5):
+    for dim in (3, 3, 3, 4):
         matrix = rng.normal(size=(dim, dim)) + 2 * np.diag(rng.choice([-1, 1], dim))
         zero = rng.uniform(-0.2, 0.2, dim)
 
@@ -39,7 +39,7 @@ def test_linear_fields() -> None:
         degree = boundary_degree(field, np.stack([-np.ones(dim), rng.uniform(1, 2, dim)], axis=1))
         assert np.isnan(degree) or degree == np.sign(np.linalg.det(matrix))
         known += np.isfinite(degree)
-    assert known >= 5
+    assert known >= 3
 
 
 def test_a_degree_of_two_or_none_is_not_taken_for_another() -> None:
