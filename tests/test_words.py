@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from typing import Any
 
 import pytest
@@ -53,6 +54,12 @@ def test_words_of_a_signature(verb: str) -> None:
     assert not {word: INSTEAD[word] for word in words if word in INSTEAD}
     unknown = set(words) - COMMON - OWN
     assert not unknown, f"a word of its own needs a line in OWN: {sorted(unknown)}"
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_signatures_say_what_comes_and_what_goes(verb: str) -> None:
+    """No `Any`: a type checker, and a reader, learn from the signature what a verb takes."""
+    assert not re.search(r"\bAny\b", str(VERBS[verb]))
 
 
 def test_no_word_is_listed_in_vain() -> None:

@@ -16,12 +16,37 @@ import math
 import numbers
 import reprlib
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[np.float64]
+
+
+class HasPoint(Protocol):
+    """A result that stands for a point, as a FixedPoint does: it is accepted wherever a point is."""
+
+    @property
+    def x(self) -> Array:
+        """The point."""
+
+
+PointLike = npt.ArrayLike | HasPoint
+
+
+def point_of(value: PointLike) -> npt.ArrayLike:
+    """The point that a result stands for; anything else as it is.
+
+    Examples
+    --------
+    >>> point_of([0.5, 1.0])
+    [0.5, 1.0]
+    """
+    if dataclasses.is_dataclass(value) and isinstance(getattr(value, "x", None), np.ndarray):
+        value = value.x
+    return value  # type: ignore[return-value]
+
 
 LARGEST_COUNT = 1 << 62
 """Counts stay below this, so that a sum of two of them fits into numpy's 64-bit integers."""
@@ -267,9 +292,7 @@ def array(
     >>> array("t", [1, 2])
     array([1., 2.])
     """
-    if dataclasses.is_dataclass(value) and isinstance(getattr(value, "x", None), np.ndarray):
-        value = value.x  # type: ignore[union-attr]
-    plain = _without_tensor(value)
+    plain = _without_tensor(point_of(value))
     if isinstance(plain, np.ma.MaskedArray) or plain is np.ma.masked:
         if np.ma.is_masked(plain):
             raise ValueError(f"{name} must have no masked entries, got {shown(value)}")

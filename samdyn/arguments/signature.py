@@ -17,6 +17,7 @@ annotation             what comes
 ``bool``               `checks.flag`
 ``str``                `checks.text`
 ``npt.ArrayLike``      `checks.array`, where nan and infinities pass
+``checks.PointLike``   the same: of a FixedPoint its point
 ``Sequence[float]``    numbers in a sequence, handed on as they came; so is a box of pairs
 ``tuple[..., ...]``    two numbers
 ``Callable[...]``      `checks.function`
@@ -109,6 +110,7 @@ _SYSTEMS = {"System", "Map", "Flow", "Diffusion"}
 _CLASSES = {"Basins", "Branch", "Bifurcation"}
 _NUMBERS_IN_ROWS = {
     "npt.ArrayLike",
+    "checks.PointLike",
     "Sequence[float]",
     "Sequence[Sequence[float]]",
     "Array",
@@ -119,6 +121,7 @@ _BY_ANNOTATION: dict[str, Callable[[str, Any], Any]] = {
     "bool": checks.flag,
     "str": checks.text,
     "npt.ArrayLike": _array,
+    "checks.PointLike": _array,
 }
 
 

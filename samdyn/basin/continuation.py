@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +24,7 @@ from samdyn.arguments.checks import Array
 from samdyn.arguments.signature import checked
 from samdyn.basin.matching import Distance, chain, match_attractors
 from samdyn.basin.paths.pieces import REASONS
-from samdyn.basin.sampled_fractions import BasinFractions, basin_fractions
+from samdyn.basin.sampled_fractions import BasinFractions, FractionOptions, basin_fractions
 from samdyn.basin.search.attractors import Attractor
 from samdyn.basin.wilson import Fraction
 from samdyn.jobs.cost import announce
@@ -119,7 +119,7 @@ def basin_continuation(
     executor: Executor | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
     progress: bool = False,
-    **options: Any,
+    **options: Unpack[FractionOptions],
 ) -> BasinContinuation:
     """Basin fractions for each of several values of a parameter.
 

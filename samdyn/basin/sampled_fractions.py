@@ -26,7 +26,7 @@ import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, TypedDict, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -121,6 +121,20 @@ class BasinFractions(Result):
             for k, f in self.fractions.items()
         ]
         return Table(title, rows, ("id", "attractor", "share", "95 % interval"))
+
+
+class FractionOptions(TypedDict, total=False):
+    """Arguments of `basin_fractions` that verbs which call it pass on."""
+
+    method: str
+    features: Callable[[Array], Array] | None
+    tail: int
+    tolerance: float
+    n_starts: int
+    max_steps: int | None
+    far: float
+    radius: float | None
+    dt: float | None
 
 
 @checked

@@ -27,7 +27,6 @@ Algorithm
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -55,7 +54,7 @@ from samdyn.systems.system import System
 
 def continuation(
     system: System,
-    x: Any,
+    x: checks.PointLike,
     parameter: str,
     bounds: Sequence[float],
     *,

@@ -98,7 +98,7 @@ class VirtualLoss(Result):
 
 
 @checked
-def virtual_gradient(system: System, x: npt.ArrayLike) -> Array:
+def virtual_gradient(system: System, x: checks.PointLike) -> Array:
     """The virtual gradient map G(x) = grad f(x + e(x)), along which the rule descends.
 
     Parameters
@@ -126,7 +126,7 @@ def virtual_gradient(system: System, x: npt.ArrayLike) -> Array:
 
 
 @checked
-def perturbed_loss(system: System, x: npt.ArrayLike) -> Array:
+def perturbed_loss(system: System, x: checks.PointLike) -> Array:
     """The loss at the perturbed point, f^SAM(x) = f(x + e(x)), which SAM does not descend.
 
     Parameters

@@ -164,7 +164,7 @@ def lr_bound(eigenvalues: npt.ArrayLike, momentum: float = 0.0) -> Array:
 
 
 @checked
-def local_attraction(system: System, x: npt.ArrayLike) -> LocalAttraction:
+def local_attraction(system: System, x: checks.PointLike) -> LocalAttraction:
     """The linear test of a hallucinated point: does it attract, and up to which learning rate?
 
     Parameters
@@ -209,7 +209,7 @@ def local_attraction(system: System, x: npt.ArrayLike) -> LocalAttraction:
     if system.scheduled:
         raise ValueError(f"system must have constant coefficients, got {system!r}")
     check_plain("local_attraction", rule)
-    point = checks.points("x", getattr(x, "x", x), system.dim)
+    point = checks.points("x", x, system.dim)
     if point.ndim != 1:
         raise ValueError(f"x must be one point of shape ({system.dim},), got shape {point.shape}")
     gradient = torch.func.grad(loss.one_point)

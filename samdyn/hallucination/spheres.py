@@ -89,7 +89,7 @@ class SphericalMinima(Result):
 @checked
 def spherical_minima(
     loss: Landscape,
-    x: npt.ArrayLike,
+    x: checks.PointLike,
     radii: Sequence[float] | Array,
     *,
     progress: bool = False,
@@ -139,7 +139,7 @@ def spherical_minima(
         raise ValueError(
             "loss must have two dimensions or more, got one: hallucination_intervals is complete there"
         )
-    y = checks.points("x", getattr(x, "x", x), loss.dim)
+    y = checks.points("x", x, loss.dim)
     if y.ndim != 1:
         raise ValueError(f"x must be one point of shape ({loss.dim},), got shape {y.shape}")
     rho = np.atleast_1d(checks.points("radii", np.asarray(radii)[..., None], 1)[..., 0])

@@ -223,15 +223,15 @@ class Landscape:
         low, high = (np.zeros(self.dim), np.ones(self.dim)) if self.box is None else self.box.T
         return np.asarray(low + (high - low) * fractions)
 
-    def value(self, x: npt.ArrayLike) -> Array:
+    def value(self, x: checks.PointLike) -> Array:
         """The loss at points (..., dim): an array of shape (...)."""
         return batch.evaluate(self.one_point, checks.points("x", x, self.dim, finite=False))
 
-    def gradient(self, x: npt.ArrayLike) -> Array:
+    def gradient(self, x: checks.PointLike) -> Array:
         """The gradient at points (..., dim): an array of shape (..., dim)."""
         return batch.evaluate(torch.func.grad(self.one_point), checks.points("x", x, self.dim, finite=False))
 
-    def hessian(self, x: npt.ArrayLike) -> Array:
+    def hessian(self, x: checks.PointLike) -> Array:
         """The Hessian at points (..., dim): an array of shape (..., dim, dim).
 
         In more than `LARGE` dimensions the time is estimated from that of a gradient (to a factor of about
@@ -243,7 +243,7 @@ class Landscape:
             self._announce_hessians(points.reshape(-1, self.dim))
         return batch.evaluate(hessian_of(self.one_point), points)
 
-    def hvp(self, x: npt.ArrayLike, v: npt.ArrayLike) -> Array:
+    def hvp(self, x: checks.PointLike, v: npt.ArrayLike) -> Array:
         """Products H(x) v of the Hessian with vectors; nothing of the size of a Hessian is made.
 
         Parameters
@@ -268,15 +268,15 @@ class Landscape:
         vectors = checks.points("v", v, self.dim, finite=False)
         return batch.evaluate_pairs(self.product_function, points, vectors)
 
-    def jvp(self, x: npt.ArrayLike, v: npt.ArrayLike) -> Array:
+    def jvp(self, x: checks.PointLike, v: npt.ArrayLike) -> Array:
         """Products with the Hessian, the Jacobian of the gradient: `hvp`."""
         return self.hvp(x, v)
 
-    def vjp(self, x: npt.ArrayLike, v: npt.ArrayLike) -> Array:
+    def vjp(self, x: checks.PointLike, v: npt.ArrayLike) -> Array:
         """Products with the transposed Hessian, which is the Hessian: `hvp`."""
         return self.hvp(x, v)
 
-    def operator(self, x: npt.ArrayLike) -> ProductOperator:
+    def operator(self, x: checks.PointLike) -> ProductOperator:
         """The Hessian at one point as a `scipy.sparse.linalg.LinearOperator` that never makes the matrix.
 
         Parameters

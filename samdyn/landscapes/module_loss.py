@@ -18,6 +18,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.fx.experimental.proxy_tensor import get_proxy_mode
+from torch.utils.data import DataLoader, Dataset
 
 from samdyn.arguments import checks
 from samdyn.arguments.checks import Array
@@ -188,21 +189,21 @@ class ModuleLoss(FiniteSum):
 
         return product
 
-    def value(self, x: npt.ArrayLike) -> Array:
+    def value(self, x: checks.PointLike) -> Array:
         """The loss at points (..., dim): an array of shape (...)."""
         return self._at(self.one_point, checks.points("x", x, self.dim, finite=False))
 
-    def gradient(self, x: npt.ArrayLike) -> Array:
+    def gradient(self, x: checks.PointLike) -> Array:
         """The gradient at points (..., dim): an array of shape (..., dim)."""
         return self._at(self.gradient_function, checks.points("x", x, self.dim, finite=False))
 
-    def hvp(self, x: npt.ArrayLike, v: npt.ArrayLike) -> Array:
+    def hvp(self, x: checks.PointLike, v: npt.ArrayLike) -> Array:
         """Products H(x) v of the Hessian at points (..., dim) with vectors (..., dim)."""
         points = checks.points("x", x, self.dim, finite=False)
         vectors = checks.points("v", v, self.dim, finite=False)
         return self._at(self.product_function, *np.broadcast_arrays(points, vectors))
 
-    def hessian(self, x: npt.ArrayLike) -> Array:
+    def hessian(self, x: checks.PointLike) -> Array:
         """The Hessian at points (..., dim): an array of shape (..., dim, dim), of products with unit vectors.
 
         What it costs is said and refused as by `Landscape.hessian`.
@@ -380,11 +381,11 @@ class ModuleLoss(FiniteSum):
 @checked
 def from_module(
     model: torch.nn.Module,
-    objective: Callable[[Any, Any], Tensor],
-    data: Any,
+    objective: Callable[..., Tensor],
+    data: tuple[object, object] | Dataset[tuple[object, object]] | DataLoader[tuple[object, object]],
     *,
     chunk: int | None = None,
-    dtype: Any = torch.float64,
+    dtype: torch.dtype | None = torch.float64,
     weight_decay: float = 0.0,
     device: str | torch.device | None = None,
     name: str | None = None,

@@ -190,7 +190,7 @@ class SampledLandscape(Landscape):
         g = g - g.mean(axis=-2, keepdims=True)
         return np.asarray(np.swapaxes(g, -1, -2) @ g / self.n_samples)
 
-    def value(self, x: npt.ArrayLike) -> Array:
+    def value(self, x: checks.PointLike) -> Array:
         """The loss at points (..., dim): an array of shape (...)."""
         if self.component is square:  # recognised ones may miss a constant
             points, squares = checks.points("x", x, self.dim, finite=False), self.squares
@@ -201,7 +201,7 @@ class SampledLandscape(Landscape):
             return np.asarray(((residual**2).mean(axis=-1) + ridge.mean() * size) / 2)
         return super().value(x)
 
-    def gradient(self, x: npt.ArrayLike) -> Array:
+    def gradient(self, x: checks.PointLike) -> Array:
         """The gradient at points (..., dim): an array of shape (..., dim)."""
         squares = self._sure_squares
         if squares is not None:
@@ -210,7 +210,7 @@ class SampledLandscape(Landscape):
             return np.asarray((points @ rows.T - targets) @ rows / self.n_samples + ridge.mean() * points)
         return super().gradient(x)
 
-    def hessian(self, x: npt.ArrayLike) -> Array:
+    def hessian(self, x: checks.PointLike) -> Array:
         """The Hessian at points (..., dim): an array of shape (..., dim, dim)."""
         squares = self._sure_squares
         if squares is None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,7 @@ from samdyn.arguments import checks
 from samdyn.arguments.checks import Array
 from samdyn.arguments.signature import checked
 from samdyn.jobs.progress import paced
-from samdyn.morse.graph import MorseGraph, morse_graph
+from samdyn.morse.graph import GraphOptions, MorseGraph, morse_graph
 from samdyn.morse.partition import Index, Level
 from samdyn.results import Result, Rows, Table
 from samdyn.systems.flow import Flow
@@ -166,7 +166,7 @@ def morse_continuation(
     parameters: Mapping[str, npt.ArrayLike],
     threshold: float = 0.0,
     progress: bool = False,
-    **options: Any,
+    **options: Unpack[GraphOptions],
 ) -> MorseContinuation:
     """Morse graphs of a system over the values of one of its parameters.
 

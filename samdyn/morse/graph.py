@@ -25,7 +25,7 @@ import time
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypedDict
 
 import networkx as nx
 import numpy as np
@@ -176,6 +176,16 @@ class MorseGraph(Result):
             columns[name] = [self.graph.nodes[k][name] for k in self.sets]
         columns["leads_to"] = [sorted(self.graph.successors(k)) for k in self.sets]
         return columns, {"system": self.system, "image": self.image, "rigorous": self.rigorous}
+
+
+class GraphOptions(TypedDict, total=False):
+    """Arguments of `morse_graph` that verbs which call it pass on."""
+
+    adaptive: bool | None
+    iterates: int
+    discard: int
+    discard_below: int
+    duration: float | None
 
 
 def morse_graph(

@@ -144,7 +144,7 @@ class Diagnosis(Result):
 @checked
 def diagnose(
     system: System,
-    x: npt.ArrayLike,
+    x: checks.PointLike,
     history: npt.ArrayLike | None = None,
     *,
     n_steps: int = 60,
@@ -234,7 +234,7 @@ def diagnose(
     return Diagnosis(verdict, reason, _listed(end), end.x, "", found, end, system_map)
 
 
-def _map_of(system: System, x: npt.ArrayLike) -> Map:
+def _map_of(system: System, x: checks.PointLike) -> Map:
     """The noiseless map whose steps are looked at."""
     if system.landscape is None or system.rule is None:
         raise ValueError(f"system must be made from a loss and a rule, got {system!r}")

@@ -116,7 +116,7 @@ class RefinedPoint(FixedPoint):
 @checked
 def refine(
     system: System,
-    x: npt.ArrayLike,
+    x: checks.PointLike,
     *,
     reach: float | None = None,
     deflate: bool = False,

@@ -288,7 +288,7 @@ class Spectrum(Result):
 @checked
 def spectrum(
     system: System | Landscape,
-    x: npt.ArrayLike,
+    x: checks.PointLike,
     k: int = 10,
     which: str | None = None,
     *,

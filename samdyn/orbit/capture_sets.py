@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -119,7 +118,7 @@ class CaptureSet(Result):
 
 
 @checked
-def capture_set(system: System, x: Any, *, progress: bool = False) -> CaptureSet:
+def capture_set(system: System, x: checks.PointLike, *, progress: bool = False) -> CaptureSet:
     """How the critical point `x` captures a flow, or holds a map, of a rule that jumps there.
 
     Parameters
@@ -172,7 +171,7 @@ def capture_set(system: System, x: Any, *, progress: bool = False) -> CaptureSet
         )
     if system.scheduled or rule.scheduled:
         raise ValueError(f"system must have constant coefficients, got {system!r}")
-    point = checks.points("x", getattr(x, "x", x), system.dim)
+    point = checks.points("x", x, system.dim)
     if point.ndim != 1:
         raise ValueError(f"x must be one point of shape ({system.dim},), got shape {point.shape}")
     check_size(system.dim)

@@ -25,7 +25,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -258,7 +257,7 @@ def runge_kutta(field: Callable[[Tensor], Tensor], dt: float) -> Callable[[Tenso
 
 def _states(system: System, x0: npt.ArrayLike) -> Array:
     """Starts as states; points of a map with momentum start from rest."""
-    value: Any = getattr(x0, "x", x0)
+    value = checks.point_of(x0)
     if system.state_dim != system.dim and np.shape(value)[-1:] == (system.state_dim,):
         return checks.points("x0", value, system.state_dim)
     x = checks.points("x0", value, system.dim)

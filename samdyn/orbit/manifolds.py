@@ -113,7 +113,7 @@ def _format(point: Array) -> str:
 @checked
 def manifold(
     system: System,
-    x: Any,
+    x: checks.PointLike,
     which: str = "unstable",
     *,
     length: float | None = None,
@@ -231,8 +231,8 @@ def manifold(
     return Manifold(points, distances, (arms[0][1], arms[1][1]), which, point, vector, value, system)
 
 
-def _state(system: System, x: Any) -> Array:
-    value = getattr(x, "x", x)
+def _state(system: System, x: checks.PointLike) -> Array:
+    value = checks.point_of(x)
     if system.state_dim != system.dim and np.shape(value) == (system.state_dim,):
         return checks.points("x", value, system.state_dim)
     point = checks.points("x", value, system.dim)

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from samdyn.arguments import checks
@@ -85,7 +84,7 @@ def moment_radius(rule: Rule) -> float:
     return (far - near) / FAR if abs(far - near) > CONSTANT * abs(far) else 0.0
 
 
-def forces_near(system: Map, x: npt.ArrayLike | None = None, *, limit: int = LIMIT) -> Forces:
+def forces_near(system: Map, x: checks.PointLike | None = None, *, limit: int = LIMIT) -> Forces:
     """The random forces of a sampled optimiser near a point, in the form with the cheapest moments.
 
     Parameters
@@ -139,7 +138,7 @@ def forces_near(system: Map, x: npt.ArrayLike | None = None, *, limit: int = LIM
     return batches
 
 
-def _check_point(loss: FiniteSum, x: npt.ArrayLike | None) -> None:
+def _check_point(loss: FiniteSum, x: checks.PointLike | None) -> None:
     if x is not None and checks.points("x", x, loss.dim).ndim != 1:
         raise ValueError(f"x must be one point of shape ({loss.dim},), got {x!r}")
 
@@ -149,7 +148,7 @@ def _has_room(loss: FiniteSum) -> bool:
     return loss.dim**4 <= TENSOR and 3 * loss.n_samples * loss.dim**2 <= LISTED
 
 
-def _listed_or_paired(system: Map, x: npt.ArrayLike | None, limit: int) -> Forces:
+def _listed_or_paired(system: Map, x: checks.PointLike | None, limit: int) -> Forces:
     loss, noise, rule = ingredients(system)
     radius = moment_radius(rule)
     if noise.probe != "independent" or radius == 0:
@@ -160,7 +159,7 @@ def _listed_or_paired(system: Map, x: npt.ArrayLike | None, limit: int) -> Force
     )
 
 
-def listed_forces(system: Map, x: npt.ArrayLike | None = None, *, limit: int = LIMIT) -> ListedForces:
+def listed_forces(system: Map, x: checks.PointLike | None = None, *, limit: int = LIMIT) -> ListedForces:
     """One force for each batch, or pair of batches with probe "independent"; sampled if there are many.
 
     Parameters
@@ -192,7 +191,7 @@ def listed_forces(system: Map, x: npt.ArrayLike | None = None, *, limit: int = L
     return ListedForces(law.probability, h @ ascent, pulls, law.exact)
 
 
-def whole_near(loss: FiniteSum, x: npt.ArrayLike | None) -> tuple[Array, Array]:
+def whole_near(loss: FiniteSum, x: checks.PointLike | None) -> tuple[Array, Array]:
     """Hessian and linear part of the whole sum."""
     if loss.squares is not None:
         origin = np.zeros(loss.dim)
@@ -201,7 +200,7 @@ def whole_near(loss: FiniteSum, x: npt.ArrayLike | None) -> tuple[Array, Array]:
     return h.mean(axis=0), lin.mean(axis=0)
 
 
-def components_near(loss: FiniteSum, x: npt.ArrayLike | None) -> tuple[Array, Array]:
+def components_near(loss: FiniteSum, x: checks.PointLike | None) -> tuple[Array, Array]:
     """Hessians and linear parts of the components; the linear parts are 0 unless they are quadratic."""
     if loss.quadratics is not None:
         return loss.quadratics.hessians, loss.quadratics.linear
@@ -224,7 +223,7 @@ def _average(hessians: Array, linear: Array, law: Batches, part: slice = slice(N
     return h, lin
 
 
-def random_steps(system: Map, x: npt.ArrayLike | None = None, *, limit: int = LIMIT) -> RandomSteps:
+def random_steps(system: Map, x: checks.PointLike | None = None, *, limit: int = LIMIT) -> RandomSteps:
     """The affine steps of a sampled optimiser near a point, one for each batch or pair of batches.
 
     Parameters

@@ -34,6 +34,7 @@ from samdyn.numerics.scales import ROUNDING, length_scale
 from samdyn.rates.curves import KINDS, QUANTITIES, Convergence
 from samdyn.rates.replicas import DESCRIBED, ReplicaJob
 from samdyn.rates.settling import gap_of_mean, relaxation
+from samdyn.rules.schedules import Coefficient
 from samdyn.systems.diffusion import Diffusion
 from samdyn.systems.map import Map
 
@@ -46,7 +47,7 @@ def convergence(
     n_paths: int = 1,
     *,
     record: Sequence[str] = QUANTITIES,
-    parameters: Mapping[str, Sequence[Any]] | None = None,
+    parameters: Mapping[str, Sequence[Coefficient]] | None = None,
     minimum: npt.ArrayLike | None = None,
     times: Sequence[int] | None = None,
     seed: int = 0,

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from samdyn.arguments import checks
 from samdyn.arguments.checks import Array
 from samdyn.arguments.signature import checked
 from samdyn.jobs.cost import announce, seconds_of
@@ -84,7 +85,7 @@ class MeanSquareStability(Result):
 
 
 @checked
-def mean_square_stability(system: Map, x: npt.ArrayLike | None = None) -> MeanSquareStability:
+def mean_square_stability(system: Map, x: checks.PointLike | None = None) -> MeanSquareStability:
     """Whether the second moments of a sampled optimiser die out at an interpolating minimum.
 
     Parameters

@@ -69,7 +69,7 @@ class LyapunovEstimate(Estimate):
 @checked
 def sampling_lyapunov_exponent(
     system: Map,
-    x: npt.ArrayLike | None = None,
+    x: checks.PointLike | None = None,
     *,
     n_steps: int = 2000,
     n_paths: int = 200,

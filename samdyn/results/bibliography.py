@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from samdyn.results.result import Result
 from samdyn.results.sources import bibtex_of
 
 
-def cite(*results: Any) -> str:
+def cite(*results: Result) -> str:
     """What to cite where results are used, as entries of BibTeX.
 
     Parameters

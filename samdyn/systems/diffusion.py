@@ -317,11 +317,11 @@ class Diffusion(System):
             return None
         return 0.0, -value_at(self.lr, step) / value_at(self.lr, 0), None  # type: ignore[arg-type]
 
-    def drift(self, x: npt.ArrayLike, step: int = 0) -> Array:
+    def drift(self, x: checks.PointLike, step: int = 0) -> Array:
         """The drift -grad f(x + e(x)), or that of `from_function`, at points (..., dim): shape (..., dim)."""
         return self.evaluate(x, step)
 
-    def covariance(self, x: npt.ArrayLike, step: int = 0) -> Array:
+    def covariance(self, x: checks.PointLike, step: int = 0) -> Array:
         """The covariance lr C of the noise per unit of time, or B B^T, at points (..., dim): shape
         (..., dim, dim).
         """

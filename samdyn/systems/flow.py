@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -132,7 +131,7 @@ class Flow(System):
         """-d(x) in the perturbed form; see `System.field_of_direction`."""
         return None if self.rule is None or self.form != "perturbed" else (0.0, -1.0, None)
 
-    def __call__(self, x: npt.ArrayLike) -> Array:
+    def __call__(self, x: checks.PointLike) -> Array:
         """The velocity at points (..., dim)."""
         return self.evaluate(x)
 

@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -267,14 +266,14 @@ class Map(System):
         coefficients = self.coefficients(step)
         return lambda state: self.advance(state, None, **coefficients)
 
-    def __call__(self, x: npt.ArrayLike, step: int = 0) -> Array:
+    def __call__(self, x: checks.PointLike, step: int = 0) -> Array:
         """One noiseless step, a first one from points (..., dim), or from states (..., state_dim)."""
-        if self.has_memory and np.shape(x)[-1:] == (self.dim,):
+        if self.has_memory and np.shape(checks.point_of(x))[-1:] == (self.dim,):
             states = self.at_rest(checks.points("x", x, self.dim, finite=False))
             return self.evaluate(states, step)[..., : self.dim]
         return self.evaluate(x, step)
 
-    def jacobian(self, x: npt.ArrayLike) -> Array:
+    def jacobian(self, x: checks.PointLike) -> Array:
         """Jacobian of one noiseless step; with momentum or a rule that has memory it is that of the state
         map, (state_dim, state_dim), taken with settled memory where `x` holds points.
         """

@@ -109,11 +109,11 @@ class System(ABC):
         """Time of one step where the system has steps of its own: 1 for a map, lr(0) for a diffusion."""
         return None
 
-    def evaluate(self, x: npt.ArrayLike, step: int = 0) -> Array:
+    def evaluate(self, x: checks.PointLike, step: int = 0) -> Array:
         """The system's function at points (..., dim)."""
         return batch.evaluate(self.point_function(step), checks.points("x", x, self.state_dim, finite=False))
 
-    def jacobian(self, x: npt.ArrayLike) -> Array:
+    def jacobian(self, x: checks.PointLike) -> Array:
         """Jacobian of the map, the velocity or the drift at points (..., dim): shape (..., dim, dim).
 
         Notes
@@ -143,7 +143,7 @@ class System(ABC):
         """
         return None
 
-    def jvp(self, x: npt.ArrayLike, v: npt.ArrayLike) -> Array:
+    def jvp(self, x: checks.PointLike, v: npt.ArrayLike) -> Array:
         """Products J(x) v of the Jacobian with vectors; the matrix is not made.
 
         Parameters
@@ -166,12 +166,12 @@ class System(ABC):
         """
         return self._products(x, v, lambda tangent: tangent.forward)
 
-    def vjp(self, x: npt.ArrayLike, v: npt.ArrayLike) -> Array:
+    def vjp(self, x: checks.PointLike, v: npt.ArrayLike) -> Array:
         """Products J(x)^T v of the transposed Jacobian with vectors; see `jvp`."""
         return self._products(x, v, lambda tangent: tangent.transposed)
 
     def _products(
-        self, x: npt.ArrayLike, v: npt.ArrayLike, of: Callable[[Tangent], Callable[[Tensor], Tensor]]
+        self, x: checks.PointLike, v: npt.ArrayLike, of: Callable[[Tangent], Callable[[Tensor], Tensor]]
     ) -> Array:
         states, n = self.states(x), self.state_dim
         vectors = checks.points("v", v, n, finite=False)
@@ -179,7 +179,7 @@ class System(ABC):
         result[np.broadcast_to(self.on_jump(states), result.shape[:-1])] = np.nan
         return result
 
-    def operator(self, x: npt.ArrayLike) -> ProductOperator:
+    def operator(self, x: checks.PointLike) -> ProductOperator:
         """The Jacobian at one point as a `scipy.sparse.linalg.LinearOperator` that never makes the matrix.
 
         Parameters
@@ -224,7 +224,7 @@ class System(ABC):
         together = 1 if self.landscape is None else self.landscape.points_together
         return ProductOperator(self.state_dim, tangent.forward, tangent.transposed, together)
 
-    def perturbation(self, x: npt.ArrayLike, step: int = 0) -> Array:
+    def perturbation(self, x: checks.PointLike, step: int = 0) -> Array:
         """The rule's perturbation e(x) at points (..., dim): shape (..., dim).
 
         Examples
@@ -245,9 +245,9 @@ class System(ABC):
         )
         return batch.evaluate_pairs(lambda w, g: rule.perturbation(w, g, **coefficients), points, gradient)
 
-    def states(self, x: npt.ArrayLike) -> Array:
+    def states(self, x: checks.PointLike) -> Array:
         """States (..., state_dim); points (..., dim) of a system with memory have settled memory."""
-        if self.state_dim != self.dim and np.shape(getattr(x, "x", x))[-1:] == (self.dim,):
+        if self.state_dim != self.dim and np.shape(checks.point_of(x))[-1:] == (self.dim,):
             return self.settled(checks.points("x", x, self.dim, finite=False))
         return checks.points("x", x, self.state_dim, finite=False)
 

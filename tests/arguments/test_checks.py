@@ -9,7 +9,9 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.testing import assert_array_equal
 
+import samdyn as sd
 from samdyn.arguments import checks
 
 
@@ -113,3 +115,18 @@ def test_boxes_that_are_refused(value: object, error: type[Exception], match: st
 
 def test_box_passes() -> None:
     np.testing.assert_array_equal(checks.box("box", ((-1, 1), (0, 2)), 2), [[-1, 1], [0, 2]])
+
+
+def test_a_fixed_point_is_accepted_wherever_a_point_is() -> None:
+    """Also by maps with momentum, whose states are longer than their points."""
+    loss = sd.landscapes.double_well()
+    heavy = sd.Map(loss, sd.USAM(0.1), lr=0.1, momentum=0.5)
+    point = sd.fixed_points(sd.Flow(loss, sd.USAM(0.1)))[0]
+    at = point.x
+    for method in (loss.value, loss.gradient, loss.hessian, heavy, heavy.jacobian, heavy.states):
+        assert_array_equal(method(point), method(at))
+    for verb in (sd.linearize, sd.lr_window, sd.virtual_gradient, sd.perturbed_loss):
+        assert repr(verb(sd.Flow(loss, sd.USAM(0.1)), point)) == repr(verb(sd.Flow(loss, sd.USAM(0.1)), at))
+    assert sd.lyapunov_exponents(heavy, point, 10).exponents == pytest.approx(
+        sd.lyapunov_exponents(heavy, at, 10).exponents
+    )

@@ -24,7 +24,7 @@ import functools
 import itertools
 import operator
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Unpack
 
 import networkx as nx
 import numpy as np
@@ -35,6 +35,7 @@ from samdyn.arguments.signature import checked
 from samdyn.basin.graph.markov_chain import dominant_tree, passage_times, stationary
 from samdyn.basin.mapping import Basins
 from samdyn.escape import Ball, committor, exit_times, mean_exit_time
+from samdyn.escape.exit.times import ExitOptions
 from samdyn.escape.region import OpenSet
 from samdyn.escape.solver.domain import TooLongError
 from samdyn.jobs.progress import paced
@@ -56,7 +57,7 @@ def rate_graph(
     t_max: float | None = None,
     seed: int = 0,
     progress: bool = False,
-    **options: Any,
+    **options: Unpack[ExitOptions],
 ) -> RateGraph:
     """Directed graph of the attractors of a Diffusion, with the rates of going from one to another.
 
@@ -240,7 +241,7 @@ def _sampled(
     n_paths: int,
     t_max: float | None,
     seed: int,
-    options: dict[str, Any],
+    options: ExitOptions,
 ) -> tuple[float, float, list[float]]:
     outside = ~_union([cores[j] for j in others])
     assert t_max is not None  # checked by the caller

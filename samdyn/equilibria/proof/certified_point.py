@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -26,7 +25,7 @@ NEAR = 1e-6
 
 
 @checked
-def certificate(system: System, x: npt.ArrayLike) -> Certificate | None:
+def certificate(system: System, x: checks.PointLike) -> Certificate | None:
     """Prove that a fixed point lies near x, and that it is the only one around.
 
     Parameters
@@ -67,7 +66,7 @@ def certificate(system: System, x: npt.ArrayLike) -> Certificate | None:
         raise TypeError(f"system must be a Map, a Flow or a Diffusion, got {system!r}")
     if system.scheduled:
         raise ValueError(f"system must have constant coefficients to have fixed points, got {system!r}")
-    point = checks.points("x", getattr(x, "x", x), system.dim)
+    point = checks.points("x", x, system.dim)
     if point.ndim != 1:
         raise ValueError(f"x must be one point of shape ({system.dim},), got shape {point.shape}")
     function, loss = displacement_of(system), system.landscape

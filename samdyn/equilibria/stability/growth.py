@@ -24,7 +24,7 @@ Trefethen & Embree, Spectra and Pseudospectra (2005), chapters 14-16 (the Kreiss
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -37,6 +37,9 @@ from samdyn.arguments.signature import checked
 from samdyn.jobs.cost import announce, seconds_of
 from samdyn.jobs.progress import PartsBar
 from samdyn.results import Result, Table
+
+if TYPE_CHECKING:
+    from samdyn.equilibria.stability.linearization import Linearization
 
 HORIZON = 40.0
 N_TIMES = 400
@@ -99,7 +102,7 @@ class TransientGrowth(Result):
 
 @checked
 def transient_growth(
-    matrix: Any,
+    matrix: npt.ArrayLike | Linearization,
     discrete: bool | None = None,
     horizon: float | None = None,
     *,

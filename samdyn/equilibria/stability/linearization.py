@@ -210,7 +210,7 @@ def _sides(eigenvalues: npt.ArrayLike, discrete: bool, scale: float = 0.0) -> np
 
 
 @checked
-def linearize(system: System, x: npt.ArrayLike) -> Linearization:
+def linearize(system: System, x: checks.PointLike) -> Linearization:
     """Linearise a system at a point.
 
     Parameters
@@ -246,7 +246,7 @@ def linearize(system: System, x: npt.ArrayLike) -> Linearization:
     """
     if not isinstance(system, System):
         raise TypeError(f"system must be a Map, a Flow or a Diffusion, got {system!r}")
-    point = checks.points("x", getattr(x, "x", x), system.dim)
+    point = checks.points("x", x, system.dim)
     if point.ndim != 1:
         raise ValueError(f"x must be one point of shape ({system.dim},), got shape {point.shape}")
     discrete = isinstance(system, Map)
@@ -320,7 +320,7 @@ def motion_at(system: System, x: Array) -> Array:
 
 
 @checked
-def critical_rho(loss: Landscape, x: npt.ArrayLike, rule: Callable[..., Rule] | Rule = USAM) -> float:
+def critical_rho(loss: Landscape, x: checks.PointLike, rule: Callable[..., Rule] | Rule = USAM) -> float:
     """The perturbation radius at which the saddle or maximum `x` becomes an attractor of the flow.
 
     Parameters
@@ -363,7 +363,7 @@ def critical_rho(loss: Landscape, x: npt.ArrayLike, rule: Callable[..., Rule] | 
     """
     if not isinstance(loss, Landscape):
         raise TypeError(f"loss must be a samdyn Landscape, got {loss!r}")
-    point = checks.points("x", getattr(x, "x", x), loss.dim)
+    point = checks.points("x", x, loss.dim)
     if point.ndim != 1:
         raise ValueError(f"x must be one point of shape ({loss.dim},), got shape {point.shape}")
     hessian = loss.hessian(point)

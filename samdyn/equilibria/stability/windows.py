@@ -71,7 +71,7 @@ class StabilityWindow(Result):
 
 
 @checked
-def lr_window(system: System, x: npt.ArrayLike) -> StabilityWindow:
+def lr_window(system: System, x: checks.PointLike) -> StabilityWindow:
     """The learning rates at which a fixed point attracts the map.
 
     Parameters
@@ -113,7 +113,7 @@ def lr_window(system: System, x: npt.ArrayLike) -> StabilityWindow:
 
 
 @checked
-def momentum_windows(system: Map, x: npt.ArrayLike) -> tuple[StabilityWindow, ...]:
+def momentum_windows(system: Map, x: checks.PointLike) -> tuple[StabilityWindow, ...]:
     """The heavy-ball coefficients in [0, 1) at which a fixed point attracts, at the map's learning rate.
 
     Parameters
@@ -177,13 +177,13 @@ def momentum_windows(system: Map, x: npt.ArrayLike) -> tuple[StabilityWindow, ..
     return tuple(windows)
 
 
-def _rates(system: System, x: npt.ArrayLike) -> tuple[npt.NDArray[np.complex128], float, float | None]:
+def _rates(system: System, x: checks.PointLike) -> tuple[npt.NDArray[np.complex128], float, float | None]:
     """Eigenvalues of minus the flow's Jacobian at a fixed point; momentum; lr."""
     if not isinstance(system, Map | Flow | Diffusion):
         raise TypeError(f"system must be a Map, a Flow or a Diffusion, got {system!r}")
     if system.landscape is None or system.rule is None:
         raise ValueError(f"system must be made from a loss and a rule, got {system!r}")
-    point = checks.points("x", getattr(x, "x", x), system.dim)
+    point = checks.points("x", x, system.dim)
     if point.ndim != 1:
         raise ValueError(f"x must be one point of shape ({system.dim},), got shape {point.shape}")
     flow = Flow(system.landscape, system.rule)

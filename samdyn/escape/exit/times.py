@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from concurrent.futures import Executor
 from os import PathLike
+from typing import TypedDict
 
 import numpy.typing as npt
 
@@ -22,6 +23,19 @@ from samdyn.escape.region import OpenSet
 from samdyn.escape.statistics.result import ExitTimes
 from samdyn.systems.diffusion import Diffusion
 from samdyn.systems.map import Map
+
+
+class ExitOptions(TypedDict, total=False):
+    """Arguments of `exit_times` that verbs which call it pass on."""
+
+    dt: float | None
+    correction: str | None
+    device: str | None
+    precision: str | None
+    compile: bool | str | None
+    workers: int
+    executor: Executor | None
+    checkpoint: str | PathLike[str] | None
 
 
 def exit_times(

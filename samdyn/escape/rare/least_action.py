@@ -96,8 +96,8 @@ class ActionPath(Result):
 @checked
 def minimum_action(
     system: Diffusion | Flow,
-    x: npt.ArrayLike,
-    y: npt.ArrayLike,
+    x: checks.PointLike,
+    y: checks.PointLike,
     *,
     n_points: int = 101,
     initial: npt.ArrayLike | None = None,

@@ -6,8 +6,6 @@ the integral equation for their exit times is solved in `samdyn.escape.solver.ch
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 
@@ -15,18 +13,20 @@ from samdyn.arguments import checks
 from samdyn.arguments.checks import Array
 from samdyn.escape.region import OpenSet
 from samdyn.escape.solver.chain import PARTS, ChainEquation, ChainExitTime, chain_equation, check_ways
-from samdyn.escape.solver.domain import interval
+from samdyn.escape.solver.domain import ItoDiffusion, interval
 from samdyn.jobs.cost import announce
 from samdyn.jobs.progress import PartsBar
+from samdyn.systems.diffusion import Diffusion
+from samdyn.systems.map import Map
 
 SMALLER = "a smaller region, a larger dt or more noise makes the equation smaller"
 """What makes the equation cheaper, as a clause."""
 
 
 def chain_exit_time(
-    system: Any,
+    system: Map | ItoDiffusion,
     x0: npt.ArrayLike,
-    region: Any,
+    region: OpenSet,
     *,
     dt: float | None = None,
     correction: str | None = None,
@@ -78,16 +78,15 @@ def chain_exit_time(
 
 
 def system_equation(
-    system: Any, x0: npt.ArrayLike, region: Any, dt: float | None, correction: str | None
+    system: Map | ItoDiffusion, x0: npt.ArrayLike, region: OpenSet, dt: float | None, correction: str | None
 ) -> tuple[ChainEquation, Array, float]:
     """The integral equation of a system, its starts (...,), and the time of a step in the unit of results.
 
     Arguments as in `chain_exit_time`.
     """
-    moves = hasattr(system, "drift") or hasattr(system, "noise")
-    if not moves or getattr(system, "dim", None) != 1:
+    if not (isinstance(system, Map) or hasattr(system, "drift")) or getattr(system, "dim", None) != 1:
         raise ValueError(f"system must be a Map or a Diffusion of one dimension, got {system!r}")
-    if system.scheduled:
+    if getattr(system, "scheduled", False):
         raise ValueError("system must have constant coefficients: its rho or lr is a schedule")
     starts = checks.points("x0", x0, 1)[..., 0]
     ends = interval(region) if isinstance(region, OpenSet) else None
@@ -96,27 +95,18 @@ def system_equation(
             f"region must be an interval or a half-line of HalfSpace, Box and Ball, got {region!r}"
         )
     unit = 1.0
-    diffusion = system
-    if not hasattr(system, "drift"):
+    if isinstance(system, Map):
         if dt is not None or correction is not None:
             raise ValueError(
                 "dt and correction must be None for a map, which has no time inside a step, "
                 f"got dt={dt!r} and correction={correction!r}"
             )
-        if getattr(system, "noise", None) is None or getattr(system, "momentum", 0.0) != 0:
-            raise ValueError(f"system must be a map with noise and without momentum, got {system!r}")
-        if getattr(system.noise, "probe", "full") != "full":
-            raise ValueError(
-                "system.noise.probe must be 'full': with another probe a step is not Gaussian, "
-                f"got {system.noise.probe!r}"
-            )
-        from samdyn.systems.diffusion import Diffusion
-
-        # Euler-Maruyama steps of length lr of the diffusion are the map
-        diffusion = Diffusion(system.landscape, system.rule, lr=system.lr, noise=system.noise)
-        dt = unit = float(system.lr)
+        dt = unit = checks.number("system.lr", system.lr)
+        diffusion: ItoDiffusion = _diffusion_of(system)
     elif dt is None:
         raise ValueError("dt must be given for a diffusion, as a finite number > 0, got None")
+    else:
+        diffusion = system
     step = checks.number("dt", dt, above=0)
 
     def drift(x: Array) -> Array:
@@ -133,3 +123,15 @@ def system_equation(
     except ValueError as error:
         raise ValueError(f"dt must give steps that the region resolves: {error}") from error
     return equation, starts, unit
+
+
+def _diffusion_of(system: Map) -> Diffusion:
+    """The diffusion whose Euler-Maruyama steps of length lr are the steps of a map."""
+    loss, rule, noise = system.landscape, system.rule, system.noise
+    if loss is None or rule is None or noise is None or system.momentum != 0:
+        raise ValueError(f"system must be a map with noise and without momentum, got {system!r}")
+    if getattr(noise, "probe", "full") != "full":
+        raise ValueError(
+            f"system.noise.probe must be 'full': with another probe a step is not Gaussian, got {noise!r}"
+        )
+    return Diffusion(loss, rule, lr=system.lr, noise=noise)

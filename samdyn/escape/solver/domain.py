@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +26,23 @@ from samdyn.escape.region.faces import PlaneFace, SphereFace
 from samdyn.results import storable
 
 RISE = {1: 45.0, 2: 30.0}
+
+
+class ItoDiffusion(Protocol):
+    """What a deterministic solver asks of dX = b(X) dt + B(X) dW: a Diffusion, or an object of the user's.
+
+    An attribute `box`, shape (dim, 2), says where the search for the ends of an unbounded region starts.
+    """
+
+    @property
+    def dim(self) -> int:
+        """Number of coordinates."""
+
+    def drift(self, x: Array) -> Array:
+        """b at points of shape (..., dim)."""
+
+    def covariance(self, x: Array) -> Array:
+        """B B^T at points of shape (..., dim): shape (..., dim, dim)."""
 
 
 @storable
@@ -102,7 +119,7 @@ def _landmarks(region: Any, dim: int) -> Array:
     return np.stack([low, np.where(finite, values, -np.inf).max(axis=1)], axis=1)
 
 
-def coefficients(diffusion: Any) -> tuple[Callable[[Array], Array], Callable[[Array], Array]]:
+def coefficients(diffusion: ItoDiffusion) -> tuple[Callable[[Array], Array], Callable[[Array], Array]]:
     """`drift` and `covariance` of a diffusion in one or two dimensions, checked."""
     for name in ("dim", "drift", "covariance"):
         if not hasattr(diffusion, name):
@@ -139,7 +156,7 @@ def check_targets(exits: Sequence[Exit], x: Array) -> None:
         raise ValueError(f"origin and target must be disjoint, got two that both hold {x[both][0]}")
 
 
-def solve_box(diffusion: Any, exits: Sequence[Exit], box: npt.ArrayLike | None) -> Array:
+def solve_box(diffusion: ItoDiffusion, exits: Sequence[Exit], box: npt.ArrayLike | None) -> Array:
     """The finite box (dim, 2) to solve in.
 
     Raises
@@ -187,7 +204,7 @@ def solve_box(diffusion: Any, exits: Sequence[Exit], box: npt.ArrayLike | None) 
     return result
 
 
-def _move_outward(diffusion: Any, exits: Sequence[Exit], box: Array, axis: int, side: int) -> float:
+def _move_outward(diffusion: ItoDiffusion, exits: Sequence[Exit], box: Array, axis: int, side: int) -> float:
     drift, covariance = coefficients(diffusion)
     dim, absorbed = len(box), Absorbed(tuple(exits))
     width = box[axis, 1] - box[axis, 0]

@@ -20,7 +20,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -29,11 +28,13 @@ from scipy.optimize import brentq
 from samdyn.arguments import checks
 from samdyn.arguments.checks import Array
 from samdyn.arguments.signature import checked
+from samdyn.escape.region import OpenSet
 from samdyn.escape.solver import kolmogorov_1d as line
 from samdyn.escape.solver import kolmogorov_2d
 from samdyn.escape.solver.domain import (
     Absorbed,
     Exit,
+    ItoDiffusion,
     TooLongError,
     check_region,
     check_targets,
@@ -74,8 +75,8 @@ class ExitRate(Result):
 
 @checked
 def mean_exit_time(
-    system: Any,
-    region: Any,
+    system: ItoDiffusion,
+    region: OpenSet,
     *,
     resolution: Resolution = 256,
     box: npt.ArrayLike | None = None,
@@ -134,8 +135,8 @@ def mean_exit_time(
 
 
 def mean_exit_field(
-    system: Any,
-    region: Any,
+    system: ItoDiffusion,
+    region: OpenSet,
     resolution: Resolution,
     box: npt.ArrayLike | None,
     progress: bool,
@@ -162,9 +163,9 @@ def mean_exit_field(
 
 @checked
 def committor(
-    system: Any,
-    origin: Any,
-    target: Any,
+    system: ItoDiffusion,
+    origin: OpenSet,
+    target: OpenSet,
     *,
     resolution: Resolution = 256,
     box: npt.ArrayLike | None = None,
@@ -220,8 +221,8 @@ def committor(
 
 @checked
 def exit_rate(
-    system: Any,
-    region: Any,
+    system: ItoDiffusion,
+    region: OpenSet,
     *,
     resolution: Resolution = 256,
     box: npt.ArrayLike | None = None,
@@ -266,7 +267,7 @@ def exit_rate(
 # One dimension
 
 
-def _one_dimensional(diffusion: Any) -> tuple[line.Function, line.Function]:
+def _one_dimensional(diffusion: ItoDiffusion) -> tuple[line.Function, line.Function]:
     """2 b/a and log a as functions of arrays of numbers."""
 
     def variance(x: Array) -> Array:
@@ -327,7 +328,7 @@ def _intervals(
 
 
 def _on_intervals(
-    diffusion: Any,
+    diffusion: ItoDiffusion,
     exits: tuple[Exit, ...],
     box: npt.ArrayLike | None,
     solve: Callable[[line.Inverse, tuple[float, float]], Array],

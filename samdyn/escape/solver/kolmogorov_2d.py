@@ -38,7 +38,7 @@ import numpy.typing as npt
 from scipy.sparse.linalg import ArpackError, LinearOperator, eigs, splu
 
 from samdyn.arguments.checks import Array
-from samdyn.escape.solver.domain import Absorbed, Exit, TooLongError, check_targets, solve_box
+from samdyn.escape.solver.domain import Absorbed, Exit, ItoDiffusion, TooLongError, check_targets, solve_box
 from samdyn.escape.solver.field import CubicInterpolant, Field
 from samdyn.escape.solver.fitted_differences import Grid, build, cells
 from samdyn.jobs.cost import announce, outside
@@ -60,7 +60,7 @@ class NotConvergedWarning(UserWarning):
 class Problem:
     """What is solved, and how the run is reported."""
 
-    diffusion: Any
+    diffusion: ItoDiffusion
     exits: tuple[Exit, ...]
     box: npt.ArrayLike | None
     resolution: Any
