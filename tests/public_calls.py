@@ -617,6 +617,11 @@ def calls() -> tuple[Call, ...]:
             {"system": s["steps"], "n_steps": 10, "n_paths": 3, "seed": 0},
         ),
         (
+            "rates.batch_linearization",
+            sd.rates.batch_linearization,
+            {"system": s["steps"], "x": [0.1, 0.2], "directions": [1.0, 0.0], "n_batches": 20, "seed": 0},
+        ),
+        (
             "rates.constant_steps",
             sd.rates.constant_steps,
             {"mu": 0.1, "smoothness": 1.0, "A": 1.0, "B": 1.0, "lam": 0.5, "share": 0.5},

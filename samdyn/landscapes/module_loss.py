@@ -117,6 +117,10 @@ class ModuleLoss(FiniteSum):
         return tuple(part.to("cpu", torch.float64).numpy() for part in self._parts)
 
     @property
+    def _sample_shapes(self) -> list[tuple[int, ...]]:
+        return [tuple(part.shape[1:]) for part in self._parts]
+
+    @property
     def _parts(self) -> tuple[Tensor, ...]:
         return (*self.module_data.inputs, self.module_data.targets)
 

@@ -90,12 +90,17 @@ class SampledLandscape(Landscape):
         """The data with each sample's numbers in one row: shape (n, numbers)."""
         return np.concatenate([a.reshape(self.n_samples, -1) for a in self.data], axis=1)
 
+    @property
+    def _sample_shapes(self) -> list[tuple[int, ...]]:
+        """Shapes of the parts of a sample."""
+        return [a.shape[1:] for a in self.data]
+
     def unflatten(self, flat: Tensor) -> Any:
         """A sample, in the form that `component` gets, from its row of `flat_samples`."""
         pieces, start = [], 0
-        for a in self.data:
-            size = int(np.prod(a.shape[1:]))
-            pieces.append(flat[start : start + size].reshape(a.shape[1:]))
+        for shape in self._sample_shapes:
+            size = int(np.prod(shape))
+            pieces.append(flat[start : start + size].reshape(shape))
             start += size
         return pieces[0] if self.single else tuple(pieces)
 

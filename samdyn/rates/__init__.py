@@ -18,6 +18,7 @@ file                 what it computes or holds
 `forces`             the random linear forces of batches, and their moments
 `structured_forces`  forces whose structure makes moments cheap
 `curved_forces`      forces of batches that perturb themselves
+`sampled_jacobians`  mean direction, Jacobian and covariance of batches at any point, a saddle too
 `sampling_lyapunov`  almost-sure stability: the exponent of random Jacobians
 ===================  ===================================================================
 """
@@ -27,6 +28,7 @@ from samdyn.rates.curves import Convergence, LimitSet
 from samdyn.rates.experiment import convergence
 from samdyn.rates.fits import Estimate
 from samdyn.rates.mean_square import MeanSquareStability, mean_square_stability
+from samdyn.rates.sampled_jacobians import BatchLinearization, batch_linearization
 from samdyn.rates.sampling_lyapunov import LyapunovEstimate, sampling_lyapunov_exponent
 from samdyn.rates.settling import Plateau
 from samdyn.rates.stationary import StationaryLaw, stationary_law
@@ -39,6 +41,7 @@ from samdyn.rates.step_sizes import (
 )
 
 __all__ = [
+    "BatchLinearization",
     "Convergence",
     "CriticalRate",
     "DecreasingRadius",
@@ -49,6 +52,7 @@ __all__ = [
     "MeanSquareStability",
     "Plateau",
     "StationaryLaw",
+    "batch_linearization",
     "constant_steps",
     "convergence",
     "critical_learning_rate",
