@@ -27,16 +27,17 @@ from samdyn.bifurcation.branch import Branch
 from samdyn.bifurcation.defining_systems import Scale
 from samdyn.bifurcation.following import follow_both
 from samdyn.bifurcation.start import corrected_start, scale_of
-from samdyn.dynamics.parametric import Parametric, length_of_state, stepper
+from samdyn.dynamics.parametric import Parametric, full_state, length_of_state, stepper
 from samdyn.equilibria.stability.at_jumps import (
-    INNER,
-    N_ORBITS,
     capture_radius,
     hover_radii,
+    hover_scale,
+    hover_starts,
     hover_steps,
     kind_of,
     negative_modes,
     reach_of,
+    steps_of_memory,
 )
 from samdyn.jobs.cost import announce, seconds_of
 from samdyn.jobs.progress import PartsBar
@@ -65,15 +66,16 @@ def jump_labels(
         at = system.with_parameters(**{name: float(value)})
         loss, rule = at.landscape, at.rule
         assert loss is not None and rule is not None
-        flow = at if isinstance(at, Flow) else Flow(loss, rule)
-        drawn = attracts(loss, rule, z, flow.form) if radii or isinstance(at, Flow) else True
+        drawn = True  # of a map with memory its orbits alone decide
+        if isinstance(at, Flow) or (radii and not rule.memory):
+            drawn = attracts(loss, rule, z, getattr(at, "form", "perturbed"))
         trapped = bool(np.isfinite(chatter[i])) if isinstance(at, Map) else drawn
         if trapped:
             labels.append("trapping")
-            if radii:
+            if radii and (isinstance(at, Flow) or not rule.without_flow):
+                flow = at if isinstance(at, Flow) else Flow(loss, rule)
                 length = jump_length(rule, z)
-                reach = reach_of(at, length)
-                capture[i] = capture_radius(flow, z, reach) if drawn and length > 0 else 0.0
+                capture[i] = capture_radius(flow, z, reach_of(at, length)) if drawn and length > 0 else 0.0
         else:
             labels.append("saddle" if kind_of(loss.hessian(z)) == "saddle" else "repelling")
     return np.array(labels), capture, np.where(np.isfinite(chatter), chatter, np.nan)
@@ -81,35 +83,26 @@ def jump_labels(
 
 def _chatter(system: Map, name: str, values: Array, x: Array) -> Array:
     """How far from each critical point the map hovers, inf where it leaves: all values in one ensemble."""
-    dim = system.dim
-    step, n = stepper(system, (name,))
-    around = directions(dim)
-    around = around[:: max(1, len(around) // N_ORBITS)]
-    around = around * np.linspace(0.1, 0.9, len(around))[:, None]
-    scales, rates, lengths = np.empty((3, len(values)))
-    hessians = np.empty((len(values), dim, dim))
-    for i, (value, z) in enumerate(zip(values, x, strict=True)):
+    step, _ = stepper(system, (name,))
+    hessians, rates, scales, starts, n_steps = [], [], [], [], 0
+    for value, z in zip(values, x[:, None], strict=True):
         at = system.with_parameters(**{name: float(value)})
-        assert at.landscape is not None and at.rule is not None
-        hessians[i] = at.landscape.hessian(z)
-        eigenvalues = np.linalg.eigvalsh(hessians[i])
-        rates[i] = lr = at.coefficients()["lr"]
-        lengths[i] = length = jump_length(at.rule, z)
-        widened = np.abs(eigenvalues) / np.where(
-            eigenvalues > 0, np.maximum(1 - lr * eigenvalues / 2, 1e-3), 1.0
-        )
-        scales[i] = lr * length * float(widened.max()) / (1 - at.momentum)
-    start = x[:, None] + np.minimum(scales, INNER * lengths)[:, None, None] * around
-    state = np.zeros((n, start.shape[0] * start.shape[1]))
-    state[:dim] = start.reshape(-1, dim).T
-    parameter = np.repeat(values, len(around))[None]
+        assert at.landscape is not None
+        hessians.append(at.landscape.hessian(z[0]))
+        rates.append(at.coefficients()["lr"])
+        scales.append(hover_scale(at, z, np.linalg.eigvalsh(hessians[-1:])))
+        start = hover_starts(at, z, scales[-1])[0]
+        n_steps = max(n_steps, steps_of_memory(at, start[0]))
+        starts.append(full_state(at, (name,), start))
+    curvatures = np.linalg.eigvalsh(hessians)
+    parameter = np.repeat(values, len(starts[0]))[None]
     return hover_radii(
         lambda now: list(step(np.asarray(now), parameter)),
-        list(state),
+        list(np.concatenate(starts).T),
         x,
-        scales,
-        negative_modes(hessians),
-        hover_steps(np.linalg.eigvalsh(hessians), rates),
+        np.concatenate(scales),
+        negative_modes(np.array(hessians)),
+        max(n_steps, hover_steps(curvatures, rates)),
     )
 
 

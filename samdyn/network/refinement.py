@@ -371,13 +371,15 @@ def _trapped(
     """A critical point under a rule that jumps there.
 
     In few dimensions the field beside the point is looked at on all sides. In more it is taken to be that of
-    the quadratic with the Hessian of the point, which draws the flow onto every nondegenerate one.
+    the quadratic with the Hessian of the point, which draws the flow onto every nondegenerate one. Of a map
+    whose rule has memory nothing is said then: its orbits decide, which are followed in few dimensions alone.
     """
     assert system.landscape is not None and system.rule is not None
     capture = chatter = float("nan")
+    remembers = isinstance(system, Map) and system.rule.memory
     if system.dim > LOOKED_AROUND:
-        stability = "marginal" if kind == "degenerate" else "trapping"
-    elif attracts(system.landscape, system.rule, x, getattr(system, "form", "perturbed")):
+        stability = "marginal" if kind == "degenerate" or remembers else "trapping"
+    elif not remembers and attracts(system.landscape, system.rule, x, getattr(system, "form", "perturbed")):
         stability = "trapping"
     else:
         stability, capture, chatter = jump_stability(system, x[None])[0]

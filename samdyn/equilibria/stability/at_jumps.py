@@ -45,6 +45,11 @@ distance over the last quarter. It is infinite, and the point does not trap the 
 - an orbit hovers beside z, not about it: over the last quarter its mean is more than twice as far from z as
   the orbit from its mean. So is one that came to rest at a hallucinated point, or about another critical one.
 
+Of a map whose rule has memory the orbits begin with memory that has settled at their starts, and are followed
+for `MEMORIES` times as long as memory takes to fade, at most `LONGEST` steps: second moments that fade slowly
+let steps grow in bursts. They may swing as far as the perturbation reaches. Whether the point traps is then
+read off these orbits alone; the capture radius remains that of the flow, where the rule has one.
+
 References
 ----------
 The quadratic case and the discrete windows: Monzio Compagnoni et al. (arXiv 2301.08203), Bartlett, Long &
@@ -66,6 +71,7 @@ from samdyn.equilibria.newton import newton_steps
 from samdyn.jobs.cost import seconds_of
 from samdyn.numerics.scales import diagonal_of
 from samdyn.numerics.sphere import directions
+from samdyn.rules.rule import Rule
 from samdyn.systems.flow import Flow
 from samdyn.systems.jump import attracts, jump_length, seconds_of_attracts
 from samdyn.systems.map import Map
@@ -85,6 +91,8 @@ NEWTON_STEPS = 8
 N_ORBITS = 32
 CHATTER_STEPS = 800
 MOST_CHATTER_STEPS = 4000  # a slower negative mode is judged by what the run shows of it
+MEMORIES = 16  # memories after which a run about a point ends,
+LONGEST = 16_000  # or after so many steps
 INNER = (
     0.25  # of the perturbation's length, which is the capture radius of a quadratic: orbits start within it
 )
@@ -283,26 +291,11 @@ def chatter_radii(system: Map, z: Array) -> Array:
     ndarray, shape (n,)
         Largest distance over the last quarter of the run; inf where the orbits leave.
     """
-    assert system.landscape is not None and system.rule is not None
+    assert system.landscape is not None
     hessian = system.landscape.hessian(z)
     eigenvalues = np.linalg.eigvalsh(hessian)
-    lr = system.coefficients()["lr"]
-    length = np.array([jump_length(system.rule, point) for point in z])
-    # the 2-cycle of a positive mode has the amplitude lr r lambda / (2 - lr lambda)
-    widened = np.abs(eigenvalues) / np.where(eigenvalues > 0, np.maximum(1 - lr * eigenvalues / 2, 1e-3), 1.0)
-    scale = lr * length * widened.max(axis=-1) / (1 - system.momentum)
-    # a degenerate point has no such scale: there it is the step from just beside the point
-    beside = z[:, None] + 1e-6 * length[:, None, None] * directions(system.dim)
-    kick = np.linalg.norm(Flow(system.landscape, system.rule)(beside), axis=-1).max(axis=-1)
-    kick *= lr / (1 - system.momentum)
-    scale = np.where(scale < 1e-3 * kick, kick, scale)
-    around = directions(system.dim)
-    around = around[:: max(1, len(around) // N_ORBITS)]
-    around = around * np.linspace(0.1, 0.9, len(around))[:, None]
-    # with a large lr or momentum the scale reaches beyond what any point captures
-    start = z[:, None] + np.minimum(scale, INNER * length)[:, None, None] * around
-    if system.momentum:
-        start = np.concatenate([start, np.zeros_like(start)], axis=-1)
+    scale = hover_scale(system, z, eigenvalues)
+    start = hover_starts(system, z, scale)
     step = numpy_form(traced_or_batched(system.point_function(), system.state_dim))
     state: Sequence[Array] = list(np.ascontiguousarray(start.reshape(-1, system.state_dim).T))
     return hover_radii(
@@ -311,8 +304,66 @@ def chatter_radii(system: Map, z: Array) -> Array:
         z,
         scale,
         negative_modes(hessian),
-        hover_steps(eigenvalues, lr),
+        max(hover_steps(eigenvalues, system.coefficients()["lr"]), steps_of_memory(system, start[0, 0])),
     )
+
+
+def has_memory(system: Map) -> bool:
+    """Whether the rule of a map has memory."""
+    return system.rule is not None and system.rule.memory
+
+
+def steps_of_memory(system: Map, state: Array) -> int:
+    """Steps in which the memory of the rule fades many times over, 0 without memory: from the part of the
+    Jacobian at a state that maps memory to memory, whose largest multiplier below 1 fades last.
+    """
+    if not has_memory(system):
+        return 0
+    assert system.rule is not None
+    own = system.state_dim - system.rule.memory_length(system.dim)
+    fades = np.abs(np.linalg.eigvals(system.jacobian(state)[own:, own:]))
+    slowest = float(fades[fades < 1 - 1 / LONGEST].max(initial=0.0))
+    return int(min(LONGEST, MEMORIES / (1 - slowest)))
+
+
+def hover_scale(system: Map, z: Array, eigenvalues: npt.NDArray[np.floating]) -> Array:
+    """How far the map should hover about critical points (n, dim) with Hessians of these eigenvalues."""
+    assert system.landscape is not None and system.rule is not None
+    lr = system.coefficients()["lr"]
+    length = _lengths(system.rule, z)
+    # the 2-cycle of a positive mode has the amplitude lr r lambda / (2 - lr lambda)
+    widened = np.abs(eigenvalues) / np.where(eigenvalues > 0, np.maximum(1 - lr * eigenvalues / 2, 1e-3), 1.0)
+    scale = lr * length * widened.max(axis=-1) / (1 - system.momentum)
+    # a degenerate point has no such scale: there it is the step from just beside the point
+    beside = z[:, None] + 1e-6 * length[:, None, None] * directions(system.dim)
+    if has_memory(system):
+        kick = np.linalg.norm(_first_moves(system, beside), axis=-1).max(axis=-1)
+        scale = np.maximum(scale, length / 10)  # averages turn late: orbits swing as far as e reaches
+    else:
+        kick = lr * np.linalg.norm(Flow(system.landscape, system.rule)(beside), axis=-1).max(axis=-1)
+    kick = kick / (1 - system.momentum)
+    return np.asarray(np.where(scale < 1e-3 * kick, kick, scale))
+
+
+def hover_starts(system: Map, z: Array, scale: Array) -> Array:
+    """States (n, m, state_dim) about critical points: velocities are 0, memory is what settles there."""
+    assert system.rule is not None
+    around = directions(system.dim)
+    around = around[:: max(1, len(around) // N_ORBITS)]
+    around = around * np.linspace(0.1, 0.9, len(around))[:, None]
+    # with a large lr or momentum the scale reaches beyond what any point captures
+    reach = np.minimum(scale, INNER * _lengths(system.rule, z))
+    return system.settled(z[:, None] + reach[:, None, None] * around)
+
+
+def _lengths(rule: Rule, z: Array) -> Array:
+    """Lengths (n,) of the perturbation beside points (n, dim)."""
+    return np.array([jump_length(rule, point) for point in z])
+
+
+def _first_moves(system: Map, x: Array) -> Array:
+    """x' - x from states whose memory has settled at points (..., dim)."""
+    return np.asarray(system.evaluate(system.settled(x))[..., : system.dim] - x)
 
 
 def hover_radii(
@@ -423,12 +474,11 @@ def jump_stability(system: System, z: Array, reach: float | None = None) -> list
     """
     loss, rule = system.landscape, system.rule
     assert loss is not None and rule is not None
-    if isinstance(system, Map) and rule.memory:
-        # the perturbation is along remembered gradients: whether that traps is not settled by the flow
-        return [("marginal", float("nan"), float("nan"))] * len(z)
     check_size(system.dim)
+    if isinstance(system, Map) and rule.memory:
+        return _stability_has_memory(system, z, reach)
     flow = system if isinstance(system, Flow) else Flow(loss, rule)
-    length = np.array([jump_length(rule, point) for point in z])
+    length = _lengths(rule, z)
     reaches = [reach_of(system, each) if reach is None else reach for each in length]
     # where the Hessian vanishes, if for rounding, it cannot say what attracts: a ball does, or nothing
     around = np.abs(loss.hessian(z[:, None] + length[:, None, None] * directions(system.dim))).max(
@@ -458,4 +508,27 @@ def jump_stability(system: System, z: Array, reach: float | None = None) -> list
                 leaves = kind_of(loss.hessian(z[i])) != "saddle"
             stability = "repelling" if outward[i].all() or leaves else "saddle"
             result.append((stability, float("nan"), float("nan")))
+    return result
+
+
+def _stability_has_memory(system: Map, z: Array, reach: float | None) -> list[tuple[str, float, float]]:
+    """`jump_stability` of a map whose rule has memory: its own orbits decide.
+
+    What perturbs is remembered, so that the flow beside the point says nothing on whether the map stays.
+    """
+    loss, rule = system.landscape, system.rule
+    assert loss is not None and rule is not None
+    chatter, length = chatter_radii(system, z), _lengths(rule, z)
+    flow = None if rule.without_flow else Flow(loss, rule)
+    aside = 1e-6 * length[:, None, None] * directions(system.dim)
+    outward = np.einsum("nki,nki->nk", _first_moves(system, z[:, None] + aside), aside) > 0
+    result = []
+    for i in range(len(z)):
+        if np.isfinite(chatter[i]):
+            far = reach_of(system, length[i]) if reach is None else reach
+            capture = float("nan") if flow is None else capture_radius(flow, z[i], float(far))
+            result.append(("trapping", capture, float(chatter[i])))
+        else:
+            saddle = kind_of(loss.hessian(z[i])) == "saddle" and not outward[i].all()
+            result.append(("saddle" if saddle else "repelling", float("nan"), float("nan")))
     return result
