@@ -49,41 +49,33 @@ class RuleOptimizer(torch.optim.Optimizer):
         self.seed, self.t = seed, 0
         self._origin: Tensor | None = None
         self._ascent: Tensor | None = None
+        self._step_supports_amp_scaling = True  # a GradScaler leaves it to `step` what to do with infinities
         super().__init__([{"params": p} for p in self.weights.parameters], dict(base.defaults))
         # one set of groups and states for both: schedulers, clippers and scalers find what they expect
         self.param_groups, self.defaults, self.state = base.param_groups, base.defaults, base.state
-        first = self.weights.parameters[0]
         self.memory: dict[str, Tensor] = {}
         for name in (*self.rule.vectors, *self.rule.numbers):
             size = self.weights.dim if name in self.rule.vectors else 1
             value = self.rule.initial.get(name, 0.0)
-            self.memory[name] = torch.full((size,), value, dtype=first.dtype, device=first.device)
+            self.memory[name] = self.weights.like.new_full((size,), value)
 
     def _given(self) -> dict[str, Any]:
         """Coefficients of this step, and what else the rule asks for."""
         given: dict[str, Any] = dict(self.rule.coefficients(self.t))
-        first, dim = self.weights.parameters[0], self.weights.dim
+        if any("rho" in group for group in self.param_groups):
+            radii = [float(group.get("rho", given["rho"])) for group in self.param_groups]
+            given["rho"] = self.weights.of_groups(radii, self.param_groups)
         if self.rule.uses_lr:
             given["lr"] = self._lr()
-        n = self.rule.n_normals(dim)
+        n = self.rule.n_normals(self.weights.dim)
         if n:
             numbers = standard_normal(self.seed, np.int64(0), np.int64(self.t), n).reshape(-1)
-            given["normals"] = torch.from_numpy(np.asarray(numbers)).to(first)
+            given["normals"] = torch.from_numpy(np.asarray(numbers)).to(self.weights.like)
         return given
 
     def _lr(self) -> Any:
         """The learning rate, or one for each weight where groups differ."""
-        rates = [float(group["lr"]) for group in self.param_groups]
-        if len(set(rates)) == 1:
-            return rates[0]
-        first = self.weights.parameters[0]
-        return torch.cat(
-            [
-                torch.full((p.numel(),), rate, dtype=first.dtype, device=first.device)
-                for group, rate in zip(self.param_groups, rates, strict=True)
-                for p in group["params"]
-            ]
-        )
+        return self.weights.of_groups([float(group["lr"]) for group in self.param_groups], self.param_groups)
 
     def _update(self, x: Tensor, ascent: Tensor, descent: Callable[[Tensor], Tensor]) -> Update:
         def at_x(point: Tensor) -> Tensor:
@@ -169,13 +161,19 @@ class RuleOptimizer(torch.optim.Optimizer):
         Parameters
         ----------
         closure : callable
-            Sets gradients to none, evaluates the loss, calls `backward` and returns the loss.
+            Sets gradients to none, evaluates the loss, calls `backward` and returns the loss. After a
+            `first_step` it may be left out: the call is then a `second_step`, with the scale of the
+            `GradScaler` that calls it.
 
         Returns
         -------
-        Tensor
+        Tensor or None
             The loss at the weights before the step.
         """
+        if closure is None and self._origin is not None:
+            scale = getattr(self, "grad_scale", None)
+            self.second_step(scale=1.0 if scale is None else float(scale))
+            return None
         if closure is None:
             raise ValueError(
                 "closure must be given: a rule looks at the loss at more than one point; or call "
@@ -208,7 +206,18 @@ class RuleOptimizer(torch.optim.Optimizer):
         return loss
 
     def state_dict(self) -> dict[str, Any]:
-        """The state of the base optimiser, the rule's memory and the number of steps."""
+        """The state of the base optimiser, the rule's memory and the number of steps.
+
+        Raises
+        ------
+        RuntimeError
+            Between `first_step` and `second_step`, where the weights are not those of any step.
+        """
+        if self._origin is not None:
+            raise RuntimeError(
+                "state_dict must be taken between steps, got a call after first_step and before second_step, "
+                "while the weights are perturbed"
+            )
         return {"base": self.base.state_dict(), "memory": dict(self.memory), "t": self.t, "seed": self.seed}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -223,6 +232,7 @@ class RuleOptimizer(torch.optim.Optimizer):
         self.param_groups, self.state = self.base.param_groups, self.base.state
         self.memory = {name: value.to(self.memory[name]) for name, value in state_dict["memory"].items()}
         self.t, self.seed = int(state_dict["t"]), int(state_dict["seed"])
+        self._origin = self._ascent = None
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Refused after the start: the rule's memory has the length of the weights."""
@@ -249,9 +259,9 @@ def as_optimizer(
     ----------
     rule : Rule
         Any rule that asks for gradients, and with a closure for values; its coefficients are those of all
-        groups, since it normalises over all weights.
+        groups, but for the radius of groups that have a ``rho`` of their own.
     params : iterable of Parameter, or of dict
-        Parameters or groups, as any optimiser of torch takes them.
+        Parameters or groups, as any optimiser of torch takes them; a group may have a ``rho`` of its own.
     base : callable
         The class of the base optimiser, which steps along the rule's direction; `torch.optim.SGD` by default.
     model : Module, optional
@@ -269,14 +279,18 @@ def as_optimizer(
     Raises
     ------
     TypeError, ValueError
-        No rule; a rule that needs samples, outputs or products; blocks that are not there.
+        No rule; a rule that needs samples, outputs or products; blocks that are not there; a group's ``rho``
+        that is no number >= 0, or means nothing to the rule. Sparse gradients, when they come.
 
     Notes
     -----
     With ``step(closure)`` every gradient that the rule asks for is one call of the closure, the one at x
     included. Gradients that several backward passes add up count together, before each of the two calls.
-    Of a `torch.amp.GradScaler` pass ``scale=scaler.get_scale()`` to both calls. Layers that update statistics
-    in every forward pass (batch normalisation) do so in each of them.
+    With a `torch.amp.GradScaler` call ``optimizer.first_step(zero_grad=True, scale=scaler.get_scale())``, and
+    ``scaler.step(optimizer)`` in place of `second_step`: where a gradient is not finite no step is taken, and
+    ``scaler.update()`` lowers the scale. Layers that update statistics in every forward pass (batch
+    normalisation) do so in each of them. A group's key ``rho`` is the radius of its weights, which scales
+    their share of the perturbation; the norm remains that of all gradients.
 
     Examples
     --------
@@ -300,4 +314,13 @@ def as_optimizer(
                 f"{need}"
             )
     checks.function("base", base)
-    return RuleOptimizer(rule, base(params, **options), model, checks.seed("seed", seed))
+    optimizer = base(params, **options)
+    for group in optimizer.param_groups:
+        if "rho" in group:
+            if "rho" not in rule.coefficient_names or rule.needs:
+                raise ValueError(
+                    f"params must have no rho of their own for {rule!r}, whose perturbation it would not "
+                    f"scale, got a group with rho {group['rho']!r}"
+                )
+            checks.number("rho", group["rho"], at_least=0)
+    return RuleOptimizer(rule, optimizer, model, checks.seed("seed", seed))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Iterable, Iterator
 from types import SimpleNamespace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -26,6 +28,9 @@ class Weights:
         names = {} if model is None else {id(p): name for name, p in model.named_parameters()}
         sizes = [p.numel() for p in self.parameters]
         self.dim = sum(sizes)
+        # of mixed precision the widest: weights come back as they were
+        widest = functools.reduce(torch.promote_types, (p.dtype for p in self.parameters))
+        self.like = torch.empty(0, dtype=widest, device=self.parameters[0].device)
         self.module_function = SimpleNamespace(
             names=[names.get(id(p), str(i)) for i, p in enumerate(self.parameters)],
             sizes=sizes,
@@ -46,15 +51,35 @@ class Weights:
             yield p, piece.reshape(p.shape).to(dtype=p.dtype, device=p.device)
 
     def point(self) -> Tensor:
-        """A copy of the weights, in the dtype and on the device of the first parameter."""
-        first = self.parameters[0]
-        return torch.cat([p.detach().reshape(-1).to(first) for p in self.parameters])
+        """A copy of the weights, in the widest of their dtypes and on the device of the first."""
+        return torch.cat([p.detach().reshape(-1).to(self.like) for p in self.parameters])
 
     def gradient(self, scale: float = 1.0) -> Tensor:
-        """The gradients over a scale; 0 where a parameter has none."""
-        first = self.parameters[0]
+        """The gradients over a scale; 0 where a parameter has none.
+
+        Raises
+        ------
+        TypeError
+            A sparse gradient, which has no place in a vector of all weights.
+        """
+        for name, p in zip(self.module_function.names, self.parameters, strict=True):
+            if p.grad is not None and p.grad.layout != torch.strided:
+                raise TypeError(
+                    f"params must have dense gradients, got one of layout {p.grad.layout} for parameter "
+                    f"{name!r}: build its layer with sparse=False"
+                )
         parts = [torch.zeros_like(p) if p.grad is None else p.grad for p in self.parameters]
-        return torch.cat([part.detach().reshape(-1).to(first) for part in parts]) / scale
+        return torch.cat([part.detach().reshape(-1).to(self.like) for part in parts]) / scale
+
+    def of_groups(self, values: Iterable[float], groups: Iterable[dict[str, object]]) -> Any:
+        """One number where the groups' values agree, else a vector with the value of each weight's group."""
+        values = list(values)
+        if len(set(values)) == 1:
+            return values[0]
+        parts = zip(values, groups, strict=True)
+        return torch.cat(
+            [self.like.new_full((p.numel(),), value) for value, group in parts for p in group["params"]]  # type: ignore[attr-defined]
+        )
 
     def move_to(self, point: Tensor) -> None:
         """Set the weights."""

@@ -4,7 +4,7 @@
                 x' = x - lr (m/(1 - b1^t) / (sqrt(v/(1 - b2^t)) + eps) + decoupled_decay x)
     AdaSAM      the same m and v, w = max(w, v), x' = x - lr m/sqrt(w), w = eps^2 at first
     RMSPropSAM  v = decay v + (1 - decay) P^2, x' = x - lr P/(sqrt(v) + eps)
-    LightSAM    u = u + abs(g)^2, e = rho g/sqrt(u), v = v + abs(P)^2, x' = x - lr P/sqrt(v)
+    LightSAM    u = u + abs(g)^2, e = rho g/sqrt(u), v = v + abs(P)^2, x' = x - lr P/sqrt(v); or by entry
 
 Moments are memory. 1 - b^t is memory too, c = b c + (1 - b), so that the step is one map. While the weights
 stand still m and v settle at P and P^2: near a point where P = 0 the step is x - lr m/eps to first order,
@@ -224,15 +224,19 @@ class LightSAM(Perturbed):
         Radius of the first step, nearly.
     eps : float
         Root of what both sums are before the first step; 1e-8.
+    by_entry : bool
+        Whether every weight has its own sums, of the squares of its own entries (the variant with AdaGrad),
+        instead of the sums of squared norms (AdaGrad-Norm), which are the default.
 
     Notes
     -----
-    Claim: convergence for any rho and lr. This is the variant with norms; those by entry are not here. Sums
-    never settle: radius and step fall for ever.
+    Claim: convergence for any rho and lr. Sums never settle: radius and step fall for ever. The authors'
+    third variant, with Adam's moments in both steps, is not here.
 
     References
     ----------
-    Cheng et al. (arXiv 2505.24399) [rule read in a public formula sheet].
+    Cheng et al. (arXiv 2505.24399) [rule read in a public formula sheet, which gives the norms' formula and
+    says of the entries that they follow the same template].
 
     Examples
     --------
@@ -242,11 +246,22 @@ class LightSAM(Perturbed):
     """
 
     eps: float = fixed(1e-8)
-    numbers: ClassVar[tuple[str, ...]] = ("ascents", "descents")
+    by_entry: bool = fixed(False)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         keep(self, eps=checks.number("eps", self.eps, above=0))
+        checks.flag("by_entry", self.by_entry)
+
+    @property
+    def vectors(self) -> tuple[str, ...]:  # type: ignore[override]
+        """Both sums, where every weight has its own."""
+        return ("ascents", "descents") if self.by_entry else ()
+
+    @property
+    def numbers(self) -> tuple[str, ...]:  # type: ignore[override]
+        """Both sums, where they are those of norms."""
+        return () if self.by_entry else ("ascents", "descents")
 
     @property
     def initial(self) -> Mapping[str, float]:
@@ -269,7 +284,7 @@ class LightSAM(Perturbed):
     ) -> Update:
         """P over the root of the sum."""
         g = ascent(x)
-        ascents = memory["ascents"] + dot(g, g)
+        ascents = memory["ascents"] + (g**2 if self.by_entry else dot(g, g))
         p = gradient(x + rho * g / torch.sqrt(ascents))
-        descents = memory["descents"] + dot(p, p)
+        descents = memory["descents"] + (p**2 if self.by_entry else dot(p, p))
         return Update(p / torch.sqrt(descents), {"ascents": ascents, "descents": descents})

@@ -242,6 +242,13 @@ def light(x: Any, m: dict[str, Any], g: Any, *_: Any) -> Any:
     return p / np.sqrt(m["v"])
 
 
+def light_by_entry(x: Any, m: dict[str, Any], g: Any, *_: Any) -> Any:
+    m["u"] = m.get("u", np.full(3, 1e-16)) + g(x) ** 2
+    p = g(x + 0.1 * g(x) / np.sqrt(m["u"]))
+    m["v"] = m.get("v", np.full(3, 1e-16)) + p**2
+    return p / np.sqrt(m["v"])
+
+
 def leading(x: Any, m: dict[str, Any], h: Any) -> Any:
     v = m.get("e", np.ones(3))
     for _k in range(2):
@@ -313,6 +320,7 @@ CASES: list[tuple[sd.Rule, Callable[..., Any]]] = [
     (sd.AdaSAM(0.1), ada),
     (sd.RMSPropSAM(0.1), rmsprop),
     (sd.LightSAM(0.1), light),
+    (sd.LightSAM(0.1, by_entry=True), light_by_entry),
     (sd.EigenSAM(0.1, iterations=2), eigen),
     (sd.XSAM(0.1, iterations=2), x_sam),
     (sd.Sassha(0.1, every=4), sassha),
