@@ -320,9 +320,7 @@ def displacement_of(system: System) -> Callable[[Tensor], Tensor]:
         return function
     if system.landscape is not None:  # independent of lr and momentum, and better scaled than x' - x
         assert system.rule is not None
-        return velocity(
-            system.landscape.gradient_function, system.rule, "perturbed", **system.rule.coefficients()
-        )
+        return velocity(system.landscape.oracle, system.rule, "perturbed", **system.rule.coefficients())
     return lambda x: function(x) - x
 
 

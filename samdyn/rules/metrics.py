@@ -39,7 +39,7 @@ class ASAM(Normalised):
     -----
     The sharpness that it looks at is invariant under rescalings of weights that leave the loss as it is,
     exactly for eta = 0 [checked numerically]. The port in davda54/sam has eta = 0 and T = abs(x) on biases
-    too, with which the best rho is about 2.
+    too [read in its code], with which the best rho is about 2 [its README].
 
     References
     ----------

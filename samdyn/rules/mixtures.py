@@ -243,8 +243,8 @@ class PolyakSAM(Perturbed):
         p = gradient(x + e)
         above = loss_value(gradient, x + e) - self.lower - dot(p, e)
         square = dot(p, p)
-        positive = (above > 0) & (square > 0)
         if lr is None:
-            return torch.where(positive, p, torch.zeros_like(p))
-        share = above / (lr * torch.where(square > 0, square, 1.0))
-        return torch.where(positive, torch.where(share < 1, share, 1.0) * p, torch.zeros_like(p))
+            return torch.where(above > 0, p, torch.zeros_like(p))
+        # where P vanishes the step is lr P, which has a derivative there
+        share = torch.where(square > 0, above / (lr * torch.where(square > 0, square, 1.0)), 1.0)
+        return torch.where(above > 0, torch.where(share < 1, share, 1.0) * p, torch.zeros_like(p))

@@ -8,6 +8,9 @@ import numpy as np
 import problems
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from scipy.optimize import brentq
 
 import samdyn as sd
@@ -19,26 +22,28 @@ LOSS = sd.landscapes.coupled_double_well()
 X = np.array([[0.3, -0.7], [1.2, 0.4], [-0.6, 0.9]])
 
 
-def directions(rule: sd.Rule, n_steps: int = 4, lr: float = 0.05, seed: int = 0) -> np.ndarray:
-    """Points of some steps from X, by the rule's own update on all of X at once."""
+def directions(
+    rule: sd.Rule, n_steps: int = 4, lr: float = 0.05, seed: int = 0, points: np.ndarray = X
+) -> np.ndarray:
+    """Points of some steps from three, by the rule's own update on all of them at once."""
     gradient = Oracle(
         lambda x: torch.from_numpy(LOSS.gradient(x.numpy())),
         lambda x: torch.from_numpy(LOSS.value(x.numpy())[:, None]),
         lambda x, v: torch.from_numpy(LOSS.hvp(x.numpy(), v.numpy())),
     )
-    rng, x = np.random.default_rng(seed), torch.from_numpy(X.copy())
+    rng, x = np.random.default_rng(seed), torch.from_numpy(points.copy())
     memory = {name: torch.full((3, 2), rule.initial.get(name, 0.0)).double() for name in rule.vectors}
     memory |= {name: torch.full((3, 1), rule.initial.get(name, 0.0)).double() for name in rule.numbers}
-    points = []
+    orbit = []
     for t in range(n_steps):
-        given = given_to(rule, {**rule.coefficients(t), "lr": lr})
+        values = given_to(rule, {**rule.coefficients(t), "lr": lr})
         if rule.n_normals(2):
-            given["normals"] = torch.from_numpy(rng.standard_normal((3, rule.n_normals(2))))
-        step = rule.update(x, memory, gradient, gradient, **given)
+            values["normals"] = torch.from_numpy(rng.standard_normal((3, rule.n_normals(2))))
+        step = rule.update(x, memory, gradient, gradient, **values)
         x = x - lr * (step.direction if step.apart is None else step.direction + step.apart)
         memory = dict(step.memory)
-        points.append(x.numpy())
-    return np.array(points)
+        orbit.append(x.numpy())
+    return np.array(orbit)
 
 
 SAME = [
@@ -90,6 +95,37 @@ SAME = [
 @pytest.mark.parametrize(("rule", "end"), SAME, ids=lambda rule: repr(rule))
 def test_limits_between_members(rule: sd.Rule, end: sd.Rule) -> None:
     np.testing.assert_allclose(directions(rule), directions(end), rtol=1e-10, atol=1e-12)
+
+
+LIMITS: list[tuple[Any, Any]] = [
+    (lambda rho: sd.UnifiedSAM(rho, 0.0), sd.USAM),
+    (lambda rho: sd.UnifiedSAM(rho, 1.0), sd.SAM),
+    (lambda rho: sd.GSAM(rho, alpha=0.0), sd.SAM),
+    (lambda rho: sd.WSAM(rho, gamma=0.5), sd.SAM),
+    (lambda rho: sd.WSAM(rho, gamma=0.0), lambda rho: sd.GD()),
+    (lambda rho: sd.VaSSO(rho, theta=1.0), sd.SAM),
+    (lambda rho: sd.FriendlySAM(rho, sigma=0.0), sd.SAM),
+    (lambda rho: sd.LookSAM(rho, every=1), sd.SAM),
+    (lambda rho: sd.ASAM(rho / 1e9, eta=1e9), sd.SAM),  # T is the identity where eta outweighs x
+    (lambda rho: sd.PreconditionedSAM(rho), sd.SAM),
+    (lambda rho: sd.ESAM(rho, beta=1.0, gamma=1.0), sd.SAM),
+    (lambda rho: sd.LookbehindSAM(rho, alpha=1.0, steps=1), sd.SAM),
+    (lambda rho: sd.EigenSAM(rho, alpha=0.0), sd.SAM),
+    (lambda rho: sd.SAMPa(0.0, lam=0.0), lambda rho: sd.GD()),
+]
+
+
+@pytest.mark.parametrize(("made", "end"), LIMITS, ids=lambda make: None)
+@settings(max_examples=8, deadline=None)
+@given(
+    rho=st.floats(0, 1),
+    x=arrays(np.float64, (3, 2), elements=st.floats(-2, 2)),
+    lr=st.floats(1e-3, 0.1),
+)
+def test_limits_hold_everywhere(made: Any, end: Any, rho: float, x: Any, lr: float) -> None:
+    """Radii, points and learning rates that hypothesis chooses, critical points among them."""
+    ends = [directions(rule, 2, lr, points=x) for rule in (made(rho), end(rho))]
+    np.testing.assert_allclose(*ends, rtol=1e-6, atol=1e-8)
 
 
 def test_radius_zero_is_the_base() -> None:
@@ -189,14 +225,19 @@ def test_decoupled_weighting_is_past_the_momentum() -> None:
 
 ON_A_LINE = [
     sd.SAM(1.5), sd.ASAM(1.2, eta=0.5), sd.MongeSAM(1.5), sd.LESAM(1.5, 0.4), sd.WSAM(1.2, gamma=0.6),
-    sd.GSAM(1.5), sd.LookbehindSAM(0.4, steps=2), sd.SAMON(1.5, blocks=[0]),
+    sd.GSAM(1.5), sd.LookbehindSAM(0.4, steps=2), sd.SAMON(1.5, blocks=[0]), sd.USAM(1.7),
+    sd.UnifiedSAM(1.5, 0.5), sd.DNSAM(1.5), sd.PreconditionedSAM(0.75, [2.0], [3.0]), sd.ZSharp(1.5),
+    sd.StableSAM(1.5), sd.PolyakSAM(1.5, lower=-9.0), sd.ESAM(1.5, beta=1.0, gamma=1.0),
+    sd.FunctionalSAM(0.8), sd.Extragradient(0.7),
 ]  # fmt: skip
+WELL_OF_OUTPUTS = sd.Landscape.composed(lambda y: y**2 / 4, lambda w: w[0] ** 2 - 1, 1, box=[(-2, 2)])
+"""The double well as an objective of an output."""
 
 
 @pytest.mark.parametrize("rule", ON_A_LINE, ids=lambda rule: type(rule).__name__)
 def test_fixed_points_are_those_of_brute_force(rule: sd.Rule) -> None:
     """In one dimension: sign changes of the field on a grid, refined, kept where the field is continuous."""
-    well = sd.landscapes.double_well()
+    well = WELL_OF_OUTPUTS if "outputs" in rule.needs else sd.landscapes.double_well()
     system = sd.Map(well, rule, lr=0.1)
     x = np.linspace(-2.2, 2.2, 4402)  # no grid point on a critical point
 
@@ -251,8 +292,10 @@ def test_scalings_that_asam_does_not_see() -> None:
         system = sd.Map(loss, rule, lr=0.1)
         here, there = scale * system.perturbation(w), system.perturbation(scale * w)
         assert np.allclose(here, there, rtol=1e-12) == invariant
-        if invariant:
-            np.testing.assert_allclose(here, [0.14142136, 0.05303301], atol=1e-8)
+        expected = ([0.14142136, 0.05303301],) * 2
+        if not invariant:
+            expected = [0.3945576, 0.0041100], [0.0351123, 0.0936329]
+        np.testing.assert_allclose([here, there], expected, atol=5e-8)
 
 
 def test_sign_of_momentum_sam() -> None:
@@ -260,6 +303,12 @@ def test_sign_of_momentum_sam() -> None:
     system = sd.Map(sd.landscapes.quadratic([[10.0]]), sd.MSAM(0.05, decay=0.9), lr=0.02)
     tail = np.asarray(sd.trajectory(system, [0.3], n_steps=4000))[-500:, 0]
     assert np.sqrt((tail**2).mean()) == pytest.approx(0.00277778, rel=1e-4)
+    x, v, squares = 0.3, 0.0, []
+    for _ in range(4000):  # with a plus it would go round far away
+        v = 0.9 * v + 10 * (x + 0.05 * np.sign(v))
+        x -= 0.02 * v
+        squares.append(x * x)
+    assert np.sqrt(np.mean(squares[-500:])) == pytest.approx(0.2014702, rel=1e-5)
 
 
 def test_members_on_samples_by_hand() -> None:
@@ -426,7 +475,39 @@ def test_exit_times_and_basins_of_members_with_memory() -> None:
     np.testing.assert_array_equal(*fractions)
 
 
+def test_adaptive_bases_in_every_verb() -> None:
+    """SAM on the base of AdamW: its moments are part of the state that is linearised, followed and left."""
+    well = sd.landscapes.double_well()
+    rule = sd.AdamWSAM(1.5, eps=0.1, decoupled_decay=0.0)
+    system = sd.Map(well, rule, lr=0.01)
+    found = [p for p in sd.fixed_points(system, n_starts=64) if p.kind == "hallucinated"]
+    np.testing.assert_allclose(sorted(p.x[0] for p in found), [-0.5, 0.5], atol=1e-9)
+    at = sd.linearize(system, [-0.5])
+    # P = 0: x' = x - lr m/eps and m' = b1 m + (1 - b1) h x, beside which the second moment and 1 - b^t fade
+    h = float(system.jacobian([-0.5])[1, 0]) / 0.1
+    assert h == pytest.approx(well.hessian([1.0])[0, 0], rel=1e-9)
+    own = np.linalg.eigvals([[1 - 0.1 * 0.1 * h, -0.1 * 0.9], [0.1 * h, 0.9]])
+    np.testing.assert_allclose(
+        np.sort_complex(at.eigenvalues), np.sort_complex([*own, 0.999, 0.999, 0.9]), atol=1e-9
+    )
+    assert at.stability == "attracting"
+    orbit = np.asarray(sd.trajectory(system, [-0.52], n_steps=2000))
+    assert orbit[-1, 0] == pytest.approx(-0.5, abs=1e-3)
+    # with the usual eps the linear part is as steep as lr (1 - b1) h/eps, and holds at distances of eps alone
+    steep = sd.linearize(sd.Map(well, sd.AdamWSAM(1.5, decoupled_decay=0.0), lr=0.01), [-0.5])
+    assert steep.spectral_radius == pytest.approx(0.01 * 0.1 * 2 / 1e-8, rel=1e-4)
+    noisy = sd.Map(well, sd.AdamWSAM(0.2, eps=0.1), lr=0.1, noise=sd.GaussianNoise(std=1.0))
+    times = sd.exit_times(noisy, [-1.0], sd.HalfSpace([1.0], 0.0), n_paths=20, t_max=5000, seed=2)
+    assert np.isfinite(times.times).sum() > 5
+    labels = [
+        sd.basins(sd.Map(well, which, lr=0.05), resolution=20).labels
+        for which in (sd.AdamWSAM(0.0, eps=0.1, decoupled_decay=0.0), sd.GD())
+    ]
+    np.testing.assert_array_equal(*labels)
+
+
 EVERY = [
+    sd.GD(), sd.SAM(0.2), sd.USAM(0.2), sd.UnifiedSAM(0.2, 0.5), sd.DNSAM(0.2), sd.Extragradient(0.1),
     *DIFFERENTIABLE, sd.PreconditionedSAM(0.2), sd.ZSharp(0.2), sd.FriendlySAM(0.2), sd.LookSAM(0.2),
     sd.AESAM(0.2), sd.AdaSAM(0.2), sd.LightSAM(0.2), sd.Sassha(0.2), sd.BSAM(0.2), sd.RSAM(0.2), sd.DetSAM(),
     sd.FrobSAM(), sd.TraceSAM(), sd.ESAM(0.2), sd.RWSAM(0.2),
@@ -465,3 +546,5 @@ def test_every_member_in_every_view(rule: sd.Rule) -> None:
     else:
         with pytest.raises(ValueError, match="must have a limit for small learning rates in a Flow"):
             sd.Flow(loss, rule)
+        with pytest.raises(ValueError, match="must have a limit for small learning rates in a Diffusion"):
+            sd.Diffusion(loss, rule, lr=0.01, noise=noise)
