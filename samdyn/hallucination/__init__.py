@@ -1,4 +1,4 @@
-"""Hallucinated fixed points: those of normalised SAM that are not critical points of the loss.
+"""Hallucinated fixed points: fixed points of normalised SAM that are not critical points of the loss.
 
 =================  ====================================================================
 file               what it computes or holds
@@ -10,7 +10,7 @@ file               what it computes or holds
 `intervals`        the radii at which hallucinated points exist
 `attraction`       whether a hallucinated point attracts, and up to which learning rate
 `share`            the share of starts that end at hallucinated points
-`warm_start`       how many steps of gradient descent keep SAM from them
+`warm_start`       how many steps of gradient descent keep SAM from hallucinated points
 `spheres`          minima of the loss on spheres around a critical point
 =================  ====================================================================
 """

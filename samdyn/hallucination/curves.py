@@ -400,7 +400,7 @@ def _pieces(branch: HallucinatedBranch) -> list[HallucinationInterval]:
 
 
 def _stabilities(branch: HallucinatedBranch) -> list[str]:
-    """Under the flow, for each point of a branch; where no eigenvalues exist that of the nearest point."""
+    """The stability of each point under the flow; where eigenvalues are missing, the nearest point's."""
     known = np.flatnonzero(~np.isnan(branch.eigenvalues).any(axis=1))
     if len(known) == 0:
         return ["marginal"] * len(branch.rho)

@@ -144,7 +144,7 @@ class HallucinationIntervals(Result, Sequence[HallucinationInterval]):
     def select(
         self, endpoint_kind: str | None = None, stability: str | None = None
     ) -> HallucinationIntervals:
-        """Those with an endpoint of a kind, of a stability, or both."""
+        """The intervals with an endpoint of a kind, of a stability, or both."""
         keep = tuple(
             i for i in self if endpoint_kind in (None, i.endpoint_kind) and stability in (None, i.stability)
         )

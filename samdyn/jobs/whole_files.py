@@ -92,7 +92,7 @@ def write_file(path: str | os.PathLike[str], write: Callable[[IO[bytes]], object
             file.flush()
             os.fsync(file.fileno())
         if mode is not None:
-            with contextlib.suppress(OSError):  # a file of another owner keeps those of a new one
+            with contextlib.suppress(OSError):  # a file of another owner keeps the permissions of a new one
                 os.chmod(beside, mode)
         os.replace(beside, place)
     except BaseException:

@@ -113,9 +113,9 @@ def run_pieces(
         Pieces by number.
     receive : callable
         Called with the number and the result of each piece, in this process, in any order; twice for the same
-        one if Ctrl-C comes meanwhile.
+        piece if Ctrl-C comes meanwhile.
     complete : callable
-        Whether a result is that of the whole piece. Others are received after Ctrl-C only.
+        Whether a result belongs to the whole piece. Results of parts are received after Ctrl-C only.
     workers : int
         Number of local processes or threads; 1 means this process.
     threads : bool

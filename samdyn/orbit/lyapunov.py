@@ -9,10 +9,10 @@ Algorithm
 2. A frame of k directions is carried along the orbit for `transient` steps, which are dropped, then for
    `n_steps`, without a break (`samdyn.orbit.lyapunov_frames`): Q <- J(x) Q, Q = Q' R by Gram-Schmidt, with
    log|R_ii| summed.
-3. The exponents are means over the orbit. Their error is that of the time average, from batches
+3. The exponents are means over the orbit. Their error is the error of the time average, from batches
    (`samdyn.orbit.lyapunov_error`: independent ones, or, where the orbit is short against its correlation time
    or the mean still moves, the range of its quarters), and for a flow the error of the step: the logs of one
-   step against those of four steps of a quarter of its length, at `N_COMPARED` points of the orbit.
+   step against the logs of four steps of a quarter of its length, at `N_COMPARED` points of the orbit.
 It stops after `n_steps` steps and never before. An orbit that diverges has nan exponents.
 
 References

@@ -1,9 +1,10 @@
 """One-dimensional stable and unstable manifolds of saddles, with controlled spacing.
 
 A saddle whose unstable subspace is a line has an unstable manifold that is a curve: all points whose past
-leads to it. Likewise stable ones, with the future; of a flow between two wells they are the border of the
-basins. Both arms start at p + d v and p - d v, with v the eigenvector and d = `SEED` of the length wanted;
-the curvature of the manifold makes an error of the order d^2 there. The two ways to grow them are in
+leads to it. A saddle whose stable subspace is a line has a stable manifold that is a curve: all points whose
+future leads to it; for a flow between two wells the stable manifold is the border of the basins. Both arms
+start at p + d v and p - d v, with v the eigenvector and d = `SEED` of the length wanted; the curvature of the
+manifold makes an error of the order d^2 there. The two ways to grow them are in
 `samdyn.orbit.manifold_of_flow` and `samdyn.orbit.manifold_of_map`.
 
 References

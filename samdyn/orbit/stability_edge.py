@@ -13,8 +13,8 @@ eigenvalue exactly.
 References
 ----------
 Agarwala & Dauphin (2023), SAM operates far from home [from memory; the formula is derived]. Long & Bartlett
-(2024), Sharpness-Aware Minimization and the edge of stability [the normalised form is that of their public
-code]. The factor 1 + momentum: own derivation.
+(2024), Sharpness-Aware Minimization and the edge of stability [the normalised form is taken from their
+public code]. The factor 1 + momentum: own derivation.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@
    whose condition is open, a root or a division around 0) is flagged as not known to be continuous: bounds
    hold there, the mean-value form does not.
 
-The bounds are those of the graph in real arithmetic: its constants, folded in double precision when it was
+The bounds hold for the graph in real arithmetic: its constants, folded in double precision when it was
 traced, count as exact.
 
 Cost: an interval operation takes some 2 to 10 ns per box and operation of the graph; boxes go through in
@@ -281,7 +281,7 @@ def interval_form(function: OnePoint, dim: int) -> IntervalForm:
 def mean_value(
     center_value: Interval, slopes: Interval, center: Array, lower: Array, upper: Array
 ) -> Interval:
-    """F(c) + DF(X) (X - c): bounds of a continuous function from those of its Jacobian.
+    """F(c) + DF(X) (X - c): bounds of a continuous function from bounds of its Jacobian.
 
     Parameters
     ----------

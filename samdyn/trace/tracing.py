@@ -100,7 +100,7 @@ def coordinate_form(function: OnePoint, dim: int, *, max_nodes: int = MAX_NODES)
     there, the result agrees with the function up to rounding. Equal traces are one module, as long as it is
     held: what was compiled for one serves the other. Threads trace one after the other.
 
-    A trace takes some tenths of a second. That of a function whose state can be read completely
+    A trace takes some tenths of a second. The trace of a function whose state can be read completely
     (`samdyn.trace.function_identity`) is kept, and serves again where the state is the same and the function
     still gives its value at one point.
 

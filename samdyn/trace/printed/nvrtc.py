@@ -23,8 +23,8 @@ from samdyn.trace.printed.compiling import CompilationError
 __all__ = ["load_kernel", "machine_code"]
 
 THREADS = 128
-"""Threads of a block: registers that they need are a multiple of those of a warp, and blocks are small enough
-for several to share a multiprocessor where a thread takes many registers."""
+"""Threads of a block: a multiple of the 32 threads of a warp, and few enough for several blocks to share a
+multiprocessor where a thread takes many registers."""
 KEPT_BYTES = 64 << 20
 MISSING = "kernels for a GPU need the packages of an extra: pip install 'samdyn[cuda]'"
 

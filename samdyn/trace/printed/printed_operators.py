@@ -2,8 +2,8 @@
 
 Each table has a template for every function in `OPERATORS`, with the operands as ``{0}``, ``{1}``, ``{2}``,
 and goes with the names that its templates use. `math` raises where IEEE 754 has an infinity or a nan: the
-careful names turn to numpy for the operation that does. Comparisons of floats give bools, those of arrays
-boolean arrays. As in torch, the sign of nan is 0.
+careful names turn to numpy for the operation that does. Comparisons of floats give bools,
+comparisons of arrays boolean arrays. As in torch, the sign of nan is 0.
 """
 
 from __future__ import annotations

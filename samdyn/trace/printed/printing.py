@@ -5,10 +5,10 @@ floats costs some ten nanoseconds, one of small numpy arrays half a microsecond.
 graph of a `coordinate_form` as straight-line Python and compiles that:
 
 1. Every node becomes an expression (see `printed_operators`). A node that is used once is written inside
-   the expression that uses it, so that of a selection between floats only the branch taken is evaluated;
-   any other is assigned to a name, and the name is free again after its last use, so that few arrays are
+   the expression that uses it, so that a selection between floats evaluates only the branch taken;
+   any other node is assigned to a name, and the name is free again after its last use, so that few arrays are
    alive at a time.
-2. For one point the functions are those of `math`, which raise where IEEE 754 has an infinity or a nan. A
+2. For one point the functions come from `math`: they raise where IEEE 754 has an infinity or a nan. A
    point at which anything raises is evaluated again by the same expressions with guarded functions, which
    turn to numpy for the one operation that raises: points without special values pay nothing.
 3. For arrays the functions are numpy's and scipy's, under one `errstate`.
@@ -156,7 +156,7 @@ def listing(
     module : torch.fx.GraphModule
         What `coordinate_form` returns.
     expressions : dict
-        `SCALAR`, `CAREFUL` or `ARRAYS`, or those of another language (`samdyn.trace.printed.cpp`).
+        `SCALAR`, `CAREFUL` or `ARRAYS`, or the expressions of another language (`samdyn.trace.printed.cpp`).
     literal : callable, optional
         How a number is written: as in Python by default.
     reuse : bool
