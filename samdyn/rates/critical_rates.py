@@ -49,9 +49,10 @@ class CriticalRate(float):
     Attributes
     ----------
     standard_error : float
-        0 where it follows from moments over all batches; otherwise that of the sample of batches.
+        0 where the rate follows from moments over all batches; otherwise the error from the sample of
+        batches.
     exact : bool
-        Whether the moments are those of all batches.
+        Whether the moments are taken over all batches.
     """
 
     standard_error: float

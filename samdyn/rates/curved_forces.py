@@ -5,8 +5,8 @@ second degree in it,
 
     F_S - E F_S = L_S + r (D_S^2 - E D_S^2),    L_i = D_i + r (H D_i + D_i H),
 
-so that its second moments need those of D up to the fourth order, which `samdyn.systems.batch_samplers` has
-in terms of single samples, with the numbers second, third, fourth and pairs. With M = E_i D_i^2,
+so that its second moments need the moments of D up to the fourth order, which `samdyn.systems.batch_samplers`
+has in terms of single samples, with the numbers second, third, fourth and pairs. With M = E_i D_i^2,
 V(X) = E_i[D_i X D_i] and W(X) = E_ij[D_i D_j X D_i D_j] for independent i and j,
 
     E[(F - E F) X (F - E F)^T] = second E_i[L X L] + r third E_i[L X D^2 + D^2 X L]

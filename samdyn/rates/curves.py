@@ -68,15 +68,15 @@ class Convergence(Result):
     final : ndarray, shape (n_settings, n_replicas, dim)
         The last points.
     kind, period : ndarray of int, shape (n_settings, n_replicas)
-        Of each replica's limit set: its number in ``KINDS``, and its period.
+        The kind of each replica's limit set, as its number in ``KINDS``, and its period.
     centre : ndarray, shape (n_settings, n_replicas, dim)
-        Of each replica's limit set.
+        The centre of each replica's limit set.
     extent : ndarray, shape (n_settings, n_replicas)
-        Likewise.
+        The extent of each replica's limit set: its largest distance from the centre.
     minimisers : ndarray, shape (n_minimisers, dim)
     infimum : float
-        f*. Both are those of the first setting; where parameters of the loss are swept, gaps and distances of
-        the others refer to their own.
+        f*. Minimisers and infimum belong to the first setting; where parameters of the loss are swept, gaps
+        and distances of the others refer to their own.
     settings : list of dict
         What differs between the settings.
     name : str

@@ -1,12 +1,13 @@
 """Plateaus, rates and scaling exponents from curves of many replicas, each with its standard error.
 
-- Plateau: mean over the tail of the curves. The error is that of the replicas' own tail means. With one
-  replica it is that of blocks of `BLOCK_TIMES` autocorrelation times, and unknown if fewer than `BLOCKS` of
-  them fit. Whether the tail is a plateau is for `samdyn.rates.settling` to say.
+- Plateau: mean over the tail of the curves. The error is the standard error of the replicas' own tail means.
+  With one replica it is the standard error of the means of blocks of `BLOCK_TIMES` autocorrelation times, and
+  unknown if fewer than `BLOCKS` blocks fit. Whether the tail is a plateau is for `samdyn.rates.settling` to
+  say.
 - Rates: least squares on the logarithm of the mean curve, against t (exponential) or log t (power law). The
   error is a jackknife over at most 20 groups of replicas, since the points of one curve are not independent;
-  with one replica it is unknown. It is that of the fit alone: a curve that is no exponential, or no power,
-  has no rate, and the straightness of the curve is for the eye to judge.
+  with one replica it is unknown. It is the error of the fit alone: a curve that is no exponential, or no
+  power, has no rate, and the straightness of the curve is for the eye to judge.
 - Scaling: least squares of log plateau on log parameter, weighted by the plateaus' errors where they have
   any, with the error from the scatter about the line if that is larger.
 """

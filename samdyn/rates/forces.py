@@ -6,7 +6,7 @@ Near a point the descent direction that the batch S makes is affine, d_S(x) = F_
 
 where H and l belong to the gradient H x - l of a batch, P is the batch of the perturbation and r the radius
 that grows with the gradient: rho for USAM, -rho for extragradient, rho (1 - lam) for UnifiedSAM, and so 0 for
-SAM. With micro-batches F_S is the mean of those of the parts. On quadratic components this is exact
+SAM. With micro-batches F_S is the mean of the matrices F of the parts. On quadratic components this is exact
 everywhere if the rule is linear in the gradient.
 
 What second moments need is E F, E[F X F^T], E[F^T X F] and Cov(F x - p). These forms give them, and where
@@ -14,7 +14,7 @@ no batch moves anything:
 
 - `ListedForces`: one matrix for each batch, m of them: m d^3 operations;
 - `SquareForces`: one sample of squares of linear forms with a ridge, F = c I + e a a^T: n d^2 + d^3;
-- `BatchMeans`: means of a batch of single forces, from those of a sample: as one sample;
+- `BatchMeans`: means of a batch of single forces, from the moments of one sample: as one sample;
 - `FixedAscent`: probe "full", one fixed matrix after the force of a batch: as the batch;
 - `PairedForces`: probe "independent", one batch inside the other: twice a batch;
 - `CurvedForces`: a batch that perturbs itself, H_S + r H_S^2, from moments of samples up to the fourth order:
@@ -60,7 +60,7 @@ class Forces(ABC):
     mean_pull : ndarray, shape (dim,)
         E p.
     exact : bool
-        Whether the moments are those of all batches.
+        Whether the moments are taken over all batches.
     symmetric : bool
         Whether every F is symmetric.
     """
@@ -127,7 +127,7 @@ class ListedForces(Forces):
 
     @cached_property
     def symmetric(self) -> bool:  # type: ignore[override]
-        """Up to rounding."""
+        """Whether every F is symmetric up to rounding."""
         scale = np.abs(self.forces).max(initial=0.0)
         return all(np.abs(f - f.T).max(initial=0.0) <= 1e-13 * scale for f in self.forces)
 
@@ -194,7 +194,7 @@ class ProjectedForces(Forces):
 
     @property
     def symmetric(self) -> bool:  # type: ignore[override]
-        """That of the whole."""
+        """Whether every F of the whole space is symmetric: then every projected F is."""
         return self.whole.symmetric
 
     @cached_property
@@ -220,11 +220,11 @@ class ProjectedForces(Forces):
         return self.basis.T @ self.whole.covariance(self.basis @ x) @ self.basis
 
     def moving(self) -> Array:
-        """That of the whole, seen in the subspace."""
+        """The moving directions of the whole space, projected onto the subspace."""
         return row_space(self.whole.moving().T @ self.basis)
 
     def groups(self, count: int) -> list[Forces]:
-        """Those of the whole, seen in the subspace."""
+        """The parts of the sample of batches, each projected onto the subspace."""
         return [ProjectedForces(part, self.basis) for part in self.whole.groups(count)]
 
 

@@ -1,7 +1,7 @@
 """Linear stability in mean square of sampled optimisers.
 
 A minimum that all samples share is mean-square stable iff the spectral radius of K = E[J_S (x) J_S] is
-below 1 (see `samdyn.rates.moments`). Two notions must be kept apart. This one is that of the
+below 1 (see `samdyn.rates.moments`). Two notions must be kept apart. This one concerns the
 perturbation's part that grows with the gradient. The normalised part is a bounded kick: it does not decide
 whether second moments stay bounded, so SAM has the critical learning rate of SGD here, but it adds to them,
 and SAM does not come to rest.
@@ -48,9 +48,9 @@ class MeanSquareStability(Result):
     mean_radius : float
         Spectral radius of E J: the factor of the mean.
     exact : bool
-        Whether the moments are those of all batches; otherwise batches were sampled.
+        Whether the moments are taken over all batches; otherwise batches were sampled.
     standard_error : float
-        Of the spectral radius, from the sample of batches; 0 if exact.
+        The error of the spectral radius, from the sample of batches; 0 if exact.
     """
 
     spectral_radius: float

@@ -7,9 +7,9 @@ The last `WINDOW` steps of every replica are searched for periods up to `MAX_PER
 - "cycle": x(t + p) - x(t) is below 1e-3 of the extent, for the smallest such p, and so is the way to go;
 - "bounded set": no period; chaos, or noise;
 - "moving": (without noise) the means of about `BLOCKS` parts of the window go on and on in one direction, by
-  more than 1e-3 of the extent in all, or those of its halves differ by more than half the extent, or the way
-  to go is longer than a fixed point or cycle allows: what looks like rest, or like a cycle, or like chaos, is
-  on its way somewhere else;
+  more than 1e-3 of the extent in all, or the means of its halves differ by more than half the extent, or the
+  way to go is longer than a fixed point or cycle allows: what looks like rest, or like a cycle, or like
+  chaos, is on its way somewhere else;
 - "undecided": (with noise) no motion is seen, but the run is too short to exclude one; see
   `samdyn.rates.settling`, which decides for noisy runs between "bounded set", "moving" and this;
 - "diverged": not finite.
@@ -121,7 +121,7 @@ class Watcher:
                 drift = np.linalg.norm(x[p:] - x[:-p], axis=2).max(axis=0)
                 period[drift <= 1e-3 * extent] = p
             for p in np.unique(period[period > 0]):
-                # over whole periods, so that the centre is that of the cycle
+                # over whole periods, so that the mean is the centre of the cycle
                 on, whole = period == p, x[-(len(x) // p * p) :]
                 centre[on] = whole[:, on].mean(axis=0)
                 extent[on] = np.linalg.norm(whole[:, on] - centre[on], axis=2).max(axis=0)
@@ -171,7 +171,7 @@ def _drifts(x: Array, extent: Array, period: int) -> Array:
     """Whether paths (n_steps, n, dim) of one period go on in one direction while they turn around."""
     half, length = len(x) // 2, max(len(x) // BLOCKS, 1)
     if period:
-        length = period * -(-length // period)  # whole periods, so that those of a cycle have one mean
+        length = period * -(-length // period)  # whole periods, so that all blocks of a cycle have one mean
     blocks = len(x) // length
     means = x[-blocks * length :].reshape(blocks, length, *x.shape[1:]).mean(axis=1)
     way = means[-1] - means[0]

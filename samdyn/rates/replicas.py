@@ -1,8 +1,8 @@
 """Replicas of the settings of a convergence experiment, moved and watched in pieces.
 
-The rows of a job are all replicas of its first setting, then those of the second, and so on. A row's random
-numbers belong to its replica. What is recorded of a row is evaluated with the other rows of its piece, many
-points at a time; pieces are the same whoever runs them, so that the numbers are the same bits.
+The rows of a job are all replicas of its first setting, then all replicas of the second, and so on. A row's
+random numbers belong to its replica. What is recorded of a row is evaluated with the other rows of its piece,
+many points at a time; pieces are the same whoever runs them, so that the numbers are the same bits.
 """
 
 from __future__ import annotations

@@ -5,10 +5,11 @@ drawn as the algorithm draws them, whatever their number, and two random vectors
 Jacobians of every replica, the second kept orthogonal to the first: both are brought back to length one at
 every step, and the means of the logarithms are the first two exponents.
 
-The error is that of independent replicas, and what a first vector that has not turned into the leading
-direction can hide: with D the difference of the two logarithmic growths of a replica, of mean m and standard
-deviation s over the replicas, the bias of the sum is about s E(Z - m/s)^+ with Z standard normal, and at most
-about m/2 where m/s is small and the two exponents are not seen to differ. It is added in quadrature.
+The error has two parts: the scatter of independent replicas, and the bias from a first vector that has not
+turned into the leading direction. With D the difference of the two logarithmic growths of a replica, of mean
+m and standard deviation s over the replicas, the bias of the sum is about s E(Z - m/s)^+ with Z standard
+normal, and at most about m/2 where m/s is small and the two exponents are not seen to differ. It is added in
+quadrature.
 
 References
 ----------

@@ -1,8 +1,9 @@
 """The stationary law of a sampled optimiser on quadratic components.
 
 Directions are affine there, F_S x - p_S (see `samdyn.rates.forces`): the mean solves E F m = E p, and the
-covariance (I - K) C = K's source, that of the directions at the mean (see `samdyn.rates.moments`). The
-expected loss above its minimum splits into the part of the mean, the bias, and that of the spread.
+covariance (I - K) C = Q, where Q is the source that the covariance of the directions at the mean gives (see
+`samdyn.rates.moments`). The expected loss above its minimum splits into the part of the mean, the bias, and
+the part of the spread.
 
 References
 ----------
@@ -36,13 +37,15 @@ class StationaryLaw(Result):
     covariance : ndarray, shape (dim, dim)
     minimiser : ndarray, shape (dim,)
     gap_of_mean, gap_of_variance : float
-        The expected loss above its minimum, split into that of the mean (bias) and that of the spread.
+        The expected loss above its minimum, split into the part of the mean (bias) and the part of the
+        spread.
     spectral_radius : float
-        Of K: how fast the law is reached.
+        The spectral radius of K: how fast the law is reached.
     exact : bool
-        Whether the moments are those of all batches; otherwise batches were sampled.
+        Whether the moments are taken over all batches; otherwise batches were sampled.
     standard_error : float
-        Of the gap, from the sample of batches; 0 if exact, inf where parts of the sample have no law.
+        The error of the gap, from the sample of batches; 0 if exact, inf where parts of the sample have no
+        law.
     """
 
     row = "coordinate"
@@ -129,7 +132,7 @@ def stationary_law(system: Map, *, progress: bool = False) -> StationaryLaw:
     if forces.moving().shape[1] < loss.dim:
         raise ValueError(
             f"{loss.name} must have curvature in every direction: where no batch moves anything, the law is "
-            "that of the start"
+            "the law of the start"
         )
     lr, momentum = system.coefficients()["lr"], system.momentum
     announce_moments("stationary_law", forces, momentum)

@@ -36,7 +36,7 @@ def horizon_strongly_convex(
     initial_gap : float
         f(x_0) - f*.
     sigma : float, optional
-        Standard deviation of the gradient noise; without it the step is that of deterministic SAM.
+        Standard deviation of the gradient noise; without it the step is the one for deterministic SAM.
 
     Returns
     -------
@@ -130,7 +130,7 @@ def constant_steps(
     mu : float
         PL constant.
     smoothness : float
-        L, that of the sampled loss (the largest L_i for uniform sampling).
+        L, the smoothness of the sampled loss (the largest L_i for uniform sampling).
     A, B : float
         Expected-residual constants of the sampling.
     lam : float

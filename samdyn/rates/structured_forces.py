@@ -62,7 +62,7 @@ class PairedForces(Forces):
         return self.batches.covariance(x + r * (h @ x - lin)) + self.batches.second(spread)
 
     def moving(self) -> Array:
-        """That of the batches."""
+        """The directions in which the gradient of some batch moves."""
         return self.batches.moving()
 
 
@@ -142,14 +142,14 @@ class SquareForces(Forces):
 
 @dataclass(frozen=True)
 class BatchMeans(Forces):
-    """Means of a batch of single forces: their spread is a multiple of that of one sample.
+    """Means of a batch of single forces: their spread is a multiple of one sample's spread.
 
     Attributes
     ----------
     single : Forces
-        Of one sample.
+        The forces of one sample.
     share : float
-        The variance of a batch's mean over that of one sample: `BatchMoments.second`.
+        The variance of a batch's mean over the variance of one sample: `BatchMoments.second`.
     """
 
     single: Forces
@@ -159,7 +159,7 @@ class BatchMeans(Forces):
 
     @property
     def symmetric(self) -> bool:  # type: ignore[override]
-        """As the single forces."""
+        """Whether the single forces are symmetric: then their means are."""
         return self.single.symmetric
 
     @property
