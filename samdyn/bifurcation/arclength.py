@@ -3,7 +3,7 @@
 Algorithm
 ---------
 1. Tangent: t spans the null space of DG(u), |t| = 1, found from ``[DG; t_old] t = (0, ..., 0, 1)``; its sign
-   is that of the direction of travel.
+   follows the direction of travel.
 2. Predictor: u + ds t. Corrector: Newton on G(v) = 0, t . (v - u) = ds. It has converged when the last
    correction is below `TOLERANCE` (1 + |v|), or below `STUCK` and no longer shrinking. It has failed after
    `MAX_NEWTON` corrections, when a correction is longer than twice the step, or when the matrix is

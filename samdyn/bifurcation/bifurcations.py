@@ -151,7 +151,7 @@ class Curve:
         return np.asarray(np.abs(self.equations(u)[1]).max(axis=1))
 
     def signature(self, point: Point) -> Signature:
-        """Of a point of the curve."""
+        """The signature of a point of the curve."""
         values = self.eigenvalues(point.u)
         margin = MARGIN * max(1.0 if self.field.discrete else 0.0, float(np.abs(values).max()))
         orientation = np.linalg.slogdet(np.vstack([point.jacobian, point.tangent]))[0]

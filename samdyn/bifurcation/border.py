@@ -149,13 +149,13 @@ class Borders:
         self._equations: BorderEquations | None = None
 
     def gradients(self, u: Array) -> Array:
-        """Of the loss at the points of the orbit: (period, dim)."""
+        """The gradients of the loss at the points of the orbit: (period, dim)."""
         z, p = self.curve.split(u)
         orbit = self.curve.field.orbit(z, p)[:, : self.system.dim]
         return np.array([-self._gradient.step(w, p[: self._gradient.m])[0] for w in orbit])
 
     def hessian(self, u: Array) -> Array:
-        """Of the loss at the first point of the orbit."""
+        """The Hessian of the loss at the first point of the orbit."""
         z, p = self.curve.split(u)
         return -self._gradient.step(z[: self.system.dim], p[: self._gradient.m])[1]
 

@@ -244,7 +244,7 @@ class BifurcationDiagram(Result, Sequence[Branch]):
 
     @property
     def bifurcations(self) -> tuple[Bifurcation, ...]:
-        """Those of all branches, one where branches share it, sorted by value."""
+        """The bifurcations of all branches, each once where branches share it, sorted by value."""
         found: list[Bifurcation] = []
         for point in sorted(
             (b for branch in self.branches for b in branch.bifurcations), key=lambda b: b.value
@@ -267,7 +267,7 @@ class BifurcationDiagram(Result, Sequence[Branch]):
         return Table(f"BifurcationDiagram of {len(self)} branches over {self.parameter}", notes=notes)
 
     def plot(self, ax: Any = None, **options: Any) -> Any:
-        """The diagram; returns the matplotlib Axes. Options are those of `sd.plot.bifurcation_diagram`."""
+        """The diagram; returns the matplotlib Axes. Options go to `sd.plot.bifurcation_diagram`."""
         return self._draw(ax=ax, **options)
 
     def _columns(self) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -79,7 +79,7 @@ def continuation(
     bounds : (float, float)
         The range of the parameter; it must hold the system's own value.
     period : int, optional
-        Of the cycle; that of the FixedPoint, or 1, by default.
+        Period of the cycle; the period of the FixedPoint, or 1, by default.
     max_step : float
         Longest step, as a share of the range.
     max_points : int

@@ -12,9 +12,9 @@ Algorithm
 3. Newton on the point's defining system from there (`samdyn.bifurcation.defining_systems`). Where it does not
    converge (several eigenvalues cross at once) the bracket's middle is kept.
 4. Every point is verified. A branch point is one if the equations hold there to `RESIDUAL` of their size
-   along the step (those of a branch point that is unfolded, however slightly, hold only on the branches
-   beside it), or if their Jacobian is singular at a point of the curve. Any other bifurcation is one if
-   Newton converged inside the step, or if both ends of its bracket lie on the curve, as near to each other
+   along the step (the equations of a branch point that is unfolded, however slightly, hold only on the
+   branches beside it), or if their Jacobian is singular at a point of the curve. Any other bifurcation is one
+   if Newton converged inside the step, or if both ends of its bracket lie on the curve, as near to each other
    as the bracket is narrow. Where this fails the step has led from one branch to another: it is refused, and
    the caller takes a shorter one.
 

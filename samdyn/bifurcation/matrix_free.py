@@ -16,7 +16,7 @@ pseudo-arclength, as in `samdyn.bifurcation.arclength`, without a matrix:
    accepted ("lost"): at a fold GMRES still converges, since the bordered matrix is regular there; in a
    set of fixed points, such as a valley without loss, it does not.
 5. Stability: ARPACK's `LISTED` largest multipliers in modulus of a map, or rates by real part of a flow.
-   Those of a point are started from the eigenvectors of the one before. A point whose eigenvalues do not
+   The search at a point starts from the eigenvectors of the point before. A point whose eigenvalues do not
    converge has the stability "".
 
 Bifurcation points are not located: stability changes between neighbouring points tell where they are.
@@ -53,12 +53,12 @@ TOLERANCE = 1e-11
 FORCING = 1e-6
 MAX_NEWTON = 8
 SMALLEST = 1e-6
-"""Of the range: the smallest step."""
+"""The smallest step, as a share of the range: chosen; no measurement is recorded."""
 LISTED = 6
 CRITICAL = 1e-6
-"""Of |A| (1 + |x|): a smaller gradient is that of a critical point."""
+"""A gradient smaller than this share of |A| (1 + |x|) counts as 0: the point is a critical point."""
 NULL = 1e-7
-"""Of the largest curvature: a smaller one counts as 0."""
+"""A curvature smaller than this share of the largest counts as 0."""
 OUTSIDE = 1e-9
 """Of the range: how far rounding may leave it."""
 RESTART = 200

@@ -45,7 +45,7 @@ class StepControl:
         self._largest = np.abs(self._parts)
 
     def allowed(self, old: Point, new: Point) -> bool:
-        """Whether no eigenvalue changes by too much; remembers those of the new point if so."""
+        """Whether no eigenvalue changes by too much; remembers the eigenvalues of the new point if so."""
         parts = _parts(self.curve, new.u)
         if not np.isfinite(parts).all():
             return False

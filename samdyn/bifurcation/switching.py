@@ -64,7 +64,7 @@ def switch_branch(
         twice the period) or a border (the result are the critical points, or from those the hallucinated
         ones).
     bounds : (float, float), optional
-        Of the parameter; those of the branch by default.
+        Range of the parameter; the bounds of the branch by default.
     max_step, max_points, box, progress
         As in `continuation`.
 

@@ -126,7 +126,7 @@ def bifurcation_curve(
     bounds : (float, float)
         Its range, which must hold the system's own value.
     first_bounds : (float, float), optional
-        Range of the branch's parameter; that of the branch by default.
+        Range of the branch's parameter; the range of the branch by default.
     max_step : float
         Longest step, as a share of the range of the second parameter.
     max_points : int

@@ -1,4 +1,4 @@
-"""Morse graphs along a parameter, with the sets of one value named after those of the one before.
+"""Morse graphs along a parameter, with the sets of one value named after the sets of the value before.
 
 Each value has a graph of its own on the same boxes; `match_sets` gives a set the name of the one it shares
 most boxes with, larger overlaps first, and new names to the rest. Matching is a separate step: it can be

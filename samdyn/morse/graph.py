@@ -221,9 +221,9 @@ def morse_graph(
     iterates : int
         Look at the map applied that often. A map that moves points by less than a box, as one with a small
         learning rate does, leaves artefacts all over: boxes whose images touch themselves. Its iterates
-        have the same recurrent points and move further; their images are those of images. The graph is then
-        that of the iterate: a cycle falls into as many sets as its period and `iterates` have in common,
-        and orbits are looked at, inside the box, every so many steps only.
+        have the same recurrent points and move further; the image of a box is then the image of an image. The
+        graph describes the iterate: a cycle falls into as many sets as its period and `iterates` have in
+        common, and orbits are looked at, inside the box, every so many steps only.
     discard : int
         Further bisections, of one side after the other, in which small sets must stay recurrent; 0 keeps all.
     discard_below : int

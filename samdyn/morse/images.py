@@ -4,8 +4,8 @@
   rectangle. A box that may hold a critical point of the loss under a normalised rule gets the union over
   all ascent directions (`samdyn.equilibria.proof.enclosure`).
 - "lipschitz": the centre's image and the bounds of the Jacobian over the box, |F_i(x) - F_i(c)| <= sum_j
-  max |J_ij| |x_j - c_j|. The bounds come from the same interval arithmetic; where the map may jump, its
-  rectangle is that of "interval".
+  max |J_ij| |x_j - c_j|. The bounds come from the same interval arithmetic; where the map may jump, the
+  rectangle is the one of "interval".
 - "padded": the hull of the images of the corners and the centre, widened on every side by the box's own
   side. It is an outer bound only where the map bends and stretches little within a box.
 - "corners": the hull of the images of the corners. No outer bound: sets can vanish from a graph that is
@@ -124,7 +124,8 @@ def iterated(image: BoxImage, times: int, *, narrow: bool = True) -> BoxImage:
     narrow : bool
         Whether an image that has become wider than the box it came from is cut before it is imaged again,
         along each side into parts no wider than that box, `MOST_PARTS` in all at most. The image is the hull
-        of those of the parts. It is an outer bound all the same, and its excess is that of narrower parts.
+        of the images of the parts. It is an outer bound all the same, and its excess is as small as the
+        excess of narrower boxes.
     """
     if times == 1:
         return image
@@ -158,10 +159,11 @@ def _by_parts(image: BoxImage, lower: Array, upper: Array, side: Array) -> tuple
         place = np.empty((len(owner), dim), dtype=np.int64)
         for axis in range(dim):
             number, place[:, axis] = np.divmod(number, parts[owner, axis])
-        # both neighbours of a cut have the same number there, and the ends are those of the box
+        # both neighbours of a cut have the same number there, and the first and the last cut are the ends of
+        # the box
         first, last = (_cut(lower[owner], upper[owner], place + k, parts[owner]) for k in (0, 1))
         below, above = image(first, last)
-        # a bound that is not a number is none, and so is that of the whole
+        # a part whose bound is not a number has no bound, and then the whole box has none
         np.minimum.at(low, owner, np.where(np.isnan(below), -np.inf, below))
         np.maximum.at(high, owner, np.where(np.isnan(above), np.inf, above))
     return low, high

@@ -75,8 +75,8 @@ class Level:
             if not (np.isfinite(low).all() and np.isfinite(high).all()):
                 low = np.nan_to_num(low, nan=-1.0, posinf=2.0**60, neginf=-(2.0**60))
                 high = np.nan_to_num(high, nan=2.0**60, posinf=2.0**60, neginf=-(2.0**60))
-        # the quotient is off by a few roundings, and so are the corners of the boxes, by those of the box's
-        # own ends: what lies this near to a face touches it
+        # the quotient is off by a few roundings, and the corners of the boxes are off by the roundings of the
+        # box's own ends: what lies this near to a face touches it
         corner = count * np.abs(self.box).max(axis=1) / width
         slack = 8 * np.finfo(np.float64).eps * (3 * count + corner)
         first = np.clip(np.ceil(low - slack) - 1, 0, count).astype(np.int64)

@@ -2,8 +2,8 @@
 
 1. A grid of at least `COARSE` boxes is the first level, or, without subdivision, the only one.
 2. The recurrent boxes of a level are bisected along one side after the other, down to the resolution asked
-   for; the graph of each level is that of the halves alone. Nothing recurrent is lost where images are outer
-   bounds.
+   for; the graph of each level has the halves alone as boxes. Nothing recurrent is lost where images are
+   outer bounds.
 3. A small component of the last level may be an artefact of the size of its boxes: it is bisected further, on
    its own, and dropped when nothing recurrent is left of it.
 """
