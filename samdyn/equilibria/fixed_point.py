@@ -139,12 +139,12 @@ class FixedPoints(Result, Sequence[FixedPoint]):
 
     @property
     def genuine(self) -> FixedPoints:
-        """Those that are critical points of the loss (all, for systems without a loss)."""
+        """The points that are critical points of the loss (all points, for systems without a loss)."""
         return self._subset(p for p in self if p.kind != "hallucinated")
 
     @property
     def hallucinated(self) -> FixedPoints:
-        """Those where the gradient does not vanish, but the gradient at x + e(x) does."""
+        """The points where the gradient does not vanish, but the gradient at x + e(x) does."""
         return self._subset(p for p in self if p.kind == "hallucinated")
 
     @property
@@ -169,7 +169,7 @@ class FixedPoints(Result, Sequence[FixedPoint]):
 
     @checked
     def select(self, kind: str | None = None, stability: str | None = None) -> FixedPoints:
-        """Those of a kind, of a stability, or both."""
+        """The points of a kind, of a stability, or both."""
         for name, value, known in (("kind", kind, KINDS), ("stability", stability, STABILITIES)):
             if value is not None and value not in known:
                 raise ValueError(f"{name} must be one of {', '.join(map(repr, known))}, got {value!r}")

@@ -12,7 +12,8 @@ Algorithm
 ---------
 1. Critical points of f: sign changes of f' on `resolution` nodes (finer where it nearly touches zero), by
    bisection to rounding.
-2. On every piece between jumps the zeros of G likewise, with the exact one-sided limits of G at its ends.
+2. Zeros of G on every piece between jumps, by the same search, with the exact one-sided limits of G at its
+   ends.
 3. Both in order along the line alternate between attractors and repellers; a basin reaches from one repeller
    to the next. What the field carries out of the box belongs to no attractor.
 Zeros of f' or G closer to each other than a sixty-fourth of the box over `resolution` may be missed.
@@ -144,7 +145,7 @@ def attractors_1d(
     Parameters
     ----------
     system : Map, Flow or Diffusion
-        Of dimension 1, made from a loss and a rule with constant coefficients. The attractors are those of
+        Of dimension 1, made from a loss and a rule with constant coefficients. The attractors belong to
         the flow, the limit of a small lr; `largest_lr` in the result says up to where the map shares them.
     box : sequence of one (lower, upper), optional
         Where to look; the system's own box by default.

@@ -112,7 +112,7 @@ def value_and_jacobian(function: Callable[[Tensor], Tensor], dim: int) -> Evalua
 
 
 def perturbed_evaluation(gradient: Evaluation, smooth: float, normalised: float) -> Evaluation:
-    """grad f(x + a g + r g/|g|) and its Jacobian from those of grad f, a and r being numbers.
+    """grad f(x + a g + r g/|g|) and its Jacobian from grad f and its Hessian, a and r being numbers.
 
     The Jacobian is H(x + e) (I + a H + (r/|g|) (I - u u^T) H), u = g/|g|: nan where g = 0 and r is not.
     """
@@ -360,7 +360,7 @@ def newton_steps(value: Array, jacobian: Array, damped: bool = False) -> Array:
 
 
 def _deflated(step: Array, x: Array, known: Array, scale: float) -> Array:
-    """Newton steps of F prod (1 + scale^2/|x - z|^2) from those of F."""
+    """Newton steps of F prod (1 + scale^2/|x - z|^2) from the Newton steps of F."""
     offset = x[:, None] - known
     square = (offset**2).sum(axis=-1)
     # the gradient of log(1 + s^2/r^2) is -2 s^2 / (r^2 (r^2 + s^2)) times the offset
@@ -370,8 +370,8 @@ def _deflated(step: Array, x: Array, known: Array, scale: float) -> Array:
 
 
 def merge_index(x: Array, size: Array, distance: float) -> npt.NDArray[np.int64]:
-    """Indices of one representative, that of smallest `size`, of every group of points that hang together at
-    `distance`.
+    """Indices of one representative, the point of smallest `size`, of every group of points that hang
+    together at `distance`.
     """
     order = np.argsort(size, kind="stable")
     if len(x) == 0:

@@ -22,7 +22,7 @@ from samdyn.jobs.progress import PartsBar
 FEWEST_STEPS = 5
 """Newton steps of the first batch of starts, at least, in units of the first step."""
 BATCHES = 5.0
-"""Time of a search over that of its first batch, by measurement 2 to 10."""
+"""Time of a search over the time of its first batch, by measurement 2 to 10."""
 PROOF_SECONDS = 1.0
 """Work on boxes before which the number of boxes says nothing about what is to come."""
 

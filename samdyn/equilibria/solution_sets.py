@@ -5,15 +5,15 @@ Algorithm
 1. A zero whose Jacobian is singular may lie on a curve or surface of zeros. From each such zero the search
    goes a distance h (`STEP` of the box's diagonal) along each null direction and its opposite, and back onto
    the set of zeros by Gauss-Newton steps of minimum norm. Arriving within 2 h of the start and at least h/2
-   along the direction is moving; an isolated degenerate zero, such as that of x^3, pulls the search back.
+   along the direction is moving; an isolated degenerate zero, such as the zero of x^3, pulls the search back.
    Zeros that do not move are tried again with h reduced tenfold, `SHRINKS` times: families may bend
    sharply, as they do where they run into a critical point of the loss.
 2. The dimension at a zero is the number of null directions along which the search moved.
 3. The points reached, where they are new, are searched from in turn, `GENERATIONS` times, which closes gaps
    between samples. Points closer than `LINK` of the diagonal hang together: one family.
 4. A family has at least `FEWEST` samples that extend further than duplicates may lie apart. What has not is
-   an isolated zero so flat that the search does not feel its pull at the smallest steps, such as that of
-   the gradient of x^2 + y^4.
+   an isolated zero so flat that the search does not feel its pull at the smallest steps, such as the
+   zero of the gradient of x^2 + y^4.
 Cost: a few hundred Jacobians, in batches.
 
 References

@@ -200,7 +200,7 @@ def _nowhere_finite(n_starts: int, box: Array) -> ValueError:
 
 
 def proven(search: Zeros, field: Field, options: Options, others: Array | None = None) -> Zeros:
-    """The same with certificates and a proof of completeness; `others` are further known zeros."""
+    """The zeros with certificates and a proof of completeness; `others` are further known zeros."""
     box = options.box
     reach = diagonal_of(box)
     others = np.empty((0, len(box))) if others is None else others

@@ -104,8 +104,8 @@ def map_image(system: Map, lower: npt.ArrayLike, upper: npt.ArrayLike) -> Interv
     Notes
     -----
     The algorithm is in the module's documentation (`samdyn.equilibria.proof.enclosure`). The image of a part
-    of a box lies in that of the box up to the excess only: the forms that are intersected differ from box to
-    box.
+    of a box lies in the image of the box up to the excess only: the forms that are intersected differ from
+    box to box.
 
     Examples
     --------
@@ -151,7 +151,7 @@ def image_function(system: Map) -> Callable[[Array, Array], Interval]:
 
 
 def _step(field: PerturbedField, x: Interval, descent: Interval, lr: float) -> Interval:
-    """Bounds of x - lr F(x) from those of F, and from the mean-value form where F is continuous."""
+    """Bounds of x - lr F(x) from the bounds of F, and from the mean-value form where F is continuous."""
     with np.errstate(all="ignore"):
         natural = iv.sub(x, iv.scale(descent, lr))
         continuous = field.value(*x)[1]

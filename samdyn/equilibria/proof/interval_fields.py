@@ -4,7 +4,7 @@ A rule of the SAM family moves the point at which the gradient is taken by e(x) 
 (1 - lam) and r = rho lam (GD 0 and 0, USAM rho and 0, SAM 0 and rho). From an interval of g:
 
 1. The range of g/|g| is known exactly, component by component (`samdyn.equilibria.proof.unit_vectors`). Where
-   the interval of g contains 0 it is that of all limits.
+   the interval of g contains 0 it is the range of all limits of g/|g|.
 2. The field -grad f(x + e(x)) is bounded by the gradient over the box of x + e, intersected with its mean-
    value form, whose Jacobian is -H(x + e) (I + a H + (r/|g|) (I - u u^T) H), u = g/|g|, wherever the interval
    of g excludes 0.
@@ -101,7 +101,7 @@ class TracedField:
         return _square(self._slopes(lower, upper), self.dim)
 
     def excludes_zero(self, lower: Array, upper: Array) -> Flags:
-        """Nothing beyond what `value` says."""
+        """False for every box: only `value` can exclude a zero here."""
         return np.zeros(len(lower), dtype=bool)
 
 
@@ -272,7 +272,7 @@ def _rows(a: Interval, index: Index) -> Interval:
 
 
 def _narrowed(a: Interval, index: Index, other: Interval) -> Interval:
-    """The same bounds, intersected with others for the boxes `index`."""
+    """The bounds, intersected with other bounds for the boxes `index`."""
     lower, upper = a.lower.copy(), a.upper.copy()
     lower[index] = np.fmax(lower[index], other.lower)
     upper[index] = np.fmin(upper[index], other.upper)

@@ -183,8 +183,8 @@ class _Shells(NamedTuple):
 
 
 def _sampled_directions(hessian: Array) -> Array:
-    """Directions of w, and those of w for which the gradient Hw has these directions: in a narrow valley the
-    first hardly sample the second.
+    """Directions of w, and the directions of w for which the gradient Hw takes them: in a narrow valley
+    directions of w that are spread evenly hardly sample the directions of Hw.
     """
     u = directions(len(hessian))
     of_gradient = u @ np.linalg.pinv(hessian)
@@ -196,8 +196,8 @@ def _sampled_directions(hessian: Array) -> Array:
 def seconds_of_capture(flow: Flow, z: Array) -> float:
     """Estimate of what capture takes to be tested and measured.
 
-    The radius is that of Hessians at one point and at several; the directions beside the point are followed
-    for three of them.
+    The time of the radius is the time of Hessians at one point and at several; the directions beside the
+    point are followed for three points.
     """
     evaluate, u = evaluation(flow), _sampled_directions(np.eye(len(z)))
     few = z + 1e-3 * u[: max(2, min(len(u), TILE_BYTES // (64 * len(z) ** 2)))]

@@ -7,7 +7,7 @@ orthogonal, and a stable one may first amplify a perturbation many times. What m
 Algorithm
 ---------
 1. Maps: A^k is formed by repeated multiplication until its norm is below 1, or `horizon` is reached. As the
-   norm of A^(k+j) is at most that of A^k times that of A^j, nothing later exceeds the largest so far.
+   norm of A^(k+j) is at most the norm of A^k times the norm of A^j, nothing later exceeds the largest so far.
 2. Flows: exp(tA) at `N_TIMES` equal times and on a geometric grid from 1e-3 / |A| up to the horizon, and a
    bounded search around the largest: the largest found, which a narrower peak could exceed.
 3. The horizon by default is `HORIZON` e-folding times of the slowest decaying mode. An unstable system has no
@@ -185,7 +185,7 @@ def transient_growth(
 
 
 def _matrix_of_kind(matrix: Any, discrete: bool | None) -> tuple[Array, bool]:
-    """The matrix as an array, and whether it is that of a map."""
+    """The matrix as an array, and whether it belongs to a map."""
     known = getattr(matrix, "discrete", None)
     if known is not None:
         if discrete is not None and bool(discrete) != known:
@@ -201,8 +201,8 @@ def _matrix_of_kind(matrix: Any, discrete: bool | None) -> tuple[Array, bool]:
         raise ValueError("matrix must be finite: where the field jumps there is no Jacobian, got nan or inf")
     if discrete is None:
         raise TypeError(
-            "discrete must be given with an array: True for the matrix of a map x' = A x, False for that of "
-            "a flow dx/dt = A x; or pass what samdyn.linearize returns, which knows it"
+            "discrete must be given with an array: True for the matrix of a map x' = A x, False for the "
+            "matrix of a flow dx/dt = A x; or pass what samdyn.linearize returns, which knows it"
         )
     if not isinstance(discrete, bool | np.bool_):
         raise TypeError(

@@ -119,7 +119,7 @@ class Linearization(Result):
 
     def _subspace(self, side: int) -> Array:
         self._demand_jacobian()
-        # the margin is that of all eigenvalues together, so the side of one is looked up, not computed alone
+        # the margin depends on all eigenvalues together, so the side of one is looked up, not computed alone
         sides = _sides(self.eigenvalues, self.discrete, self.scale)
         if side not in sides:
             return np.empty((len(self.jacobian), 0))
@@ -188,9 +188,9 @@ def stability_of(eigenvalues: npt.ArrayLike, discrete: bool, scale: float = 0.0)
 def scales_of(system: System, x: Array) -> Array:
     """Rates (n,) that count as large at points (n, dim): the largest entry of the Hessian there.
 
-    A flow's rates at a hallucinated point are those of the Hessian at its endpoint; where that vanishes they
-    are rounding, which only another rate can tell. Multipliers are compared with 1 instead: 0 for a map, and
-    for systems without a loss.
+    A flow's rates at a hallucinated point are compared with the Hessian at the endpoint; where this Hessian
+    vanishes the rates are rounding, which only another rate can tell. Multipliers are compared with 1
+    instead: 0 for a map, and for systems without a loss.
     """
     if system.landscape is None or isinstance(system, Map) or len(x) == 0:
         return np.zeros(len(x))
@@ -232,11 +232,11 @@ def linearize(system: System, x: checks.PointLike) -> Linearization:
     Notes
     -----
     The Jacobian is exact (reverse-mode automatic differentiation, through g/|g| too): with y = x + e(x) and
-    n = g/|g| that of the SAM flow is -H(y) (I + (rho/|g|) (I - n n^T) H(x)), for USAM at a critical point
-    -H (I + rho H). At a critical point under a normalised rule there is none: the stability is "trapping" if
-    the field points inwards on all sides, with the radii of the capture set in the result, and "repelling"
-    or "saddle" as the one-sided fields say otherwise. Where the rule has memory a map's own orbits decide,
-    from memory that has settled beside the point: other memory, such as a velocity, can carry it away.
+    n = g/|g| the Jacobian of the SAM flow is -H(y) (I + (rho/|g|) (I - n n^T) H(x)), for USAM at a critical
+    point -H (I + rho H). At a critical point under a normalised rule there is no Jacobian: the stability is
+    "trapping" if the field points inwards on all sides, with the radii of the capture set in the result, and
+    "repelling" or "saddle" as the one-sided fields say otherwise. Where the rule has memory a map's own orbits
+    decide, from memory that has settled beside the point: other memory, such as a velocity, can carry it away.
 
     Examples
     --------

@@ -77,7 +77,7 @@ def lr_window(system: System, x: checks.PointLike) -> StabilityWindow:
     Parameters
     ----------
     system : Map, Flow or Diffusion
-        Made from a loss and a rule; the momentum is that of a Map, else 0.
+        Made from a loss and a rule; a Map brings its momentum, other systems have momentum 0.
     x : array_like, shape (dim,), or FixedPoint
         A fixed point at which there is a Jacobian.
 
