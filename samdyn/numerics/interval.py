@@ -11,8 +11,8 @@ Rounding
    also move by the smallest subnormal number. (That is ten times as fast as np.nextafter, and as safe.)
 2. Elementary functions are not correctly rounded. The vector libraries behind numpy promise 4 units in the
    last place, scipy's erf and pow of the C library fewer: bounds move by `LIBRARY_ERROR` = 16 units relative
-   to the value, those of sine and cosine also by that much absolutely, those of erfc by 1e-12 relative
-   (scipy loses digits in its far tail). These margins are a promise of the libraries, not a proof.
+   to the value, the bounds of sine and cosine also by that much absolutely, the bounds of erfc by 1e-12
+   relative (scipy loses digits in its far tail). These margins are a promise of the libraries, not a proof.
 3. A bound never crosses a value that the function cannot cross: a square stays >= 0, a sine within [-1, 1].
 
 Domains

@@ -341,8 +341,8 @@ def spare_uniform(key: Key, path: Word, block: Word, dtype: torch.dtype = torch.
 
     It is not quite independent of the normals. Given all of its bits, a normal's angle is known modulo 2**-23
     of a half turn and its radius modulo 2**-24 in u = exp(-r^2/2), which shifts the normal by about 4e-7. The
-    leading 16 bits are those of angles, so that a normal far out in the tail, whose radius feels its low
-    byte more, is seen by the trailing bits alone.
+    leading 16 bits are taken from the words of angles, so that a normal far out in the tail, whose radius
+    feels its low byte more, is seen by the trailing bits alone.
 
     Examples
     --------

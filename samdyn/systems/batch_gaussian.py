@@ -7,7 +7,7 @@ The direction is d_S(x) = g_S(x + e_S(x)). With q_S = H_S(x) e_S(x), all at x, t
 - "full": drift -E d_S, covariance Cov(d_S), nothing expanded.
 
 For USAM q_S = rho H_S g_S, for SAM rho H_S g_S / |g_S|, for DNSAM rho H_S g_S / |grad f|: the first-order
-model is then that of Monzio Compagnoni et al. Its covariance is not positive for large rho; negative
+model is then the equation of Monzio Compagnoni et al. Its covariance is not positive for large rho; negative
 eigenvalues are set to zero.
 
 The moments come from the n gradients g_i and Hessians H_i of the samples wherever they follow from these:
@@ -128,7 +128,7 @@ class Samples:
 
     @classmethod
     def of(cls, loss: FiniteSum, sampler: Sampler, x: Tensor) -> Samples:
-        """At a point."""
+        """The probabilities, gradients and Hessians of the samples at a point."""
         parts = (loss.samples,) if loss.single else loss.samples
         data = tuple(part.to(x) for part in parts)
         each = torch.func.grad(loss.at_sample)
@@ -317,7 +317,7 @@ def _seen_to_be_linear(rule: Rule) -> bool:
 
 
 def _is_mean_of_samples(rule: Rule, noise: Minibatch) -> bool:
-    """Whether a batch's direction is the mean of those of its samples."""
+    """Whether a batch's direction is the mean of the directions of its samples."""
     plain = type(rule).descent is Rule.descent and type(rule).combine is Rule.combine
     return not rule.perturbs or (plain and noise.probe == "full")
 

@@ -10,8 +10,8 @@
 Words come from Philox by (seed, path, step, draw): see `samdyn.numerics.random_arrays`.
 
 The law of a batch is enumerated where it has at most `limit` batches, and sampled otherwise, which is said.
-Moments of a batch's mean need no list: `Sampler.moments` has them in terms of those of one sample. For a
-number v with mean 0 over the samples, V the mean over a batch, and m2, m3, m4 the moments of v,
+Moments of a batch's mean need no list: `Sampler.moments` has them in terms of the moments of one sample. For
+a number v with mean 0 over the samples, V the mean over a batch, and m2, m3, m4 the moments of v,
 
     E V^2 = second m2,    E V^3 = third m3,    E V^4 = fourth m4 + 3 pairs m2^2.
 
@@ -49,7 +49,7 @@ LIMIT = 4096
 
 
 class BatchMoments(NamedTuple):
-    """Central moments of a batch's mean, as multiples of those of one sample: see the module's docstring."""
+    """Central moments of a batch's mean, as multiples of one sample's moments: see the module's docstring."""
 
     second: float
     third: float
@@ -186,7 +186,7 @@ class Sampler:
         return table
 
     def moments(self) -> BatchMoments:
-        """Central moments of a batch's mean from those of one weighted sample.
+        """Central moments of a batch's mean, as multiples of the moments of one weighted sample.
 
         Examples
         --------

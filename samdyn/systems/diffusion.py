@@ -46,7 +46,7 @@ class Diffusion(System):
     Notes
     -----
     Time equals lr times the number of steps of the algorithm that the diffusion models. With
-    ``probe="full"`` the noise of a step is that of the descent gradient, of covariance C(x + e(x)). With
+    ``probe="full"`` the noise of a step is the noise of the descent gradient, of covariance C(x + e(x)). With
     "same" and "independent" the perturbation is noisy as well and the diffusion carries that to first order
     in the noise (`Minibatch` has models of its own): with A = H(x + e) De, the derivative of the descent
     gradient with respect to the ascent gradient, the covariance is (I + A) C (I + A)^T and C + A C A^T. For
@@ -259,7 +259,7 @@ class Diffusion(System):
         return (-mean * (lr / value_at(self.lr, 0)) if callable(self.lr) else -mean), root
 
     def _noise_scale(self, lr: Any) -> Any:
-        """sqrt(lr) at a step, over that of the time unit where lr is on a schedule."""
+        """sqrt(lr) at a step; over lr of the first step, the time unit, where lr is on a schedule."""
         if callable(self.lr):
             return lr / value_at(self.lr, 0) ** 0.5
         return lr**0.5 if isinstance(lr, float) else torch.sqrt(lr)
@@ -318,7 +318,7 @@ class Diffusion(System):
         return 0.0, -value_at(self.lr, step) / value_at(self.lr, 0), None  # type: ignore[arg-type]
 
     def drift(self, x: checks.PointLike, step: int = 0) -> Array:
-        """The drift -grad f(x + e(x)), or that of `from_function`, at points (..., dim): shape (..., dim)."""
+        """The drift -grad f(x + e(x)), or the given one, at points (..., dim): shape (..., dim)."""
         return self.evaluate(x, step)
 
     def covariance(self, x: checks.PointLike, step: int = 0) -> Array:
@@ -335,7 +335,7 @@ class Diffusion(System):
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """Parameters of the loss, the rule and the noise, and lr; or those of the functions."""
+        """Parameters of the loss, the rule and the noise, and lr; or the parameters of the functions."""
         if self._function is not None:
             return dict(self._function.parameters)
         assert self.landscape is not None and self.rule is not None and self.noise is not None

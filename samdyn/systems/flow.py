@@ -51,13 +51,13 @@ class Flow(System):
         schedule to count.
     form : {"perturbed", "first-order"}
         "perturbed": the gradient at the perturbed point (Kim et al.). "first-order": -(g + H e), whose
-        field for USAM is the gradient flow of f + rho/2 |g|^2 and for SAM that of f + rho |g| (Monzio
-        Compagnoni et al.). They agree on quadratics and can differ in sign elsewhere.
+        field for USAM is the gradient flow of f + rho/2 |g|^2 and for SAM the gradient flow of f + rho |g|
+        (Monzio Compagnoni et al.). They agree on quadratics and can differ in sign elsewhere.
 
     Notes
     -----
     Time equals lr times the number of steps of the map. The field of a normalised rule jumps where g = 0;
-    at such a point the velocity is that of e = 0, which is 0.
+    at such a point the velocity is taken with e = 0, and is 0.
 
     References
     ----------

@@ -42,7 +42,7 @@ class Map(System):
     momentum : float
         Heavy-ball coefficient in [0, 1).
     noise : Noise, optional
-        Gradient noise. `Map(x)` and `jacobian` are those of the noiseless step; `trajectory` and
+        Gradient noise. `Map(x)` and `jacobian` belong to the noiseless step; `trajectory` and
         `exit_times` draw the noise.
 
     Notes
@@ -50,7 +50,7 @@ class Map(System):
     Time is the integer step. With momentum the state is (x, v), of length 2 dim, and a rule's memory
     (moments, averages, last directions) stands behind: called on points of shape (..., dim) the map takes a
     first step, from rest, and returns points; called on states (..., state_dim) it returns states.
-    `jacobian` is that of the state map; a point stands there for a state whose memory has settled.
+    `jacobian` is the Jacobian of the state map; a point stands there for a state whose memory has settled.
 
     Examples
     --------
@@ -146,7 +146,7 @@ class Map(System):
 
     @property
     def n_normals(self) -> int:
-        """Standard normals that one step uses: those of the noise, then those of the rule."""
+        """Standard normals that one step uses: the normals of the noise, then the normals of the rule."""
         own = 0 if self.rule is None else self.rule.n_normals(self.dim)
         if self.noise is None or isinstance(self.noise, Minibatch):
             return own
@@ -174,7 +174,7 @@ class Map(System):
         return 1.0
 
     def without_noise(self) -> Map:
-        """The same map without noise: the full gradient at every step."""
+        """The map without noise: the full gradient at every step."""
         if self.noise is None:
             return self
         assert self.landscape is not None and self.rule is not None
@@ -274,8 +274,8 @@ class Map(System):
         return self.evaluate(x, step)
 
     def jacobian(self, x: checks.PointLike) -> Array:
-        """Jacobian of one noiseless step; with momentum or a rule that has memory it is that of the state
-        map, (state_dim, state_dim), taken with settled memory where `x` holds points.
+        """Jacobian of one noiseless step; with momentum or a rule that has memory it is the Jacobian of the
+        state map, (state_dim, state_dim), taken with settled memory where `x` holds points.
         """
         return super().jacobian(self.states(x))
 
@@ -287,7 +287,7 @@ class Map(System):
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """Parameters of the loss and the rule, lr, momentum and the noise's; or those of the function."""
+        """Parameters of the loss and the rule, lr, momentum and the noise's; or the function's parameters."""
         if self._function is not None:
             return dict(self._function.parameters)
         assert self.landscape is not None and self.rule is not None

@@ -16,8 +16,8 @@ matrix A:
 - above: an eigendecomposition by LAPACK, which cannot be traced.
 
 Every form is backward stable: it is the exact root of a matrix within some 1e-15 |A| of A. The root of an
-eigenvalue near 0 is therefore right to about 3e-8 sqrt|A|, with LAPACK too, that of any other to about 1e-15
-sqrt|A|.
+eigenvalue near 0 is therefore right to about 3e-8 sqrt|A|, with LAPACK too, the root of any other eigenvalue
+to about 1e-15 sqrt|A|.
 
 References
 ----------

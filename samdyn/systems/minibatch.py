@@ -1,6 +1,6 @@
 """The noise of real training: batches of a finite sum.
 
-In a `Map` the batches are drawn: one step is that of the algorithm. With S the descent batch,
+In a `Map` the batches are drawn: one step is a step of the algorithm. With S the descent batch,
 
 - probe "same": the perturbation is made from S too (with micro-batches every part of S makes its own, and
   the descent gradients are averaged);

@@ -41,11 +41,11 @@ class System(ABC):
     box : ndarray, shape (dim, 2), or None
         The part of space that analyses look at by default.
     name : str
-        For titles.
+        The name of the system, for titles.
     landscape : Landscape or None
         The loss, for systems made from one.
     rule : Rule or None
-        The perturbation rule, likewise.
+        The perturbation rule, for systems made from one.
     """
 
     dim: int
@@ -151,7 +151,7 @@ class System(ABC):
         x : array_like, shape (..., dim)
             Points, or states (..., state_dim); with momentum a point stands for the state at rest.
         v : array_like, shape (..., state_dim)
-            Vectors; leading axes broadcast against those of `x`.
+            Vectors; leading axes broadcast against the leading axes of `x`.
 
         Returns
         -------
@@ -235,9 +235,7 @@ class System(ABC):
         """
         points = checks.points("x", x, self.dim, finite=False)
         if self.landscape is None or self.rule is None:
-            raise ValueError(
-                f"the perturbation is that of a rule, got {self!r}, which is made from a function"
-            )
+            raise ValueError(f"a perturbation belongs to a rule, got {self!r}, which is made from a function")
         rule, gradient, coefficients = (
             self.rule,
             self.landscape.gradient(points),
@@ -415,7 +413,7 @@ def _check_rule(rule: Rule, dim: int) -> None:
 def split_parameters(
     system: System, parameters: Mapping[str, Any]
 ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
-    """Sort new parameter values into those of the loss, of the rule, and of the view.
+    """Sort new parameter values into parameters of the loss, of the rule, and of the view.
 
     Raises
     ------

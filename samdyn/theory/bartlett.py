@@ -118,7 +118,7 @@ def transverse_multipliers(
     -------
     ndarray
         1 - lr h_j - lr rho (1 - lam) h_j^2 - (h_j / h)^2 (2 - lr h - lr rho (1 - lam) h^2). Below one in
-        size for all 0 < h_j < h: of the cycles only that of the largest eigenvalue attracts. A negative
+        size for all 0 < h_j < h: of the cycles only the cycle of the largest eigenvalue attracts. A negative
         mode is trapped too when its multiplier is below one in size. See
         `radial_multiplier` for the cycle's own direction.
 

@@ -9,8 +9,8 @@ rules are dX = -b(X) dt + sqrt(lr) S(X)^(1/2) dW, for rho of the order of sqrt(l
     DNSAM    g + rho E[H_G G] / ||g||                 rho (K + K^T),  K = Cov(G, H_G G) / ||g||
 
 The drift is the gradient of f + (rho / 2) E ||G||^2 for USAM and of f + rho E ||G|| for SAM; for DNSAM
-(batch direction, norm of the full gradient) it is that of f + rho ||g|| only where all batches share one
-Hessian.
+(batch direction, norm of the full gradient) it is the gradient of f + rho ||g|| only where all batches share
+one Hessian.
 
 1. `drift`, `noise_covariance`: the table, from per-batch gradients and Hessians.
 2. `regularised_loss`: the potentials of USAM and SAM.
@@ -211,7 +211,7 @@ def usam_stationary_variance(eigenvalue: float, rho: float, lr: float, noise_std
     """Stationary variance of the USAM equation along h > 0, additive noise: lr sigma^2 (1 + rho h) / (2 h).
 
     The perturbation comes from the same batch, so that the noise of the step is (1 + rho h) sigma; the mean
-    loss is lr sigma^2 (1 + rho h) / 4 per direction, 1 + rho h times that of SGD.
+    loss is lr sigma^2 (1 + rho h) / 4 per direction, 1 + rho h times the mean loss of SGD.
 
     Examples
     --------
@@ -225,7 +225,7 @@ def usam_stationary_variance(eigenvalue: float, rho: float, lr: float, noise_std
 
 @checked
 def usam_discrete_variance(eigenvalue: float, rho: float, lr: float, noise_std: float) -> float:
-    """The same for the algorithm itself: lr (1 + rho h) sigma^2 / (h (2 - lr h (1 + rho h))).
+    """Stationary variance of the USAM algorithm itself: lr (1 + rho h) sigma^2 / (h (2 - lr h (1 + rho h))).
 
     Examples
     --------

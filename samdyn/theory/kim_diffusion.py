@@ -100,7 +100,7 @@ def variance_gap(
     batch_size: float = 1.0,
     mode: str = "full",
 ) -> Any:
-    """Variance of SGD less that of SAM at time t; arguments as in `diffusion_variance`.
+    """Variance of SGD less the variance of SAM at time t; arguments as in `diffusion_variance`.
 
     Notes
     -----

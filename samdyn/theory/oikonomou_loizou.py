@@ -19,8 +19,8 @@ A bound is a certificate and no prediction: on small least-squares problems the 
 smaller.
 
 Status. The radius and the learning rate of Theorem 3.2 and the schedules of 3.5 are [found] in the authors'
-public code; the neighbourhood is [memory] and was derived again, in agreement; the explicit bound of 3.5
-and that of 3.7 are [derived] here, with constants of our own; `sharper_neighbourhood` and `potential` are
+public code; the neighbourhood is [memory] and was derived again, in agreement; the explicit bounds of
+3.5 and 3.7 are [derived] here, with constants of our own; `sharper_neighbourhood` and `potential` are
 [derived]. Tests check all of them on instances.
 
 References
