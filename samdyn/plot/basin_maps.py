@@ -1,6 +1,6 @@
 """Pictures of basins of attraction.
 
-Colours are those of `style.OKABE_ITO`, mixed with white so that attractors stand out on their own basins.
+Colours are taken from `style.OKABE_ITO`, mixed with white so that attractors stand out on their own basins.
 Basins beyond the seventh repeat the colours with hatching. Cells without an attractor are grey, a darker grey
 for each reason, and hatched, so that nothing depends on colour alone: every basin also bears its number.
 """
@@ -83,10 +83,10 @@ def basins(
     numbers : bool
         Whether each basin bears its number.
     ids : dict of int to int, optional
-        Number, and with it the colour, of each attractor, where they are not those of the result: from
-        `match_attractors`, so that two pictures show the same attractor in the same colour. By default an
-        attractor within a twentieth of the box's diagonal of one in an earlier panel of the same figure has
-        its number and colour.
+        Number, and with it the colour, of each attractor, where they differ from the numbers of the result:
+        from `match_attractors`, so that two pictures show the same attractor in the same colour. By default
+        an attractor within a twentieth of the box's diagonal of one in an earlier panel of the same figure
+        has its number and colour.
     legend : bool or str
         As in `phase_portrait`.
 

@@ -128,7 +128,7 @@ def exit_quantiles(
     tail: float | None = 0.5,
     **line: Any,
 ) -> Axes:
-    """Quantiles of exit times against those of the exponential law, with their band.
+    """Quantiles of exit times against quantiles of the exponential law, with their band.
 
     Parameters
     ----------

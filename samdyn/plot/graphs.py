@@ -3,8 +3,8 @@
 Nodes stand at the attractors and bear their number; the area of a node grows with its share of the box (or,
 with rates, its probability). An edge of `basin_graph` is a line from one attractor through the saddle or edge
 state to the other, with a mark there by its kind and, on each half, what it takes to come up from that end.
-Of `rate_graph` every transition is an arrow; those of the dominant tree are heavy and dark, the others light
-and dashed. In one dimension the height is the loss.
+In a picture of `rate_graph` every transition is an arrow; arrows of the dominant tree are heavy and dark, the
+others light and dashed. In one dimension the height is the loss.
 """
 
 from __future__ import annotations

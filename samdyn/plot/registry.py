@@ -70,10 +70,10 @@ def draw(result: Any, *arguments: Any, **options: Any) -> Any:
     Parameters
     ----------
     result : Result
-        Of any verb.
+        The result of any verb.
     *arguments, **options
-        Those of the picture of its class; see the method `plot` of the result. `ax` is the matplotlib Axes to
-        draw in, a new figure by default.
+        Arguments of the picture of the result's class; see the method `plot` of the result. `ax` is the
+        matplotlib Axes to draw in, a new figure by default.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Eigenvalues of a Hessian on a line, those of a system in the complex plane, and their density."""
+"""Eigenvalues of a Hessian on a line, eigenvalues of a system in the complex plane, and their density."""
 
 from __future__ import annotations
 

@@ -150,7 +150,7 @@ def shared_legend(figure: Any, handles: Sequence[Any], look: dict[str, Any]) -> 
     for box in [box for box in figure.legends if box.get_gid() == SHARED]:
         entries = entries | {label: handle for label, handle in legend_entries(box) if label not in entries}
         box.remove()
-    # numbered entries, those of attractors, come first whichever panel they are from
+    # numbered entries, which belong to attractors, come first whichever panel they are from
     entries = dict(sorted(entries.items(), key=lambda entry: number_of(entry[0])))
     engine = figure.get_layout_engine()
     place = "outside lower center" if "Constrained" in type(engine).__name__ else "lower center"

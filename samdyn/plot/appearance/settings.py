@@ -82,7 +82,7 @@ def text_size(factor: float) -> float:
 
 
 def curve_colors() -> list[Any]:
-    """Colours of curves, to be taken in turn: the user's ``axes.prop_cycle``, or those of Okabe and Ito.
+    """Colours of curves, to be taken in turn: the user's ``axes.prop_cycle``, or Okabe and Ito's.
 
     Examples
     --------

@@ -1,6 +1,6 @@
 """The look that all pictures share: colours, markers, axes, legends.
 
-Colours are those of Okabe and Ito, which readers with any of the common forms of colour blindness can
+Colours are the palette of Okabe and Ito, which readers with any of the common forms of colour blindness can
 tell apart. Nothing depends on colour alone: a fixed point's
 kind is its shape, its stability is its filling, and no two kinds of line share a style.
 

@@ -128,7 +128,9 @@ def family(system: System, parameter: str, values: Any) -> tuple[list[System], n
         raise TypeError(f"parameter must be a name, got {parameter!r}")
     if parameter not in system.parameters:
         known = ", ".join(system.parameters) or "none"
-        raise ValueError(f"parameter must be one of those of {system.name} ({known}), got {parameter!r}")
+        raise ValueError(
+            f"parameter must be one of the parameters of {system.name} ({known}), got {parameter!r}"
+        )
     numbers = np.atleast_1d(checks.points("values", np.asarray(values)[..., None], 1)[..., 0])
     if numbers.ndim != 1 or len(numbers) == 0:
         raise ValueError(f"values must be a sequence of at least one number, got shape {numbers.shape}")

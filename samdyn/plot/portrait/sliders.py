@@ -46,7 +46,7 @@ def interactive(
     cycles : int
         Attracting cycles up to this period are drawn (slower).
     resolution : int
-        Coarser than that of `phase_portrait`, so that a drawing takes well below a second.
+        Coarser than the resolution of `phase_portrait`, so that a drawing takes well below a second.
     **options
         Further keywords of `phase_portrait`, such as `trajectories`.
 
@@ -133,7 +133,7 @@ def _ranges(system: System, parameters: Any) -> dict[str, tuple[float, float]]:
     for name, bounds in parameters.items():
         if name not in known:
             raise ValueError(
-                f"parameters must be among those of {system.name} ({', '.join(known)}), got {name!r}"
+                f"parameters must be among the parameters of {system.name} ({', '.join(known)}), got {name!r}"
             )
         if callable(known[name]):
             raise ValueError(f"parameters must not be on a schedule, got {name!r} = {known[name]!r}")

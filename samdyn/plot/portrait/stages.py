@@ -50,7 +50,7 @@ class Portrait:
 
     @property
     def size(self) -> tuple[float, float]:
-        """Of a figure of its own, in inches."""
+        """The size, in inches, of a figure of its own."""
         return (7.4, 3.8) if self.system.dim == 1 else figure_size(self.region[self.plane])
 
     def find(self) -> None:
