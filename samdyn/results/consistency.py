@@ -52,12 +52,12 @@ def _exit_times(v: Mapping[str, Any]) -> str:
     if not (np.isfinite(v["watched"]).all() and (v["watched"] >= 0).all()):
         return "'watched' is not finite or negative"
     if not (np.isfinite(v["times"]) == exited).all() or (v["times"][exited] != v["watched"][exited]).any():
-        return "'times' are not those of the paths that left"
+        return "'times' do not belong to the paths that left"
     if not (np.isfinite(v["exit_points"]).all(axis=1) == exited).all():
-        return "'exit_points' are not those of the paths that left"
+        return "'exit_points' do not belong to the paths that left"
     within = (v["faces"] >= 0) & (v["faces"] < len(v["face_names"]))
     if not (np.where(exited, within, v["faces"] == -1)).all():
-        return "'faces' are not those of the paths that left"
+        return "'faces' do not belong to the paths that left"
     return ""
 
 

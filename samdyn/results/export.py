@@ -4,9 +4,9 @@ Which rows a frame has
 ----------------------
 1. A sequence of results, such as fixed points, has one row for each of them, of their numbers and texts;
    short vectors have a column for each coordinate (``x_0``, ``x_1``).
-2. Otherwise the length that most arrays of the result share along their first axis is that of the rows, such
-   as one row for each path or for each value of a parameter. Arrays of that length are columns, further axes
-   of at most `MOST_COLUMNS` entries are columns side by side.
+2. Otherwise the length that most arrays of the result share along their first axis is the number of rows,
+   such as one row for each path or for each value of a parameter. Arrays of that length are columns, further
+   axes of at most `MOST_COLUMNS` entries are columns side by side.
 3. A result without arrays is one row.
 
 Numbers and texts that are the same for all rows are in ``frame.attrs``.
@@ -187,7 +187,7 @@ def _scalar(value: Any) -> Any:
 
 
 def _attributes(constants: Mapping[str, Any]) -> dict[str, Any]:
-    """As a file of xarray can hold them: it has no booleans and no complex numbers."""
+    """Attributes that a file of xarray can hold: it has no booleans and no complex numbers."""
     kept = {}
     for key, value in constants.items():
         number = _scalar(value)

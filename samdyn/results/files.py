@@ -6,7 +6,7 @@ file. A file is read if it is whole, of a known schema and of the kind asked for
 result with their kinds of numbers, agrees with its hash, and is consistent (`Result._inconsistency`).
 Whatever is wrong, it is one ValueError that names the file.
 
-Schema 2 is that of exit times and convergence before results had a common base; it is read as well.
+Schema 2 was the schema of exit times and convergence before results had a common base; it is read as well.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Graphs as results: those of networkx that also have a table, files, frames and a picture.
+"""Graphs as results: graphs of networkx that also have a table, files, frames and a picture.
 
-They are made and used as any graph of networkx; every algorithm of it takes them.
+They are made and used as any graph of networkx; every algorithm of networkx takes them.
 """
 
 from __future__ import annotations

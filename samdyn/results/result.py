@@ -13,7 +13,7 @@ A result is a frozen dataclass whose fields are numbers, texts, arrays and other
 The text, the HTML of a notebook, files, frames, the picture and the citation come from this base. A class may
 say more in class variables: `cited` (keys of `samdyn.results.sources`), `row` (what a row of a frame is) and
 `axes` (names of the axes of its arrays, for xarray). ``repr=False`` and ``eq=False`` are needed, since
-`dataclass` would otherwise write a text and a comparison of its own over those of this base.
+`dataclass` would otherwise write a text and a comparison of its own over the methods of this base.
 """
 
 from __future__ import annotations
@@ -197,15 +197,15 @@ class Result(ABC):
         Returns
         -------
         Result
-            Of this class; ``Result.load`` reads any.
+            A result of this class; ``Result.load`` reads results of every class.
 
         Raises
         ------
         FileNotFoundError
-            No such file.
+            There is no such file.
         ValueError
-            Not such a file, one of another schema or class, one that is damaged or was changed, or `system`
-            is another one than that of the result.
+            The file is no result, is of another schema or class, is damaged or was changed, or `system`
+            is not the system of the result.
         """
         found: Self = read(path, None if cls is Result else cls, system)
         return found
@@ -226,7 +226,8 @@ class Result(ABC):
         Parameters
         ----------
         *arguments, **options
-            Those of the picture, among them `ax`, the matplotlib Axes to draw in; a new figure by default.
+            Arguments of the picture, among them `ax`, the matplotlib Axes to draw in; a new figure by
+            default.
 
         Returns
         -------

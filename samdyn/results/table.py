@@ -70,7 +70,7 @@ class Table:
         return self.text()
 
     def text(self) -> str:
-        """As plain text: at most `most` rows, and a line that says how many more there are."""
+        """The table as plain text: at most `most` rows, and a line that says how many more there are."""
         hidden = len(self.rows) - self.most
         end = self.most // 2 if self.both_ends and hidden > 0 else 0
         rows = [*self.rows[: self.most - end], *(self.rows[-end:] if end else ())]
@@ -88,7 +88,7 @@ class Table:
         return "\n".join([self.title, *("  " + line for line in [*lines, *self.notes])])
 
     def html(self) -> str:
-        """As HTML, with every text escaped: a loss named "<b>" is text.
+        """The table as HTML, with every text escaped: a loss named "<b>" is text.
 
         Examples
         --------
