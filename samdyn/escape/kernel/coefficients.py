@@ -1,7 +1,7 @@
-"""The coefficients of an ensemble: those of one system, or of several that run side by side.
+"""The coefficients of an ensemble: of one system, or of several systems that run side by side.
 
 Row r of an ensemble of m systems with n paths each is path r % n of system r // n. Paths of the same number
-get the same random numbers in every system, so that a system's exits are those of a run by itself, and
+get the same random numbers in every system, so that a system's exits are the same in a run by itself, and
 differences between systems come out with little noise.
 
 A coefficient that is the same for all systems is a 0-d tensor; one that differs is a tensor over the systems,

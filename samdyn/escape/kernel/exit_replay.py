@@ -66,7 +66,7 @@ class Exits:
 
     @classmethod
     def of(cls, n: int, dim: int, n_steps: int | npt.NDArray[np.int64]) -> Exits:
-        """Of n paths none of which has left."""
+        """The notes of n paths none of which has left."""
         return cls(
             np.full(n, -1, dtype=np.int64),
             np.zeros(n),

@@ -5,11 +5,12 @@ printed (`samdyn.trace.printed.cpp`); `sweep.hpp` is the loop around them:
 
 1. Two registers of paths (16 each with AVX-512 in single precision), whose arithmetic overlaps, are advanced
    through all blocks of the sweep before the next: nothing but their states at both ends goes through
-   memory. On a GPU each thread takes a path through all blocks. The random numbers are those of the sweep in
-   torch, to rounding.
-2. Exits are tested as in `samdyn.escape.kernel.exit_test`. The distances at the end of a step are those at
-   the start of the next. With several faces the probability that the path left is that of the face with the
-   largest exponent, one exponential, where all other crossing probabilities are below 2^-40.
+   memory. On a GPU each thread takes a path through all blocks. The random numbers equal the numbers of the
+   sweep in torch, to rounding.
+2. Exits are tested as in `samdyn.escape.kernel.exit_test`. The distances at the end of a step are the
+   distances at the start of the next. With several faces the probability that the path left is the
+   probability of the face with the largest exponent, one exponential, where all other crossing probabilities
+   are below 2^-40.
 3. A path that leaves is noted with its state at the start of the block.
 
 A coefficient that is the same for all paths is a scalar, and what depends on such coefficients alone is

@@ -206,7 +206,7 @@ class _Search:
 
     @property
     def length(self) -> float:
-        """Of the first path."""
+        """The length of the first path."""
         return self.scale / STEP
 
     def together(self, paths: Array) -> Array:

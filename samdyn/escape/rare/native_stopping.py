@@ -2,7 +2,7 @@
 
 The step and the look that says whether it stops a path (`samdyn.escape.rare.stopping.StoppedChain.look`) are
 printed as C++ together. Each path has a block number of its own, since branches begin at different times.
-Random numbers and results are those of the sweep in torch, to rounding.
+Random numbers and results equal the sweep in torch, to rounding.
 """
 
 from __future__ import annotations

@@ -9,8 +9,8 @@ return to A, from where loops meet the surface,
 T_first, T_back, T_out and T_reactive being the mean times from the start to the surface, from there back to
 A, out again, and from the surface to the outside for paths that get there. p comes from splitting
 (`samdyn.escape.rare.rare_committors`), the times from the paths that it runs. The formula takes loops as
-independent of one another; where they are not, its error is that of p from where the first loops meet the
-surface.
+independent of one another; where they are not, its error is the error of taking p from where the first loops
+meet the surface.
 
 References
 ----------

@@ -79,7 +79,7 @@ class RareProbability(Result):
 
     @property
     def standard_error(self) -> float:
-        """Of `mean`, from the scatter of the repeats."""
+        """The standard error of `mean`, from the scatter of the repeats."""
         return float(self.estimates.std(ddof=1) / math.sqrt(len(self.estimates)))
 
     @property
@@ -194,7 +194,7 @@ class RareExitTime(Result):
 
     @property
     def standard_error(self) -> float:
-        """Of `mean`, by linearisation in the means over the repeats; inf if no path left."""
+        """Standard error of `mean`, by linearisation in the means over the repeats; inf if no path left."""
         values, (p, _, loop, reactive) = self._means()
         if not p:
             return math.inf

@@ -7,8 +7,8 @@
    face, at minus the maximum. By De Morgan's laws ``~(a & b) = ~a | ~b`` and ``~(a | b) = ~a & ~b``, and
    the complement of a half-space is a half-space.
 
-The combination of signed distances by minimum and maximum is that of constructive solid geometry: A. Ricci,
-The Computer Journal 16, 157 (1973).
+The combination of signed distances by minimum and maximum is taken from constructive solid geometry: A.
+Ricci, The Computer Journal 16, 157 (1973).
 """
 
 from __future__ import annotations

@@ -226,7 +226,8 @@ class FunctionFace(Face):
             return value, normal
         landed = Coordinates(u - n * first for u, n in zip(x, normal, strict=True))
         second, _ = _distance_along(*self._value_and_gradient(landed))
-        # a second step that is not much shorter is one far from the boundary: the sign is that of the first
+        # a second step that is not much shorter means a point far from the boundary: the first step has the
+        # sign
         near = torch.abs(second) <= 0.5 * torch.abs(first)
         return torch.where(near, first + second, first), normal
 

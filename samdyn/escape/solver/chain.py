@@ -88,7 +88,7 @@ class ChainExitTime(Result):
 
     @property
     def standard_deviation(self) -> Array:
-        """Of one exit time, shape (...)."""
+        """The standard deviation of one exit time, shape (...)."""
         return np.sqrt(np.maximum(self.second_moment - self.mean**2, 0.0))
 
     def table(self) -> Table:

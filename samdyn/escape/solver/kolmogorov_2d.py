@@ -1,19 +1,19 @@
 """The backward Kolmogorov equation in two dimensions: two discretisations on three grids.
 
-On each grid the generator becomes that of a jump process (`samdyn.escape.solver.fitted_differences`), whose
-sparse matrix is solved by LU: exponentially fitted ("fitted"), and with central differences of the drift
-("central").
+On each grid the generator becomes the generator of a jump process
+(`samdyn.escape.solver.fitted_differences`), whose sparse matrix is solved by LU: exponentially fitted
+("fitted"), and with central differences of the drift ("central").
 
 1. With n/4, n/2 and n cells a side a discretisation gives u_n + (u_n - u_(n/2))/3. Its grids differ by the
    change from the same extrapolation one level lower, plus the rounding of the LU solution.
 2. The fitted solution obeys the maximum principle, but where the drift outweighs the noise in a cell on all
    three grids it has settled on the solution of a more diffusive problem, and its grids agree on that. The
-   central one has no numerical diffusion, and oscillates where layers are not resolved, so that its grids
-   disagree. The error estimate of the fitted solution is therefore the difference of its grids plus its
-   difference from the central solution. That of the central solution is the difference of its own grids,
-   without extrapolation.
-3. The result is the fitted solution, unless its error is not `NEGLIGIBLE` and the central one has an error
-   estimate that is `BETTER` times as small, in the mean, and keeps to the maximum principle.
+   central solution has no numerical diffusion, and oscillates where layers are not resolved, so that its
+   grids disagree. The error estimate of the fitted solution is therefore the difference of its grids plus its
+   difference from the central solution. The error estimate of the central solution is the difference of its
+   own grids, without extrapolation.
+3. The result is the fitted solution, unless its error is not `NEGLIGIBLE` and the central solution has an
+   error estimate that is `BETTER` times as small, in the mean, and keeps to the maximum principle.
 4. Where the estimate is beyond `NOT_CONVERGED` of the largest value, the grids have not converged: the error
    is the value itself or more, and a warning names the resolution at which the drift no longer outweighs the
    noise.

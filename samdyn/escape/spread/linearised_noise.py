@@ -11,8 +11,8 @@ recursion for the deviation, z' = (I - lr K) z + lr noise, with K and the noise 
     "paper"         H (I + rho H)^2    C
 
 It is exact on quadratics, where C does not depend on the point; elsewhere it holds while the paths stay
-where the loss is quadratic. Covariances of the recursion are computed by doubling, those of the diffusion
-from the eigenvectors of H.
+where the loss is quadratic. Covariances of the recursion are computed by doubling, covariances of the
+diffusion from the eigenvectors of H.
 """
 
 from __future__ import annotations

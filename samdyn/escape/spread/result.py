@@ -126,8 +126,8 @@ class Displacement(Result):
         Parameters
         ----------
         mode : {"full", "same", "independent", "paper"}, optional
-            Which gradient makes the perturbation; that of the noise's `probe` by default. "paper": Theorem 2
-            of Kim et al. as printed.
+            Which gradient makes the perturbation; by default the one that the noise's `probe` names. "paper":
+            Theorem 2 of Kim et al. as printed.
         continuous : bool
             The closed form of the diffusion in continuous time, which differs by O(lr), instead of the exact
             covariance of the simulated chain.

@@ -3,8 +3,8 @@
 The mean is the total time watched over the number of exits; without censoring that is the sample mean. With
 censoring it is the maximum-likelihood mean of an exponential law. Whatever the law, it estimates
 E[min(T, c)] / P(T <= c) for censoring at c, which is the mean where the hazard is constant. Its standard
-error is that of a ratio, sqrt(sum (w_i - m d_i)^2) / sum d_i with w the watched times and d the exit flags;
-without censoring that is the usual standard deviation over sqrt(n).
+error is the error of a ratio, sqrt(sum (w_i - m d_i)^2) / sum d_i with w the watched times and d the exit
+flags; without censoring that is the usual standard deviation over sqrt(n).
 
 Intervals
 ---------

@@ -2,12 +2,12 @@
 
 The ratio of the means has an interval by the delta method on its logarithm, with Student's t for the degrees
 of freedom of Welch and Satterthwaite. If paths of one result are censored and fewer than 10 left, its number
-of exits decides how well the ratio is known, and the interval is that of two exponential laws: exposure over
-mean has a gamma law whose shape is the number of exits (one more at the far end, as in `mean_interval`), and
-the quotient of two gamma variables is an F variable.
+of exits decides how well the ratio is known, and the interval is the one for two exponential laws: exposure
+over mean has a gamma law whose shape is the number of exits (one more at the far end, as in `mean_interval`),
+and the quotient of two gamma variables is an F variable.
 
 The log-rank test asks whether both survival curves are the same; it is strongest where one rate of escape is
-a multiple of the other at all times. Both hold under censoring. Its statistic is that of
+a multiple of the other at all times. Ratio and test hold under censoring. The statistic comes from
 scipy.stats.logrank; its p-value is normal with many exits and conditional with few (`exact_logrank`).
 """
 
@@ -112,8 +112,8 @@ def ratio_of_means(a: ExitTimes, b: ExitTimes, level: float = 0.95) -> tuple[flo
     -------
     (ratio, lower, upper) : tuple of float
         mean(a) / mean(b); the interval by the delta method on the logarithm, or, with fewer than 10 exits of
-        censored paths, that of exponential laws (see `samdyn.escape.statistics.comparison`). Where no path of
-        one left the interval has one end only, from the exact intervals of both (see
+        censored paths, the interval for exponential laws (see `samdyn.escape.statistics.comparison`). Where
+        no path of one left the interval has one end only, from the exact intervals of both (see
         `ExitTimes.confidence_interval`).
 
     Notes

@@ -156,7 +156,7 @@ Found = tuple[float, float, float | None, str, list[str]]
 def _chain(
     result: ExitTimes, system: Any, region: Any, starts: Array, weights: Array, progress: bool
 ) -> Found:
-    """From the integral equation of the simulated chain."""
+    """The exact mean from the integral equation of the simulated chain."""
     step = None if isinstance(system, Map) else result.dt
     equation, points, unit = system_equation(system, starts, region, step, result.correction)
     announce("compare_exact", equation.seconds(), SMALLER)
@@ -184,7 +184,7 @@ def _diffusion(
     weights: Array,
     options: tuple[Any, Any, bool],
 ) -> Found:
-    """From the backward Kolmogorov equation, with the options (resolution, box, progress)."""
+    """The exact mean from the backward Kolmogorov equation, with the options (resolution, box, progress)."""
     field = mean_exit_field(system, region, *options, verb="compare_exact")
     exact = float(weights @ field(starts))
     if not math.isfinite(exact):

@@ -67,7 +67,7 @@ class RefinedExitTimes(Result):
     def confidence_interval(self, level: float = 0.95) -> tuple[float, float]:
         """Interval of `mean` by Student's t, never below 0.
 
-        The degrees of freedom are those of Welch and Satterthwaite for the two samples' exits.
+        The degrees of freedom follow Welch and Satterthwaite, for the two samples' exits.
         """
         level = checks.number("level", level, above=0)
         if level >= 1:

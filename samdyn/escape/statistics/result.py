@@ -293,7 +293,7 @@ class ExitTimes(Result):
 
         Notes
         -----
-        See `samdyn.escape.statistics.tail`. The p-value is that of one look; a quantile chosen because its
+        See `samdyn.escape.statistics.tail`. The p-value holds for one look; a quantile chosen because its
         p-value is large has passed an easier test. The deterministic answer is `exit_rate`.
 
         Examples
@@ -406,7 +406,7 @@ class ExitTimes(Result):
 
     @property
     def step_bias(self) -> float:
-        """About how much shorter, relatively, the mean comes out than that of the equation.
+        """About how much shorter, relatively, the mean comes out than the mean of the equation.
 
         Judged by what a step does at the starts and where paths left: see `samdyn.dynamics.step_length`. nan
         for a map, for a result read from a file, and where no path left.
@@ -451,8 +451,9 @@ class ExitTimes(Result):
 
         Notes
         -----
-        See `samdyn.escape.statistics.extrapolation`. The error is about 2.2 times that of one sample with the
-        bridge, where the bias is of first order in dt, and 4.2 times without, where it is of order 1/2.
+        See `samdyn.escape.statistics.extrapolation`. The error is about 2.2 times the error of one sample
+        with the bridge, where the bias is of first order in dt, and 4.2 times without, where it is of order
+        1/2.
 
         Examples
         --------
@@ -542,8 +543,8 @@ class ExitTimes(Result):
         ----------
         kind : {"survival", "density", "quantiles", "location"}
             Survival curve with its band on a logarithmic axis; histogram of the times with the exponential
-            law that fits them; quantiles against those of the exponential law, with the slowest rate; where
-            paths left.
+            law that fits them; quantiles against quantiles of the exponential law, with the slowest rate;
+            where paths left.
         ax : matplotlib Axes, optional
             Where to draw; a new figure by default.
         **style

@@ -1,8 +1,8 @@
 """Survival curve of censored exit times: Kaplan-Meier with its band, and quantiles from it.
 
-The estimate is that of scipy.stats.ecdf, and so is the band where some paths have left and some have not:
-Greenwood's variance, normal in log(-log S). That formula says nothing where no path has left yet, for its
-variance is 0 there. With n paths still watched and none gone, the band reaches down to the exact binomial
+The estimate comes from scipy.stats.ecdf, and so does the band where some paths have left and some have not:
+Greenwood's variance, normal in log(-log S). Greenwood's formula says nothing where no path has left yet, for
+its variance is 0 there. With n paths still watched and none gone, the band reaches down to the exact binomial
 limit, the S with S^n = (1 - level)/2; and its upper end is 1. After an exit of the last path the lower end is
 0 and the upper end stays at its previous value, or 1 - ((1 - level)/2)^(1/n) if all n paths left at once.
 
@@ -79,7 +79,7 @@ class Survival(Result):
         return self.first_time(self.probability, 1 - shares("q", q))
 
     def quantile_interval(self, q: npt.ArrayLike) -> tuple[Array, Array]:
-        """Where the lower and the upper end of the band come down to 1 - q; nan where they do not."""
+        """Times at which the ends of the band, lower and upper, come down to 1 - q; nan where they do not."""
         wanted = 1 - shares("q", q)
         return self.first_time(self.lower, wanted), self.first_time(self.upper, wanted)
 
