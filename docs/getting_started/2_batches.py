@@ -17,7 +17,7 @@ loss.minimum()
 
 # %%
 # ``sd.FiniteSum(component, data, dim)`` takes any component, a torch function of a point and a sample.
-# Noise is ``sd.Minibatch``: ``probe`` says which batch makes the perturbation, the same as that of the step
+# Noise is ``sd.Minibatch``: ``probe`` says which batch makes the perturbation, the same batch as the step's
 # (as in training), an independent one, or all data.
 
 system = sd.Map(loss, sd.SAM(rho=0.2), lr=0.05, noise=sd.Minibatch(batch_size=4, probe="same"))

@@ -126,7 +126,7 @@ def entropy_rows() -> list[Row]:
 def why_entropy(cover: float) -> str:
     """Why a coverage is not that of the level."""
     if cover > 0.98:
-        return "the error is that of the side whose strips differ most"
+        return "the error is taken from the side whose strips differ most"
     return "few columns of boxes that differ: their law is far from normal"
 
 

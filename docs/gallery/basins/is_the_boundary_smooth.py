@@ -20,8 +20,8 @@ print(sd.basin.box_dimension(found))
 print(f"boundary entropy {entropy.boundary_entropy:.3f}; fractal for sure above 0.693")
 
 # %%
-# **What to read off.** An exponent of 1 is that of a smooth boundary: halve the error of the start and you
-# halve the share of starts whose end is uncertain. Its standard error is that of the fit over distances of
+# **What to read off.** A smooth boundary has the exponent 1: halve the error of the start and you
+# halve the share of starts whose end is uncertain. Its standard error comes from the fit over distances of
 # cells.
 #
 # **The wrong reading.** "0.95 means fractal." On a coarse grid the exponent of a smooth boundary is off by

@@ -27,8 +27,8 @@ ax = monitor.history.plot()
 # **What to read off.** Loss, both gradients, the largest curvature and the edge at which SAM would
 # overshoot, all on the data that the monitor was given.
 #
-# **The wrong reading.** "The curvature is that of the batches." It is that of the monitor's data; a batch
-# has its own.
+# **The wrong reading.** "This is the curvature of the batches." It is the curvature of the monitor's data; a
+# batch has its own.
 #
 # **Cost.** 1 s.
 #

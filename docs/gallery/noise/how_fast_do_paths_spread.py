@@ -17,7 +17,7 @@ ax = spread.plot()
 spread
 
 # %%
-# **What to read off.** Along the unstable direction the variance is that of a linear equation with the rate
+# **What to read off.** Along the unstable direction the variance obeys a linear equation with the rate
 # 2 (1 - 2 rho) = 1, so that it has a closed form, drawn as a line; the bars are 95 % intervals of 2000
 # paths.
 #

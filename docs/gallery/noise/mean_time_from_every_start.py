@@ -19,8 +19,8 @@ print(f"from the saddle: {field([0.0, 0.0]):.2f} +- {field.error_at([0.0, 0.0]):
 # ``field.error_at(x)``, from two resolutions. Within the plateau the start hardly matters: paths are drawn
 # to the saddle first, and then wait.
 #
-# **The wrong reading.** "This is the time of the algorithm." It is that of the diffusion, for which ``lr``
-# is small; compare :func:`samdyn.chain_exit_time` or :func:`samdyn.exit_times` of the map.
+# **The wrong reading.** "This is the time of the algorithm." It is the time of the diffusion, for which
+# ``lr`` is small; compare :func:`samdyn.chain_exit_time` or :func:`samdyn.exit_times` of the map.
 #
 # **Cost.** 1 s.
 #

@@ -25,8 +25,8 @@ ax.set_title(f"all are negative from rho = {critical:g} on")
 print(critical, sd.linearize(sd.Flow(loss, sd.USAM(1.01)), origin).stability)
 
 # %%
-# **What to read off.** Each eigenvalue is ``-h (1 + rho h)`` for a curvature h. The last to cross zero is
-# that of the least negative curvature, -1, at rho = 1; this is exact up to rounding.
+# **What to read off.** Each eigenvalue is ``-h (1 + rho h)`` for a curvature h. The last to cross zero
+# belongs to the least negative curvature, -1, at rho = 1; this is exact up to rounding.
 #
 # **The wrong reading.** "The steepest way down decides." It is the flattest one that does. And with
 # ``sd.SAM`` there is no such threshold: every saddle holds a neighbourhood, at any radius

@@ -22,8 +22,8 @@ curves[0]
 # saddle to the minima that it connects. Points of a curve are placed where the turning angle would exceed
 # ``max_angle`` (0.1 by default), so that the polygon is off the curve by a few thousandths of its length.
 #
-# **The wrong reading.** "The curves are also those of the map." They are for small steps; ``sd.Map`` has
-# its own.
+# **The wrong reading.** "The map has the same curves." They are for small steps; ``sd.Map`` has
+# curves of its own.
 #
 # **Cost.** 1 s.
 #

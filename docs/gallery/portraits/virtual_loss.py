@@ -15,7 +15,7 @@ found
 
 # %%
 # **What to read off.** The lowest points of the virtual loss are where SAM ends: a kink at the flat
-# minimum, and a smooth hollow where the loss itself has a slope. The shares are those of starts that are
+# minimum, and a smooth hollow where the loss itself has a slope. The shares count starts that are
 # spread evenly over the box, from the exact boundaries between the basins.
 #
 # **The wrong reading.** "In several dimensions SAM is gradient descent on a virtual loss too." There the
