@@ -143,7 +143,7 @@ def test_without_ipywidgets_the_error_says_what_to_install(monkeypatch: pytest.M
     ("system", "options", "error", "message"),
     [
         (3.0, {}, TypeError, "system must be"),
-        (FLOW, {"parameters": {"lr": (0, 1)}}, ValueError, "parameters must be among those"),
+        (FLOW, {"parameters": {"lr": (0, 1)}}, ValueError, "parameters must be among the parameters"),
         (FLOW, {"parameters": {}}, ValueError, "at least one parameter"),
         (FLOW, {"parameters": ["rho"]}, TypeError, "parameters must be a dict"),
         (FLOW, {"parameters": {"rho": (2, 1)}}, ValueError, "lower < upper"),
