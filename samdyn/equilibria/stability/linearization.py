@@ -235,8 +235,9 @@ def linearize(system: System, x: checks.PointLike) -> Linearization:
     n = g/|g| the Jacobian of the SAM flow is -H(y) (I + (rho/|g|) (I - n n^T) H(x)), for USAM at a critical
     point -H (I + rho H). At a critical point under a normalised rule there is no Jacobian: the stability is
     "trapping" if the field points inwards on all sides, with the radii of the capture set in the result, and
-    "repelling" or "saddle" as the one-sided fields say otherwise. Where the rule has memory a map's own orbits
-    decide, from memory that has settled beside the point: other memory, such as a velocity, can carry it away.
+    "repelling" or "saddle" as the one-sided fields say otherwise. Where the rule has memory a map's own
+    orbits decide, from memory that has settled beside the point: other memory, such as a velocity, can carry
+    it away.
 
     Examples
     --------
