@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 import shutil
+import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,9 @@ from sphinx.transforms import SphinxTransform
 from sphinx.util import logging
 
 import samdyn
+
+sys.path.insert(0, str(Path(__file__).parent))
+import algorithm_pages
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +43,7 @@ myst_heading_anchors = 3
 # parts that pages include, and the sources of what sphinx-gallery writes into made/
 exclude_patterns = ["_build", "api-*.rst", "calibration/*", "gallery", "getting_started"]
 templates_path = ["_templates"]
+default_role = "py:obj"  # `samdyn.orbit` in a docstring is a link where the manual has a place for it
 # a reference that stands at the end of a docstring to be read is not cited in its text
 suppress_warnings = ["ref.citation"]
 
@@ -141,8 +146,14 @@ def list_pages_of_the_manual(
     context["toctree"] = lambda **options: tree(**options | {"maxdepth": 1})
 
 
+def write_algorithms(app: Sphinx, config: Config) -> None:
+    """Write the texts of all modules as pages, which algorithms.md names."""
+    algorithm_pages.write(Path(app.srcdir) / "made" / "algorithms")
+
+
 def setup(app: Sphinx) -> None:
-    """Have the listings written before Sphinx looks for its sources, and the sidebar kept short."""
+    """Have pages and listings written before Sphinx looks for its sources, and the sidebar kept short."""
     app.connect("config-inited", write_listings)
+    app.connect("config-inited", write_algorithms)
     app.connect("html-page-context", list_pages_of_the_manual, priority=100)  # before the theme's
     app.add_transform(KeepVerticalBars)

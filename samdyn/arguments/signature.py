@@ -1,5 +1,7 @@
 """The checks of `samdyn.arguments.checks` applied to a whole signature, by its annotations.
 
+::
+
     @checked
     def mean_square(system: Map, x: npt.ArrayLike, n_steps: int = 100, progress: bool = False) -> float: ...
 

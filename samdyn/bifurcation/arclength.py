@@ -23,6 +23,7 @@ Algorithm
    or `SHARE` of the largest unknown, whichever is longer.
 4. A curve is closed where it meets its first point again: the point in the plane through the first one,
    normal to the tangent there, agrees with it in all unknowns to `SAME`.
+
 The rows of G are divided by the largest entry of their gradient, so that small learning rates, which
 multiply whole rows, do not matter.
 

@@ -1,10 +1,12 @@
-"""Border collisions: where a branch of fixed points meets the set {grad f = 0} on which a rule's field jumps.
+r"""Border collisions: where a branch of fixed points meets the set {grad f = 0} where a rule's field jumps.
 
 A hallucinated fixed point has a gradient g = s u, s > 0, |u| = 1. As the branch nears a critical point z of
 the loss, s goes to 0 while u tends to a limit, so that the Jacobian grows like 1/s and Newton on the field
-itself breaks down. In the variables (x, u, p) the end of the branch is a regular zero of ::
+itself breaks down. In the variables (x, u, p) the end of the branch is a regular zero of
 
-    grad f(x) = 0,     (|u|^2 - 1) / 2 = 0,     D(x, u) = 0,
+.. math::
+
+    \nabla f(x) = 0, \qquad (|u|^2 - 1) / 2 = 0, \qquad D(x, u) = 0,
 
 D the rule's descent direction just beside x for a gradient along u: for SAM grad f(x + rho u). How small a
 gradient counts as just beside is the rule's business (`samdyn.systems.jump.beside`): a rule that adds a small

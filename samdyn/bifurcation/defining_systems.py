@@ -1,14 +1,17 @@
-"""The equations whose regular zeros are bifurcation points, in the state, one parameter and a null vector.
+r"""The equations whose regular zeros are bifurcation points, in the state, one parameter and a null vector.
 
 With F the residual of fixed points, A the Jacobian of the map or the field, and c a fixed vector:
 
-    fold               F = 0,  (A - s) v = 0,  c . v = 1           s = 1 for maps, 0 for flows
-    flip               F = 0,  (A + 1) v = 0,  c . v = 1
-    Neimark-Sacker     F = 0,  A v = exp(i w) v,  c . v = 1        v complex
-    Hopf               F = 0,  A v = i w v,  c . v = 1
-    branch point       F + m c = 0,  F_x' v = 0,  F_p . v = 0,  c . v = 1      (m = 0 at the solution)
-    Bogdanov-Takens    F = 0,  A v = 0,  A v' = v,  c . v = 1,  c . v' = 0     two parameters
-    1:1 resonance      the same with A - 1, of maps;  1:2 resonance: with A + 1, and -v
+===============  =====================================================================================
+fold             :math:`F = 0,\ (A - s) v = 0,\ c \cdot v = 1`, with s = 1 for maps and 0 for flows
+flip             :math:`F = 0,\ (A + 1) v = 0,\ c \cdot v = 1`
+Neimark-Sacker   :math:`F = 0,\ A v = e^{i w} v,\ c \cdot v = 1`, v complex
+Hopf             :math:`F = 0,\ A v = i w v,\ c \cdot v = 1`
+branch point     :math:`F + m c = 0,\ F_x^T v = 0,\ F_p \cdot v = 0,\ c \cdot v = 1`, with m = 0 there
+Bogdanov-Takens  :math:`F = 0,\ A v = 0,\ A v' = v,\ c \cdot v = 1,\ c \cdot v' = 0`, two parameters
+1:1 resonance    the same with A - 1, of maps
+1:2 resonance    with A + 1 and -v
+===============  =====================================================================================
 
 Newton converges on them to rounding although the fixed-point equation itself is singular at a fold or a
 branch point. The residuals are exact; only Newton's matrix is made of central differences of them, which

@@ -1,19 +1,36 @@
-"""Coefficients of the normal forms of bifurcations, which say what is born there and on which side.
+r"""Coefficients of the normal forms of bifurcations, which say what is born there and on which side.
 
 With A the Jacobian, B and C the second and third derivatives of the k-fold map (or the field), q and p the
 right and left critical eigenvectors, ``p* q = 1``:
 
-    fold, branch point   b = p.B(q,q) / 2                                        x' = x + b x^2
-    pitchfork            c = p.(C(q,q,q) + 3 B(q, h)) / 6,                       x' = x + c x^3
-                         (1 - A) h = B(q,q) off the critical direction (-A h for flows)
-    flip                 c = p.(C(q,q,q) + 3 B(q, (1 - A)^-1 B(q,q))) / 6        x' = -x + c x^3
-    Neimark-Sacker       d = p*(C(q,q,q') + 2 B(q, (1 - A)^-1 B(q,q'))        z' = e^iw z (1 + d |z|^2)
-                                + B(q', (e^2iw - A)^-1 B(q,q))) / (2 e^iw)
-    Hopf                 c = p*(C(q,q,q') - 2 B(q, A^-1 B(q,q'))              dz/dt = i w z + c z |z|^2
-                                + B(q', (2iw - A)^-1 B(q,q))) / 2
+- fold and branch point, x' = x + b x^2:
 
-q' is the conjugate of q. Real q has length 1, complex q has length 1/sqrt 2, so that |z| is the radius where
-the critical motion is round. What is born is stable ("supercritical") for c > 0 at a flip, and for a
+  .. math:: b = \tfrac12\, p \cdot B(q, q)
+
+- pitchfork, x' = x + c x^3, with (1 - A) h = B(q, q) off the critical direction (-A h for flows):
+
+  .. math:: c = \tfrac16\, p \cdot \bigl(C(q, q, q) + 3 B(q, h)\bigr)
+
+- flip, x' = -x + c x^3:
+
+  .. math:: c = \tfrac16\, p \cdot \bigl(C(q, q, q) + 3 B(q, (1 - A)^{-1} B(q, q))\bigr)
+
+- Neimark-Sacker, :math:`z' = e^{iw} z (1 + d |z|^2)`:
+
+  .. math::
+
+      d = \tfrac12 e^{-iw}\, p^* \bigl(C(q, q, \bar q) + 2 B(q, (1 - A)^{-1} B(q, \bar q))
+          + B(\bar q, (e^{2iw} - A)^{-1} B(q, q))\bigr)
+
+- Hopf, :math:`\dot z = i w z + c z |z|^2`:
+
+  .. math::
+
+      c = \tfrac12\, p^* \bigl(C(q, q, \bar q) - 2 B(q, A^{-1} B(q, \bar q))
+          + B(\bar q, (2iw - A)^{-1} B(q, q))\bigr)
+
+Real q has length 1, complex q has length 1/sqrt 2, so that |z| is the radius where the critical motion is
+round. What is born is stable ("supercritical") for c > 0 at a flip, and for a
 negative real part of c or d at pitchforks, Neimark-Sacker and Hopf points.
 
 Error: B and C act through central differences of fourth order of the exact Jacobian, with a step of 1e-3 of

@@ -1,4 +1,4 @@
-"""One step of many copies of a system, on separate coordinates.
+r"""One step of many copies of a system, on separate coordinates.
 
 The step of a system is a torch function of one state, its random inputs and its coefficients, traced to
 pointwise operations on separate coordinates (`samdyn.dynamics.steppers`). A `Stepper` holds the trace, or
@@ -8,7 +8,7 @@ of a trace.
 A step of a Map is one call of its form. A step of a Diffusion is that of Euler and Maruyama, written here and
 nowhere else: with drift b, noise root B, standard normal numbers z and a step of length dt,
 
-    x' = x + b(x) dt + B(x) z sqrt(dt).
+.. math:: x' = x + b(x)\, dt + B(x)\, z \sqrt{dt}.
 """
 
 from __future__ import annotations

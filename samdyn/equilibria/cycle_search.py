@@ -1,11 +1,11 @@
-"""Cycles of a map: all orbits of a given least period that a search by stabilising transformations finds.
+r"""Cycles of a map: all orbits of a given least period that a search by stabilising transformations finds.
 
 Algorithm
 ---------
 The points of period k are the zeros of g(x) = Phi^k(x) - x. Newton's basins shrink exponentially with k;
-Davidchack and Lai replace its matrix by ::
+Davidchack and Lai replace its matrix by
 
-    x' = x + (beta |g| C^T - Dg)^-1 g,        C a signed permutation matrix,
+.. math:: x' = x + (\beta |g| C^T - Dg)^{-1} g, \qquad C \text{ a signed permutation matrix},
 
 which far from a zero is a small step along C g, stable for one C or another at every zero, and close to it
 turns into Newton's.

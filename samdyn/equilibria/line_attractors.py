@@ -6,6 +6,7 @@ critical points of f and may jump there. Its attractors are, completely:
 - kinks: critical points z, minima or maxima of f, where G jumps from negative to positive;
 - smooth ones: zeros of G where it rises. Those that are no critical points are hallucinated: for SAM x = z -
   rho or z + rho with z a minimum of f and f' of the right sign at x, of slope f''(z).
+
 The points where G falls through zero repel; they and the ends of the box bound the basins.
 
 Algorithm
@@ -16,6 +17,7 @@ Algorithm
    ends.
 3. Both in order along the line alternate between attractors and repellers; a basin reaches from one repeller
    to the next. What the field carries out of the box belongs to no attractor.
+
 Zeros of f' or G closer to each other than a sixty-fourth of the box over `resolution` may be missed.
 
 References

@@ -22,6 +22,7 @@ Algorithm
    the box's boundary, where that is known and the loss has no kinks
    (`samdyn.equilibria.proof.boundary_index`): the coverage says how many more there must be, or why this is
    not checked.
+
 Systems given by a function skip 1 and 4.
 
 Losses with kinks (abs, maximum, relu): points at rest on a kink, in Filippov's sense, are searched for apart

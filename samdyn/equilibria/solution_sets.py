@@ -14,6 +14,7 @@ Algorithm
 4. A family has at least `FEWEST` samples that extend further than duplicates may lie apart. What has not is
    an isolated zero so flat that the search does not feel its pull at the smallest steps, such as the
    zero of the gradient of x^2 + y^4.
+
 Cost: a few hundred Jacobians, in batches.
 
 References

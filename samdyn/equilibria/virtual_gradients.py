@@ -1,4 +1,4 @@
-"""The virtual gradient of a rule, and its virtual loss where it has one.
+r"""The virtual gradient of a rule, and its virtual loss where it has one.
 
 A rule descends along the virtual gradient G(x) = grad f(x + e(x)), evaluated where the perturbation has
 carried the weights. If G is the gradient of a function J, the virtual loss, then the rule is plain gradient
@@ -7,9 +7,10 @@ descent on J: attractors of its flow are minima of J, and barriers are heights o
 - in one dimension J always exists: the integral of G. For SAM it is f shifted by rho towards the side on
   which f rises, glued continuously; its slope jumps at every critical point of f;
 - on a quadratic J = f + rho (1 - lam) |Hx|^2 / 2 + rho lam |Hx| (lam = 1 is SAM, lam = 0 USAM);
-- elsewhere G is a gradient field iff its derivative is symmetric. For SAM ::
+- elsewhere G is a gradient field iff its derivative is symmetric. For SAM
 
-      DG(x) = H(y) (I + (rho/|g|) (I - n n^T) H(x)),   y = x + rho n,  n = g/|g|,
+  .. math:: DG(x) = H(y) \bigl(I + \tfrac{\rho}{|g|} (I - n n^T) H(x)\bigr),
+            \qquad y = x + \rho n, \quad n = g/|g|,
 
   whose antisymmetric part is of the order rho^2: `virtual_asymmetry` measures it.
 

@@ -1,8 +1,11 @@
-"""Whether a hallucinated point attracts, and up to which learning rate.
+r"""Whether a hallucinated point attracts, and up to which learning rate.
 
-At a hallucinated point x, with endpoint y = x + e(x), grad f(y) = 0, the step of a rule is linearised by ::
+At a hallucinated point x, with endpoint y = x + e(x), grad f(y) = 0, the step of a rule is linearised by
 
-    A = H(y) B(x),    B(x) = d(x + e(x))/dx,    B = I + (rho/|g|) (I - n n^T) H(x) for SAM, n = g/|g|
+.. math::
+
+    A = H(y) B(x), \qquad B(x) = \frac{d(x + e(x))}{dx}, \qquad
+    B = I + \tfrac{\rho}{|g|} (I - n n^T) H(x) \text{ for SAM, } n = g/|g|
 
 The flow is dx/dt = -A dx, the map dx' = (I - lr A) dx. With l the eigenvalues of A:
 

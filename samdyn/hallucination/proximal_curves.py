@@ -1,9 +1,9 @@
-"""Curves of critical points of a proximal objective: the points that normalised SAM hallucinates.
+r"""Curves of critical points of a proximal objective: the points that normalised SAM hallucinates.
 
 With y a critical point of f, a point x != y is fixed under SAM with radius rho and has y as its perturbed
-point, x + rho g/|g| = y, iff ::
+point, x + rho g/|g| = y, iff
 
-    F(x, nu) = grad f(x) + nu (x - y) = 0,   nu > 0,   rho = |x - y|
+.. math:: F(x, \nu) = \nabla f(x) + \nu (x - y) = 0, \qquad \nu > 0, \qquad \rho = |x - y|,
 
 that is, iff x is a critical point of f + (nu/2) |. - y|^2. For a fixed y the solutions are curves in
 (x, nu), smooth where the radius turns back, so that nu and not rho is the parameter to follow.

@@ -1,5 +1,7 @@
 """Watching the training of a network: curvature, edge and perturbed gradients, at a stated cost.
 
+::
+
     monitor = sd.Monitor(model, loss_fn, (inputs, targets), optimizer=optimizer, rho=0.05)
     for batch in loader:
         ...                       # a training step with whatever optimiser

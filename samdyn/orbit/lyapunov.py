@@ -13,6 +13,7 @@ Algorithm
    (`samdyn.orbit.lyapunov_error`: independent ones, or, where the orbit is short against its correlation time
    or the mean still moves, the range of its quarters), and for a flow the error of the step: the logs of one
    step against the logs of four steps of a quarter of its length, at `N_COMPARED` points of the orbit.
+
 It stops after `n_steps` steps and never before. An orbit that diverges has nan exponents.
 
 References

@@ -8,6 +8,7 @@ I.   far from d and from its stable manifold: grad f(w) and grad f(w + e) point 
 II.  near d, with w + e still in the basin of w: the iterate is carried along the unstable manifold of d;
 III. w + e has crossed the stable manifold of d into the other basin: the step points to the other minimum,
      the next one back, and the iterate oscillates about d.
+
 What tells them apart is the cosine of the two gradients and whether w and w + e are in the same basin.
 
 Algorithm

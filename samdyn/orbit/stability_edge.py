@@ -1,9 +1,10 @@
-"""The edge of stability of SAM: the curvature at which a step across the sharpest direction just overshoots.
+r"""The edge of stability of SAM: the curvature at which a step across the sharpest direction just overshoots.
 
 Gradient descent is stable along an eigenvector of curvature h while lr h < 2 (1 + momentum). A rule that
-perturbs along the gradient by c g multiplies that curvature by 1 + c h, so its edge is where ::
+perturbs along the gradient by c g multiplies that curvature by 1 + c h, so its edge is where,
+with the learning rate :math:`\eta` and the momentum m,
 
-    lr h (1 + c h) = 2 (1 + momentum),   h = (sqrt(1 + 8 (1 + momentum) c / lr) - 1) / (2 c).
+.. math:: \eta h (1 + c h) = 2 (1 + m), \qquad h = \frac{\sqrt{1 + 8 (1 + m) c / \eta} - 1}{2 c}.
 
 For USAM c = rho (Agarwala & Dauphin). For SAM c = rho / |g| with g the gradient at the weights themselves,
 not at the perturbed ones (Long & Bartlett): the edge moves with |g| and falls to 0 as |g| does. For

@@ -1,7 +1,7 @@
 """Which picture belongs to which result: `draw` by the class of a result.
 
 A result that has no picture of its own is drawn as its table. A new picture is a function of the result that
-is registered here:
+is registered here: ::
 
     @draw.register
     def _(result: MyResult, ax=None, **options): ...

@@ -1,16 +1,20 @@
-"""Moments of the forces H_S + r H_S^2 of a batch that perturbs itself, without a list of batches.
+r"""Moments of the forces H_S + r H_S^2 of a batch that perturbs itself, without a list of batches.
 
 The mean Hessian of a batch is H_S = H + D_S, with D_S the batch's mean of D_i = w_i H_i - H. The force is of
 second degree in it,
 
-    F_S - E F_S = L_S + r (D_S^2 - E D_S^2),    L_i = D_i + r (H D_i + D_i H),
+.. math:: F_S - E F_S = L_S + r (D_S^2 - E D_S^2), \qquad L_i = D_i + r (H D_i + D_i H),
 
 so that its second moments need the moments of D up to the fourth order, which `samdyn.systems.batch_samplers`
 has in terms of single samples, with the numbers second, third, fourth and pairs. With M = E_i D_i^2,
 V(X) = E_i[D_i X D_i] and W(X) = E_ij[D_i D_j X D_i D_j] for independent i and j,
 
-    E[(F - E F) X (F - E F)^T] = second E_i[L X L] + r third E_i[L X D^2 + D^2 X L]
-        + r^2 (fourth E_i[D^2 X D^2] + pairs (M X M + V(V(X)) + W(X)) - second^2 M X M).
+.. math::
+
+    E[(F - E F) X (F - E F)^T] = {}& s_2 E_i[L X L] + r s_3 E_i[L X D^2 + D^2 X L] \\
+        & + r^2 \bigl(s_4 E_i[D^2 X D^2] + s_{11} (M X M + V(V(X)) + W(X)) - s_2^2 M X M\bigr),
+
+where the numbers second, third, fourth and pairs are written :math:`s_2, s_3, s_4, s_{11}`.
 
 W takes the tensor E_i[D_i (x) D_i] of dim^4 numbers, and dim^5 operations. The direction F_S x - p_S is
 g_S + r H_S g_S with the batch's gradient g_S, and its covariance has the same form.

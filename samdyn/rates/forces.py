@@ -1,8 +1,8 @@
-"""The random linear forces of batches near a point, and their first two moments.
+r"""The random linear forces of batches near a point, and their first two moments.
 
 Near a point the descent direction that the batch S makes is affine, d_S(x) = F_S x - p_S, with
 
-    F_S = H_S (I + r H_P),    p_S = l_S + r H_S l_P,
+.. math:: F_S = H_S (I + r H_P), \qquad p_S = l_S + r H_S l_P,
 
 where H and l belong to the gradient H x - l of a batch, P is the batch of the perturbation and r the radius
 that grows with the gradient: rho for USAM, -rho for extragradient, rho (1 - lam) for UnifiedSAM, and so 0 for

@@ -1,17 +1,20 @@
-"""How a sampled step moves second moments: the operator K, its spectral radius, and the law that it leaves.
+r"""How a sampled step moves second moments: the operator K, its spectral radius, and the law that it leaves.
 
 The step x' = x - lr v', v' = momentum v + F_S x - p_S with random forces (see `samdyn.rates.forces`) is
 z' = J_S z + c_S of the state z = x, or (x, v) with momentum. Covariances follow C' = K C + Cov(c), with
 K C = E[J C J^T]. The forces are split into their mean and the rest, whose part of K is
 
-    K C = M C M^T + G V(C_xx) G^T,    V(X) = E[F X F^T] - (E F) X (E F)^T,
+.. math:: K C = M C M^T + G V(C_{xx}) G^T, \qquad V(X) = E[F X F^T] - (E F) X (E F)^T,
 
 M the mean step and G = -lr, or (-lr, 1) with momentum. Without V a stationary covariance is known: in the
 eigenvectors of E F, and for any source Y of the directions, its x-part is (k_ij Y_ij) with
 
-    k_ij = lr (1 - m^2) / (m lr (h_i - h_j)^2 + (1 - m)^2 ((1 + m)(h_i + h_j) - lr h_i h_j)),
+.. math::
 
-m the momentum. So X = k (V(X) + Y) is left to be solved for X, by GMRES. V is of second order in lr where
+    k_{ij} = \frac{\eta (1 - m^2)}{m \eta (h_i - h_j)^2 + (1 - m)^2 ((1 + m)(h_i + h_j) - \eta h_i h_j)},
+
+m the momentum and :math:`\eta` the learning rate.
+So X = k (V(X) + Y) is left to be solved for X, by GMRES. V is of second order in lr where
 1/k is of first, so that small learning rates take two or three iterations, and large ones as many as K has
 eigenvalues near 1. All maps here keep positive matrices positive: second moments die out exactly if the mean
 does and the solution for Y = I is positive.

@@ -1,6 +1,6 @@
 """The base of all results: what every result can do, from one method that a result writes itself, its table.
 
-A result is a frozen dataclass whose fields are numbers, texts, arrays and other results:
+A result is a frozen dataclass whose fields are numbers, texts, arrays and other results: ::
 
     @dataclass(frozen=True, eq=False, repr=False)
     class Mean(Result):

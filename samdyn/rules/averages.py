@@ -1,9 +1,11 @@
-"""Rules that perturb along an average of gradients, or along what the gradient has beyond its average.
+r"""Rules that perturb along an average of gradients, or along what the gradient has beyond its average.
 
-    VaSSO        d = (1 - theta) d + theta g,               e = rho d/abs(d)
-    FriendlySAM  e = rho (g - sigma m)/abs(g - sigma m),    m = lam m + (1 - lam) g
-    MSAM         e = -rho v/abs(v),                         v = decay v + P
-    InfoSAM      e = rho C g/abs(C g),  C = (variance + eps)^power, by averages of g and (g - average)^2
+===========  ================================================================================================
+VaSSO        :math:`d \leftarrow (1 - \theta) d + \theta g, \quad e = \rho\, d/|d|`
+FriendlySAM  :math:`e = \rho\, (g - \sigma m)/|g - \sigma m|, \quad m \leftarrow \lambda m + (1 - \lambda) g`
+MSAM         :math:`e = -\rho\, v/|v|, \quad v \leftarrow \text{decay}\; v + P`
+InfoSAM      :math:`e = \rho\, C g/|C g|`, C = (variance + eps)^power, by averages of g and (g - average)^2
+===========  ================================================================================================
 
 The averages are memory. While the weights stand still they settle at the gradient, and VaSSO, FriendlySAM
 with sigma < 1 and InfoSAM then perturb as SAM does: their fixed points are SAM's, their multipliers are not.

@@ -1,10 +1,28 @@
-"""SAM's descent gradient P = grad f(x + rho g/abs(g)) in adaptive base steps; squares and quotients by entry.
+r"""SAM's descent gradient P = grad f(x + rho g/abs(g)) in adaptive steps; squares and quotients by entry.
 
-    AdamWSAM    m = b1 m + (1 - b1) P, v = b2 v + (1 - b2) P^2,
-                x' = x - lr (m/(1 - b1^t) / (sqrt(v/(1 - b2^t)) + eps) + decoupled_decay x)
-    AdaSAM      the same m and v, w = max(w, v), x' = x - lr m/sqrt(w), w = eps^2 at first
-    RMSPropSAM  v = decay v + (1 - decay) P^2, x' = x - lr P/(sqrt(v) + eps)
-    LightSAM    u = u + abs(g)^2, e = rho g/sqrt(u), v = v + abs(P)^2, x' = x - lr P/sqrt(v); or by entry
+With the learning rate :math:`\eta`:
+
+- AdamWSAM:
+
+  .. math::
+
+      m \leftarrow b_1 m + (1 - b_1) P, \quad v \leftarrow b_2 v + (1 - b_2) P^2, \quad
+      x' = x - \eta \left(\frac{m/(1 - b_1^t)}{\sqrt{v/(1 - b_2^t)} + \epsilon}
+      + \text{decoupled\_decay}\; x\right)
+
+- AdaSAM, with the same m and v, and w = eps^2 at first:
+
+  .. math:: w \leftarrow \max(w, v), \quad x' = x - \eta\, m/\sqrt w
+
+- RMSPropSAM:
+
+  .. math:: v \leftarrow \text{decay}\; v + (1 - \text{decay}) P^2, \quad
+            x' = x - \eta\, P/(\sqrt v + \epsilon)
+
+- LightSAM, of whole vectors or by entry:
+
+  .. math:: u \leftarrow u + |g|^2, \quad e = \rho g/\sqrt u, \quad
+            v \leftarrow v + |P|^2, \quad x' = x - \eta P/\sqrt v
 
 Moments are memory. 1 - b^t is memory too, c = b c + (1 - b), so that the step is one map. While the weights
 stand still m and v settle at P and P^2: near a point where P = 0 the step is x - lr m/eps to first order,

@@ -1,6 +1,6 @@
-"""Extragradient: look down the hill before stepping down, SAM with the sign of the radius turned.
+r"""Extragradient: look down the hill before stepping down, SAM with the sign of the radius turned.
 
-    x' = x - lr g(x - rho g(x))
+.. math:: x' = x - \eta\, g(x - \rho g(x))
 
 Which batches the two gradients see is the noise model's `probe`: "same" is same-sample stochastic
 extragradient, "independent" independent-sample. The single-call ("past", "optimistic") method reuses the last
@@ -8,7 +8,10 @@ descent gradient for the extrapolation and so takes one gradient a step; it carr
 
 On a quadratic mode of curvature h the multiplier of a step is
 
-    GD 1 - lr h,  USAM 1 - lr h (1 + rho h),  extragradient 1 - lr h (1 - rho h),
+.. math::
+
+    \text{GD } 1 - \eta h, \qquad \text{USAM } 1 - \eta h (1 + \rho h), \qquad
+    \text{extragradient } 1 - \eta h (1 - \rho h),
 
 and the past method's are the two roots m of m^2 - (1 - (lr + rho) h) m - rho h = 0.
 

@@ -1,9 +1,11 @@
-"""Rules that perturb as SAM does and mix the two gradients: g at x, and P at x + rho g/abs(g).
+r"""Rules that perturb as SAM does and mix the two gradients: g at x, and P at x + rho g/abs(g).
 
-    GSAM       P - alpha (g - (g . p) p), p = P/abs(P)
-    WSAM       (1 - a) g + a P, a = gamma / (1 - gamma)
-    StableSAM  abs(g) P/abs(P)
-    PolyakSAM  min(1, [f(x + e) - lower - P . e]_+ / (lr abs(P)^2)) P
+=========  =====================================================================================
+GSAM       :math:`P - \alpha (g - (g \cdot p) p), \quad p = P/|P|`
+WSAM       :math:`(1 - a) g + a P, \quad a = \gamma / (1 - \gamma)`
+StableSAM  :math:`|g|\, P/|P|`
+PolyakSAM  :math:`\min\bigl(1, [f(x + e) - \text{lower} - P \cdot e]_+ / (\eta |P|^2)\bigr)\, P`
+=========  =====================================================================================
 
 A point where P = 0 and g does not vanish is a fixed point of SAM. GSAM moves there uphill, by alpha g; a
 fixed point of WSAM has P = ((2 gamma - 1)/gamma) g; StableSAM rests there, with a field that jumps.

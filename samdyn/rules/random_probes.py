@@ -1,11 +1,14 @@
-"""Rules that look at random points around the weights: RSAM, the class of (phi, psi, mu), FrobSAM and BSAM.
+r"""Rules that look at random points around the weights: RSAM, the class of (phi, psi, mu), FrobSAM and BSAM.
 
 The random numbers are the rule's own, functions of (seed, path, step) like those of the noise. A step without
 them does not exist: these rules have no fixed points and no flow, and are followed by simulation.
 
 The universal class minimises f + c rho^2 phi(mean_v psi((f(x + rho v) - f(x))/rho^2)) by the step
 
-    d = g + c phi'(m) (1/K) sum_k psi'(D_k) (g(x + rho v_k) - g),   D_k = (f(x + rho v_k) - f(x))/rho^2,
+.. math::
+
+    d = g + c\, \phi'(m) \frac1K \sum_k \psi'(D_k) \bigl(g(x + \rho v_k) - g\bigr), \qquad
+    D_k = \frac{f(x + \rho v_k) - f(x)}{\rho^2},
 
 with m the mean of the psi(D_k), which regularises phi(E psi(v H v/2)) near critical points.
 """

@@ -1,4 +1,4 @@
-"""How the samples of a batch are drawn, and the law of the batch.
+r"""How the samples of a batch are drawn, and the law of the batch.
 
 - Without replacement ("tau-nice"): every set of batch_size samples is equally likely. The k-th draw is
   uniform on the n - k samples that are left: a number t below n - k, moved up by one for every earlier
@@ -13,7 +13,9 @@ The law of a batch is enumerated where it has at most `limit` batches, and sampl
 Moments of a batch's mean need no list: `Sampler.moments` has them in terms of the moments of one sample. For
 a number v with mean 0 over the samples, V the mean over a batch, and m2, m3, m4 the moments of v,
 
-    E V^2 = second m2,    E V^3 = third m3,    E V^4 = fourth m4 + 3 pairs m2^2.
+.. math:: E V^2 = s_2 m_2, \qquad E V^3 = s_3 m_3, \qquad E V^4 = s_4 m_4 + 3 s_{11} m_2^2,
+
+where :math:`s_2, s_3, s_4, s_{11}` are the numbers second, third, fourth and pairs.
 
 For the entries of vectors and matrices 3 m2^2 becomes the sum over the three ways to pair the four factors.
 Without replacement these follow from the probabilities q_k = b (b-1) ... / (n (n-1) ...) that k given samples

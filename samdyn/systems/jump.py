@@ -1,10 +1,13 @@
-"""The flow just beside a critical point under a rule that jumps there.
+r"""The flow just beside a critical point under a rule that jumps there.
 
 At a critical point z a normalised perturbation has length r = rho lam (rho for SAM) however small the
 gradient is, so just beside z the flow is -F(u), F(u) = grad f(z + r u), with u = g/|g|: a function of the
-gradient's direction alone. With s = |g| and fast time dt = s dtau, ::
+gradient's direction alone. With s = |g| and fast time dt = s dtau,
 
-    du/dtau = -(H F(u) - (u . H F(u)) u),      d log(s)/dtau = -u . H F(u).
+.. math::
+
+    \frac{du}{d\tau} = -\bigl(H F(u) - (u \cdot H F(u))\, u\bigr), \qquad
+    \frac{d \log s}{d\tau} = -u \cdot H F(u).
 
 The direction settles on an attractor of the first equation and the gradient then shrinks or grows by the
 second: z attracts the flow iff u . H F(u) > 0 on every attracting direction (on average, if the direction

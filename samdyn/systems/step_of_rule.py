@@ -1,9 +1,9 @@
-"""The step of a `Map` from a rule: its memory taken out of the state, the base step, and memory put back.
+r"""The step of a `Map` from a rule: its memory taken out of the state, the base step, and memory put back.
 
 A state is (x, velocity, memory): the velocity is there with heavy-ball momentum, the memory with a rule that
 has one, first its vectors and then its numbers. With the rule's direction d and what it subtracts apart, a,
 
-    v' = momentum v + d,    x' = x - lr (v' + a).
+.. math:: v' = \text{momentum}\; v + d, \qquad x' = x - \eta (v' + a).
 
 With micro-batches the rule takes its step on every part of the batch, and the directions are averaged.
 """

@@ -1,14 +1,14 @@
-"""Products with the Jacobian of a system and with its transpose, without the matrix.
+r"""Products with the Jacobian of a system and with its transpose, without the matrix.
 
 With g = grad f(x), e = e(x, g), y = x + e, P = grad f(y) and the descent direction d = d(g, P), which is P
 for SAM, the derivative along v is
 
-    dg = H(x) v,    de = e_x v + e_g dg,    dP = H(y) (v + de),    dd = d_g dg + d_P dP,
+.. math:: dg = H(x) v, \quad de = e_x v + e_g\, dg, \quad dP = H(y) (v + de), \quad dd = d_g\, dg + d_P\, dP,
 
 and the transpose goes the other way: with (a, b) = (d_g^T w, d_P^T w) and c = H(y) b it is
 c + e_x^T c + H(x) (a + e_g^T c). That is two products with Hessians each, for SAM
 
-    A v = H(y) (v + (rho / |g|) (I - u u^T) H(x) v),    u = g / |g|.
+.. math:: A v = H(y) \bigl(v + \tfrac{\rho}{|g|} (I - u u^T) H(x) v\bigr), \qquad u = g / |g|.
 
 e and d are pointwise and are differentiated by torch. Rules that take their steps in another way, fields that
 are not of this form, and systems from functions are differentiated as a whole: forwards for the product, in

@@ -1,12 +1,16 @@
-"""Stochastic differential equations of SAM, after Monzio Compagnoni et al.: drift, noise, quadratics.
+r"""Stochastic differential equations of SAM, after Monzio Compagnoni et al.: drift, noise, quadratics.
 
 With G the gradient of a random batch, H_G its Hessian and g = E G, the first-order equations of the three
-rules are dX = -b(X) dt + sqrt(lr) S(X)^(1/2) dW, for rho of the order of sqrt(lr): ::
+rules are dX = -b(X) dt + sqrt(lr) S(X)^(1/2) dW, for rho of the order of sqrt(lr), with the covariance
+S = Cov(G) + rho (K + K^T) to first order in rho:
 
-    rule     drift b                                  covariance S - Cov(G), first order in rho
-    USAM     g + rho E[H_G G]                         rho (K + K^T),  K = Cov(G, H_G G)
-    SAM      g + rho E[H_G G / ||G||]                 rho (K + K^T),  K = Cov(G, H_G G / ||G||)
-    DNSAM    g + rho E[H_G G] / ||g||                 rho (K + K^T),  K = Cov(G, H_G G) / ||g||
+=====  =================================  ============================================
+rule   drift b                            K
+=====  =================================  ============================================
+USAM   :math:`g + \rho E[H_G G]`          :math:`\operatorname{Cov}(G, H_G G)`
+SAM    :math:`g + \rho E[H_G G / \|G\|]`  :math:`\operatorname{Cov}(G, H_G G / \|G\|)`
+DNSAM  :math:`g + \rho E[H_G G] / \|g\|`  :math:`\operatorname{Cov}(G, H_G G) / \|g\|`
+=====  =================================  ============================================
 
 The drift is the gradient of f + (rho / 2) E ||G||^2 for USAM and of f + rho E ||G|| for SAM; for DNSAM
 (batch direction, norm of the full gradient) it is the gradient of f + rho ||g|| only where all batches share

@@ -1,8 +1,8 @@
-"""Constants of the expected residual condition for the ways of drawing samples.
+r"""Constants of the expected residual condition for the ways of drawing samples.
 
-The condition, with which Oikonomou and Loizou describe sampling, is ::
+The condition, with which Oikonomou and Loizou describe sampling, is
 
-    E ||g_S(x)||^2 <= 2 A (f(x) - inf f) + B ||grad f(x)||^2 + C        for all x
+.. math:: E \|g_S(x)\|^2 \le 2 A (f(x) - \inf f) + B \|\nabla f(x)\|^2 + C \quad \text{for all } x
 
 for components that are L_i-smooth. Status: A and B are [found] in the authors' public code; C and the
 smoothness of what is drawn are [derived]; the tests check the inequality on instances.

@@ -1,4 +1,4 @@
-"""SAM at a saddle, after Kim et al.: attraction, diffusion, and what momentum and the batch size do.
+r"""SAM at a saddle, after Kim et al.: attraction, diffusion, and what momentum and the batch size do.
 
 The loss near a critical point is quadratic, with Hessian eigenvalues lam_j; the rule is unnormalised SAM,
 x' = x - lr grad f(x + rho grad f(x)), unless a function says otherwise. Each mode then moves on its own, at
@@ -12,13 +12,17 @@ noise has variance |lam| / batch_size in mode lam (Fisher model).
 4. Theorem 3 (`kim_momentum`): `momentum_variance` in closed form, `linear_covariance` and
    `momentum_covariance` exactly.
 
-Modes: which gradient makes the perturbation, and the formula of the paper. ::
+Modes: which gradient makes the perturbation, and the formula of the paper, with the noise variance s2 in
+units of |lam| / batch_size.
 
-    mode            kappa                  noise variance s2, in units of |lam| / batch_size
-    "full"          lam (1 + rho lam)      1                      perturbation from the full batch
-    "same"          lam (1 + rho lam)      (1 + rho lam)^2        from the batch of the descent gradient
-    "independent"   lam (1 + rho lam)      1 + rho^2 lam^2        from another batch
-    "paper"         lam (1 + rho lam)^2    1                      as printed in Theorem 2
+=============  ====================================  ============================  =====================
+mode           kappa                                 s2                            perturbation
+=============  ====================================  ============================  =====================
+"full"         :math:`\lambda (1 + \rho \lambda)`    1                             from the full batch
+"same"         :math:`\lambda (1 + \rho \lambda)`    :math:`(1 + \rho \lambda)^2`  from the step's batch
+"independent"  :math:`\lambda (1 + \rho \lambda)`    :math:`1 + \rho^2 \lambda^2`  from another batch
+"paper"        :math:`\lambda (1 + \rho \lambda)^2`  1                             as in Theorem 2
+=============  ====================================  ============================  =====================
 
 The drift of "paper" is the gradient of f(x + rho grad f(x)) with respect to x, by the chain rule; the update
 of the algorithm has no such second factor, and "paper" contradicts Theorem 1: its sign never changes.

@@ -1,12 +1,15 @@
-"""Which batch makes the perturbation, after Luo et al.: the penalty of m-sharpness.
+r"""Which batch makes the perturbation, after Luo et al.: the penalty of m-sharpness.
 
 A batch of size B is split into micro-batches of m samples, each with its own perturbation; m = B is SAM in
 practice, m = n (the whole data) perturbs along the full gradient. To first order in rho the drift is minus
-the gradient of ::
+the gradient of
 
-    USAM    f + (rho / 2) ||grad f||^2 + (rho / (2 m)) tr V       V: covariance of the gradient of one sample
-    SAM     f + rho E ||g_I||,  |I| = m
+.. math::
 
+    \text{USAM: } f + \tfrac{\rho}{2} \|\nabla f\|^2 + \tfrac{\rho}{2 m} \operatorname{tr} V, \qquad
+    \text{SAM: } f + \rho E \|g_I\|, \quad |I| = m,
+
+with V the covariance of the gradient of one sample,
 sampled with replacement, V dropping out for m = n. The penalty falls with m: small micro-batches
 regularise more, and near a minimum, where V is close to the Hessian, they penalise its trace.
 

@@ -1,10 +1,10 @@
-"""Unified SAM under sampling, after Oikonomou and Loizou: constants, learning rates, neighbourhoods.
+r"""Unified SAM under sampling, after Oikonomou and Loizou: constants, learning rates, neighbourhoods.
 
 The step is y = x + rho (1 - lam + lam / ||g_S(x)||) g_S(x), x' = x - lr g_S(y), with the same sampled
 gradient g_S in both places: lam = 0 is USAM, lam = 1 is SAM. Every component is L_i-smooth, L = max L_i, k
-= (1 - lam)^2, and sampling enters through the expected residual condition ::
+= (1 - lam)^2, and sampling enters through the expected residual condition
 
-    E ||g_S(x)||^2 <= 2 A (f(x) - inf f) + B ||grad f(x)||^2 + C        for all x
+.. math:: E \|g_S(x)\|^2 \le 2 A (f(x) - \inf f) + B \|\nabla f(x)\|^2 + C \quad \text{for all } x
 
 1. Constants of sampling schemes: `single_element`, `nice_sampling`, `with_replacement` (in
    `samdyn.theory.expected_residual`).

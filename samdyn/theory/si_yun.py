@@ -2,14 +2,17 @@
 
 SAM is normalised, x' = x - lr grad f(x + rho grad f(x) / ||grad f(x)||), with constant rho; its gradient
 may be sampled. The loss f is beta-smooth; Delta = f(x_0) - inf f is the gap at the start. Classes of losses
-and the functions here: ::
+and the functions here:
 
-    gradient   loss                         upper bound                       lower bound
-    full       mu-strongly convex           strongly_convex_gap               strongly_convex_gap_lower
-    full       convex                       convex_gradient, convex_best      none: no floor
-    full       any smooth one               nonconvex_gradient                nonconvex_gradient_lower
-    sampled    mu-strongly convex (or PL)   stochastic_gap                    samdyn.theory.si_yun_traps
-    sampled    any smooth one               stochastic_gradient               samdyn.theory.si_yun_traps
+========  ==========================  ================================  ============================
+gradient  loss                        upper bound                       lower bound
+========  ==========================  ================================  ============================
+full      mu-strongly convex          `strongly_convex_gap`             `strongly_convex_gap_lower`
+full      convex                      `convex_gradient`, `convex_best`  none: no floor
+full      any smooth one              `nonconvex_gradient`              `nonconvex_gradient_lower`
+sampled   mu-strongly convex (or PL)  `stochastic_gap`                  `samdyn.theory.si_yun_traps`
+sampled   any smooth one              `stochastic_gradient`             `samdyn.theory.si_yun_traps`
+========  ==========================  ================================  ============================
 
 Status. The bounds of these functions were proved anew and are checked by property tests over random losses:
 [derived]. The theorems of the paper are quoted in `TABLE` as remembered, [memory]: hypotheses, no one of

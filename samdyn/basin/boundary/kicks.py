@@ -3,6 +3,7 @@
 1. The nearest cells of other basins to points of the attractor give directions.
 2. Along each, the first point that goes elsewhere is found by repeated division into `N_PARTS` parts.
 3. From the best, directions are varied at random with shrinking spread, `N_ROUNDS` times.
+
 The result is an upper bound: the kick does lead out, but a shorter one in a direction not tried may.
 
 References

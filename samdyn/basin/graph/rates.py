@@ -1,10 +1,14 @@
-"""Escape rates on a basin graph: a Markov chain over the attractors of a Diffusion.
+r"""Escape rates on a basin graph: a Markov chain over the attractors of a Diffusion.
 
 Each attractor has a core, a ball around it. From the middle of core i the process runs until it enters
-another core: the mean time tau_i of that and the probability p_ij that it is core j give the chain. ::
+another core: the mean time tau_i of that and the probability p_ij that it is core j give the chain, with
+the rates r_ij, the stationary distribution pi_i and the mean first-passage times T_ij
 
-    rate_ij = p_ij / tau_i,    stationary distribution  pi_i ~ tau_i v_i  with  v p = v,
-    mean first-passage times   T_ij = tau_i + sum over k != j of p_ik T_kj
+.. math::
+
+    r_{ij} = \frac{p_{ij}}{\tau_i}, \qquad
+    \pi_i \propto \tau_i v_i \text{ with } v p = v, \qquad
+    T_{ij} = \tau_i + \sum_{k \ne j} p_{ik} T_{kj}.
 
 It is exact but for one thing: after a transition the process stands on the edge of a core and not in its
 middle. The error is the chance of leaving the core's basin from its edge, of the order exp(-rise of the

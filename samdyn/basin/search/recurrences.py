@@ -10,7 +10,7 @@ Algorithm
    - recurrence: at least `recurrence` of the grid cells visited in the second half (weighted by visits) had
      been visited in the first, on a grid of about 4096 cells;
    - no drift: the difference d of the two halves' means is small against the spread within them in its own
-     direction: d . (C + (1e-7 box)^2)^-1 d <= `drift`^2, with C the mean covariance of the halves. A slow
+     direction: d . (C + (1e-7 box)^2)^-1 d <= `drift` ^2, with C the mean covariance of the halves. A slow
      drift hidden under a fast oscillation fails this, since along the drift the spread is that of the drift;
    - no decay: the total spread of the second half is at least 0.8 of that of the first, or nothing.
 

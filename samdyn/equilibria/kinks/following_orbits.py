@@ -9,6 +9,7 @@ mean is Filippov's solution.
    by ever more (it leaves) or shrink in proportion (it arrives).
 2. All have arrived: "trapping". All have left without coming nearer first: "repelling". All decided
    otherwise: "saddle". Any undecided: "jump", which claims nothing.
+
 A field jumps at a point if its difference across the point is as large at r/1000 as at r.
 
 The statement is about r: a sample of directions at one distance, not a proof.

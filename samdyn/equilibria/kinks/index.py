@@ -11,6 +11,7 @@ smooth zeros, points on a kink of the loss, points whose perturbed point is on a
 3. The same field again on a grid of its own around every critical point on a kink, of `REACH` perturbations
    to each side: a ridge that the rule looks across attracts, between two points at which it looks along the
    ridge, and those three are as close as the perturbation is long.
+
 A point at which the field jumps counts if 0 is in the convex hull of its values around.
 
 Points of opposite index in one cell of a grid cancel and are not seen.

@@ -1,10 +1,13 @@
-"""The gradient of a loss with kinks with the sides of its kinks as further variables.
+r"""The gradient of a loss with kinks with the sides of its kinks as further variables.
 
 The gradient of abs(w), maximum or relu jumps where a switching function s changes sign: the argument of a
 sign, or the difference of what is compared. In the traced gradient every such sign is replaced by a variable
-sigma in [-1, 1]: ::
+sigma in [-1, 1]:
 
-    sign(s) -> sigma,    s > 0 -> (1 + sigma)/2,    where(c, p, q) -> c p + (1 - c) q,    abs(s) -> sigma s
+.. math::
+
+    \operatorname{sign}(s) \to \sigma, \qquad [s > 0] \to (1 + \sigma)/2, \qquad
+    \operatorname{where}(c, p, q) \to c p + (1 - c) q, \qquad |s| \to \sigma s
 
 Off the kinks sigma = sign(s), and nothing has changed. On a kink s = 0 the values that the gradient takes as
 sigma runs over [-1, 1] are combinations of those on the two sides (Filippov's convex set, where one kink is

@@ -20,6 +20,7 @@ Breadth-first subdivision, all boxes of a generation at once:
    replaced by the intersection.
 4. What is left is halved across its longest side, relative to the first box, slightly off its middle (zeros
    like to lie on symmetry lines).
+
 It stops when no box is left: the list is complete. Boxes narrower than `NARROWEST` of the first box, and all
 that are left when a generation exceeds `max_boxes`, are undecided.
 

@@ -12,7 +12,7 @@ direction:
   well, the radius is r / (1 - c a), a the smallest eigenvalue in modulus, if that is negative; it is
   infinite if c a >= 1 or H > 0.
 - ``|grad f|^2``, which falls where ``grad f . H F > 0``. On a quadratic that holds wherever |Hw| < r
-  min|lambda_-| (lambda_- the negative eigenvalues): an ellipsoid, inside the basin, that reaches farther than
+  min|l| (l the negative eigenvalues): an ellipsoid, inside the basin, that reaches farther than
   r along directions in which the Hessian is small.
 
 Algorithm (`capture_radius`)
@@ -27,6 +27,7 @@ Algorithm (`capture_radius`)
    wherever it rises inside S. The part of the set below v around z is forward invariant and, with no other
    critical point inside, shrinks onto z; the largest ball in it, over all S, counts.
 5. The larger of the two is the result.
+
 It is 0 when both rise somewhere on the smallest shell. The point may still attract (`samdyn.systems.jump`
 decides that), but no ball around it is drawn onto it monotonically. The test is by sampling, not a proof.
 

@@ -1,11 +1,12 @@
-"""For which learning rates and momenta a fixed point attracts, and what ends it.
+r"""For which learning rates and momenta a fixed point attracts, and what ends it.
 
 Let l be the eigenvalues of A = -(Jacobian of the flow) at a smooth fixed point: of the Hessian for GD, of
 H (I + rho H) for USAM at a critical point, of H(y) (I + (rho/|g|)(I - n n^T) H(x)) for SAM at a hallucinated
 one. With heavy-ball momentum m a mode obeys z^2 - (1 + m - lr l) z + m = 0, whose roots lie inside the unit
-circle iff lr l lies inside an ellipse::
+circle iff lr l lies inside an ellipse, with h = lr l:
 
-    ((Re lr l - (1 + m)) / (1 + m))^2 + (Im lr l / (1 - m))^2 < 1.
+.. math:: \left(\frac{\operatorname{Re} h - (1 + m)}{1 + m}\right)^2
+          + \left(\frac{\operatorname{Im} h}{1 - m}\right)^2 < 1.
 
 So lr may go up to the smallest of 2 Re l / ((1 + m) ((Re l/(1 + m))^2 + (Im l/(1 - m))^2)): for m = 0 that is
 2 Re l / |l|^2, and for real l it is 2 (1 + m) / l. At given lr the ellipse is a cubic inequality in m: there

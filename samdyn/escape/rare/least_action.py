@@ -1,10 +1,11 @@
-"""The most likely path against a drift, and what it costs: the geometric minimum action method.
+r"""The most likely path against a drift, and what it costs: the geometric minimum action method.
 
 For dX = b dt + a(X)^(1/2) dW the exponent of a transition from x to y is the least action over all paths,
 whatever time they take (Freidlin and Wentzell); in the geometric form of Heymann and Vanden-Eijnden (Comm.
-Pure Appl. Math. 61 (2008) 1052) it is a length of the curve alone: ::
+Pure Appl. Math. 61 (2008) 1052) it is a length of the curve alone:
 
-    S = integral of |p'| |b| - <p', b>,    <u, v> = u^T a(p)^-1 v,  |u|^2 = <u, u>
+.. math:: S = \int |p'|\, |b| - \langle p', b \rangle, \qquad
+          \langle u, v \rangle = u^T a(p)^{-1} v, \quad |u|^2 = \langle u, u \rangle
 
 The rate of the transition is of the order exp(-S). For b = -grad U and a = s^2 I it is 2 (U(saddle) - U(x))
 / s^2.

@@ -1,10 +1,10 @@
-"""Mean exit times from a metastable set, where exits are rare.
+r"""Mean exit times from a metastable set, where exits are rare.
 
 A path that leaves a metastable set A many times before it leaves the region does so in loops, from A to a
 surface around it and back (Cerou, Guyader, Lelievre and Pommier). With p the probability to leave before a
 return to A, from where loops meet the surface,
 
-    T = T_first + (1/p - 1) (T_back + T_out) + T_reactive,
+.. math:: T = T_{\text{first}} + (1/p - 1) (T_{\text{back}} + T_{\text{out}}) + T_{\text{reactive}},
 
 T_first, T_back, T_out and T_reactive being the mean times from the start to the surface, from there back to
 A, out again, and from the surface to the outside for paths that get there. p comes from splitting

@@ -1,4 +1,4 @@
-"""Results of splitting: a small probability, and a mean exit time made of loops and such a probability.
+r"""Results of splitting: a small probability, and a mean exit time made of loops and such a probability.
 
 Both carry independent repeats, from whose scatter their errors come. The intervals are mean times
 exp(+- t s.e. / mean), which suits the skew of splitting estimates, with Student's t for the number of
@@ -9,7 +9,7 @@ with m the means over R repeats and g the formula, E[g(m)] - g(E m) is 1/2 sum g
 1/R, C being the covariance of the repeats. With T = T_first + ((1 - p) L + r) / p, where L = T_back + T_out
 and r = p T_reactive,
 
-    bias = ((L + r) / p^3 C_pp - (C_pL + C_pr) / p^2) / R,
+.. math:: \text{bias} = \frac1R \left(\frac{L + r}{p^3} C_{pp} - \frac{C_{pL} + C_{pr}}{p^2}\right),
 
 about the relative variance of p over R times T. It is estimated from the repeats and taken off. What is left
 is of second order, a fifth of it or so where the correction is below 10 %; a correction of more than half of

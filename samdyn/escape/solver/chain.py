@@ -1,4 +1,4 @@
-"""The exact mean exit time of the discrete chain x' = x + b(x) dt + s(x) xi, xi ~ N(0, 1), in one dimension.
+r"""The exact mean exit time of the discrete chain x' = x + b(x) dt + s(x) xi, xi ~ N(0, 1), in one dimension.
 
 Euler-Maruyama leaves later than the diffusion that it models, because it looks only at the ends of steps.
 This module computes what a simulation of the chain itself converges to, with any number of paths, so that a
@@ -6,7 +6,7 @@ sampler can be tested apart from its time-step bias; a `Map` with Gaussian noise
 
 1. The mean exit time T and the second moment T2 solve Fredholm equations over the interval,
 
-       T = t1 + K T,   T2 = t2 + 2 dt K T + K T2,   (K T)(y) = int k(y, x) T(x) dx,
+   .. math:: T = t_1 + K T, \quad T_2 = t_2 + 2\, dt\, K T + K T_2, \quad (K T)(y) = \int k(y, x)\, T(x)\, dx,
 
    with k(y, .) the normal density of mean y + b(y) dt and standard deviation s(y), and t1, t2 the moments of
    the time that the path spends in its first step.

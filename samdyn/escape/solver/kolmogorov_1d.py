@@ -1,12 +1,17 @@
-"""The backward Kolmogorov equation in one dimension, by quadrature on adapted panels.
+r"""The backward Kolmogorov equation in one dimension, by quadrature on adapted panels.
 
 L u = -f with L = b d/dx + (a/2) d^2/dx^2 on an interval has its solution in integrals. With
 Phi' = -2 b / a, the scale density s = exp(Phi), the speed density m = (2/a) exp(-Phi) and
 S(y, z) = int_y^z s,
 
-    u(x) = p(x) int_x^r S(y, r) m f dy + (1 - p(x)) int_l^x S(l, y) m f dy,  p = S(l, x) / S(l, r),
+.. math::
 
-for two absorbing ends, and u(x) = S(x, r) int_l^x m f + int_x^r S(y, r) m f dy for a reflecting end l.
+    u(x) = p(x) \int_x^r S(y, r)\, m f\, dy + (1 - p(x)) \int_l^x S(l, y)\, m f\, dy,
+    \qquad p = S(l, x) / S(l, r),
+
+for two absorbing ends, and for a reflecting end l
+
+.. math:: u(x) = S(x, r) \int_l^x m f\, dy + \int_x^r S(y, r)\, m f\, dy.
 
 1. Panels of 16 Gauss-Legendre nodes are halved until 2b/a and log a are resolved to rounding and Phi changes
    by at most 3 on a panel. Where halving does not help, the drift jumps: the panel has shrunk onto the jump

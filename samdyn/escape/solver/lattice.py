@@ -1,8 +1,8 @@
-"""A diffusion tensor as a sum over lattice directions with non-negative weights: Selling's reduction.
+r"""A diffusion tensor as a sum over lattice directions with non-negative weights: Selling's reduction.
 
 Every positive definite matrix D of order two is
 
-    D = sum over k of rho_k e_k e_k^T,    rho_k >= 0,
+.. math:: D = \sum_k \rho_k e_k e_k^T, \qquad \rho_k \ge 0,
 
 with three integer vectors e_k. A superbase (v_0, v_1, v_2) is a basis of the lattice whose sum is 0.
 While two of its vectors have v_i^T D v_j > 0, it becomes (-v_i, v_j, v_i - v_j), which lowers the energy

@@ -1,14 +1,17 @@
-"""SAM linearised with its noise at a critical point: mean squared displacements without simulation.
+r"""SAM linearised with its noise at a critical point: mean squared displacements without simulation.
 
 Beside a critical point of the loss with Hessian H = Q diag(lam) Q^T, unnormalised SAM is a linear
 recursion for the deviation, z' = (I - lr K) z + lr noise, with K and the noise covariance C of the modes of
-`samdyn.theory.kim`: ::
+`samdyn.theory.kim`:
 
-    mode            K                  noise covariance
-    "full"          H (I + rho H)      C
-    "same"          H (I + rho H)      (I + rho H) C (I + rho H)
-    "independent"   H (I + rho H)      C + rho^2 H C H
-    "paper"         H (I + rho H)^2    C
+=============  ========================  =======================================
+mode           K                         noise covariance
+=============  ========================  =======================================
+"full"         :math:`H (I + \rho H)`    C
+"same"         :math:`H (I + \rho H)`    :math:`(I + \rho H)\, C\, (I + \rho H)`
+"independent"  :math:`H (I + \rho H)`    :math:`C + \rho^2 H C H`
+"paper"        :math:`H (I + \rho H)^2`  C
+=============  ========================  =======================================
 
 It is exact on quadratics, where C does not depend on the point; elsewhere it holds while the paths stay
 where the loss is quadratic. Covariances of the recursion are computed by doubling, covariances of the
