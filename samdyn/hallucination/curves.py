@@ -44,6 +44,7 @@ from samdyn.arguments.signature import checked
 from samdyn.equilibria.search import FixedPoint, FixedPoints, fixed_points
 from samdyn.equilibria.stability.at_jumps import kind_of
 from samdyn.equilibria.stability.linearization import stability_of
+from samdyn.equilibria.stability.wording import listed
 from samdyn.hallucination.curve_stability import bound_along, eigenvalues_along, n_stable, refined
 from samdyn.hallucination.intervals import HallucinationInterval, HallucinationIntervals
 from samdyn.hallucination.proximal_curves import Curve, Derivatives, Family, at_radius, derivatives_of, follow
@@ -115,12 +116,11 @@ class HallucinatedBranch(Result):
 
     def table(self) -> Table:
         """Its endpoint, its ends and its radii."""
-        y = ", ".join(f"{v:.6g}" for v in self.endpoint)
         stable = 100 * float((self.lr_max > 0).mean())
         return Table(
-            f"HallucinatedBranch(endpoint ({y}) {self.endpoint_kind}, from {self.start} to {self.end}, "
-            f"rho from {self.rho.min():.6g} to {self.rho.max():.6g}, {len(self.folds)} folds, "
-            f"{stable:.3g} % attracting)"
+            f"HallucinatedBranch(endpoint {listed(self.endpoint)} {self.endpoint_kind}, "
+            f"from {self.start} to {self.end}, rho from {self.rho.min():.6g} to {self.rho.max():.6g}, "
+            f"{len(self.folds)} folds, {stable:.3g} % attracting)"
         )
 
 

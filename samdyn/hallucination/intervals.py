@@ -34,6 +34,7 @@ from samdyn.arguments.signature import checked
 from samdyn.equilibria.newton import newton_zeros
 from samdyn.equilibria.stability.at_jumps import kind_of
 from samdyn.equilibria.stability.linearization import stability_of
+from samdyn.equilibria.stability.wording import listed
 from samdyn.jobs.progress import PacedBar
 from samdyn.landscapes.landscape import Landscape
 from samdyn.results import Result, Table
@@ -87,12 +88,11 @@ class HallucinationInterval(Result):
 
     @property
     def _row(self) -> tuple[str, ...]:
-        y = ", ".join(f"{v:.6g}" for v in self.endpoint)
         bound = f"{self.lr_max:.6g}" if self.lr_max else "-"
         ends = f"{self.lower_end}, {self.upper_end}"
         return (
             f"({self.lower:.10g}, {self.upper:.10g})",
-            f"({y}) {self.endpoint_kind}",
+            f"{listed(self.endpoint)} {self.endpoint_kind}",
             self.stability,
             bound,
             ends,

@@ -8,7 +8,7 @@ import numpy as np
 
 from samdyn.basin.continuation import BasinContinuation
 from samdyn.plot.appearance import settings, style
-from samdyn.plot.appearance.titles import title_of
+from samdyn.plot.appearance.titles import parameter_label, title_of
 from samdyn.plot.basin_maps import LIGHT, color_of, hatch_of
 
 if TYPE_CHECKING:
@@ -92,11 +92,11 @@ def fraction_bands(
         lower = upper
     ax.set_xlim(float(x[0]) - half, float(x[-1]) + half)
     ax.set_ylim(0, 1)
-    names = {"rho": r"$\rho$", "lr": "learning rate", "batch_size": "batch size"}
-    style.axis_labels(ax, names.get(result.parameter, result.parameter), "share of the box")
     system = result.results[0].system if result.results else None
+    label = parameter_label(result.parameter, getattr(system, "rule", None))
+    style.axis_labels(ax, label, "share of the box")
     of = "" if system is None else f" of {title_of(system, but=result.parameter)}"
-    ax.set_title(f"Basins{of} across {names.get(result.parameter, result.parameter)}")
+    ax.set_title(f"Basins{of} across {parameter_label(result.parameter)}")
     if legend is not False:
         where = legend if isinstance(legend, str) else style.place_of_legend(given)
         style.legend(ax, entries[::-1], where)  # as they are stacked

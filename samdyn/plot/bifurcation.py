@@ -17,7 +17,7 @@ from samdyn.bifurcation.branch import Branch
 from samdyn.bifurcation.orbits import OrbitDiagram
 from samdyn.bifurcation.two_parameter import BifurcationCurve
 from samdyn.plot.appearance import settings, style
-from samdyn.plot.appearance.titles import in_common, title_of
+from samdyn.plot.appearance.titles import in_common, parameter_label, title_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -103,8 +103,8 @@ def bifurcation_diagram(
     >>> import samdyn as sd
     >>> flow = sd.Flow(sd.landscapes.double_well(), sd.USAM(0.5))
     >>> branch = sd.continuation(flow, [0.0], "rho", (0.0, 2.0))
-    >>> sd.plot.bifurcation_diagram(branch).get_xlabel()
-    'rho'
+    >>> sd.plot.bifurcation_diagram(branch).get_ylabel()
+    '$x$'
     """
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
@@ -169,8 +169,8 @@ def bifurcation_diagram(
             for point in branch.bifurcations:
                 entries.setdefault(point.kind, _mark(ax, branch, point, upwards))
     parameter = names.pop()
-    style.axis_labels(ax, parameter, label)
     shown = branches[0].system if branches else orbits.system if orbits else None
+    style.axis_labels(ax, parameter_label(parameter, getattr(shown, "rule", None)), label)
     if shown is not None:
         ax.set_title(title_of(shown, but=parameter))
     if branches:
@@ -288,7 +288,7 @@ def bifurcation_curves(
         text = labels[i] if labels is not None else curve.kind
         ax.plot(*curve.values.T, **look, zorder=5)
         entries.setdefault(text, Line2D([], [], **look, label=text))
-    style.axis_labels(ax, *pairs.pop())
+    style.axis_labels(ax, *map(parameter_label, pairs.pop()))
     ax.set_title(in_common([curve.system for curve in curves]))
     if where:
         style.legend(ax, list(entries.values()), where)

@@ -54,6 +54,8 @@ def diagnosis(result: Diagnosis) -> Figure:
     right.scatter(along, beside, s=14, c=[(*_rgb(BLUE), a) for a in shade])
     right.plot(0.0, 0.0, "o", color=BLACK, ms=5)
     style.axis_labels(right, "along the gradient", "along the sharpest direction")
+    right.locator_params(nbins=4)
+    right.ticklabel_format(scilimits=(-2, 4))  # a run that rests moves by so little that numbers are long
     figure.suptitle(result.verdict, fontsize="medium")
     return figure
 

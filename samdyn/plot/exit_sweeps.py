@@ -9,17 +9,12 @@ import numpy as np
 
 from samdyn.escape.exit.parameter_sweep import ExitTimeSweep
 from samdyn.plot.appearance import settings, style
-from samdyn.plot.appearance.titles import in_common, wrapped
+from samdyn.plot.appearance.titles import in_common, parameter_label, wrapped
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 MARKERS = ("o", "s", "^", "D", "v", "P")
-SYMBOLS = {
-    "rho": r"perturbation radius $\rho$",
-    "lr": "learning rate",
-    "std": "standard deviation of the noise",
-}
 UNITS = {"time": "learning rate $\\times$ steps", "steps": "steps"}
 
 
@@ -105,7 +100,7 @@ def exit_sweep(
             )
     ax.set_yscale("log")
     style.log_ticks(ax.yaxis)
-    ax.set_xlabel(SYMBOLS.get(name, name))
+    ax.set_xlabel(parameter_label(name))
     ax.set_ylabel(f"mean exit time ({UNITS[result[0].unit]})")
     ax.set_title(wrapped(ax, in_common([exits.system for exits in result])))
     if others:

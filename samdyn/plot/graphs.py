@@ -101,11 +101,12 @@ def basin_graph(
     )
     if dim > 1 and (len(plane) != 2 or plane[0] == plane[1]):
         raise ValueError(f"coordinates must be two different ones, got {coordinates!r}")
-    given, ax = ax, style.axes(ax, size=(7.0, 4.6))
+    given, ax = ax, style.axes(ax, size=(7.0, 5.6))
     places = {k: _place(data, plane) for k, data in graph.nodes(data=True)}
     if given is None:
         _frame(ax, graph, places, plane)
-    where = legend if isinstance(legend, str) else style.place_of_legend(given)
+    # beside the axes its long entries would take most of the width
+    where = legend if isinstance(legend, str) else "below"
     # a node has another share in each panel, and one entry in a legend that all of them share
     nodes = _nodes(ax, graph, places, number, with_share=where != "below" or not is_panel(ax))
     taken = extents([text for text in ax.texts if text.get_gid() == "number of a node"])

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from samdyn.arguments import checks
+from samdyn.equilibria.stability.wording import listed
 from samdyn.hallucination.curves import HallucinatedBranches
 from samdyn.hallucination.intervals import HallucinationIntervals
 from samdyn.hallucination.share import OUTCOMES, HallucinatedShare
@@ -95,7 +96,7 @@ def _place(ax: Axes) -> str:
 
 
 def _names_of_endpoints(ax: Axes, rows: list[tuple[tuple[float, ...], str]]) -> None:
-    names = ["(" + ", ".join(f"{v:.3g}" for v in y) + f") {kind}" for y, kind in rows]
+    names = [f"{listed(y, digits=3)} {kind}" for y, kind in rows]
     few = range(0, len(rows), max(1, len(rows) // 20))  # endpoints on a curve are many
     ax.set_yticks(list(few), [names[i] for i in few], fontsize=settings.text_size(1.0))
 

@@ -51,6 +51,6 @@ def density(result: SpectralDensity, ax: Axes | None = None) -> Axes:
     low, high = (np.maximum(end, floor) for end in result.confidence_band())
     ax.fill_between(result.grid, low, high, color=COLOR, alpha=0.25, lw=0)
     ax.plot(result.grid, np.maximum(result.values, floor), color=COLOR)
-    ax.set_yscale("log")
-    style.axis_labels(ax, "eigenvalue of the Hessian", "density")
+    style.axis_labels(ax, "eigenvalue of the Hessian", "density (1 / curvature)")
+    ax.set_yscale("log")  # after the labels, whose round ticks are those of a linear axis
     return ax

@@ -96,6 +96,7 @@ def _words(data: dict[str, Any]) -> str:
     words = []
     for key, value in data.items():
         if isinstance(value, str):
+            words = [word for word in words if not value.startswith(f"{word} ")]  # "minimum (3, 2)" has it
             words.append(value)
         elif isinstance(value, dict):
             numbers = [f"{float(v):.4g}" for v in value.values() if isinstance(v, float | int)]

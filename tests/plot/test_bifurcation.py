@@ -43,7 +43,7 @@ def test_lines_change_where_stability_does() -> None:
     assert mark.get_marker() == MARKS["pitchfork"][0]
     np.testing.assert_allclose(mark.get_xdata(), 1)
     assert set(labels(ax)) == {"maximum, repelling", "maximum, attracting", "pitchfork"}
-    assert (ax.get_xlabel(), ax.get_ylabel()) == ("rho", "$x$")
+    assert (ax.get_xlabel(), ax.get_ylabel()) == (r"perturbation radius $\rho$ (1 / curvature)", "$x$")
 
 
 def test_every_point_of_a_cycle_is_drawn_over_the_orbits() -> None:
@@ -93,7 +93,7 @@ def test_curves_in_two_parameters() -> None:
     ax = sd.plot.bifurcation_curves(curves, labels=["attractor", "flip"])
     assert len(ax.lines) == 2
     assert labels(ax) == ["attractor", "flip"]
-    assert (ax.get_xlabel(), ax.get_ylabel()) == ("rho", "lr")
+    assert (ax.get_xlabel(), ax.get_ylabel()) == (r"perturbation radius $\rho$", r"learning rate $\eta$")
     assert len(curves[0].plot(ax=plt.subplots()[1]).lines) == 1
     assert branch.select("fold") == ()
 

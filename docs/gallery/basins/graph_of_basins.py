@@ -19,7 +19,8 @@ graph
 
 # %%
 # **What to read off.** The rise of the loss from either end to the pass. Passes are edge states, found by
-# bisection between two basins, and converged to the tolerance that the graph gives for each.
+# bisection between two basins, and converged to the tolerance that the graph gives for each. At this
+# learning rate the sharpest of the four minima holds a cycle of period two in place of a fixed point.
 #
 # **The wrong reading.** "The lower pass is taken more often." That also depends on the noise:
 # :func:`samdyn.rate_graph`.

@@ -15,15 +15,15 @@ rng = np.random.default_rng(0)
 loss = sd.FiniteSum.least_squares(rng.normal(size=(12, 3)), rng.normal(size=12))
 radii = np.linspace(0, 0.3, 7)
 figure, ax = plt.subplots(layout="constrained")
-for probe in ("same", "independent", "full"):
+for probe, look in (("same", "o-"), ("independent", "s--"), ("full", "^:")):
     limits = []
     for rho in radii:
         noise = sd.Minibatch(batch_size=2, probe=probe)
         system = sd.Map(loss, sd.USAM(rho), lr=0.01, noise=noise)
         limits.append(float(sd.critical_learning_rate(system)))
-    ax.plot(radii, limits, "o-", label=f'probe="{probe}"')
+    ax.plot(radii, limits, look, label=f'probe="{probe}"')
 ax.set(xlabel=r"radius $\rho$ (1 / curvature)", ylabel="largest stable learning rate", ylim=(0, None))
-ax.legend()
+legend = ax.legend()
 
 # %%
 # **What to read off.** At a learning rate above the curve the mean square of the weights grows without

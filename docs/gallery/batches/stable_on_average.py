@@ -24,7 +24,7 @@ ax.errorbar(rates, [f.value for f in found], [2 * f.standard_error for f in foun
 ax.axvline(limit, linestyle=":", color="black", label="limit of the mean square")
 ax.axhline(0, color="black", linewidth=0.8)
 ax.set(xlabel=r"learning rate $\eta$", ylabel="exponent of single runs (1 / step)")
-ax.legend()
+legend = ax.legend()
 found[0]
 
 # %%

@@ -20,11 +20,12 @@ plane = sd.restrict(loss, end, directions, box=[(-1.5, 1.5), (-1.5, 1.5)])
 ax = sd.plot.phase_portrait(
     sd.Flow(plane, sd.SAM(rho=0.2)), fixed_points=[], cycles=0, separatrices=False, resolution=50
 )
+ax.plot(0, 0, "k*", markersize=12)  # the checkpoint
 plane
 
 # %%
 # **What to read off.** The field of SAM within the plane of the two sharpest directions, with the
-# checkpoint at (0, 0).
+# checkpoint at (0, 0), the star.
 #
 # **The wrong reading.** "This is where training would go." A step of the network leaves the plane:
 # ``plane.leaving`` tells which share of the motion does.

@@ -24,8 +24,9 @@ for _ in range(200):
 ax = monitor.history.plot()
 
 # %%
-# **What to read off.** Loss, both gradients, the largest curvature and the edge at which SAM would
-# overshoot, all on the data that the monitor was given.
+# **What to read off.** The largest curvature, and the edge above which steps of SAM with this radius would
+# overshoot, on the data that the monitor was given. This run is SGD, whose own edge is 2/lr = 6.7.
+# ``monitor.history`` also holds the loss and both gradients.
 #
 # **The wrong reading.** "This is the curvature of the batches." It is the curvature of the monitor's data; a
 # batch has its own.

@@ -22,7 +22,7 @@ figure, ax = plt.subplots(layout="constrained")
 ax.plot(rates, rates * steps, "o-", label="algorithm (steps times learning rate)")
 ax.plot(rates, times, "s--", label="diffusion")
 ax.set(ylim=(0, None), xlabel=r"learning rate $\eta$", ylabel="mean time of exit (learning rate times steps)")
-ax.legend()
+legend = ax.legend()
 
 # %%
 # **What to read off.** At small learning rates the algorithm stays a little longer, by a share of the order

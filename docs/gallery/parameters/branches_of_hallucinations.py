@@ -16,7 +16,7 @@ branches.intervals().plot(ax=right)
 print(branches)
 
 # %%
-# **What to read off.** Left, the curves in the plane of weights; right, for which radii each of them exists
+# **What to read off.** Left, a coordinate of the points over the radius; right, for which radii each of them exists
 # and attracts. ``branches.at(rho)`` lists the points at one radius. The curves are followed numerically, to
 # 1e-10; that none is missing is checked by counting their ends, and not proved.
 #

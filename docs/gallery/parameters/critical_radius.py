@@ -17,7 +17,7 @@ radii = np.linspace(0, 2, 41)
 rates = [sd.linearize(sd.Flow(loss, sd.USAM(rho)), origin).eigenvalues.real for rho in radii]
 
 figure, ax = plt.subplots(layout="constrained")
-ax.plot(radii, np.sort(rates))
+ax.plot(radii, rates, "k.", markersize=4)
 ax.axhline(0, color="black", linewidth=0.8)
 ax.axvline(critical, color="black", linestyle=":")
 ax.set(xlabel=r"radius $\rho$ (1 / curvature)", ylabel="eigenvalues of the flow (1 / time)", ylim=(-12, 5))

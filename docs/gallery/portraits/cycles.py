@@ -20,8 +20,8 @@ cycles
 
 # %%
 # **What to read off.** The cycle that attracts lies on the axis of curvature 3, at the amplitude of the
-# closed form (Bartlett, Long and Bousquet), ``lr * rho * h / (2 - lr * h)``. Both agree to rounding; the
-# other cycles repel.
+# closed form (Bartlett, Long and Bousquet), ``lr * rho * h / (2 - lr * h)``. Both agree to rounding. The
+# other cycle, on the axis of curvature 1, is a saddle.
 #
 # **The wrong reading.** "SAM converged, since the loss stopped falling." It hops across the minimum and
 # stays above it by h/2 times the amplitude squared.

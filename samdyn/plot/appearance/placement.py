@@ -161,6 +161,9 @@ def shared_legend(figure: Any, handles: Sequence[Any], look: dict[str, Any]) -> 
         columns -= 1
         box = figure.legend(handles=list(entries.values()), **look, loc=place, ncols=columns)
     box.set_gid(SHARED)
+    if place.startswith("outside"):
+        # one pass leaves the titles of panels with a fixed aspect outside; the second is taken when drawing
+        engine.execute(figure)
     if engine is None:
         need = (box.get_window_extent().height + (GAP_INCHES + EDGE_INCHES) * figure.dpi) / figure.bbox.height
         if figure.subplotpars.bottom < need < 0.6:

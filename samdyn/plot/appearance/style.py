@@ -285,11 +285,9 @@ def legend(ax: Axes, handles: Sequence[Any], where: str, busy: Array | None = No
         place |= {"ncols": columns, "columnspacing": 1.2, "borderaxespad": 0.0}
     elif where == "inside":
         place = {"loc": emptiest_corner(ax, np.empty((0, 2)) if busy is None else busy)}
-    box = ax.legend(
-        handles=handles,
-        **look,
-        **place,
-    )
+    box = ax.legend(handles=handles, **look, **place)
+    if place.get("ncols", 1) > 1 and box.get_window_extent().width > ax.figure.bbox.width:  # long texts
+        box = ax.legend(handles=handles, **look, **place | {"ncols": 1})
     box.set_zorder(20)
     if where == "below" and ax.figure.get_layout_engine() is None:
         make_room_below(ax, box)

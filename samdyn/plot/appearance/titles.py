@@ -12,6 +12,14 @@ if TYPE_CHECKING:
 
 SYMBOLS = {"rho": r"\rho", "lam": r"\lambda", "lr": r"\eta", "momentum": r"\gamma"}
 
+WORDS = {
+    "rho": "perturbation radius",
+    "lr": "learning rate",
+    "momentum": "momentum",
+    "std": "standard deviation of the noise",
+    "batch_size": "batch size",
+}
+
 
 def symbol_of(name: str) -> str:
     r"""A parameter in mathematical notation: its Greek letter, or its name.
@@ -22,6 +30,24 @@ def symbol_of(name: str) -> str:
     ('\\eta', '\\mathrm{batch\\_size}')
     """
     return SYMBOLS.get(name, rf"\mathrm{{{name}}}".replace("_", r"\_"))
+
+
+def parameter_label(name: str, rule: Any = None) -> str:
+    r"""A parameter as the label of an axis: in words, with its letter and, where the rule tells it, its unit.
+
+    Examples
+    --------
+    >>> import samdyn as sd
+    >>> parameter_label("rho", sd.SAM(0.1)), parameter_label("std")
+    ('perturbation radius $\\rho$ (units of the weights)', 'standard deviation of the noise')
+    """
+    if name not in WORDS:
+        return name
+    label = f"{WORDS[name]} ${SYMBOLS[name]}$" if name in SYMBOLS else WORDS[name]
+    parts = rule.parts() if name == "rho" and rule is not None else None
+    if parts is not None and (parts[0] == 0) != (parts[1] == 0):  # all linear or all normalised
+        label += " (units of the weights)" if parts[0] == 0 else " (1 / curvature)"
+    return label
 
 
 def title_of(system: Any, but: str | None = None) -> str:
