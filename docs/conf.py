@@ -22,6 +22,7 @@ import samdyn
 
 sys.path.insert(0, str(Path(__file__).parent))
 import algorithm_pages
+import validation_page
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +42,14 @@ extensions = [
 myst_enable_extensions = ["colon_fence", "dollarmath"]
 myst_heading_anchors = 3
 # parts that pages include, and the sources of what sphinx-gallery writes into made/
-exclude_patterns = ["_build", "api-*.rst", "calibration/*", "gallery", "getting_started"]
+exclude_patterns = [
+    "_build",
+    "api-*.rst",
+    "calibration/*",
+    "gallery",
+    "getting_started",
+    "made/validation.md",
+]
 templates_path = ["_templates"]
 default_role = "py:obj"  # `samdyn.orbit` in a docstring is a link where the manual has a place for it
 # a reference that stands at the end of a docstring to be read is not cited in its text
@@ -151,9 +159,15 @@ def write_algorithms(app: Sphinx, config: Config) -> None:
     algorithm_pages.write(Path(app.srcdir) / "made" / "algorithms")
 
 
+def write_validation(app: Sphinx, config: Config) -> None:
+    """Compute the numbers that validation.md includes."""
+    validation_page.write(Path(app.srcdir) / "made" / "validation.md")
+
+
 def setup(app: Sphinx) -> None:
     """Have pages and listings written before Sphinx looks for its sources, and the sidebar kept short."""
     app.connect("config-inited", write_listings)
     app.connect("config-inited", write_algorithms)
+    app.connect("config-inited", write_validation)
     app.connect("html-page-context", list_pages_of_the_manual, priority=100)  # before the theme's
     app.add_transform(KeepVerticalBars)

@@ -18,9 +18,8 @@ for ax, lr in zip(panels, (0.01, 0.02), strict=True):
     found.plot(ax=ax, legend=False)
     ax.set_title(f"lr = {lr}: exponent {float(exponent):.2f} $\\pm$ {exponent.standard_error:.2f}")
     print(f"lr = {lr}: box dimension", sd.basin.box_dimension(found))
-    print(
-        f"boundary entropy {sd.basin.basin_entropy(found).boundary_entropy:.3f}; above 0.693 fractal for sure"
-    )
+    entropy = sd.basin.basin_entropy(found).boundary_entropy
+    print(f"boundary entropy {entropy:.3f}; above 0.693 it is fractal for sure")
 
 # %%
 # **What to read off.** An exponent of 1 is that of a smooth boundary, whose dimension is 1: halve the error

@@ -17,9 +17,8 @@ targets = inputs.abs()
 narrow = torch.nn.Sequential(torch.nn.Linear(1, 1), torch.nn.Tanh(), torch.nn.Linear(1, 1))
 objective = torch.nn.functional.mse_loss
 loss = sd.from_module(narrow, objective, (inputs, targets))
-end = sd.trajectory(sd.Map(loss, sd.GD(), lr=0.05, momentum=0.9), loss.x0, n_steps=20000, save_every=20000)[
-    -1
-]
+training = sd.Map(loss, sd.GD(), lr=0.05, momentum=0.9)
+end = sd.trajectory(training, loss.x0, n_steps=20000, save_every=20000)[-1]
 narrow.load_state_dict(loss.parameters_of(end))
 wide = sd.from_module(sd.split_unit(narrow, "0", 0), objective, (inputs, targets))
 curvatures = sd.spectrum(wide, wide.x0, k=6, which="smallest").eigenvalues
