@@ -46,8 +46,9 @@ def text() -> str:
 
 
 def write(target: Path) -> None:
-    """Compute all of it and write it to `target`, unless that says so already."""
-    new = text()
+    """Compute all of it and write it to `target`, unless that is younger than all that it depends on."""
+    sources = [ROOT / "tests" / "reference_values.py", Path(__file__), *(ROOT / "samdyn").rglob("*.[ph]*")]
+    if target.exists() and target.stat().st_mtime > max(path.stat().st_mtime for path in sources):
+        return
     target.parent.mkdir(parents=True, exist_ok=True)
-    if not target.exists() or target.read_text(encoding="utf-8") != new:
-        target.write_text(new, encoding="utf-8")
+    target.write_text(text(), encoding="utf-8")

@@ -17,8 +17,8 @@ print(branches)
 
 # %%
 # **What to read off.** Left, a coordinate of the points over the radius; right, for which radii each of
-# them exists and attracts. ``branches.at(rho)`` lists the points at one radius. The curves are followed numerically, to
-# 1e-10; that none is missing is checked by counting their ends, and not proved.
+# them exists and attracts. ``branches.at(rho)`` lists the points at one radius. The curves are followed
+# numerically, to 1e-10; that none is missing is checked by counting their ends, and not proved.
 #
 # **The wrong reading.** "A branch that exists attracts." Whether it does depends on the learning rate as
 # well: :func:`samdyn.local_attraction` gives the largest that keeps it.
