@@ -70,6 +70,7 @@ sphinx_gallery_conf = {
     "subsection_order": [f"gallery/{part}" for part in SECTIONS],
     "within_subsection_order": "FileNameSortKey",
     "capture_repr": ("__repr__",),
+    "matplotlib_animations": (True, "jshtml"),  # frames with a slider
     "reset_modules": ("matplotlib",),
     "doc_module": ("samdyn",),
     "reference_url": {"samdyn": None},

@@ -93,7 +93,7 @@ class RateGraph(nx.DiGraph, GraphResult):
 
 def _words(data: dict[str, Any]) -> str:
     """Attributes of a node or an edge in a line: its texts and numbers."""
-    words = []
+    words: list[str] = []
     for key, value in data.items():
         if isinstance(value, str):
             words = [word for word in words if not value.startswith(f"{word} ")]  # "minimum (3, 2)" has it
