@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import importlib.util
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -39,15 +41,40 @@ def test_an_example_has_its_parts(example: Path) -> None:
     assert len(code) <= MOST_LINES
 
 
-def test_every_public_name_is_on_a_page() -> None:
-    """Besides the list of the API, which is written from the names themselves."""
-    pages = [path for path in DOCS.rglob("*.md") if path.name != "api.md" and "_build" not in path.parts]
+def names_on_no_page(names: Iterable[str]) -> list[str]:
+    """Those that no page speaks of, besides the list of the API, which is written from the names themselves."""
+    written = {"_build", "made", "generated"}
+    pages = [path for path in DOCS.rglob("*.md") if path.name != "api.md" and not written & {*path.parts}]
     texts = [
         path.read_text(encoding="utf-8") for path in [*pages, *EXAMPLES, *DOCS.glob("getting_started/*.py")]
     ]
     words = set(re.findall(r"\w+", "\n".join(texts)))
-    missing = sorted(name for name in sd.__all__ if name not in words)
+    return sorted(name for name in names if name not in words)
+
+
+def test_every_public_name_is_on_a_page() -> None:
+    missing = names_on_no_page(sd.__all__)
     assert not missing, f"{len(missing)} of {len(sd.__all__)} public names are on no page: {missing}"
+    assert names_on_no_page(["SAM", "no_such_verb"]) == ["no_such_verb"]
+
+
+def test_the_text_of_every_module_is_on_a_page(tmp_path: Path) -> None:
+    """Each folder has a page that algorithms.md names, and each module a section with its whole text."""
+    spec = importlib.util.spec_from_file_location("algorithm_pages", DOCS / "algorithm_pages.py")
+    assert spec is not None
+    assert spec.loader is not None
+    pages = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(pages)
+    pages.write(tmp_path)
+    written = {path.stem: path.read_text(encoding="utf-8") for path in tmp_path.glob("*.rst")}
+    named = re.findall(r"^made/algorithms/(.+)$", (DOCS / "algorithms.md").read_text(), re.MULTILINE)
+    assert sorted(named) == sorted(written)
+    sections = re.findall(r"^\.\. py:module:: (.+)$", "\n".join(written.values()), re.MULTILINE)
+    package = Path(sd.__file__).parent
+    modules = {pages.name_of(path) for path in package.rglob("*.py")} - {"samdyn"}
+    assert sorted(sections) == sorted(modules)
+    assert "mean_j |g_j|" not in pages.with_plain_bars("mean_j |g_j| of ``|x|``")
+    assert "``|x|``" in pages.with_plain_bars("mean_j |g_j| of ``|x|``")
 
 
 def test_links_between_pages_lead_somewhere() -> None:
