@@ -42,7 +42,7 @@ def test_an_example_has_its_parts(example: Path) -> None:
 
 
 def names_on_no_page(names: Iterable[str]) -> list[str]:
-    """Those that no page speaks of, besides the list of the API, which is written from the names themselves."""
+    """Those on no page besides the list of the API, which is written from the names themselves."""
     written = {"_build", "made", "generated"}
     pages = [path for path in DOCS.rglob("*.md") if path.name != "api.md" and not written & {*path.parts}]
     texts = [
