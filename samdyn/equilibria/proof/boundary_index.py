@@ -12,6 +12,7 @@ Algorithm (`boundary_degree`)
 2. The faces are cut into boxes until on each of them the angle between F and G at its middle, and `SAFETY`
    times the angles by which the Jacobian says that F and G turn over the box, are less than a half turn in
    all. Beyond `MOST_CELLS` boxes there is no degree (nan): F may be opposite to every G tried, or turn fast.
+
 As in the plane (`samdyn.equilibria.proof.degree`), a layer that is passed between the middles stays unseen.
 
 Where a rule jumps at a critical point z it sees grad f(z + r u) beside z, with u = grad f/abs(grad f). The
