@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 JOBS ?= 2
 PYTEST_ARGS ?=
+BRANCHES ?= 92
 
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
@@ -13,7 +14,7 @@ INSTALL = $(BIN)/python -m pip install --disable-pip-version-check --quiet -c co
 PYTEST = $(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(PYTEST_ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast lint format docs bench studies clean
+.PHONY: help setup demo test test-fast coverage lint format docs bench studies clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' Makefile
@@ -38,6 +39,9 @@ test: lint  ## lint, then every test (those that need a GPU are skipped without 
 
 test-fast: $(READY)  ## the tests that take at most five seconds each
 	$(PYTEST) -m 'not slow'
+
+coverage: $(READY)  ## every test, and the share of branches of samdyn that they take
+	$(BIN)/python -m slipcover --branch --source samdyn --fail-under $(BRANCHES) -m pytest -n $(JOBS) --dist worksteal $(PYTEST_ARGS)
 
 lint: $(READY)  ## ruff, mypy and spelling
 	$(BIN)/ruff check .
