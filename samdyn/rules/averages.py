@@ -162,7 +162,7 @@ class FriendlySAM(Averaging):
     def perturbation(
         self, x: Tensor, gradient: Tensor, rho: Any = 0.0, sigma: Any = 0.0, **others: Any
     ) -> Tensor:
-        """That of SAM, at rest, turned round where sigma > 1."""
+        """The perturbation of SAM at settled memory, turned round where sigma > 1."""
         result: Tensor = rho * unit((1 - sigma) * gradient)
         return result
 

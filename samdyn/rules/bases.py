@@ -53,7 +53,7 @@ def root(values: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class AdamWSAM(Perturbed):
-    """SAM on the base step of AdamW; without weight decay that of Adam.
+    """SAM on the base step of AdamW; without weight decay the base step of Adam.
 
     Parameters
     ----------
@@ -278,7 +278,7 @@ class LightSAM(Perturbed):
 
     @property
     def numbers(self) -> tuple[str, ...]:  # type: ignore[override]
-        """Both sums, where they are those of norms."""
+        """Both sums, where they are sums of norms."""
         return () if self.by_entry else ("ascents", "descents")
 
     @property

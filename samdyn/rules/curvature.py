@@ -199,10 +199,10 @@ class Sassha(Perturbed):
     decoupled_decay : float or schedule
         Decoupled; 0.
     power : float
-        Of the diagonal: 1/2 by default, the authors' stable form.
+        Power of the diagonal: 1/2 by default, the authors' stable form.
     every : int
         Steps from one estimate of the diagonal to the next; 10 by default. As in the authors' code t is the
-        number of steps, not of estimates, and the correction of D is that of the last estimate.
+        number of steps, not of estimates, and the correction of D belongs to the last estimate.
 
     References
     ----------

@@ -24,8 +24,8 @@ class DNSAM(Rule):
 
     Notes
     -----
-    It differs from SAM only where gradients are those of batches (`Minibatch` noise): with the full gradient
-    it is SAM.
+    It differs from SAM only where gradients are taken over batches (`Minibatch` noise): with the full
+    gradient it is SAM.
 
     References
     ----------

@@ -76,7 +76,7 @@ class PastExtragradient(Rule):
     Notes
     -----
     The state of a `Map` is (x, last descent gradient). A `Flow` or `Diffusion` has no step before: there the
-    rule is that of `Extragradient`, its limit for small steps.
+    rule equals `Extragradient`, its limit for small steps.
 
     Examples
     --------

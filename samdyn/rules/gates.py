@@ -31,7 +31,7 @@ class LookSAM(Perturbed):
     rho : float or schedule
         Radius.
     alpha : float or schedule
-        Length of the kept part, over that of the gradient; 0.7 by default (the authors' 0.2 to 0.7).
+        Length of the kept part, over the length of the gradient; 0.7 by default (the authors' 0.2 to 0.7).
     every : int
         Steps from one SAM step to the next; 5 by default (5 to 10). 1 is SAM.
 
@@ -100,7 +100,7 @@ class LookSAM(Perturbed):
 
 @dataclass(frozen=True)
 class AESAM(Perturbed):
-    """AE-SAM: SAM's step where abs(g)^2 >= mean + c sd of its running moments, else that of SGD.
+    """AE-SAM: SAM's step where abs(g)^2 >= mean + c sd of its running moments, else the step of SGD.
 
     mean_t = decay mean_{t-1} + (1 - decay) abs(g)^2, variance_t = decay variance_{t-1} + (1 - decay)
     (abs(g)^2 - mean_t)^2, sd its root, and c goes from `last` to `first` as below.

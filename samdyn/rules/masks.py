@@ -44,7 +44,7 @@ class SAMON(Perturbed):
         What is perturbed: names of parameters as in ``loss.blocks``, or numbers of coordinates. By default
         ("normalisation",), the affine parameters of a module's normalisation layers.
     adaptive : bool
-        Whether the perturbation is that of ASAM, e = rho T M T g / abs(M T g) with T = abs(x).
+        Whether the perturbation is ASAM's, e = rho T M T g / abs(M T g) with T = abs(x).
 
     Notes
     -----
@@ -110,14 +110,14 @@ class GCSAM(Perturbed):
 
     Notes
     -----
-    Rows are those of a module's weights of two axes and more, one for each output; biases and norms are left
-    as they are. A loss without blocks is one row, as in the authors' formula. Along the mean of a row the
-    weights never move: every point where C P = 0 is a fixed point.
+    Rows are the rows of a module's weights of two axes and more, one for each output; biases and norms are
+    left as they are. A loss without blocks is one row, as in the authors' formula. Along the mean of a row
+    the weights never move: every point where C P = 0 is a fixed point.
 
     References
     ----------
     Hassan, Vakanski, Zhang & Xian (arXiv 2501.11584) [formula read in a public formula sheet]; the centring
-    by rows is that of Yong et al. (ECCV 2020), on which it builds [from memory].
+    by rows is due to Yong et al. (ECCV 2020), on which it builds [from memory].
 
     Examples
     --------
@@ -174,8 +174,8 @@ class ZSharp(Perturbed):
 
     Notes
     -----
-    Layers are a module's parameter tensors; a loss without blocks is one. The standard deviation is that of
-    the entries (division by n); the reproduction in bangyen/zsharp divides by n - 1, keeps ties, and
+    Layers are a module's parameter tensors; a loss without blocks is one. The standard deviation is taken
+    over the entries (division by n); the reproduction in bangyen/zsharp divides by n - 1, keeps ties, and
     takes a few of the largest scores if nothing is left. In two dimensions both scores have one size but for
     rounding, and nothing can be filtered. The perturbation jumps where an entry crosses the
     threshold.

@@ -9,7 +9,7 @@ and take any function for an oracle. What a rule asks for besides it names in `R
 - "samples": values f_i(x) and gradients of the samples of the batch, shapes (B,) and (B, dim);
 - "outputs": J_F(y)^T grad l(F(x)) of a loss f = l(F), the gradient with the loss's derivative kept at x.
 
-Additive gradient noise adds to gradients alone: values and products are those of the loss.
+Additive gradient noise adds to gradients alone: values and products come from the loss.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class Oracle:
         return self.gradient(x)
 
     def with_gradient(self, gradient: PointFunction) -> Oracle:
-        """The same loss with another gradient: one that carries noise."""
+        """The oracle of the same loss with another gradient: one that carries noise."""
         products = self.of["products"] or _product_of(self.gradient)
         return Oracle(gradient, self.of["values"], products, self.of["samples"], self.of["outputs"])
 

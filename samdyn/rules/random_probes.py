@@ -1,7 +1,8 @@
 r"""Rules that look at random points around the weights: RSAM, the class of (phi, psi, mu), FrobSAM and BSAM.
 
-The random numbers are the rule's own, functions of (seed, path, step) like those of the noise. A step without
-them does not exist: these rules have no fixed points and no flow, and are followed by simulation.
+The random numbers are the rule's own, functions of (seed, path, step) like the random numbers of the noise. A
+step without random numbers does not exist: these rules have no fixed points and no flow, and are followed by
+simulation.
 
 The universal class minimises f + c rho^2 phi(mean_v psi((f(x + rho v) - f(x))/rho^2)) by the step
 
@@ -303,8 +304,8 @@ class FrobSAM(_Probing):
     Notes
     -----
     The regulariser is c/(2 rho^2) Var f(x + rho v), on quadratics c/2 abs(g)^2 + c rho^2/4 of the squared
-    Frobenius norm of H [checked numerically]: the gradient's norm counts too. The covariance is that of a
-    sample, divided by K - 1.
+    Frobenius norm of H [checked numerically]: the gradient's norm counts too. The covariance is a
+    sample's, divided by K - 1.
 
     References
     ----------

@@ -21,7 +21,7 @@ What a member needs beyond two gradients it names: memory (`vectors`, `numbers`)
 (`n_normals`), the learning rate (`uses_lr`), values, products, samples or outputs of the loss (`needs`), the
 loss's blocks (`bound`). A member with memory overrides `update`, which maps (x, memory) to the direction and
 the memory of the next step, and `settled`, the memory that stands still where the weights do: its
-perturbation and descent without memory are those of settled memory, the limit of small learning rates. Memory
+perturbation and descent without memory are taken at settled memory, the limit of small learning rates. Memory
 is a part of a `Map`'s state. The exponential average of gradients of VaSSO, for example, is ::
 
     vectors = ("average",)
@@ -212,7 +212,7 @@ class Rule:
 
         A rule that adds a small number to the norm, g/(abs(g) + 1e-12), is continuous, but only in a layer of
         gradients (`layer`) that no step resolves: it jumps if its length has settled at gradients of 1e-6,
-        where that of a smooth rule still falls in proportion.
+        where the length of a smooth rule still falls in proportion.
         """
         return self.layer is not None
 

@@ -41,7 +41,7 @@ class ESAM(Perturbed):
     Notes
     -----
     Of B samples ceil(gamma B) are kept. As in the paper the mask is drawn weight by weight and the norm is
-    that of the whole gradient; the authors' code draws it tensor by tensor, and its norm is that of the kept
+    taken of the whole gradient; the authors' code draws it tensor by tensor, and takes the norm of the kept
     tensors. Where two samples rise alike to the last bit both are kept. beta = gamma = 1 is SAM.
 
     References

@@ -134,7 +134,7 @@ def test_states_go_on() -> None:
     resumed = sd.optim.as_optimizer(rule, again.parameters(), torch.optim.AdamW, lr=0.01)
     resumed.load_state_dict(kept)
     np.testing.assert_array_equal(trained(resumed, again, 4), straight)
-    with pytest.raises(ValueError, match="state_dict must be that of SAM"):
+    with pytest.raises(ValueError, match="state_dict must come from SAM"):
         sd.optim.as_optimizer(sd.SAM(0.1), network().parameters(), lr=0.1).load_state_dict(kept)
 
 
