@@ -42,11 +42,12 @@ VERDICTS = (
     "cannot tell",
 )
 REST = 1e-6
-"""Of |H| L: a gradient below it is that of a point at rest."""
+"""Share of |H| L: a point whose gradient is smaller counts as at rest."""
 SMALL_RATIO = 0.1
 """|g(y)|/|g| below which a point may be hallucinated; one that hovers has a ratio of order one or above."""
 NOT_SMALL = 1e-4
-"""Of |H| L: the gradient of a hallucinated point is above it, that of a critical point is not."""
+"""Share of |H| L: the gradient of a hallucinated point is above it, the gradient of a critical point is
+not."""
 CLOSE = 0.1
 """Of the perturbation's length: how near the hallucinated point has to be that a run is said to be at."""
 AT = 1e-3
@@ -61,7 +62,7 @@ back (digits, SAM: 1.02 to 1.22)."""
 ACROSS = 0.5
 """Squared cosine of a step with the sharpest direction from which on it goes along that."""
 SEVERAL = 2.0
-"""|g(y)| over |g| from which on the gradient at the perturbed point is that of the other side of a valley."""
+"""|g(y)| over |g| from which on the perturbed point lies on the other side of a valley."""
 FLAT = 1e-3
 """Of the largest curvature in modulus: a smallest one above minus this is no direction of descent that a run
 of some hundred steps could follow."""
@@ -154,8 +155,8 @@ def diagnose(
     Parameters
     ----------
     system : Map, Flow or Diffusion
-        Made from a loss and a rule with constant coefficients. Of noise nothing is asked: the steps looked at
-        are noiseless, and those of a Diffusion have its lr; those of a Flow have a tenth of the time that the
+        Made from a loss and a rule with constant coefficients. Noise plays no part: the steps looked at
+        are noiseless. Steps of a Diffusion have its lr; steps of a Flow have a tenth of the time that the
         largest curvature sets.
     x : array_like, shape (dim,)
         Where the run stopped.
@@ -181,7 +182,7 @@ def diagnose(
 
     Notes
     -----
-    The first of these that holds is the verdict; y = x + e(x), g and H are those of the loss, and L is the
+    The first of these that holds is the verdict; y = x + e(x), g and H belong to the loss, and L is the
     diagonal of its box, or 1 + |x| without one:
 
     1. diverged: a point or a loss is not finite, or |x| has grown a thousandfold (beyond a thousand L).
@@ -329,7 +330,7 @@ def _decide(system: Map, start: Measured, m: Measured) -> tuple[str, str]:
     if start.gradient <= REST * start.steepness:
         kind = _kind_by_signs(start.curvatures)
         name = "degenerate critical point" if kind == "degenerate" else kind
-        return f"at rest: {name}", f"|g| = {start.gradient:.2g} is that of a critical point"
+        return f"at rest: {name}", f"|g| = {start.gradient:.2g} is as small as at a critical point"
     to_and_fro = m.period_2 > REPEATS
     held = _critical_among(system, m, to_and_fro)
     if held is not None:

@@ -3,7 +3,7 @@
 Small matrices (`DENSE`) are made, column by column, and solved densely: their eigenvalues are exact to
 rounding. Ends of the spectrum of larger symmetric ones come from the Lanczos process, from as few products as
 the tolerance asks for (`samdyn.network.lanczos`). Where that is not enough, and for matrices that are not
-symmetric, ARPACK restarts it: Arnoldi for J, whose Krylov space is that of J - I. The residual of an
+symmetric, ARPACK restarts it: Arnoldi for J, which has the same Krylov space as J - I. The residual of an
 eigenvalue, |J v - mu v| with |v| = 1, is then computed from one more product. A symmetric matrix has an
 eigenvalue within the residual of the one reported; for another matrix the distance may be larger, by the
 condition number of the eigenvalue.

@@ -2,8 +2,9 @@
 
 Let a hidden unit with incoming weights w and outgoing weights a be replaced by two with the same incoming
 weights and the outgoing weights t a and (1 - t) a. The network computes the same function, so that the loss
-is the same; and where the gradient of the smaller network vanishes, that of the larger one does, for every t.
-The Hessian there has negative eigenvalues for 0 < t < 1 or for t outside, except where the unit is saturated.
+is the same; and where the gradient of the smaller network vanishes, the gradient of the larger network
+vanishes, for every t. The Hessian there has negative eigenvalues for 0 < t < 1 or for t outside, except where
+the unit is saturated.
 
 References
 ----------

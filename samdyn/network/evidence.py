@@ -1,6 +1,6 @@
 """What can be measured about where a run stands: gradients, curvatures, the edge, the motion of some steps.
 
-The steps are those of the noiseless map, from the point on, or the last points of a run. Of the second half
+The steps are steps of the noiseless map, from the point on, or the last points of a run. Of the second half
 of them, x_0 .. x_n, when what they came with has settled,
 
 - the length of the path is the sum of |x_(k+1) - x_k|, the displacement |x_n - x_0|;
@@ -9,7 +9,7 @@ of them, x_0 .. x_n, when what they came with has settled,
 - the centre is the mean of the last two means of neighbours, (x_(n-2) + 2 x_(n-1) + x_n)/4: of a motion with
   period 2 about a slowly moving point it is that point;
 - the extent is the largest distance of a point from the mean of all;
-- the direction of the motion is that of the last step.
+- the direction of the motion is the direction of the last step.
 
 The edge is the curvature at which a step across the sharpest direction just overshoots
 (`samdyn.orbit.stability_edge`), with e = c g for the perturbation's length in units of the gradient.

@@ -1,6 +1,6 @@
 """The Lanczos process on a symmetric matrix known by its products: ends of the spectrum, and its density.
 
-After m products the eigenvalues of a tridiagonal matrix T approximate those of the matrix, the ends of the
+After m products the eigenvalues of a tridiagonal matrix T approximate the matrix's own, the ends of the
 spectrum first, each with a residual that comes for nothing.
 
 For the density (stochastic Lanczos quadrature) the eigenvalues t_i of T and the squared first components w_i
@@ -120,8 +120,8 @@ def lanczos_ends(
     Returns
     -------
     Ritz
-        The wanted ones. A residual is |beta s|, beta the remainder of the process and s the last component of
-        the small matrix's eigenvector: that of the vector itself, to rounding.
+        The wanted eigenvalues. A residual is |beta s|, beta the remainder of the process and s the last
+        component of the small matrix's eigenvector: it equals the residual of the vector itself, to rounding.
     """
     process = _Process(operator, start)
     while True:

@@ -116,8 +116,9 @@ class Monitor:
         What the looks evaluate: see `samdyn.from_module`. A part of the training data of some hundred samples
         keeps them cheap.
     optimizer : torch.optim.Optimizer or wrapper, optional
-        Where lr, momentum and rho are read at every look, from its first group of parameters, or from that of
-        its `base_optimizer`. Without it, or where it has none of them, they are those given.
+        Where lr, momentum and rho are read at every look, from its first group of parameters, or from the
+        first group of its `base_optimizer`. Without an optimizer, or where it has none of them, the values
+        given are used.
     rho : float, optional
         Radius of the perturbation; 0 for plain gradient descent.
     lr : float, optional

@@ -13,8 +13,9 @@ valley of zeros it goes straight to the valley and not along it.
    1 + |x| without one, and a step no longer lowers it, or |F| is rounding. It ends badly after `n_steps`, or
    where R is rounding: at a local minimum of |F|, or at the border of the ball.
 
-Deflation: with s0 the size of the gradient g at the start, the zeros of m F, m = 1 + (s0/|g|)^2, are those of
-F where g is not 0. The critical points of the loss, where F vanishes with g, are none: m F is not small.
+Deflation: with s0 the size of the gradient g at the start, the zeros of m F, m = 1 + (s0/|g|)^2, are the
+zeros of F where g is not 0. The critical points of the loss, where F vanishes with g, are none: m F is not
+small.
 
 References
 ----------
@@ -102,11 +103,11 @@ class _Field:
         self.jacobian: Any = None
 
     def length(self, x: Array) -> float:
-        """Of the problem."""
+        """The length scale of the problem."""
         return float(length_scale(self.box, x))
 
     def is_zero(self, norm: float, x: Array, tolerance: float) -> bool:
-        """Whether |F| at x is that of a zero: within the tolerance, or what rounding of x leaves of it."""
+        """Whether F at x counts as 0: its norm is within the tolerance, or what rounding of x makes it."""
         near = tolerance * self.length(x) + 10 * ROUNDING * float(np.linalg.norm(x))
         return bool(norm <= near * self.size)
 

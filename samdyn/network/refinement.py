@@ -35,7 +35,7 @@ from samdyn.trace.surroundings import own_surroundings
 TOLERANCE = {torch.float64: 1e-11, torch.float32: 1e-5}
 """Of |F|, relative to |A| times the problem's length, where the search may end: digits above rounding."""
 CRITICAL = 1e-6
-"""Of |H| times the problem's length: a smaller gradient is that of a critical point."""
+"""Of |H| times the problem's length: the gradient of a critical point is smaller."""
 NULL = 1e-7
 """Eigenvalues below this share of the largest count as 0."""
 LISTED = 6
@@ -370,9 +370,10 @@ def _trapped(
 ) -> RefinedPoint:
     """A critical point under a rule that jumps there.
 
-    In few dimensions the field beside the point is looked at on all sides. In more it is taken to be that of
-    the quadratic with the Hessian of the point, which draws the flow onto every nondegenerate one. Of a map
-    whose rule has memory nothing is said then: its orbits decide, which are followed in few dimensions alone.
+    In few dimensions the field beside the point is looked at on all sides. In more it is taken to be the
+    field of the quadratic with the Hessian of the point, which draws the flow onto every nondegenerate one.
+    Of a map whose rule has memory nothing is said then: its orbits decide, which are followed in few
+    dimensions alone.
     """
     assert system.landscape is not None and system.rule is not None
     capture = chatter = float("nan")

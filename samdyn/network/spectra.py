@@ -127,7 +127,7 @@ class Spectrum(Result):
         Squared cosine between each eigenvector and the perturbation e(x); the gradient for a loss or a rule
         that does not perturb. nan where that is 0.
     symmetric, discrete : bool
-        Whether the matrix is symmetric, and whether it is that of a map.
+        Whether the matrix is symmetric, and whether it belongs to a map.
     complete : bool
         Whether all n eigenvalues are listed.
     step, momentum : float
@@ -163,7 +163,7 @@ class Spectrum(Result):
     def field_eigenvalues(self) -> npt.NDArray[Any]:
         """Eigenvalues a of A, the derivative of the descent direction d, shape (k,).
 
-        Those of a flow are -a, of a map 1 - lr a, and with momentum gamma the two roots mu of
+        The eigenvalues of a flow are -a, of a map 1 - lr a, and with momentum gamma the two roots mu of
         mu^2 - (1 + gamma - lr a) mu + gamma = 0, so that each a is listed twice where both roots are. nan for
         rules with a memory and for systems made from functions.
         """
@@ -302,8 +302,8 @@ def spectrum(
     Parameters
     ----------
     system : Landscape, Map, Flow or Diffusion
-        Of a loss the Hessian; of a map the Jacobian of one step (multipliers), of a flow or a drift that of
-        the field (rates).
+        Of a loss the Hessian; of a map the Jacobian of one step (multipliers), of a flow or a drift the
+        Jacobian of the field (rates).
     x : array_like, shape (dim,)
         The point, or a FixedPoint; with momentum a state, or a point at rest.
     k : int
