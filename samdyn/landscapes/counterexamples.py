@@ -3,8 +3,8 @@
 `sine_trap` and `two_gaussian_well` stop it where the gradient does not vanish, or at a maximum. The `ring`
 and the `tilted_hat` have a maximum inside a circle of low loss, so that from a point near the maximum the
 perturbation reaches across it: the perturbed gradient vanishes where the gradient does not. Critical points
-are closed forms, except those of `two_gaussian_well`: polished by Newton's method in 40 digits and rounded
-to the nearest double.
+are closed forms, except in `two_gaussian_well`, where they are polished by Newton's method in 40 digits and
+rounded to the nearest double.
 """
 
 from __future__ import annotations

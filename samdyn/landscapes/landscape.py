@@ -234,9 +234,9 @@ class Landscape:
     def hessian(self, x: checks.PointLike) -> Array:
         """The Hessian at points (..., dim): an array of shape (..., dim, dim).
 
-        In more than `LARGE` dimensions the time is estimated from that of a gradient (to a factor of about
-        three) and said if it is long (`samdyn.CostWarning`); Hessians that would not fit into memory are
-        refused.
+        In more than `LARGE` dimensions the time is estimated from the time of a gradient (to a factor of
+        about three) and said if it is long (`samdyn.CostWarning`); Hessians that would not fit into memory
+        are refused.
         """
         points = checks.points("x", x, self.dim, finite=False)
         if self.dim > LARGE:
@@ -251,7 +251,7 @@ class Landscape:
         x : array_like, shape (..., dim)
             Points.
         v : array_like, shape (..., dim)
-            Vectors; leading axes broadcast against those of `x`.
+            Vectors; leading axes broadcast against the leading axes of `x`.
 
         Returns
         -------

@@ -157,7 +157,7 @@ def advice_on(error: BaseException, function: Callable[..., Any]) -> str:
 
 
 def _torch_names(function: Callable[..., Any], error: BaseException | None = None) -> str:
-    """The functions of numpy or math that the code of a user names, with those of torch for them."""
+    """Functions of numpy or math that a user's code names, and the functions of torch to take instead."""
     inner = getattr(function, "func", function)
     places = [(getattr(inner, "__code__", None), getattr(inner, "__globals__", {}))]
     trace = None if error is None else error.__traceback__

@@ -308,7 +308,7 @@ class ModuleLoss(FiniteSum):
         Raises
         ------
         TypeError, ValueError
-            Names or shapes that do not fit, frozen parameters or buffers other than those of the loss.
+            Names or shapes that do not fit, frozen parameters or buffers other than the loss's own.
         """
         given: Any = state.state_dict() if isinstance(state, torch.nn.Module) else state
         if not isinstance(given, Mapping) or not all(isinstance(v, Tensor) for v in given.values()):
@@ -411,7 +411,8 @@ def from_module(
         Samples that are evaluated together; by default as many as take about 64 MiB (1 GiB on a GPU) for a
         product with the Hessian.
     dtype : torch.dtype or None
-        torch.float64 or torch.float32, in which the loss computes; None for that of the module's parameters.
+        torch.float64 or torch.float32, in which the loss computes; None for the dtype of the module's
+        parameters.
     weight_decay : float
         Adds ``(weight_decay / 2) |x|^2`` to the loss, over all trainable parameters; it can be varied as a
         parameter of the loss.

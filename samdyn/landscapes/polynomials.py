@@ -1,10 +1,10 @@
 """The degree of a torch function as a polynomial in its first argument, read off its graph.
 
 The function is traced into an ATen graph, and each operation says how the degree of its result follows from
-those of its arguments: sums and reshapes keep the largest, products add them up, a power multiplies. Whatever
-is not known to be a polynomial (a comparison, an absolute value, a logarithm, a quotient by something that
-depends on the argument) has an infinite degree. So the answer is an upper bound: a finite degree is a proof,
-everywhere and not at sampled points only, and an infinite one says nothing.
+the degrees of its arguments: sums and reshapes keep the largest, products add them up, a power multiplies.
+Whatever is not known to be a polynomial (a comparison, an absolute value, a logarithm, a quotient by
+something that depends on the argument) has an infinite degree. So the answer is an upper bound: a finite
+degree is a proof, everywhere and not at sampled points only, and an infinite one says nothing.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def polynomial_degree(function: Callable[..., Tensor], point: Tensor, *others: T
     Returns
     -------
     float
-        The degree; inf where the graph is not that of a polynomial, or there is none.
+        The degree; inf where the graph may compute something else than a polynomial, or there is no graph.
 
     Examples
     --------

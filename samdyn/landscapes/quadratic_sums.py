@@ -1,6 +1,6 @@
 """Sums of quadratic components: how they are recognised, and what is exact for them.
 
-Components are quadratic if the graph of the component is that of a polynomial of degree at most two (see
+Components are quadratic if the graph of the component computes a polynomial of degree at most two (see
 `samdyn.landscapes.polynomials`), which holds everywhere: a loss that is quadratic only where it was
 looked at, such as Huber's, is not one. Components that are squares of one linear form plus a multiple of
 |w|^2 (least squares and ridge regression) are recognised from their Hessians' eigenvalues.

@@ -50,23 +50,23 @@ class Restriction(Landscape):
 
     @property
     def traceable(self) -> bool:
-        """As that of the loss."""
+        """Whether the loss is traceable: then its restriction is."""
         return self.loss.traceable
 
     @property
     def points_together(self) -> int:
-        """As that of the loss."""
+        """How many points the loss evaluates together."""
         return self.loss.points_together
 
     @property
     def gradient_function(self) -> Callable[[Tensor], Tensor]:
-        """The gradient with respect to c, from that of the loss."""
+        """The gradient with respect to c, from the gradient of the loss."""
         gradient, directions = self.loss.gradient_function, self._place[1]
         return lambda c: directions.to(c).T @ gradient(self._at(c))
 
     @property
     def product_function(self) -> Callable[[Tensor, Tensor], Tensor]:
-        """Products with the Hessian with respect to c, from those of the loss."""
+        """Products with the Hessian with respect to c, from products with the Hessian of the loss."""
         product, directions = self.loss.product_function, self._place[1]
         return lambda c, v: directions.to(c).T @ product(self._at(c), directions.to(c) @ v)
 

@@ -123,7 +123,7 @@ class SampledLandscape(Landscape):
         return at
 
     def batch_oracle(self, samples: Any, weights: Tensor | None) -> Oracle:
-        """A batch as a rule is handed it: its mean gradient, its value, and those of its samples."""
+        """A batch as a rule gets it: its mean gradient, its value, and both for each of its samples."""
         return Oracle(
             self.batch_gradient(samples, weights),
             lambda x: self._sample_terms(x, samples, weights)[0].mean(dim=0),

@@ -1,6 +1,7 @@
 """Wells: minima with barriers between them, for escape and for basins.
 
-All critical points are closed forms; those of a tilted well are the roots of a cubic by Viete's formula.
+All critical points are closed forms; the critical points of a tilted well are the roots of a cubic by Viete's
+formula.
 """
 
 from __future__ import annotations
