@@ -37,7 +37,7 @@ def build_batch_stepper(system: Map, varied: Sequence[str] = ()) -> Stepper:
     ----------
     system : Map
     varied : sequence of str
-        Coefficients that differ between systems of an ensemble: those of the rule, and lr.
+        Coefficients that differ between systems of an ensemble: coefficients of the rule, and lr.
 
     Raises
     ------

@@ -26,8 +26,8 @@ class Step(ABC):
     report_work : int
         Path-steps between reports of progress: some milliseconds of work.
     pointwise : bool
-        Whether a copy's numbers are the same bits whichever copies are moved along with it: those of
-        pointwise operations are, those of batched linear algebra need not be.
+        Whether a copy's numbers are the same bits whichever copies are moved along with it: the numbers of
+        pointwise operations are, the numbers of batched linear algebra need not be.
     compiled : bool
         Whether steps are a compiled loop, which does not hold Python's interpreter lock.
     """

@@ -1,8 +1,8 @@
 """The random inputs of the steps of many paths: standard normal numbers, or the samples of batches.
 
 A step is a function of a state, of coefficients and of random inputs. `Draws` says how many random inputs a
-step has and makes those of four consecutive steps of given paths from (seed, path, step) alone, so that a
-path does not depend on the paths beside it, on tiles, workers or devices. Every engine takes its random
+step has and makes the inputs of four consecutive steps of given paths from (seed, path, step) alone, so that
+a path does not depend on the paths beside it, on tiles, workers or devices. Every engine takes its random
 inputs from here: eager torch and numpy by `block` and `steps`, compiled C++ by the words of the same Philox
 calls (`draws.hpp`).
 

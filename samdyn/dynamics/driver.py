@@ -7,7 +7,7 @@ Copies go in tiles that fit the cache. A tile is taken from look to look by its 
 - `SquaresStep` (`samdyn.dynamics.backends.squares_step`): least squares and ridge regression in closed form,
   and `NativeSquares` (`samdyn.dynamics.backends.native_squares`) for single samples in large jobs;
 - `PointStep` (`samdyn.dynamics.backends.point_step`): networks, and `LayersStep`
-  (`samdyn.dynamics.backends.layers_step`) for large jobs on those of linear layers;
+  (`samdyn.dynamics.backends.layers_step`) for large jobs on networks of linear layers;
 - `NativeStep` (`samdyn.dynamics.backends.native_step`): large jobs whose step can be printed as C++;
 - `TracedStep` (`samdyn.dynamics.backends.traced_step`): everything else.
 

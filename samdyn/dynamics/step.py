@@ -5,8 +5,8 @@ pointwise operations on separate coordinates (`samdyn.dynamics.steppers`). A `St
 its printed form, and applies it: to torch tensors, to numpy arrays, and, while C++ is printed, to the symbols
 of a trace.
 
-A step of a Map is one call of its form. A step of a Diffusion is that of Euler and Maruyama, written here and
-nowhere else: with drift b, noise root B, standard normal numbers z and a step of length dt,
+A step of a Map is one call of its form. A step of a Diffusion is the step of Euler and Maruyama, written here
+and nowhere else: with drift b, noise root B, standard normal numbers z and a step of length dt,
 
 .. math:: x' = x + b(x)\, dt + B(x)\, z \sqrt{dt}.
 """
@@ -77,7 +77,7 @@ class Stepper:
     def step(
         self, state: Coordinates, inputs: Sequence[Any], coefficients: Sequence[Any], dt: Any
     ) -> Coordinates:
-        """The next states: the map's, or those of Euler and Maruyama.
+        """The next states: by the map, or by the step of Euler and Maruyama.
 
         Parameters
         ----------

@@ -1,6 +1,6 @@
 """Trajectories of maps, flows and diffusions, stored at regular steps.
 
-- Map: iterated in float64. With a noise model the draws are those of (seed, path, step), the same as in
+- Map: iterated in float64. With a noise model the draws are functions of (seed, path, step), the same as in
   `exit_times`.
 - Diffusion: Euler-Maruyama with step dt.
 - Flow of a smooth rule, or of a function: up to `FEW_PATHS` paths one by one, by Dormand & Prince's method of

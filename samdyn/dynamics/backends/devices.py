@@ -41,7 +41,7 @@ class Backend(Protocol):
         """Where the tensors are that a loop reads and writes."""
 
     def loop(self, source: str, name: str, types: Sequence[Any]) -> Loop:
-        """The function of that name, whose first argument is the number of paths; `types` are those of C."""
+        """The function of that name, whose first argument is the number of paths; `types` are types of C."""
 
 
 @dataclass(frozen=True)

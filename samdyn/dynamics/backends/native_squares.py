@@ -1,9 +1,9 @@
 """Single-sample steps of least squares and ridge regression as a compiled loop on the CPU.
 
-The step is that of `samdyn.dynamics.backends.squares_step`: two inner products, one scaling and one sum of
-vectors. A register of paths draws its samples together; then each path takes its four steps while its point
-is in the cache. Sums over coordinates run in another order than in numpy, so that results agree with it to
-rounding.
+The step is the step of `samdyn.dynamics.backends.squares_step`: two inner products, one scaling and one sum
+of vectors. A register of paths draws its samples together; then each path takes its four steps while its
+point is in the cache. Sums over coordinates run in another order than in numpy, so that results agree with it
+to rounding.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class NativeSquares(SquaresStep):
     Raises
     ------
     NotTraceable
-        The steps are not those of single samples without memory.
+        The steps take more than single samples, or have memory.
     CompilationError
         There is no compiler, or it fails.
     """

@@ -3,8 +3,8 @@
 The step is printed together with its random inputs (`samdyn.dynamics.backends.native_program`). Two registers
 of paths, whose arithmetic overlaps, take all steps of a call before the next two, and on a GPU each thread
 takes a path through all of them: nothing but the states at both ends goes through memory. The random numbers
-are those of `samdyn.dynamics.backends.traced_step`, and results agree with it to rounding, whose errors a
-chaotic map multiplies. A path's bits do not depend on the paths beside it.
+equal the random numbers of `samdyn.dynamics.backends.traced_step`, and results agree with it to rounding,
+whose errors a chaotic map multiplies. A path's bits do not depend on the paths beside it.
 """
 
 from __future__ import annotations

@@ -74,7 +74,7 @@ class TracedStep(Step):
         values: Callable[[int], Coefficients],
         dt: float | None = None,
     ) -> Array:
-        """See `Step.advance`; `dt` is the length of these steps where it is not that of all."""
+        """See `Step.advance`; `dt` is the length of these steps where they differ from the others."""
         current: Any = loaded
         names = self.stepper.names
         dt = self.dt if dt is None else dt
