@@ -14,7 +14,7 @@ file                 what it computes or holds
 `sampled_fractions`  shares by sampling, in any dimension: `basin_fractions`
 `wilson`             shares with Wilson intervals
 `continuation`       shares across a parameter
-`matching`           attractors of one value matched to those of another
+`matching`           attractors of one value matched to the attractors of another
 `search`             what an attractor is, and how unknown ones are found
 `paths`              how paths move, and when they have arrived
 `boundary`           how fractal a boundary is, what lies on it, the smallest kick across it

@@ -89,7 +89,7 @@ def check_options(
 
 
 def check_attractors(attractors: Any, system: System) -> None:
-    """Refuse attractors that are not those of an earlier result for such a system."""
+    """Refuse attractors that do not come from an earlier result for such a system."""
     if attractors is None:
         return
     known = isinstance(attractors, Mapping) and all(isinstance(a, Attractor) for a in attractors.values())

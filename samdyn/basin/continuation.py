@@ -67,7 +67,7 @@ class BasinContinuation(Result):
 
     @checked
     def match(self, *, distance: str | Distance = "middles", threshold: float = np.inf) -> BasinContinuation:
-        """The same results with attractors matched anew (options as in `match_attractors`)."""
+        """The results with attractors matched anew (options as in `match_attractors`)."""
         return _matched(self.parameter, self.values, self.results, distance, threshold)
 
     @checked

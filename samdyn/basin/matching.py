@@ -1,10 +1,11 @@
-"""Attractors of one parameter value matched to those of another.
+"""Attractors of one parameter value matched to the attractors of another.
 
 Algorithm
 ---------
-The distance between two attractors is that of their middles, or the symmetric mean nearest-neighbour distance
-of their points, or a function of the caller. Of all pairs the nearest is matched first, then the nearest of
-what is left, up to a largest distance. Attractors without a partner get ids that have not been used.
+The distance between two attractors is the distance of their middles, or the symmetric mean nearest-neighbour
+distance of their points, or a function of the caller. Of all pairs the nearest is matched first, then the
+nearest of what is left, up to a largest distance. Attractors without a partner get ids that have not been
+used.
 
 Along a sequence of values (`chain`) partners are sought at the value just before alone: an attractor that is
 gone has no successor, and one that appears later, even in its place, has an id of its own. Two attractors are
@@ -67,7 +68,7 @@ def match_attractors(
     first_new: int | None = None,
     near: bool = False,
 ) -> dict[int, int]:
-    """New ids for the attractors `after`: those of their partners in `before`, or ids not used yet.
+    """New ids for the attractors `after`: the ids of their partners in `before`, or ids not used yet.
 
     Parameters
     ----------

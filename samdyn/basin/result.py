@@ -89,8 +89,8 @@ class Basins(Result):
     def fractions(self) -> dict[int, Fraction]:
         """Share of the box of each attractor, and of each reason that occurs, with Wilson intervals.
 
-        They are those of as many random starts, which for a grid is on the wide side. With noise the shares
-        of probability, with the intervals of one replica a cell.
+        The intervals are computed as for as many random starts, which for a grid is on the wide side. With
+        noise the shares of probability, with the intervals of one replica a cell.
         """
         if self.probabilities is None:
             return shares(self.labels, self.attractors)
@@ -120,7 +120,7 @@ class Basins(Result):
 
     @checked
     def matched_to(self, other: Basins, **options: Any) -> Basins:
-        """The same result with ids, and so colours in pictures, those of another result.
+        """The result with the ids, and so the colours in pictures, of another result.
 
         An attractor that has a partner in `other` gets that one's id, the others ids that are not used there
         (`samdyn.basin.match_attractors` with `near`, whose other options are accepted). Without it ids count
@@ -160,7 +160,7 @@ class Basins(Result):
         return box_dimension(self, sizes)
 
     def entropy(self, size: int = 5) -> BasinEntropy:
-        """Basin entropy and that of the boundary: `samdyn.basin.basin_entropy`."""
+        """Basin entropy and the entropy of the boundary: `samdyn.basin.basin_entropy`."""
         from samdyn.basin.boundary.measures import basin_entropy
 
         return basin_entropy(self, size)

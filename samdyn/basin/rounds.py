@@ -196,10 +196,10 @@ def _given(
 def _first_search(
     motion: Motion, course: Course, options: Options, points: Sequence[FixedPoint], late: int, verb: str
 ) -> list[Candidate]:
-    """Attractors at fixed points, and those that random starts in the box settle on."""
+    """Attractors at fixed points, and attractors that random starts in the box settle on."""
     rng, n, most = np.random.default_rng(course.seed), options.n_starts, most_orbits(len(course.scale))
     found: list[Candidate] = []
-    for first in range(0, n, most):  # the numbers are those of one draw
+    for first in range(0, n, most):  # the numbers are the same as in one draw
         x = rng.uniform(course.box[:, 0], course.box[:, 1], (min(most, n - first), len(course.box)))
         state = Starts(x, 1, memory_at_rest(course.system)).states(np.arange(len(x)))
         if first == 0:

@@ -104,7 +104,7 @@ class BasinFractions(Result):
         return name_of(label, self.attractors)
 
     def matched_to(self, other: BasinFractions, **options: Any) -> BasinFractions:
-        """The same result with ids, and so colours in pictures, those of another result.
+        """The result with the ids, and so the colours in pictures, of another result.
 
         An attractor that has a partner in `other` gets that one's id, the others ids that are not used there
         (`samdyn.basin.match_attractors` with `near`, whose other options are accepted). Without it ids count

@@ -5,8 +5,8 @@
 2. Both are followed until they are `divergence` of the box apart, and brought together again.
 3. This ends when the middle of the pair, brought together, has moved by less than `tolerance` of the box
    from one round to the next, `PATIENCE` times: the edge state is a fixed point. Or when it has come back to
-   within that of the point of an earlier round, `RETURNS` times in a row: the edge state is a cycle, or what
-   looks like one. Or after `max_rounds`.
+   within `tolerance` of the point of an earlier round, `RETURNS` times in a row: the edge state is a cycle,
+   or what looks like one. Or after `max_rounds`.
 
 If a third basin appears between the two sides on the way, the side of `b` becomes one of that: the labels of
 the result say so. Then the two basins meet along a thin layer of the third one only.
@@ -193,7 +193,7 @@ def edge_state(
         one, two = (checks.points("start", x, len(basins.box)) for x in start)
     if int(basins.label_at(one)) != a or int(basins.label_at(two)) == a:
         raise ValueError("start must be a point that goes to a and one that does not")
-    # that of a drift takes strides of its own length; others are built already
+    # the motion of a drift takes strides of its own length; other motions are built already
     motion = quiet_motion(course) if isinstance(system, Diffusion) else motion_of(course.without_noise())
     near = tolerance * diagonal
     track: list[Array] = []

@@ -126,7 +126,7 @@ class BasinEntropy(Result):
 
     @checked
     def boundary_interval(self, level: float = 0.95) -> tuple[float, float]:
-        """The same for the boundary entropy; nan without a boundary."""
+        """Interval of the boundary entropy; nan without a boundary."""
         return self._interval(self.boundary_entropy, self.boundary_error, self.n_boundary_strips, level)
 
     def _interval(self, value: float, error: float, n_strips: int, level: float) -> tuple[float, float]:
@@ -195,7 +195,7 @@ def uncertainty_exponent(basins: Any, distances: Sequence[int] | None = None) ->
 
     Notes
     -----
-    The share is that of cells within ``distance + 1/2`` of the boundary, at half the distance on a lattice:
+    The share counts cells within ``distance + 1/2`` of the boundary, at half the distance on a lattice:
     the fit is against ``distance`` itself, exact for a straight boundary.
 
     Examples

@@ -40,15 +40,15 @@ class WadaMerge(Result):
     ----------
     share : float
         Largest share of the grid's cells that lie on the boundary of one basin and farther than `radius`
-        from that of another; 0 for Wada basins. ``float(result)`` is the share.
+        from the boundary of another; 0 for Wada basins. ``float(result)`` is the share.
     radius : float
         In cells.
     ids : tuple of int
         The labels compared.
     shares : ndarray, shape (n, n)
-        The share for each pair: on the boundary of the first, far from that of the second.
+        The share for each pair: on the boundary of the first, far from the boundary of the second.
     distances : ndarray, shape (n, n)
-        Largest distance, in cells, from the boundary of the first to that of the second.
+        Largest distance, in cells, from the boundary of the first to the boundary of the second.
     """
 
     cited = ("daza2018",)

@@ -11,7 +11,7 @@
    stretch of boundary from which everything goes to the corner with a third basin.
 3. Barriers are differences of the loss, and, if asked for, the least action from the attractor to that point
    (`samdyn.escape.rare.least_action`): the exponent of the rate, exp(-action), for a Diffusion; for a Map or
-   a Flow that of a flow with unit noise.
+   a Flow the exponent of a flow with unit noise.
 
 With a Diffusion the graph can carry rates (`rate_graph`).
 """

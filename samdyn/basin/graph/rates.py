@@ -13,7 +13,7 @@ the rates r_ij, the stationary distribution pi_i and the mean first-passage time
 It is exact but for one thing: after a transition the process stands on the edge of a core and not in its
 middle. The error is the chance of leaving the core's basin from its edge, of the order exp(-rise of the
 potential to the core's edge): small cores in deep basins are safe. With the solver the mean first-passage
-times are solved for, one problem for each core, and not those of the chain; the largest relative difference
+times are solved for, one problem for each core, and not taken from the chain; the largest relative difference
 between the two is that error, `lumping_error`.
 
 tau and p come from the backward Kolmogorov equation ("solver", one and two dimensions: `mean_exit_time`,
@@ -93,9 +93,9 @@ def rate_graph(
         Nodes as in `graph` with `stationary` (probability) and `mean_exit_time` (to any other core), and its
         `standard_error` where sampled. Edges (i, j) with `rate`, `probability` (that j comes next) and,
         where they are joined in `graph`, its data. `graph.graph` holds `mean_first_passage_times` (dict by
-        pair; infinite where no path was seen to lead there; those of the chain where the solver has none: too
-        long for double precision, or to a core that its coarsest grid does not see), `lumping_error` (of the
-        others; nan where sampled), `tree`
+        pair; infinite where no path was seen to lead there; taken from the chain where the solver has none:
+        too long for double precision, or to a core that its coarsest grid does not see), `lumping_error` (of
+        the others; nan where sampled), `tree`
         (edges of the dominant transitions; None where not every attractor leads to the most probable one) and
         `method`.
 
@@ -118,7 +118,7 @@ def rate_graph(
         raise TypeError(f"basins must be a Basins, got {type(basins).__name__}")
     system = basins.system
     if not isinstance(system, Diffusion):
-        raise TypeError(f"basins must be those of a Diffusion, got those of {system!r}")
+        raise TypeError(f"basins must belong to a Diffusion, got basins of {system!r}")
     if not isinstance(graph, nx.Graph):
         raise TypeError(f"graph must be the basin_graph of these basins, got {type(graph).__name__}")
     if set(graph) != set(basins.attractors):

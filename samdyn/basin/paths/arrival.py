@@ -65,7 +65,7 @@ class Target:
     label : int
         What arrivals are given.
     closed : bool
-        Whether the points are those of a closed orbit in order, and the polygon through them counts.
+        Whether the points are the points of a closed orbit in order, and the polygon through them counts.
     """
 
     states: Array
@@ -202,7 +202,7 @@ def closed_curve(states: Array, closed: bool) -> Callable[[Array], Array]:
 
 
 def _longest_side(states: Array) -> float:
-    """Of the closed polygon through points (n, state_dim) in order."""
+    """The longest side of the closed polygon through points (n, state_dim) in order."""
     return float(np.linalg.norm(np.roll(states, -1, axis=0) - states, axis=1).max())
 
 

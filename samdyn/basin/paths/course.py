@@ -95,7 +95,7 @@ class Course:
     key: str = field(default_factory=lambda: uuid.uuid4().hex)
 
     def without_noise(self) -> Course:
-        """The same without noise, on the CPU; of a Diffusion the drift, in strides of a flow."""
+        """The course without noise, on the CPU; of a Diffusion the drift, in strides of a flow."""
         if not self.noisy and self.device == "cpu":
             return self
         stride = None if isinstance(self.system, Diffusion) else self.stride

@@ -2,7 +2,7 @@
 steps of a diffusion.
 
 - Map: whole steps, printed as numpy code with its coefficients as constants. On a schedule, and with noise,
-  the steps of `samdyn.dynamics.backends.traced_step`, which are those of `trajectory`.
+  the steps of `samdyn.dynamics.backends.traced_step`, which `trajectory` takes too.
 - Diffusion: Euler-Maruyama steps of the same module; without noise the steps of its drift as a Flow.
 - Flow of a smooth field: strides of fixed length, by Dormand-Prince 5(4) with a step for each path
   (`samdyn.dynamics.dormand_prince`).

@@ -5,8 +5,8 @@ States come as numpy arrays, are moved to the device, take all steps to the next
 for attractors and their names, stays on the CPU. Where the step cannot be compiled, its traced form runs as
 operations of torch.
 
-The arithmetic is that of the CPU, and random numbers are the same bits; elementary functions may differ in
-their last bits, which can turn a cell on a boundary.
+The arithmetic is the same as on the CPU, and random numbers are the same bits; elementary functions may
+differ in their last bits, which can turn a cell on a boundary.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ Algorithm
    nearer by a tenth, since the orbits of a torus may all be closed, and none of them attracts.
 5. Where there is none, the orbit is followed on for four times as many strides, up to `long` if wanted.
 
-Without a closed orbit the sample is that of a torus or of a chaotic set. Orbits of which a period is longer
+Without a closed orbit the sample belongs to a torus or to a chaotic set. Orbits of which a period is longer
 than `LONG` strides are not found.
 """
 

@@ -11,8 +11,8 @@ Algorithm
      been visited in the first, on a grid of about 4096 cells;
    - no drift: the difference d of the two halves' means is small against the spread within them in its own
      direction: d . (C + (1e-7 box)^2)^-1 d <= `drift` ^2, with C the mean covariance of the halves. A slow
-     drift hidden under a fast oscillation fails this, since along the drift the spread is that of the drift;
-   - no decay: the total spread of the second half is at least 0.8 of that of the first, or nothing.
+     drift hidden under a fast oscillation fails this, since along the drift the spread is the drift's own;
+   - no decay: the total spread of the second half is at least 0.8 of the spread of the first, or nothing.
 
    Those that have not go on into a window twice as long, until `max_steps`.
 3. Settled orbits are followed for another `TAIL` steps (a third as many strides of a flow), the sample of
@@ -22,7 +22,7 @@ Algorithm
    `LASTING` times as long as it is, and most of them must end on it, since transients may be chaotic.
 4. A candidate is accepted if it captures a neighbourhood (`proximity.capture_radii`). This turns away slow
    spots beside saddles and orbits that were on their way; they go on.
-5. It is no attractor if the states beside it keep their distance, as those of a conservative flow do
+5. It is no attractor if the states beside it keep their distance, as the states of a conservative flow do
    (`samdyn.basin.search.neutrality`). Its orbits are given up.
 
 Compared with the cell automaton of the literature, which follows one orbit at a time with counters of
@@ -204,7 +204,7 @@ def attracting(
     rules: Rules,
     first_step: int = 0,
 ) -> tuple[list[Candidate], list[Candidate]]:
-    """The known ones and those of the new ones that attract; and those that capture, but are neutral."""
+    """The known attractors and the new ones that attract; and the new ones that capture, but are neutral."""
     found = admit(motion, course, known, new, rules, first_step)
     fresh = found[len(known) :]
     sure = [*found[: len(known)], *(c for c in fresh if c.attracts)]
@@ -225,10 +225,10 @@ def admit(
     rules: Rules,
     first_step: int = 0,
 ) -> list[Candidate]:
-    """The known ones, and those of the new ones (of any radius) that capture a neighbourhood.
+    """The known attractors, and the new ones (of any radius) that capture a neighbourhood.
 
-    The radii of the new ones are measured; those of the known ones shrink where a new one lies near, since
-    none may reach into another.
+    The radii of the new ones are measured; the radii of the known ones shrink where a new one lies near,
+    since none may reach into another.
     """
     if not new:
         return list(known)

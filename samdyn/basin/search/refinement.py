@@ -76,7 +76,7 @@ def cycle_of(motion: Motion, course: Course, tail: Array) -> Cycle | None:
     extent = float(np.linalg.norm(y - y.mean(axis=0), axis=1).max())
     diagonal = diagonal_of(course.box)
     if extent <= 1e-9 * diagonal or not np.isfinite(y).all():
-        return None  # the states are those of a point already
+        return None  # the states are one point already
     periods = _periods(y, extent)
     edges = np.searchsorted(periods, [9, ALL_PERIODS + 1])
     for some in np.split(periods, edges):  # most cycles are short: the long ones are tried last
@@ -112,7 +112,7 @@ def _attracting(
 
 
 def is_cycle(motion: Motion, course: Course, states: Array) -> bool:
-    """Whether the states are those of a cycle, each once and in order of time."""
+    """Whether the states are the points of a cycle, each once and in order of time."""
     if motion.every == 1 or len(states) > LARGEST_PERIOD or len(states) < 2:
         return False
     y = states * course.scale
