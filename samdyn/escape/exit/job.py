@@ -132,15 +132,15 @@ def forget(job: Job) -> None:
 
 
 def is_pointwise(job: Job) -> bool:
-    """Whether a path's numbers are the same bits whichever paths are computed along with it: those of
-    pointwise operations are, those of batched linear algebra need not be.
+    """Whether a path's numbers are the same bits whichever paths are computed along with it: the numbers of
+    pointwise operations are, the numbers of batched linear algebra need not be.
     """
     prepared = prepare(job)
     return prepared.stepper.traced and all(face.pointwise for face in prepared.test.faces)
 
 
 def _coefficients(job: Job, names: Sequence[str]) -> Coefficients:
-    """Of all systems, in the order of the step's inputs."""
+    """The coefficients of all systems, in the order of the step's inputs."""
     own = len(job.system.coefficients())
     at = tuple(_values(system, dt, names[own:]) for system, dt in zip(job.systems, job.dts, strict=True))
     return Coefficients(at, job.dts, job.limits, job.n_paths, job.system.scheduled)

@@ -2,7 +2,7 @@
 
 Every path carries the coefficients of its own grid point (`samdyn.escape.kernel.coefficients`), so that the
 step is traced and compiled once, and a tile holds paths of many points. Paths of the same number get the same
-random numbers at every point (common random numbers): each point's exits are those of `exit_times` by
+random numbers at every point (common random numbers): each point's exits are the same as from `exit_times` by
 itself, and curves over a parameter are smoother than independent runs would make them.
 """
 
@@ -92,7 +92,7 @@ class ExitTimeSweep(Result):
 
     @checked
     def confidence_interval(self, level: float = 0.95) -> Array:
-        """Intervals of the means, of shape ``(*shape, 2)``, each that of `ExitTimes.confidence_interval`.
+        """Intervals of the means, of shape ``(*shape, 2)``, each from `ExitTimes.confidence_interval`.
 
         An end is infinite where no path left. Each interval is for its own point: points share their random
         numbers, so that intervals of neighbours miss together.
@@ -223,7 +223,7 @@ def exit_time_sweep(
 
     Notes
     -----
-    Each point's exits are those of ``exit_times(system.with_parameters(...), ...)`` with the same seed,
+    Each point's exits equal the exits of ``exit_times(system.with_parameters(...), ...)`` with the same seed,
     precision and choice of compilation: to the last bit where the rule's numbers and lr vary, to rounding
     where numbers of the loss or the noise do, which a run by itself takes for constants. All points share
     their random numbers, so that differences between them have smaller errors than the intervals, which are

@@ -4,7 +4,7 @@ Every piece is a task of its own (`run_piece`), which `samdyn.jobs.workers` runs
 process. The checkpoint of such a job holds the finished pieces; pieces that were under way start afresh.
 
 After Ctrl-C a piece may come back in part. Its paths then are censored at the step until which all of them
-were followed, and those of pieces that did not come back at step 0.
+were followed, and the paths of pieces that did not come back at step 0.
 """
 
 from __future__ import annotations

@@ -135,14 +135,14 @@ def exit_times(
     Ctrl-C returns what is done so far, with ``interrupted`` set, at which a loop over settings stops: paths
     still inside are censored at the time until which they were followed. Local workers hand over theirs as
     well. On an executor the pieces that are not finished are cancelled, and their paths count as watched for
-    no time: they change neither exits nor exposure, so that the mean is that of the finished pieces. Which
+    no time: they change neither exits nor exposure, so that the mean belongs to the finished pieces. Which
     pieces are finished by then may depend a little on how long their paths stayed.
 
-    Bias of the mean exit time at step dt, against that of the equation: with the bridge it shrinks as dt,
-    without it as sqrt(dt), and it grows with the height of the barrier. Measured at dt = 0.01 / curvature: at
-    the saddle of the double well a few tenths of a percent with the bridge and 6-14 % without; leaving a
-    minimum over a barrier of 9 noise levels (SAM(0.4) on x^2/2, |x| < 1) -7 % with and +33 % without, and
-    -42 % and +64 % at dt = 0.1. ``ExitTimes.step_bias`` says
+    Bias of the mean exit time at step dt, against the mean exit time of the equation: with the bridge it
+    shrinks as dt, without it as sqrt(dt), and it grows with the height of the barrier. Measured at dt = 0.01
+    / curvature: at the saddle of the double well a few tenths of a percent with the bridge and 6-14 %
+    without; leaving a minimum over a barrier of 9 noise levels (SAM(0.4) on x^2/2, |x| < 1) -7 % with and +33
+    % without, and -42 % and +64 % at dt = 0.1. ``ExitTimes.step_bias`` says
     its size, and ``ExitTimes.refine`` extrapolates to step 0. Against the plain chain itself
     ``correction=None`` is exact.
 
