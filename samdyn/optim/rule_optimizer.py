@@ -6,7 +6,7 @@ A step in two calls, for rules that ask for one gradient at one perturbed point:
    which it asks for the other gradient, keeps x, and moves the weights to y.
 2. The gradient at y lies in ``p.grad``. `second_step` runs the same update again, now to its end, puts the
    weights back to x, the direction into ``p.grad``, and calls the base optimiser's `step`; the memory of the
-   rule becomes that of the next step.
+   rule becomes the memory of the next step.
 
 With a closure the rule's update runs once and may ask for gradients and values at as many points as it likes.
 """
@@ -211,7 +211,7 @@ class RuleOptimizer(torch.optim.Optimizer):
         Raises
         ------
         RuntimeError
-            Between `first_step` and `second_step`, where the weights are not those of any step.
+            Between `first_step` and `second_step`, where the weights belong to no step.
         """
         if self._origin is not None:
             raise RuntimeError(
@@ -225,7 +225,7 @@ class RuleOptimizer(torch.optim.Optimizer):
         wanted = set(self.memory)
         if set(state_dict.get("memory", {})) != wanted or "base" not in state_dict:
             raise ValueError(
-                f"state_dict must be that of {type(self.rule).__name__} with memory {sorted(wanted)}, got "
+                f"state_dict must come from {type(self.rule).__name__} with memory {sorted(wanted)}, got "
                 f"{sorted(state_dict)}"
             )
         self.base.load_state_dict(state_dict["base"])
@@ -258,7 +258,7 @@ def as_optimizer(
     Parameters
     ----------
     rule : Rule
-        Any rule that asks for gradients, and with a closure for values; its coefficients are those of all
+        Any rule that asks for gradients, and with a closure for values; its coefficients hold for all
         groups, but for the radius of groups that have a ``rho`` of their own.
     params : iterable of Parameter, or of dict
         Parameters or groups, as any optimiser of torch takes them; a group may have a ``rho`` of its own.
@@ -290,7 +290,7 @@ def as_optimizer(
     ``scaler.step(optimizer)`` in place of `second_step`: where a gradient is not finite no step is taken, and
     ``scaler.update()`` lowers the scale. Layers that update statistics in every forward pass (batch
     normalisation) do so in each of them. A group's key ``rho`` is the radius of its weights, which scales
-    their share of the perturbation; the norm remains that of all gradients.
+    their share of the perturbation; the norm remains the norm of all gradients.
 
     Examples
     --------
