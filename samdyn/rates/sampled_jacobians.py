@@ -18,7 +18,7 @@ the rate -a. Three things change under SAM:
 The rows D^T A_S of the directions asked for come from derivatives of the step in reverse mode: nothing of
 size dim^2 is made unless all directions are asked for. Where there are more than `n_batches` batches that
 many are drawn, and E g_S = g and E H_S = H, which are known, serve as control variates: b = g + E[d_S - g_S].
-The standard errors are those of the means of the differences.
+The standard errors are the errors of the means of the differences.
 
 References
 ----------

@@ -49,7 +49,7 @@ distance over the last quarter. It is infinite, and the point does not trap the 
 Of a map whose rule has memory the orbits begin with memory that has settled at their starts, and are followed
 for `MEMORIES` times as long as memory takes to fade, at most `LONGEST` steps: second moments that fade slowly
 let steps grow in bursts. They may swing as far as the perturbation reaches. Whether the point traps is then
-read off these orbits alone; the capture radius remains that of the flow, where the rule has one.
+read off these orbits alone; the capture radius remains the radius of the flow, where the rule has one.
 
 References
 ----------
