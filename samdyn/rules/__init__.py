@@ -18,7 +18,8 @@ file             what it computes or holds
 `inner_points`   points beside x and x + e: Lookbehind, SAMPa
 `bases`          adaptive base steps: Adam, AMSGrad (AdaSAM), RMSProp, AdaGrad (LightSAM)
 `curvature`      products with the Hessian: Eigen-SAM, X-SAM, Sassha
-`random_probes`  random points: R-SAM, the class of (phi, psi, mu), Frob-SAM, bSAM
+`random_starts`  ascents from a random point: R-SAM, bSAM
+`random_probes`  several random points: the class of (phi, psi, mu), Frob-SAM
 `samples`        samples and outputs: ESAM, RW-SAM, Functional-SAM
 ===============  ==========================================================================
 """
@@ -35,7 +36,8 @@ from samdyn.rules.inner_points import LookbehindSAM, SAMPa
 from samdyn.rules.masks import GCSAM, SAMON, ZSharp
 from samdyn.rules.metrics import ASAM, LESAM, MongeSAM, PreconditionedSAM
 from samdyn.rules.mixtures import GSAM, WSAM, PolyakSAM, StableSAM
-from samdyn.rules.random_probes import BSAM, RSAM, DetSAM, FrobSAM, TraceSAM, UniversalSAM
+from samdyn.rules.random_probes import DetSAM, FrobSAM, TraceSAM, UniversalSAM
+from samdyn.rules.random_starts import BSAM, RSAM
 from samdyn.rules.rule import Rule, WarmStart
 from samdyn.rules.samples import ESAM, RWSAM, FunctionalSAM, PreconditionedFunctionalSAM
 
