@@ -1,7 +1,9 @@
-"""Rules whose ascent begins at a random point beside the weights: RSAM and BSAM.
+r"""Rules whose ascent begins at a random point beside the weights: RSAM and BSAM.
 
-    RSAM   delta = sigma abs(x_b) z on every block b,  e = delta + rho g/abs(g) with g at x + delta
-    BSAM   theta = x + z/sqrt(N s),  e = rho g/s with g at theta,  the scale s learnt by entry
+====  =========================================================================================================
+RSAM  :math:`e = \delta + \rho\, g(x + \delta)/|g(x + \delta)|`, a random :math:`\delta` of sigma times each block
+BSAM  :math:`e = \rho\, g(\theta)/s, \quad \theta = x + z/\sqrt{N s}`, with the scale s learnt by entry
+====  =========================================================================================================
 
 The random numbers are the rule's own, functions of (seed, path, step) like those of the noise. A step without
 them does not exist: these rules have no fixed points and no flow, and are followed by simulation.
