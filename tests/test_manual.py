@@ -77,6 +77,12 @@ def test_the_text_of_every_module_is_on_a_page(tmp_path: Path) -> None:
     assert "``|x|``" in pages.with_plain_bars("mean_j |g_j| of ``|x|``")
 
 
+def test_every_notebook_is_on_a_page() -> None:
+    text = (DOCS / "notebooks.md").read_text(encoding="utf-8")
+    named = re.findall(r"<\.\./(demos/.+\.ipynb)>", text)
+    assert sorted(named) == sorted(str(path.relative_to(ROOT)) for path in (ROOT / "demos").rglob("*.ipynb"))
+
+
 def test_links_between_pages_lead_somewhere() -> None:
     """Links to pages that sphinx-gallery writes are links to its sources."""
     broken = []
