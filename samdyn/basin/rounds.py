@@ -26,9 +26,9 @@ from samdyn.arguments.checks import Array
 from samdyn.basin.arguments import Options
 from samdyn.basin.checkpoint import restore, save
 from samdyn.basin.paths.arrival import SAFETY, Target
+from samdyn.basin.paths.contract import Motion
 from samdyn.basin.paths.course import Course, Starts, memory_at_rest, motion_of, quiet_motion
 from samdyn.basin.paths.legs_of_paths import Followed, advance_leg, close, legs, limits
-from samdyn.basin.paths.motion import Motion
 from samdyn.basin.paths.pieces import Labels
 from samdyn.basin.search.attractors import (
     Attractor,

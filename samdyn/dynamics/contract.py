@@ -76,6 +76,25 @@ class Step(ABC):
             Length of these steps, where a Diffusion's are not all the same.
         """
 
+    def orbit(
+        self,
+        loaded: Any,
+        stream: Stream,
+        step: int,
+        n_records: int,
+        spacing: int,
+        values: Callable[[int], Coefficients],
+    ) -> Any:
+        """The loaded states after every `spacing` steps, `n_records` of them in a row.
+
+        The other parameters are those of `advance`.
+        """
+        kept = []
+        for record in range(n_records):
+            loaded = self.advance(loaded, stream, step + record * spacing, spacing, values)
+            kept.append(loaded)
+        return np.stack(kept)
+
 
 def column(value: Any) -> Any:
     """A number as it is; one for each copy as a column (n, 1)."""

@@ -18,10 +18,13 @@ import torch
 
 import samdyn as sd
 from samdyn.basin.paths import motion_on_device
-from samdyn.dynamics.backends.devices import Argument, Backend, Cuda, Loop, plain
+from samdyn.basin.paths.arrival import Target
+from samdyn.basin.paths.native_arrival import CompiledLooks, looks_source, tables_of
+from samdyn.dynamics.backends.devices import Argument, Backend, Cuda, Loop, Registers, plain
 from samdyn.dynamics.backends.native_step import NativeStep
 from samdyn.dynamics.backends.traced_step import TracedStep
 from samdyn.dynamics.clock import coefficients_at
+from samdyn.dynamics.steppers import build_stepper
 from samdyn.escape.kernel import sweep_choice as choice
 from samdyn.escape.rare import native_stopping
 from samdyn.escape.statistics.result import ExitTimes
@@ -215,6 +218,27 @@ def test_basins_on_a_device_advance_by_threads(monkeypatch: pytest.MonkeyPatch) 
 
 
 @needs_compiler
+@pytest.mark.parametrize("system", ["SAM", "pairs"])
+def test_threads_arrive_where_registers_arrive(system: str) -> None:
+    one = SYSTEMS[system]
+    state = np.random.default_rng(0).normal(size=(one.state_dim, 50))
+    sample = np.random.default_rng(1).normal(size=(40, one.state_dim))
+    tables = tables_of((Target(sample, 0.1, 1), Target(-2 * np.ones((1, one.state_dim)), 0.5, 2)), len(state))
+    assert tables is not None
+    scale, middle, reach = np.ones(len(state)), np.zeros(one.dim), np.full(one.dim, 1.8)
+    ends = []
+    for backend in (Registers(), Threads()):
+        looks = CompiledLooks(NativeStep(one, None, backend), scale, middle, reach)
+        ends.append(looks(state, tables, 7, np.arange(50), 0, 43, 8, coefficients_at(one)))
+    (label, ended, left), other = ends
+    np.testing.assert_array_equal(other[0], label)
+    np.testing.assert_array_equal(other[1], ended)
+    under_way = label == 0
+    np.testing.assert_allclose(other[2][:, under_way], left[:, under_way], rtol=1e-7, atol=1e-9)
+    assert 0 < under_way.sum() < 50
+
+
+@needs_compiler
 def test_threads_stop_where_torch_stops() -> None:
     run = partial(
         sd.rare_exit_time, SYSTEMS["SAM"], [-1.0, 0.0], sd.HalfSpace([1.0, 0.0], 0.0),
@@ -248,6 +272,14 @@ def test_nvrtc_compiles_sweeps(system: str, region: str, correction: str | None,
 def test_nvrtc_compiles_steps(system: str) -> None:
     with pytest.raises(Compiled):
         NativeStep(SYSTEMS[system], None, Nvrtc())
+
+
+@needs_nvrtc
+def test_nvrtc_compiles_arrivals() -> None:
+    stepper = build_stepper(SYSTEMS["pairs"])
+    own = (False,) * (len(stepper.names) + 1)
+    with pytest.raises(Compiled):
+        Nvrtc().loop(looks_source(stepper, own, False, stepper.dim, True), "arrive", [])
 
 
 @needs_nvrtc

@@ -10,8 +10,9 @@ import torch
 from scipy.integrate import solve_ivp
 
 import samdyn as sd
+from samdyn.basin.paths.contract import Motion
 from samdyn.basin.paths.course import Course, course_of, quiet_motion
-from samdyn.basin.paths.motion import Motion, time_scale
+from samdyn.basin.paths.motion import time_scale
 from samdyn.basin.search.attractors import largest_exponent
 from samdyn.basin.search.candidate import Candidate
 from samdyn.basin.search.limit_cycle import closed_orbit

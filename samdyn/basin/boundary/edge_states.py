@@ -28,8 +28,8 @@ from samdyn.arguments import checks
 from samdyn.arguments.checks import Array
 from samdyn.arguments.signature import checked
 from samdyn.basin.mapping import Basins
+from samdyn.basin.paths.contract import Motion
 from samdyn.basin.paths.course import motion_of, quiet_motion
-from samdyn.basin.paths.motion import Motion
 from samdyn.basin.search.attractors import place
 from samdyn.jobs.progress import paced
 from samdyn.numerics.scales import diagonal_of

@@ -37,7 +37,7 @@ from scipy.cluster.hierarchy import linkage
 from scipy.spatial import cKDTree
 
 from samdyn.arguments.checks import Array
-from samdyn.basin.paths.motion import Motion
+from samdyn.basin.paths.contract import Motion
 
 N_LEVELS = 12
 SAFETY = 0.5

@@ -13,7 +13,9 @@ import numpy.typing as npt
 
 from samdyn.arguments.checks import Array
 from samdyn.basin.grid import Grid
-from samdyn.basin.paths.motion import Motion, build_motion
+from samdyn.basin.paths.contract import Motion
+from samdyn.basin.paths.motion import build_motion
+from samdyn.basin.paths.native_arrival import CompiledLooks, compiled_looks
 from samdyn.dynamics.driver import COMPILE_FROM
 from samdyn.jobs.kept import Kept
 from samdyn.systems.diffusion import Diffusion
@@ -105,10 +107,15 @@ class Course:
     def lost(self, state: Array) -> npt.NDArray[np.bool_]:
         """Which states (state_dim, n) are not finite, or far away."""
         x = state[: len(self.box)]
-        middle, width = self.box.mean(axis=1), self.box[:, 1] - self.box[:, 0]
+        middle, reach = self.bounds
         with np.errstate(all="ignore"):
-            near = (np.abs(x - middle[:, None]) <= (self.far * width)[:, None]).all(axis=0)
+            near = (np.abs(x - middle[:, None]) <= reach[:, None]).all(axis=0)
         return np.asarray(~near | ~np.isfinite(state).all(axis=0))
+
+    @property
+    def bounds(self) -> tuple[Array, Array]:
+        """The middle of the box, and how far from there along each coordinate a path is lost, (dim,) each."""
+        return self.box.mean(axis=1), self.far * (self.box[:, 1] - self.box[:, 0])
 
     def inside(self, state: Array) -> npt.NDArray[np.bool_]:
         """Which states lie in the box, its boundary included, to `ROUNDING` of its width."""
@@ -168,3 +175,14 @@ def quiet_motion(course: Course) -> Motion:
         if default.unit < calm.stride:
             return default
     return motion_of(calm)
+
+
+_looks: Kept[CompiledLooks | None] = Kept(most=4)
+
+
+def looks_of(course: Course) -> CompiledLooks | None:
+    """The compiled loop of a course, built once in a process; None where its steps are not compiled."""
+    return _looks(
+        course.key,
+        lambda: compiled_looks(getattr(motion_of(course), "native", None), course.scale, *course.bounds),
+    )

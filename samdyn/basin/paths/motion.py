@@ -18,14 +18,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from samdyn.arguments.checks import Array
+from samdyn.basin.paths.contract import Motion, Paths
 from samdyn.basin.paths.motion_on_device import MotionOnDevice
+from samdyn.dynamics.backends.native_step import NativeStep
 from samdyn.dynamics.backends.traced_step import TracedStep
 from samdyn.dynamics.clock import coefficients_at
 from samdyn.dynamics.dormand_prince import ExplicitFlow, Tolerance
@@ -48,34 +48,6 @@ HOVER = 2e-3  # of the box's diagonal
 STRIDES_ACROSS = 50  # default stride: a box diagonal takes so many at the median speed
 
 Coordinates = Sequence[Array]
-Paths = npt.NDArray[np.int64]
-
-
-class Motion(Protocol):
-    """States at one look to states at the next.
-
-    Attributes
-    ----------
-    every : int
-        Steps of a map or diffusion that one call takes; 1 for a flow.
-    unit : float
-        Time of a step: 1 for a map.
-    hover : float
-        How far from a trapping point a path may come to hover, as a share of the box's diagonal: steps of a
-        finite length cannot stop at a jump.
-    repeats : bool
-        Whether a state that is the same, bit for bit, after some steps is so for ever: the step is one
-        function of the state alone.
-    """
-
-    every: int
-    unit: float
-    hover: float
-    repeats: bool
-
-    def __call__(self, state: Array, path: Paths, step: int, n_steps: int) -> Array:
-        """States (state_dim, n) of paths with these numbers, `n_steps` after `step`."""
-        ...
 
 
 def build_motion(
@@ -115,7 +87,7 @@ def as_flow(system: System) -> Flow:
     return system
 
 
-class _PlainMap:
+class _PlainMap(Motion):
     every, unit, hover, repeats = 8, 1.0, 0.0, True
 
     def __init__(self, system: Map) -> None:
@@ -128,7 +100,7 @@ class _PlainMap:
         return _stack(current, state)
 
 
-class _Steps:
+class _Steps(Motion):
     every, hover, repeats = 8, 0.0, False
 
     def __init__(
@@ -137,6 +109,7 @@ class _Steps:
         step = build_step(system, dt, math.inf if compiled else 0.0)
         # states come by coordinates, which is how these two keep them
         self.step = step if isinstance(step, TracedStep) else TracedStep(system, dt)
+        self.native = self.step if isinstance(self.step, NativeStep) else None
         self.seed = seed
         self.unit = 1.0 if dt is None else dt
         self.coefficients = coefficients_at(system, dt)
@@ -145,6 +118,12 @@ class _Steps:
         stream = self.step.stream(self.seed, path, step + n_steps)
         return self.step.advance(state, stream, step, n_steps, self.coefficients)
 
+    def orbit(self, state: Array, path: Paths, step: int, n_records: int, spacing: int) -> Array:
+        """See `Motion.orbit`; compiled steps keep the states on the way."""
+        stream = self.step.stream(self.seed, path, step + n_records * spacing)
+        kept: Array = self.step.orbit(state, stream, step, n_records, spacing, self.coefficients)
+        return kept
+
 
 def middle_dt(system: Diffusion) -> float:
     """The default step of a Diffusion whose paths start all over its box."""
@@ -152,7 +131,7 @@ def middle_dt(system: Diffusion) -> float:
     return default_dt(system, at)
 
 
-class _Flow:
+class _Flow(Motion):
     every, repeats = 1, False
 
     def __init__(self, system: Flow, stride: float | None, box: Array) -> None:

@@ -16,6 +16,7 @@ import numpy.typing as npt
 import torch
 
 from samdyn.arguments.checks import Array
+from samdyn.basin.paths.contract import Motion
 from samdyn.dynamics.backends.devices import backend_of
 from samdyn.dynamics.backends.native_program import compiled_or_none
 from samdyn.dynamics.backends.native_step import NativeStep
@@ -29,7 +30,7 @@ from samdyn.systems.map import Map
 from samdyn.trace.batch import tensor_of
 
 
-class MotionOnDevice:
+class MotionOnDevice(Motion):
     """A `samdyn.basin.paths.motion.Motion` on a device.
 
     Parameters
@@ -76,3 +77,12 @@ class MotionOnDevice:
                 values = [torch.full_like(x[0], c) for c in self.coefficients(j).values()]
                 x = self.stepper.step(x, four[place], values, self.unit)
         return np.stack([c.expand(len(path)).cpu().numpy() for c in x])
+
+    def orbit(
+        self, state: Array, path: npt.NDArray[np.int64], step: int, n_records: int, spacing: int
+    ) -> Array:
+        """See `Motion.orbit`; compiled steps keep the states on the way."""
+        if self.native is None:
+            return super().orbit(state, path, step, n_records, spacing)
+        stream = self.native.stream(self.seed, path, step + n_records * spacing)
+        return self.native.orbit(state, stream, step, n_records, spacing, self.coefficients)

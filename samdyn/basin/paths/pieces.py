@@ -4,7 +4,8 @@ Algorithm
 ---------
 1. A piece, a range of paths with their states, is followed tile by tile, here or in a worker. A path's
    numbers do not depend on the paths beside it, so that nothing depends on the cut.
-2. A tile looks at its paths every few steps (`Motion.every`). A path that is within the tested radius of an
+2. A tile looks at its paths every few steps (`Motion.every`), in numpy or in a compiled loop
+   (`samdyn.basin.paths.native_arrival`). A path that is within the tested radius of an
    attractor is given its label; one that is no longer finite, or more than `far` box widths away, is given
    up. Both leave the batch (compaction).
 3. At a limit the paths that are still under way come back with their states.
@@ -24,11 +25,13 @@ import numpy.typing as npt
 from samdyn.arguments import checks
 from samdyn.arguments.checks import Array
 from samdyn.basin.paths.arrival import Proximity, Target
-from samdyn.basin.paths.course import Course, Index, Starts, motion_of
-from samdyn.basin.paths.motion import Motion
+from samdyn.basin.paths.contract import Motion
+from samdyn.basin.paths.course import Course, Index, Starts, looks_of, motion_of
+from samdyn.basin.paths.native_arrival import LOST, UNDEFINED, CompiledLooks, Tables, tables_of
 from samdyn.jobs import workers
+from samdyn.jobs.kept import Kept
 
-LEFT, DIVERGED, OUT_OF_STEPS, NOT_A_NUMBER = -1, -2, -3, -4
+LEFT, DIVERGED, OUT_OF_STEPS, NOT_A_NUMBER = -1, LOST, -3, UNDEFINED
 REASONS = {
     LEFT: "left the box",
     DIVERGED: "diverged",
@@ -36,6 +39,10 @@ REASONS = {
     NOT_A_NUMBER: "not a number",
 }
 TILE = 1 << 14
+FEWEST_LOOKS, MOST_LOOKS = (
+    4,
+    64,
+)  # of a call of the compiled loop: the first, and a few hundredths of a second
 
 Labels = npt.NDArray[np.int16]
 Steps = npt.NDArray[np.int32]
@@ -76,7 +83,8 @@ class Piece(NamedTuple):
 
 def run_piece(course: Course, targets: tuple[Target, ...], starts: Starts, piece: Piece) -> Outcome:
     """Follow the paths of a piece, tile by tile."""
-    motion, near = motion_of(course), Proximity(targets, course.scale)
+    motion, looks = motion_of(course), looks_of(course)
+    near, tables, _ = _tests(str(id(targets)), lambda: _tests_of(targets, course))
     labels = np.zeros(len(piece.paths), dtype=np.int16)
     steps = np.full(len(piece.paths), -1, dtype=np.int32)
     left = []
@@ -85,8 +93,49 @@ def run_piece(course: Course, targets: tuple[Target, ...], starts: Starts, piece
         tile = slice(a, a + size)
         paths = piece.paths[tile]
         state = starts.states(paths) if piece.states is None else piece.states[:, tile]
-        left.append(_run_tile(course, motion, near, state, piece, paths, labels[tile], steps[tile]))
+        if looks is not None and tables is not None:
+            ends = _run_compiled(motion, looks, tables, state, piece, paths, labels[tile], steps[tile])
+        else:
+            ends = _run_tile(course, motion, near, state, piece, paths, labels[tile], steps[tile])
+        left.append(ends)
     return Outcome(labels, steps, np.concatenate(left, axis=1))
+
+
+_tests: Kept[tuple[Proximity, Tables | None, Any]] = Kept(most=2)
+"""The tests of some targets, which are kept with them, so that their identity is not that of others."""
+
+
+def _tests_of(targets: tuple[Target, ...], course: Course) -> tuple[Proximity, Tables | None, Any]:
+    tables = None if looks_of(course) is None else tables_of(targets, len(course.scale))
+    return Proximity(targets, course.scale), tables, targets
+
+
+def _run_compiled(
+    motion: Any,
+    looks: CompiledLooks,
+    tables: Tables,
+    state: Array,
+    piece: Piece,
+    paths: Index,
+    labels: Labels,
+    steps: Steps,
+) -> Array:
+    """What `_run_tile` does, in calls of several looks; what has ended leaves between them."""
+    at, step, n_looks = np.arange(len(paths)), piece.step, FEWEST_LOOKS
+    while True:
+        if workers.stopping():
+            raise KeyboardInterrupt
+        end = min(step + n_looks * motion.every, piece.until)
+        label, ended, state = looks(
+            state, tables, motion.seed, paths[at], step, end, motion.every, motion.coefficients
+        )
+        done = label != 0
+        if done.any():
+            labels[at[done]], steps[at[done]] = label[done], ended[done]
+            state, at = state[:, ~done], at[~done]
+        step, n_looks = end, min(2 * n_looks, MOST_LOOKS)
+        if step >= piece.until or len(at) == 0:
+            return state
 
 
 def _run_tile(

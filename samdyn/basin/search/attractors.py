@@ -32,8 +32,9 @@ from typing import Any
 import numpy as np
 
 from samdyn.arguments.checks import Array
+from samdyn.basin.paths.contract import Motion
 from samdyn.basin.paths.course import Course
-from samdyn.basin.paths.motion import Motion, time_scale
+from samdyn.basin.paths.motion import time_scale
 from samdyn.basin.search.candidate import Candidate
 from samdyn.basin.search.recurrences import Rules, attracting, search
 from samdyn.basin.search.refinement import is_cycle

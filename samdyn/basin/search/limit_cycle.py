@@ -33,7 +33,7 @@ from scipy.integrate import solve_ivp
 
 from samdyn.arguments.checks import Array
 from samdyn.basin.paths.arrival import closed_curve
-from samdyn.basin.paths.motion import Motion
+from samdyn.basin.paths.contract import Motion
 
 SHORT, LONG, LONGER = 1024, 16384, 4
 N_RETURNS = 12

@@ -30,8 +30,8 @@ from scipy.spatial import cKDTree
 
 from samdyn.arguments.checks import Array
 from samdyn.basin.paths.arrival import FEW, TORN, closed_curve, followed, thinned
+from samdyn.basin.paths.contract import Motion
 from samdyn.basin.paths.course import Course
-from samdyn.basin.paths.motion import Motion
 from samdyn.basin.search.candidate import Candidate
 from samdyn.basin.search.limit_cycle import closed_orbit
 from samdyn.basin.search.refinement import cycle_of, is_cycle

@@ -32,8 +32,8 @@ import numpy as np
 
 from samdyn.arguments.checks import Array
 from samdyn.basin.paths.arrival import FEW, Proximity, closed_curve, followed, thinned, widest_gap
+from samdyn.basin.paths.contract import Motion
 from samdyn.basin.paths.course import Course
-from samdyn.basin.paths.motion import Motion
 from samdyn.basin.search.candidate import Candidate
 from samdyn.numerics.scales import diagonal_of
 

@@ -55,8 +55,8 @@ from samdyn.basin.paths.arrival import (
     lattice_gap,
     thinned,
 )
+from samdyn.basin.paths.contract import Motion
 from samdyn.basin.paths.course import Course
-from samdyn.basin.paths.motion import Motion
 from samdyn.basin.search.candidate import Candidate
 from samdyn.basin.search.limit_cycle import uneven_times
 from samdyn.basin.search.merging import distinct_sets, is_known
@@ -278,13 +278,13 @@ def _window(motion: Motion, state: Array, first: int, n_steps: int) -> tuple[Arr
     """States at regular steps of a window, (n_stored, state_dim, n), and at its end."""
     spacing = -(-n_steps // MOST_STORED)
     spacing += 1 - spacing % 2  # odd, or the phases of a 2-cycle would not alternate
-    numbers = np.arange(state.shape[1])
-    kept = []
-    for step in range(0, n_steps, spacing):
-        taken = min(spacing, n_steps - step)
-        state = motion(state, numbers, first + step, taken)
-        kept.append(state)
-    return np.stack(kept), state
+    numbers, whole = np.arange(state.shape[1]), n_steps // spacing
+    kept = motion.orbit(state, numbers, first, whole, spacing)
+    state = kept[-1] if whole else state
+    if rest := n_steps - whole * spacing:
+        state = motion(state, numbers, first + whole * spacing, rest)
+        kept = np.concatenate([kept, state[None]])
+    return kept, state
 
 
 def tail_length(motion: Motion) -> int:
@@ -295,15 +295,14 @@ def tail_length(motion: Motion) -> int:
 def _tail(motion: Motion, state: Array, first: int) -> tuple[Array, Array]:
     numbers = np.arange(state.shape[1])
     n = tail_length(motion)
-    tail = np.empty((n, *state.shape))
     if motion.every == 1:  # a flow
+        tail = np.empty((n, *state.shape))
         for j, duration in enumerate(uneven_times(n, motion.unit)):
             state = motion.advance(np.ascontiguousarray(state.T), duration).T  # type: ignore[attr-defined]
             tail[j] = state
         return tail, np.ascontiguousarray(state)
-    for j in range(n):
-        tail[j] = state = motion(state, numbers, first + j, 1)
-    return tail, state
+    tail = motion.orbit(state, numbers, first, n, 1)
+    return tail, tail[-1]
 
 
 def _lasts(motion: Motion, course: Course, states: Array, first: int) -> bool:

@@ -27,8 +27,8 @@ import numpy as np
 import numpy.typing as npt
 
 from samdyn.arguments.checks import Array
+from samdyn.basin.paths.contract import Motion
 from samdyn.basin.paths.course import Course
-from samdyn.basin.paths.motion import Motion
 from samdyn.numerics.scales import diagonal_of
 
 ALL_PERIODS, LARGEST_PERIOD = 32, 512

@@ -2,7 +2,8 @@
 
 A backend compiles a source (`samdyn.dynamics.backends.native_program`) and gives its loop as a function of
 tensors on its device: a tensor stands for its address, a sequence of tensors for an array of addresses there,
-an integer for itself.
+an integer for itself. On the CPU arrays of numpy will do as well, and addresses that were written down
+before, since a search for attractors makes thousands of calls, each for a few paths.
 """
 
 from __future__ import annotations
@@ -13,13 +14,14 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from samdyn.dynamics.backends.native_program import function_of, pointers
 from samdyn.trace.printed.nvrtc import load_kernel
 
-Argument = Tensor | Sequence[Tensor] | int
+Argument = Tensor | npt.NDArray[Any] | Sequence[Tensor] | Sequence[npt.NDArray[Any]] | ctypes.Array[Any] | int
 Loop = Callable[..., None]
 
 
@@ -75,7 +77,10 @@ class Cuda:
 
         def call(*arguments: Argument) -> None:
             # torch's allocator gives memory that is freed here to later work of the same stream only
-            held = [a if isinstance(a, Tensor | int) else self._addresses(a) for a in arguments]
+            given: Any = (
+                arguments  # tensors, sequences of them, and integers: nothing else is put on a device
+            )
+            held = [a if isinstance(a, Tensor | int) else self._addresses(a) for a in given]
             values = [a.data_ptr() if isinstance(a, Tensor) else a for a in held]
             kernel(*(np.uint32(v) if t is ctypes.c_uint32 else v for v, t in zip(values, types, strict=True)))
 
@@ -95,6 +100,17 @@ def backend_of(device: torch.device) -> Backend:
 
 def plain(argument: Argument) -> Any:
     """An argument as `ctypes` takes it."""
-    if isinstance(argument, Tensor):
-        return argument.data_ptr()
-    return argument if isinstance(argument, int) else pointers([t.data_ptr() for t in argument])
+    kind = type(argument)
+    if kind is int or isinstance(argument, ctypes.Array):
+        return argument
+    if kind is np.ndarray or isinstance(argument, Tensor):
+        return address(argument)
+    return pointers([address(row) for row in argument])  # type: ignore[union-attr]
+
+
+def address(data: Any) -> int:
+    """Where the numbers of a tensor, or of an array of numpy, are."""
+    if isinstance(data, np.ndarray):
+        where: int = data.__array_interface__["data"][0]
+        return where
+    return int(data.data_ptr())

@@ -67,10 +67,9 @@ INLINE void draw_batches(const Wide *path, Block block, uint32_t k0, uint32_t k1
       Long index[BATCH_SIZE + 1];
       choose(word[j], samples, index);
       for (int k = 0; k < BATCH_SIZE; k++)
-        for (int m = 0; m < SAMPLE_NUMBERS; m++) {
-          Vector &entry = z[j][(s * BATCH_SIZE + k) * SAMPLE_NUMBERS + m];
-          for (int l = 0; l < LANES; l++) entry[l] = samples.numbers[m * samples.count + index[k][l]];
-        }
+        for (int m = 0; m < SAMPLE_NUMBERS; m++)
+          z[j][(s * BATCH_SIZE + k) * SAMPLE_NUMBERS + m] =
+              entries(samples.numbers + m * samples.count, samples.count, index[k]);
     }
   }
 }

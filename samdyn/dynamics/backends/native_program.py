@@ -19,6 +19,7 @@ from importlib import resources
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -26,6 +27,7 @@ from samdyn.dynamics.draws import BatchDraws, Draws
 from samdyn.dynamics.step import Stepper
 from samdyn.jobs.cost import outside
 from samdyn.numerics.random import STEPS_PER_BLOCK, STREAM_MINIBATCH
+from samdyn.systems.batch_samplers import Sampler
 from samdyn.trace.printed.compiling import CompilationError, load_library
 from samdyn.trace.printed.cpp import cpp_function, lanes_header
 from samdyn.trace.tracing import NotTraceable, coordinate_form
@@ -166,17 +168,20 @@ class Samples(NamedTuple):
 
 def samples_of(draws: Draws, dtype: torch.dtype, device: torch.device) -> Samples:
     """The data that drawn batches need; empty without."""
-    none = torch.empty(0, dtype=torch.int64, device=device)
     if not isinstance(draws, BatchDraws):
+        none = torch.empty(0, dtype=torch.int64, device=device)
         return Samples(torch.empty((0, 0), dtype=dtype, device=device), none, none)
-    sampler = draws.samplers[0]
     numbers = torch.as_tensor(np.ascontiguousarray(draws.table), dtype=dtype, device=device)
+    tables = walker_tables(draws.samplers[0])
+    return Samples(numbers, *(torch.as_tensor(table, device=device) for table in tables))
+
+
+def walker_tables(sampler: Sampler) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Thresholds and aliases as the loops take them; empty where samples are drawn uniformly."""
     if not sampler.replacement or sampler.uniform:
-        return Samples(numbers, none, none)
-    threshold, alias = (
-        torch.as_tensor(np.asarray(table, dtype=np.int64), device=device) for table in sampler.alias_table
-    )
-    return Samples(numbers, threshold, alias)
+        return np.empty(0, np.int64), np.empty(0, np.int64)
+    threshold, alias = sampler.alias_table
+    return np.ascontiguousarray(threshold, np.int64), np.ascontiguousarray(alias, np.int64)
 
 
 SAMPLE_TYPES = (ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p)

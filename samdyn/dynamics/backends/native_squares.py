@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from samdyn.arguments.checks import Array
-from samdyn.dynamics.backends.native_program import draw_constants, function_of, header
+from samdyn.dynamics.backends.native_program import draw_constants, function_of, header, walker_tables
 from samdyn.dynamics.backends.squares_step import SquaresStep
 from samdyn.dynamics.contract import Coefficients
 from samdyn.dynamics.draws import Stream
@@ -51,11 +51,7 @@ class NativeSquares(SquaresStep):
         width = -(-self.dim // WIDEST) * WIDEST
         self.padded = np.zeros((len(self.rows), width))
         self.padded[:, : self.dim] = self.rows
-        none = np.empty(0, np.int64)
-        self.threshold, self.alias = none, none
-        if self.sampler.replacement and not self.sampler.uniform:
-            threshold, self.alias = self.sampler.alias_table
-            self.threshold = threshold.astype(np.int64)
+        self.threshold, self.alias = walker_tables(self.sampler)
         ridge = np.broadcast_to(self.ridge, len(self.rows))
         columns = (self.targets, self.square, ridge, self.sampler.weights)
         self.columns = [np.ascontiguousarray(column, dtype=np.float64) for column in columns]

@@ -15,11 +15,12 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from samdyn.arguments.checks import Array
-from samdyn.dynamics.backends.devices import Backend, Loop, Registers
+from samdyn.dynamics.backends.devices import Backend, Loop, Registers, plain
 from samdyn.dynamics.backends.native_program import SAMPLE_TYPES, header, program, samples_of
 from samdyn.dynamics.backends.traced_step import TracedStep
 from samdyn.dynamics.contract import Coefficients
@@ -31,7 +32,8 @@ from samdyn.systems.diffusion import Diffusion
 from samdyn.systems.map import Map
 from samdyn.trace.tracing import NotTraceable
 
-Prepared: TypeAlias = tuple[Callable[..., None], list[Tensor], Tensor]
+Prepared: TypeAlias = tuple[Callable[..., None], Any, Any, list[Any]]
+"""The function, the addresses of the coefficients, their strides, and what those addresses point to."""
 
 CPU = Registers()
 
@@ -62,6 +64,11 @@ class NativeStep(TracedStep):
             raise NotTraceable("the step has no pointwise form")
         self.backend = backend
         self.samples = samples_of(self.stepper.draws, torch.float64, backend.device)
+        self.on_cpu = backend.device.type == "cpu"
+        self.arguments: tuple[Any, ...] = self.samples.arguments()
+        if self.on_cpu:  # the tensors stay alive in `samples`
+            self.arguments = tuple(plain(argument) for argument in self.arguments)
+        self.key: tuple[int, tuple[int, int]] = (0, (0, 0))
         self.scheduled = system.scheduled
         self.kept: dict[Any, Prepared] = {}
         # coefficients that are the same for all paths; the compiler fails here, if it does
@@ -77,19 +84,45 @@ class NativeStep(TracedStep):
         dt: float | None = None,
     ) -> Array:
         """See `Step.advance`."""
-        n, dt = loaded.shape[1], self.dt if dt is None else dt
         if not n_steps:
             return loaded
-        function, columns, strides = self._prepared(step, n_steps, values, dt, n)
-        result = self._moved(np.array(loaded, dtype=np.float64, order="C"))
-        paths = self._moved(np.ascontiguousarray(stream.paths, dtype=np.int64))
-        function(
-            n, paths, tuple(result), columns, strides, step, n_steps, *split_seed(stream.seed),
-            *self.samples.arguments(),
-        )  # fmt: skip
-        return result.cpu().numpy()
+        return self._taken(loaded, stream, step, n_steps, values, dt, 0)[0]
 
-    def _prepared(
+    def orbit(
+        self,
+        loaded: Array,
+        stream: Stream,
+        step: int,
+        n_records: int,
+        spacing: int,
+        values: Callable[[int], Coefficients],
+    ) -> Array:
+        """See `Step.orbit`: one call of the loop, whatever is kept."""
+        return self._taken(loaded, stream, step, n_records * spacing, values, None, spacing)[1]
+
+    def _taken(
+        self,
+        loaded: Array,
+        stream: Stream,
+        step: int,
+        n_steps: int,
+        values: Callable[[int], Coefficients],
+        dt: float | None,
+        spacing: int,
+    ) -> tuple[Array, Array]:
+        """States after some steps, and those after every `spacing` steps (none at 0)."""
+        n = loaded.shape[1]
+        function, columns, strides, _ = self.prepared(step, n_steps, values, self.dt if dt is None else dt, n)
+        result = self.put(np.array(loaded, dtype=np.float64, order="C"))
+        kept = self.put(np.empty((n_steps // spacing if spacing else 0, *loaded.shape)))
+        paths = self.put(np.ascontiguousarray(stream.paths, dtype=np.int64))
+        function(
+            n, paths, tuple(result), columns, strides, step, n_steps, spacing, kept,
+            *self.key_of(stream.seed), *self.arguments,
+        )  # fmt: skip
+        return self.get(result), self.get(kept)
+
+    def prepared(
         self, step: int, n_steps: int, values: Callable[[int], Coefficients], dt: float | None, n: int
     ) -> Prepared:
         """The function, and the coefficients of some steps with the strides of their arrays."""
@@ -109,14 +142,27 @@ class NativeStep(TracedStep):
         own_values = tuple(column.ndim == 2 for column in columns)
         function = _compiled(self.stepper, own_values, self.scheduled, self.backend)
         strides = [column.strides[0] // 8 if self.scheduled else 0 for column in columns]
-        moved = [self._moved(column) for column in columns]
-        result = function, moved, torch.tensor(strides, device=self.backend.device)
+        moved, steps_apart = [self.put(column) for column in columns], self.put(np.array(strides, np.int64))
+        # addresses are written down once
+        given = plain(moved) if self.on_cpu else moved
+        result = function, given, plain(steps_apart) if self.on_cpu else steps_apart, [*moved, steps_apart]
         if constant:
             self.kept = {(numbers, dt): result}
         return result
 
-    def _moved(self, array: Array) -> Tensor:
-        return torch.from_numpy(array).to(self.backend.device)
+    def key_of(self, seed: int) -> tuple[int, int]:
+        """The words of a seed."""
+        if self.key[0] != seed:
+            self.key = seed, split_seed(seed)
+        return self.key[1]
+
+    def put(self, array: npt.NDArray[Any]) -> Any:
+        """An array where the loop runs."""
+        return array if self.on_cpu else torch.from_numpy(array).to(self.backend.device)
+
+    def get(self, data: Any) -> Any:
+        """An array back from where the loop runs."""
+        return data if self.on_cpu else data.cpu().numpy()
 
 
 def _column(values: tuple[Any, ...], n: int) -> Array:
@@ -130,15 +176,25 @@ def _column(values: tuple[Any, ...], n: int) -> Array:
 def _compiled(stepper: Stepper, own: tuple[bool, ...], scheduled: bool, backend: Backend) -> Loop:
     """The function `advance` of the library for a system's structure."""
     pointer, integer = ctypes.c_void_p, ctypes.c_int64
-    types = [
-        integer, pointer, pointer, pointer, pointer, integer, integer, ctypes.c_uint32, ctypes.c_uint32,
-        *SAMPLE_TYPES,
-    ]  # fmt: skip
+    types = [*PATH_TYPES, integer, integer, integer, pointer, *DRAW_TYPES]
     return backend.loop(step_source(stepper, own, scheduled, backend.one_lane), "advance", types)
 
 
-def step_source(stepper: Stepper, own: tuple[bool, ...], scheduled: bool, one_lane: bool) -> str:
-    """The source of that library; arguments as of `program`."""
+PATH_TYPES = (ctypes.c_int64, *(ctypes.c_void_p,) * 4)
+"""Paths, their states, and the coefficients of a step: the first parameters of a loop."""
+DRAW_TYPES = (ctypes.c_uint32, ctypes.c_uint32, *SAMPLE_TYPES)
+"""The seed and the data of a finite sum: the last ones."""
+
+
+def step_source(
+    stepper: Stepper,
+    own: tuple[bool, ...],
+    scheduled: bool,
+    one_lane: bool,
+    switches: Sequence[str] = (),
+    loop: str = "advance.hpp",
+) -> str:
+    """The source of a library whose loop looks at paths between steps; arguments as of `program`."""
     state, k = stepper.state_dim, stepper.draws.n_inputs
 
     def step(v: Tensor) -> Tensor:
@@ -146,6 +202,6 @@ def step_source(stepper: Stepper, own: tuple[bool, ...], scheduled: bool, one_la
         x, z, values = Coordinates(parts[:state]), parts[state : state + k], parts[state + k : -1]
         return torch.stack(tuple(stepper.step(x, z, values, parts[-1])))
 
-    switches = ["constexpr bool BRIDGE = false;"]
-    loop = [header("advance.hpp")]
-    return program(stepper, step, (), torch.float64, own, scheduled, switches, loop, one_lane)
+    given = ["constexpr bool BRIDGE = false;", *switches]
+    files = [header("steps.hpp"), header(loop)]
+    return program(stepper, step, (), torch.float64, own, scheduled, given, files, one_lane)

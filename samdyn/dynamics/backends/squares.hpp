@@ -35,11 +35,12 @@ extern "C" void squares(int64_t n, int64_t width, const int64_t *path, REAL *x, 
       Long index[STEPS_PER_BLOCK][1];
       words_of(number, uint32_t(block), STREAM_MINIBATCH, k0, k1, word);
       for (int j = 0; j < STEPS_PER_BLOCK; j++) choose(word + j, samples, index[j]);
-      for (int64_t l = 0; l < rest; l++) {
-        REAL *at = x + (i + l) * width;
-        for (int j = 0; j < STEPS_PER_BLOCK; j++) {
-          const int64_t step = block * STEPS_PER_BLOCK + j;
-          if (step < first_step || step >= end) continue;
+      for (int j = 0; j < STEPS_PER_BLOCK; j++) {
+        const int64_t step = block * STEPS_PER_BLOCK + j;
+        if (step < first_step || step >= end) continue;
+        // replica by replica: a processor works on the next one while sums and roots of this one are under way
+        for (int64_t l = 0; l < rest; l++) {
+          REAL *at = x + (i + l) * width;
           const int64_t c = (step - first_step) * stride, s = index[j][0][l];
           const REAL *a = rows + s * width;
           const REAL q = square[s], b = target[s], r = ridge[s], w = weight[s];

@@ -115,3 +115,4 @@ template <class V, class T> INLINE V load(const T *from, int64_t count) {
 template <class V, class T> INLINE void store(V x, T *to, int64_t count) {
   if (count > 0) *to = x.value;
 }
+INLINE Vector entries(const REAL *table, int64_t count, Long index) { return {table[index.value]}; }

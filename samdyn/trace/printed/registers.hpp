@@ -148,3 +148,17 @@ template <class V, class T> INLINE void store(V x, T *to, int64_t count) {
   if (count >= int64_t(sizeof(V) / sizeof(T))) std::memcpy(to, &x, sizeof(V));
   else std::memcpy(to, &x, count * sizeof(T));
 }
+// entries of a table of `count` numbers: a small one fits a register, which is permuted
+INLINE Vector entries(const REAL *table, int64_t count, Long index) {
+#if defined(__AVX512F__) && !SINGLE
+  if (count <= LANES) {
+    const __m512d row = _mm512_maskz_loadu_pd(__mmask8((1u << count) - 1), table);
+    return (Vector)_mm512_permutexvar_pd((__m512i)index, row);
+  }
+  return (Vector)_mm512_i64gather_pd((__m512i)index, table, 8);
+#else
+  Vector found;
+  for (int l = 0; l < LANES; l++) found[l] = table[index[l]];
+  return found;
+#endif
+}
