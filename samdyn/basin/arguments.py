@@ -19,7 +19,6 @@ from samdyn.systems.diffusion import Diffusion
 from samdyn.systems.flow import Flow
 from samdyn.systems.map import Map
 from samdyn.systems.system import System
-from samdyn.trace.device import choose_device
 
 MAX_STEPS = 100_000
 MAX_STRIDES = 20_000
@@ -108,18 +107,6 @@ def check_attractors(attractors: Any, system: System) -> None:
                 f"{a.states.shape} for {name!r}"
             )
         checks.number(f"attractors[{name!r}].radius", a.radius, above=0)
-
-
-def check_device(device: Any, system: System) -> str:
-    """Where steps are taken: the CPU unless another device is asked for."""
-    if device is None:
-        return "cpu"
-    chosen = str(choose_device(device))
-    if chosen != "cpu" and isinstance(system, Flow):
-        raise ValueError(
-            f"device must be 'cpu' for a Flow, whose paths have step lengths of their own, got {device!r}"
-        )
-    return chosen
 
 
 def check_stride(course: Course, max_steps: int) -> None:

@@ -24,7 +24,6 @@ from samdyn.arguments.signature import checked
 from samdyn.basin.arguments import (
     Options,
     check_attractors,
-    check_device,
     check_options,
     check_stride,
     check_system,
@@ -36,6 +35,7 @@ from samdyn.basin.paths.pieces import REASONS
 from samdyn.basin.result import Basins
 from samdyn.basin.rounds import Ends, map_starts
 from samdyn.basin.search.attractors import Attractor
+from samdyn.dynamics.path_job import check_device
 from samdyn.jobs.checkpoint import Checkpoint
 from samdyn.jobs.progress import PartsBar
 from samdyn.jobs.travel import check_travel

@@ -37,7 +37,6 @@ from samdyn.arguments import checks
 from samdyn.arguments.checks import Array
 from samdyn.arguments.signature import checked
 from samdyn.basin.arguments import (
-    check_device,
     check_options,
     check_stride,
     check_system,
@@ -51,6 +50,7 @@ from samdyn.basin.rounds import map_starts
 from samdyn.basin.search.attractors import Attractor
 from samdyn.basin.tails import TailJob
 from samdyn.basin.wilson import Fraction, shares
+from samdyn.dynamics.path_job import check_device
 from samdyn.jobs.checkpoint import Checkpoint
 from samdyn.jobs.job import check_run, joined, run_job
 from samdyn.jobs.progress import PartsBar, path_bar

@@ -23,6 +23,8 @@ class Step(ABC):
     ----------
     dim, state_dim : int
         Coordinates of a point and of a state.
+    tile : int or None
+        Copies that are best moved at a time; None for as many as fit a processor's cache.
     report_work : int
         Path-steps between reports of progress: some milliseconds of work.
     pointwise : bool
@@ -34,6 +36,7 @@ class Step(ABC):
 
     dim: int
     state_dim: int
+    tile: int | None = None
     pointwise: bool = False
     compiled: bool = False
     report_work: int = 1 << 13

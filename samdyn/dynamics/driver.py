@@ -21,8 +21,10 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from samdyn.arguments.checks import Array
+from samdyn.dynamics.backends.devices import backend_of
 from samdyn.dynamics.backends.layers_step import LayersStep
 from samdyn.dynamics.backends.native_program import compiled_or_none
 from samdyn.dynamics.backends.native_squares import NativeSquares
@@ -37,7 +39,8 @@ from samdyn.landscapes.finite_sum import FiniteSum
 from samdyn.systems.diffusion import Diffusion
 from samdyn.systems.map import Map
 from samdyn.systems.minibatch import Minibatch
-from samdyn.trace.printed.compiling import compiler
+from samdyn.trace.printed.compiling import CompilationError, compiler
+from samdyn.trace.tracing import NotTraceable
 
 System: TypeAlias = Map | Diffusion
 Observer: TypeAlias = Callable[[int, slice, Array], None]
@@ -53,7 +56,11 @@ LAYERS_FROM = 3e9
 
 
 def build_step(
-    system: System, dt: float | None = None, path_steps: float = 0.0, varied: Sequence[str] = ()
+    system: System,
+    dt: float | None = None,
+    path_steps: float = 0.0,
+    varied: Sequence[str] = (),
+    device: str = "cpu",
 ) -> Step:
     """The fastest step of a system: see the module's docstring.
 
@@ -66,6 +73,13 @@ def build_step(
         Steps of all paths of the job together: from `COMPILE_FROM` on they are compiled, where they can be.
     varied : sequence of str
         Numbers of the loss, or of the function that a map is made from, that are coefficients too.
+    device : str
+        Where steps are taken. On a GPU they are a compiled loop, a path for each thread.
+
+    Raises
+    ------
+    ValueError
+        The step cannot be compiled for the device.
 
     Warns
     -----
@@ -81,6 +95,13 @@ def build_step(
     'TracedStep'
     """
     loss, noise = system.landscape, system.noise
+    if device != "cpu":
+        try:
+            if loss is not None and not loss.traceable:
+                raise NotTraceable("its step is too long to be written out")
+            return NativeStep(system, dt, backend_of(torch.device(device)), varied)
+        except (NotTraceable, CompilationError) as error:
+            raise ValueError(f"device must be 'cpu' for {system!r}, got {device!r}: {error}") from error
     large = path_steps >= COMPILE_FROM and compiler() is not None
     if isinstance(system, Map) and isinstance(noise, Minibatch) and not varied:
         assert isinstance(loss, FiniteSum)
@@ -158,7 +179,7 @@ def drive(
     ]
     looks.append((n_steps, -1, None))
     paths = np.arange(len(state)) if paths is None else paths
-    tile = int(np.clip(TILE_VALUES // max(state.shape[1], 1), 256, MAX_TILE))
+    tile = step.tile or int(np.clip(TILE_VALUES // max(state.shape[1], 1), 256, MAX_TILE))
     final = np.empty((len(state), system.dim))
     for start in range(0, len(state), tile):
         part = slice(start, min(start + tile, len(state)))

@@ -17,12 +17,39 @@ from samdyn.jobs import workers
 from samdyn.jobs.job import Job, Report
 from samdyn.jobs.kept import Kept
 from samdyn.systems.diffusion import Diffusion
+from samdyn.systems.flow import Flow
 from samdyn.systems.map import Map
+from samdyn.systems.system import System
+from samdyn.trace.device import choose_device
 
 WIDE = 2048
 """Paths of a piece below which numpy's own overhead would outweigh the work of its steps."""
 
 _steps: Kept[Step] = Kept(most=32)
+
+
+def check_device(device: Any, system: System) -> str:
+    """Where the steps of a verb are taken: the CPU unless another device is asked for.
+
+    Raises
+    ------
+    ValueError
+        There is no such device, or the system is a Flow and it is not the CPU.
+
+    Examples
+    --------
+    >>> import samdyn as sd
+    >>> check_device(None, sd.Flow(sd.landscapes.double_well(), sd.GD()))
+    'cpu'
+    """
+    if device is None:
+        return "cpu"
+    chosen = str(choose_device(device))
+    if chosen != "cpu" and isinstance(system, Flow):
+        raise ValueError(
+            f"device must be 'cpu' for a Flow, whose paths have step lengths of their own, got {device!r}"
+        )
+    return chosen
 
 
 @dataclass(frozen=True)
@@ -39,6 +66,8 @@ class PathJob(Job):
         Length of a Diffusion's step, its lr by default.
     steps_of_all : float or None
         Steps of all paths of the work that this is a trial of: whether steps are compiled depends on it.
+    device : str
+        Where steps are taken.
     """
 
     system: Map | Diffusion
@@ -48,6 +77,7 @@ class PathJob(Job):
     seed: int
     dt: float | None = None
     steps_of_all: float | None = None
+    device: str = "cpu"
 
     @property
     def n(self) -> int:
@@ -61,7 +91,7 @@ class PathJob(Job):
 
     def step(self) -> Step:
         """The step, built once in a process."""
-        return _steps(self.key, lambda: build_step(self.system, self.dt, self.path_steps))
+        return _steps(self.key, lambda: build_step(self.system, self.dt, self.path_steps, device=self.device))
 
     @property
     def on_threads(self) -> bool:
@@ -75,8 +105,10 @@ class PathJob(Job):
 
     def describe(self) -> dict[str, Any]:
         """The system, its starts and the number of paths."""
+        where = {} if self.device == "cpu" else {"device": self.device.split(":")[0]}
         return {
             "n_paths": self.n_paths,
+            **where,
             **describe_system(self.system, self.x0, self.n_steps, self.seed, self.dt),
         }
 

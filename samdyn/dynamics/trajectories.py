@@ -35,6 +35,7 @@ from samdyn.arguments import checks
 from samdyn.arguments.checks import Array
 from samdyn.dynamics.filippov import jumping_flow
 from samdyn.dynamics.kinks import has_kinks, kinked_flow
+from samdyn.dynamics.path_job import check_device
 from samdyn.dynamics.records import RecordJob
 from samdyn.dynamics.step_length import default_dt
 from samdyn.dynamics.steppers import build_stepper
@@ -81,6 +82,7 @@ def trajectory(
     dt: float | None = None,
     save_every: int = 1,
     seed: int = 0,
+    device: str | None = None,
     workers: int = 1,
     executor: Executor | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
@@ -105,6 +107,9 @@ def trajectory(
         How many steps lie between two stored points.
     seed : int
         Seed of the noise.
+    device : str, optional
+        "cuda" takes the steps of a map or a diffusion on a GPU; "cpu" by default, where results do not depend
+        on the machine.
     workers : int
         Number of local workers for the paths of a Map or a Diffusion: threads where the steps are compiled,
         else processes. The result is the same with any number. The paths of a Flow, and up to 24 paths of a
@@ -155,7 +160,7 @@ def trajectory(
     x = checks.points("x0", x0, system.dim)
     every = checks.integer("save_every", save_every, at_least=1)
     split_seed(seed)
-    run = check_run(workers, executor, checkpoint, progress)
+    run, where = check_run(workers, executor, checkpoint, progress), check_device(device, system)
     flat = x.reshape(-1, system.dim)
     if isinstance(system, Map):
         if n_steps is None or t_max is not None or dt is not None:
@@ -166,9 +171,9 @@ def trajectory(
         _check_stored("n_steps", n_steps / every, flat)
         if n_steps > MANY_STEPS:
             whole = len(flat) * float(n_steps)
-            few = seconds_of(lambda: _map(system, flat, PILOT, PILOT, seed, whole), repeats=2)
+            few = seconds_of(lambda: _map(system, flat, PILOT, PILOT, seed, whole, device=where), repeats=2)
             announce("trajectory", few * n_steps / PILOT, "pass a smaller n_steps or fewer starts")
-        stored = _map(system, flat, n_steps, every, seed, run=run)
+        stored = _map(system, flat, n_steps, every, seed, run=run, device=where)
         times = kept_steps(n_steps, every).astype(np.float64)
     else:
         if t_max is None or n_steps is not None:
@@ -188,10 +193,11 @@ def trajectory(
             if t_max > MANY_STEPS * step:
                 whole = len(flat) * t_max / step
                 few = seconds_of(
-                    lambda: _diffusion(system, flat, PILOT * step, step, PILOT, seed, whole), repeats=2
+                    lambda: _diffusion(system, flat, PILOT * step, step, PILOT, seed, whole, device=where),
+                    repeats=2,
                 )
                 announce("trajectory", few * t_max / (PILOT * step), "pass a larger dt or fewer starts")
-            stored = _diffusion(system, flat, t_max, dt, every, seed, run=run)
+            stored = _diffusion(system, flat, t_max, dt, every, seed, run=run, device=where)
             step = step if dt is not None or system.step_length is not None else min(step, t_max)
         else:
             assert isinstance(system, Flow)
@@ -240,7 +246,10 @@ def _map(
     seed: int,
     path_steps: float | None = None,
     run: Run = ALONE,
+    device: str = "cpu",
 ) -> Array:
+    if device != "cpu":
+        return _recorded(system, x, n_steps, every, seed, path_steps=path_steps, run=run, device=device)
     if system.landscape is None:
         _refuse_checkpoint(run, "the map of a function")
         return _iterate_function(system, system.at_rest(x), n_steps, every, run.progress)
@@ -276,10 +285,13 @@ def _recorded(
     path_steps: float | None = None,
     run: Run = ALONE,
     last: float | None = None,
+    device: str = "cpu",
 ) -> Array:
     """The points of many paths after 0, every, 2 every, ... and n_steps steps, the last of its own length."""
     at = kept_steps(n_steps, every)
-    job = RecordJob(system, x, len(x), n_steps, seed, dt, at=at, last=last, steps_of_all=path_steps)
+    job = RecordJob(
+        system, x, len(x), n_steps, seed, dt, at=at, last=last, steps_of_all=path_steps, device=device
+    )
     with PartsBar(run.progress, "trajectory", n_steps * len(x), "path-step") as bar:
         return joined(run_job(job, run, bar), "x", axis=1)
 
@@ -293,6 +305,7 @@ def _diffusion(
     seed: int,
     path_steps: float | None = None,
     run: Run = ALONE,
+    device: str = "cpu",
 ) -> Array:
     given = dt is not None
     dt = dt if dt is not None else default_dt(system, x)
@@ -300,7 +313,7 @@ def _diffusion(
         dt = min(dt, t_max)
     n_steps = _n_steps(t_max, dt)
     last = t_max - (n_steps - 1) * dt  # the last step ends at t_max
-    return _recorded(system, x, n_steps, every, seed, dt, path_steps, run, last)
+    return _recorded(system, x, n_steps, every, seed, dt, path_steps, run, last, device)
 
 
 def _iterate_function(system: Map, state: Array, n_steps: int, every: int, progress: bool) -> Array:

@@ -7,7 +7,7 @@ import ctypes
 import importlib.util
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar
@@ -20,6 +20,7 @@ import samdyn as sd
 from samdyn.basin.paths import motion_on_device
 from samdyn.basin.paths.arrival import Target
 from samdyn.basin.paths.native_arrival import CompiledLooks, looks_source, tables_of
+from samdyn.dynamics import driver, path_job
 from samdyn.dynamics.backends.devices import Argument, Backend, Cuda, Loop, Registers, plain
 from samdyn.dynamics.backends.native_step import NativeStep
 from samdyn.dynamics.backends.traced_step import TracedStep
@@ -252,6 +253,47 @@ def test_threads_stop_where_torch_stops() -> None:
         patch.setattr(native_stopping, "COMPILE_FROM", np.inf)
         eager = run()
     assert threads.mean == pytest.approx(eager.mean, rel=1e-7)
+
+
+@needs_compiler
+@pytest.mark.parametrize("verb", ["trajectory", "mean_squared_displacement", "rare_committor"])
+def test_verbs_on_a_device_run_by_threads(verb: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the words device="cuda" do, up to the launch; nothing of it has run on a device."""
+    one = SYSTEMS["SAM"]
+    calls: dict[str, Callable[..., Any]] = {
+        "trajectory": lambda **where: sd.trajectory(
+            one, np.full((30, 2), 0.5), t_max=1.0, save_every=7, **where
+        ).x,
+        "mean_squared_displacement": lambda **where: sd.mean_squared_displacement(
+            one, [0.5, 0.5], [3, 20], n_paths=60, **where
+        ).mean,
+        "rare_committor": lambda **where: sd.rare_committor(
+            one, [-1.0, 0.0], sd.Ball([-1.5, 0.0], 0.1), sd.HalfSpace([-1.0, 0.0], 0.0), n_repeats=3,
+            n_clones=20, levels=10, **where,
+        ).estimates,
+    }  # fmt: skip
+    here = calls[verb]()
+    used: list[str] = []
+
+    def backend_of(device: torch.device) -> Threads:
+        used.append(device.type)
+        return Threads()
+
+    monkeypatch.setattr(path_job, "choose_device", torch.device)
+    for module in (driver, native_stopping):
+        monkeypatch.setattr(module, "backend_of", backend_of)
+    np.testing.assert_allclose(calls[verb](device="cuda"), here, rtol=1e-7, atol=1e-9)
+    assert set(used) == {"cuda"}
+
+
+def test_what_cannot_be_compiled_for_a_device_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(path_job, "choose_device", torch.device)
+    monkeypatch.setattr(driver, "backend_of", lambda device: Threads())
+    matrices = sd.Landscape(lambda w: torch.linalg.slogdet(torch.eye(2) + w.outer(w))[1], dim=2)
+    with pytest.raises(ValueError, match="device must be 'cpu' for Map"):
+        sd.trajectory(sd.Map(matrices, sd.GD(), lr=0.1), [1.0, 0.5], 3, device="cuda")
+    with pytest.raises(ValueError, match="device must be 'cpu' for a Flow"):
+        sd.trajectory(sd.Flow(sd.landscapes.beale(), sd.GD()), [1.0, 1.0], t_max=1.0, device="cuda")
 
 
 NVRTC = importlib.util.find_spec("cuda.core") if importlib.util.find_spec("cuda") else None

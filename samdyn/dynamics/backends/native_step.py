@@ -65,6 +65,8 @@ class NativeStep(TracedStep):
         self.backend = backend
         self.samples = samples_of(self.stepper.draws, torch.float64, backend.device)
         self.on_cpu = backend.device.type == "cpu"
+        if not self.on_cpu:  # a GPU wants many paths, and long calls, since states travel between them
+            self.tile, self.report_work = 1 << 20, 1 << 28
         self.arguments: tuple[Any, ...] = self.samples.arguments()
         if self.on_cpu:  # the tensors stay alive in `samples`
             self.arguments = tuple(plain(argument) for argument in self.arguments)

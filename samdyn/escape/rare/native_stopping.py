@@ -14,7 +14,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from samdyn.dynamics.backends.devices import Backend, Loop, Registers
+from samdyn.dynamics.backends.devices import Backend, Loop, Registers, backend_of
 from samdyn.dynamics.backends.native_program import (
     SAMPLE_TYPES,
     compiled_or_none,
@@ -28,7 +28,7 @@ from samdyn.numerics.random import STEPS_PER_BLOCK, STREAM_BRIDGE
 from samdyn.numerics.vector import Coordinates
 from samdyn.systems.diffusion import Diffusion
 from samdyn.systems.map import Map
-from samdyn.trace.printed.compiling import compiler
+from samdyn.trace.printed.compiling import CompilationError, compiler
 from samdyn.trace.printed.cpp import cpp_function
 from samdyn.trace.tracing import NotTraceable, coordinate_form
 
@@ -45,8 +45,14 @@ def stopped_chain(
     origin: StoppingSet,
     target: StoppingSet,
     n_paths: int,
+    device: str = "cpu",
 ) -> StoppedChain:
     """A system with constant coefficients and the two sets; compiled for many paths, where it can be.
+
+    Raises
+    ------
+    ValueError
+        The sweep cannot be compiled for a device other than the CPU.
 
     Warns
     -----
@@ -55,12 +61,17 @@ def stopped_chain(
     """
     values = tuple(torch.tensor(v, dtype=torch.float64, device="cpu") for v in system.coefficients().values())
     chain = StoppedChain(stepper, values, dt, key, origin, target)
+    if device != "cpu":
+        try:
+            return replace(chain, compiled=native_sweep(chain, SWEEP, backend_of(torch.device(device))))
+        except (NotTraceable, CompilationError) as error:
+            raise ValueError(f"device must be 'cpu' for {system!r}, got {device!r}: {error}") from error
     large = n_paths >= COMPILE_FROM and compiler() is not None
-    sweep = compiled_or_none(lambda: native_sweep(chain, SWEEP)) if large else None
+    sweep = compiled_or_none(lambda: native_sweep(chain, SWEEP, CPU)) if large else None
     return replace(chain, compiled=sweep) if sweep else replace(chain, stepper=stepper.eager())
 
 
-def native_sweep(chain: StoppedChain, n_blocks: int) -> Sweep:
+def native_sweep(chain: StoppedChain, n_blocks: int, backend: Backend) -> Sweep:
     """The compiled form of ``chain.sweep``.
 
     Parameters
@@ -68,6 +79,8 @@ def native_sweep(chain: StoppedChain, n_blocks: int) -> Sweep:
     chain : StoppedChain
     n_blocks : int
         Blocks of four steps of a sweep.
+    backend : Backend
+        Where it runs; states come from the CPU and go back there.
 
     Raises
     ------
@@ -79,22 +92,23 @@ def native_sweep(chain: StoppedChain, n_blocks: int) -> Sweep:
     faces = (*chain.origin.faces, *chain.target.faces)
     if not stepper.traced or stepper.noise is not None or not all(face.pointwise for face in faces):
         raise NotTraceable("the step or a region has no pointwise form")
-    function = _compiled(chain, CPU)
-    samples = samples_of(stepper.draws, torch.float64, CPU.device)
-    values = [*(value.double() for value in chain.coefficients), torch.tensor(chain.dt, dtype=torch.float64)]
+    function, device = _compiled(chain, backend), backend.device
+    samples = samples_of(stepper.draws, torch.float64, device)
+    values = [value.double().to(device) for value in chain.coefficients]
+    values.append(torch.tensor(chain.dt, dtype=torch.float64, device=device))
     key = [int(word) for word in chain.key]
 
     def sweep(state: Tensor, path: Tensor, block: Tensor) -> tuple[Tensor, Tensor]:
         n, steps = len(path), n_blocks * STEPS_PER_BLOCK
-        state, path, block = state.contiguous(), path.contiguous(), block.contiguous()
-        after = torch.empty((len(state), steps, n), dtype=torch.float64, device="cpu")
-        codes = torch.empty((steps, n), dtype=torch.float64, device="cpu")
+        state, path, block = (given.contiguous().to(device) for given in (state, path, block))
+        after = torch.empty((len(state), steps, n), dtype=torch.float64, device=device)
+        codes = torch.empty((steps, n), dtype=torch.float64, device=device)
         # states that follow a stop are not written where all paths of a register have stopped
         after[:] = state[:, None]
         function(
             n, path, block, tuple(state), values, n_blocks, *key, after, codes, *samples.arguments(),
         )  # fmt: skip
-        return after, codes.to(torch.int64)
+        return after.cpu(), codes.cpu().to(torch.int64)
 
     return sweep
 

@@ -45,6 +45,7 @@ from concurrent.futures import Executor
 import numpy.typing as npt
 from torch import Tensor
 
+from samdyn.dynamics.path_job import check_device
 from samdyn.escape.rare.reaction_coordinate import reaction_coordinate_and_levels
 from samdyn.escape.rare.results import RareProbability
 from samdyn.escape.rare.splitting_job import Split, SplittingJob, check_counts, run_splitting
@@ -77,6 +78,7 @@ def rare_committor(
     seed: int = 0,
     correction: str | None = "bridge",
     t_max: float | None = None,
+    device: str | None = None,
     workers: int = 1,
     executor: Executor | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
@@ -114,6 +116,9 @@ def rare_committor(
     t_max : float, optional
         Limit on the time of a path from x0 on (steps of a Map), at least one step; steps that would end after
         it are not taken. By default 1e7 steps.
+    device : str, optional
+        "cuda" takes the steps of a map or a diffusion on a GPU; "cpu" by default, where results do not depend
+        on the machine.
     workers : int
         Number of local processes; the result is the same with any number.
     executor : concurrent.futures.Executor, optional
@@ -165,7 +170,7 @@ def rare_committor(
     """
     check_region("origin", origin)
     check_region("target", target)
-    run = check_run(workers, executor, checkpoint, progress)
+    run, where = check_run(workers, executor, checkpoint, progress), check_device(device, system)
     start, dt = check_system(system, x0, dt, seed)
     origin, target = origin.with_dim(system.dim), target.with_dim(system.dim)
     for name, region in (("origin", origin), ("target", target)):
@@ -178,7 +183,7 @@ def rare_committor(
     _, values = reaction_coordinate_and_levels(reaction_coordinate, levels, outer.faces, start)
     job = SplittingJob(
         "rare_committor", system, start, inner, outer, None, 0, reaction_coordinate, values, kill, shape[1],
-        shape[0], max_steps_of(t_max, dt), dt, int(seed),
+        shape[0], max_steps_of(t_max, dt), dt, int(seed), where,
     )  # fmt: skip
     return probability_of(run_splitting(job, run), job)
 

@@ -28,6 +28,7 @@ import numpy.typing as npt
 from torch import Tensor
 
 from samdyn.arguments import checks
+from samdyn.dynamics.path_job import check_device
 from samdyn.escape.rare.rare_committors import probability_of
 from samdyn.escape.rare.reaction_coordinate import reaction_coordinate_and_levels
 from samdyn.escape.rare.results import RareExitTime
@@ -63,6 +64,7 @@ def rare_exit_time(
     seed: int = 0,
     correction: str | None = "bridge",
     t_max: float | None = None,
+    device: str | None = None,
     workers: int = 1,
     executor: Executor | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
@@ -91,6 +93,9 @@ def rare_exit_time(
     n_clones, n_kill, n_repeats, dt, seed, correction, t_max
         As in `rare_committor`, with t_max for each leg of a loop; the bridge is for the boundary of `region`,
         while `origin` and the surface, which are a choice, are watched at whole steps.
+    device : str, optional
+        "cuda" takes the steps of a map or a diffusion on a GPU; "cpu" by default, where results do not depend
+        on the machine.
     workers : int
         Number of local processes; the result is the same with any number.
     executor : concurrent.futures.Executor, optional
@@ -147,7 +152,7 @@ def rare_exit_time(
     """
     check_region("region", region)
     check_region("origin", origin)
-    run = check_run(workers, executor, checkpoint, progress)
+    run, where = check_run(workers, executor, checkpoint, progress), check_device(device, system)
     start, dt = check_system(system, x0, dt, seed)
     region, origin = region.with_dim(system.dim), origin.with_dim(system.dim)
     for name, part in (("region", region), ("origin", origin)):
@@ -164,7 +169,7 @@ def rare_exit_time(
     _, values = reaction_coordinate_and_levels(reaction_coordinate, levels, region.faces, start)
     job = SplittingJob(
         "rare_exit_time", system, start, home, outside, surface, n_loops, reaction_coordinate, values, kill,
-        shape[1], shape[0], max_steps_of(t_max, dt), dt, int(seed),
+        shape[1], shape[0], max_steps_of(t_max, dt), dt, int(seed), where,
     )  # fmt: skip
     split = run_splitting(job, run)
     return RareExitTime(

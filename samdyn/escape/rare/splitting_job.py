@@ -80,6 +80,8 @@ class SplittingJob(Job):
         Of a path.
     dt : float
     seed : int
+    device : str
+        Where sweeps run.
     """
 
     verb: str
@@ -97,6 +99,7 @@ class SplittingJob(Job):
     max_steps: int
     dt: float
     seed: int
+    device: str = "cpu"
 
     @property
     def n(self) -> int:
@@ -128,6 +131,7 @@ class SplittingJob(Job):
         own = ("verb", "n_loops", "n_kill", "n_clones", "n_repeats")
         return {
             **{name: getattr(self, name) for name in own},
+            **({} if self.device == "cpu" else {"device": self.device.split(":")[0]}),
             **describe_system(self.system, self.start[None], self.max_steps, self.seed, self.dt),
             "sets": [
                 [stops.bridge, hash_of_distances(stops.faces, self.system.dim, points)]
@@ -149,7 +153,7 @@ class SplittingJob(Job):
             key = torch.tensor(low, device="cpu"), torch.tensor(high, device="cpu")
             chain, out = (
                 None if home is None else stopped_chain(
-                    self.system, stepper, self.dt, key, home, self.target, n
+                    self.system, stepper, self.dt, key, home, self.target, n, self.device
                 )
                 for home in (self.origin, self.surface)
             )  # fmt: skip

@@ -26,7 +26,7 @@ from samdyn.arguments.checks import Array
 from samdyn.arguments.signature import checked
 from samdyn.dynamics.clock import algorithm_step
 from samdyn.dynamics.contract import Coefficients
-from samdyn.dynamics.path_job import PathJob
+from samdyn.dynamics.path_job import PathJob, check_device
 from samdyn.dynamics.step_length import default_dt
 from samdyn.escape.exit.arguments import MOST_PATHS, MOST_STEPS
 from samdyn.escape.spread.linearised_noise import step_schedule
@@ -48,6 +48,7 @@ def mean_squared_displacement(
     dt: float | None = None,
     seed: int = 0,
     direction: npt.ArrayLike | None = None,
+    device: str | None = None,
     workers: int = 1,
     executor: Executor | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
@@ -72,6 +73,9 @@ def mean_squared_displacement(
         The random numbers are a function of (seed, path number, step).
     direction : array_like, shape (dim,), optional
         Look at the displacement along this vector (of any length) only.
+    device : str, optional
+        "cuda" takes the steps of a map or a diffusion on a GPU; "cpu" by default, where results do not depend
+        on the machine.
     workers : int
         Number of local workers: threads where the steps are compiled, else processes. The result is the same
         with any number.
@@ -141,7 +145,7 @@ def mean_squared_displacement(
     if isinstance(n_paths, int) and n_paths >= MOST_PATHS:
         raise ValueError(f"n_paths must be below 2^40, got {checks.shown(n_paths)}")
     n = checks.integer("n_paths", n_paths, at_least=2, below=MOST_PATHS)
-    run = check_run(workers, executor, checkpoint, progress)
+    run, where = check_run(workers, executor, checkpoint, progress), check_device(device, system)
     split_seed(seed)
     along = None
     if direction is not None:
@@ -159,7 +163,7 @@ def mean_squared_displacement(
     looks = np.cumsum([count for count, _ in schedule])
     job = _DisplacementJob(
         system, start[None], n, int(looks[-1]), int(seed), schedule[-1][1], times=times, along=along,
-        looks=looks, lengths=tuple(length for _, length in schedule),
+        looks=looks, lengths=tuple(length for _, length in schedule), device=where,
     )  # fmt: skip
     total = n * float(looks[-1])
     cheaper = "pass fewer n_paths, earlier times, a larger dt or workers="
