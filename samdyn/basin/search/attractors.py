@@ -192,11 +192,7 @@ def _around(motion: Motion, course: Course, point: FixedPoint) -> Array:
     start[: len(point.x)] = point.x[:, None] + radius * offset / np.linalg.norm(offset, axis=0)
     numbers, state = np.arange(count), start
     state = motion(state, numbers, 0, HOVER_STEPS)
-    kept = []
-    for j in range(HOVER_KEPT):
-        state = motion(state, numbers, HOVER_STEPS + j, 1)
-        kept.append(state)
-    orbits = np.stack(kept).transpose(2, 0, 1)
+    orbits = motion.orbit(state, numbers, HOVER_STEPS, HOVER_KEPT, 1).transpose(2, 0, 1)
     # only those that hover about the point, instead of having gone elsewhere
     x = orbits[:, :, : len(point.x)]
     middle = (x.min(axis=1) + x.max(axis=1)) / 2

@@ -142,11 +142,8 @@ def _middles(tail: Array, periods: npt.NDArray[np.int64]) -> Array:
 
 
 def _orbit(motion: Motion, x: Array, period: int) -> Array:
-    states, state = [x], x[:, None]
-    for j in range(period - 1):
-        state = motion(state, np.zeros(1, dtype=np.int64), j, 1)
-        states.append(state[:, 0])
-    return np.array(states)
+    following = motion.orbit(x[:, None], np.zeros(1, dtype=np.int64), 0, period - 1, 1)
+    return np.concatenate([x[None], following[:, :, 0]])
 
 
 def _least(points: Array, course: Course, extent: float) -> Array:
