@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import pytest
 
 import samdyn as sd
 from samdyn.dynamics.driver import drive
@@ -21,21 +22,40 @@ def files_with(pattern: str) -> set[str]:
     return {name for name, text in SOURCES.items() if re.search(pattern, text)}
 
 
+TERM = r"[\w.]+(\([\w., ]*\))?(\[[^\]]*\])?"
+EULER_MARUYAMA = rf"{TERM} \+ {TERM} \* {TERM} \+ (root\w*|[\w.]+ ?\*\* ?0\.5|(\w+\.)?sqrt\([\w.]+\)) \* "
+"""x + dt b + sqrt(dt) s, in whatever letters."""
+CLOCK = r"(int|floor|rint|round)\([^\n]*/ ?\(?[\w.]*\b(lr|step_length)\b"
+"""A time over the length of a step, rounded."""
+
+
 def test_the_step_of_euler_and_maruyama_is_written_once() -> None:
-    """x + dt b + sqrt(dt) s, in whatever letters, for a tuple of coordinates."""
-    formula = r"\w+ \+ \w+ \* \w+ \+ (root|\w+\*\*0\.5|(np|torch|math)\.sqrt\(\w+\)) \* \w+"
-    assert files_with(formula) == {"dynamics/step.py"}
+    assert files_with(EULER_MARUYAMA) == {"dynamics/step.py"}
 
 
 def test_random_inputs_of_steps_come_from_one_place() -> None:
     """Normal numbers and batches; exits, branches and starts draw words of their own streams."""
     assert files_with(r"import .*\bnormal_block\b|^    normal_block,$") <= {"dynamics/draws.py"}
+    assert files_with(r"\bstandard_normal\(\w*seed") == {"dynamics/draws.py"}
     assert files_with(r"\bminibatch_words\(") == {"numerics/random_arrays.py", "dynamics/draws.py"}
 
 
 def test_a_schedule_is_read_at_one_clock() -> None:
     """The step of the algorithm at a time: its rounding is written once."""
-    assert files_with(r"int\(.*(unit|lr|dt|step_length).*\+ (1e-9|ROUNDING)\)") == {"dynamics/clock.py"}
+    assert files_with(CLOCK) == {"dynamics/clock.py"}
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text"),
+    [
+        (EULER_MARUYAMA, "x = x + drift(x) * dt + np.sqrt(dt) * z"),
+        (EULER_MARUYAMA, "return y + self.h * b(y, t) + self.h ** 0.5 * noise[k]"),
+        (CLOCK, "k = int(step * dt / lr)"),
+        (CLOCK, "k = math.floor(time / system.step_length + 1e-9)"),
+    ],
+)
+def test_a_second_place_would_be_found(pattern: str, text: str) -> None:
+    assert re.search(pattern, text)
 
 
 class TimeInside:
