@@ -1,9 +1,9 @@
 r"""Rules whose ascent begins at a random point beside the weights: RSAM and BSAM.
 
-====  =========================================================================================================
-RSAM  :math:`e = \delta + \rho\, g(x + \delta)/|g(x + \delta)|`, a random :math:`\delta` of sigma times each block
+====  ====================================================================================================
+RSAM  :math:`e = \delta + \rho\, g(x + \delta)/|g(x + \delta)|`, with a random :math:`\delta` on every block
 BSAM  :math:`e = \rho\, g(\theta)/s, \quad \theta = x + z/\sqrt{N s}`, with the scale s learnt by entry
-====  =========================================================================================================
+====  ====================================================================================================
 
 The random numbers are the rule's own, functions of (seed, path, step) like those of the noise. A step without
 them does not exist: these rules have no fixed points and no flow, and are followed by simulation.
