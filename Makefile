@@ -14,7 +14,7 @@ INSTALL = $(BIN)/python -m pip install --disable-pip-version-check --quiet -c co
 PYTEST = $(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(PYTEST_ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast coverage lint format docs bench studies clean
+.PHONY: help setup demo test test-fast coverage lint format docs bench studies family clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' Makefile
@@ -61,6 +61,9 @@ bench: $(BENCH_READY)  ## timings against other software
 
 studies: $(READY)  ## the notebooks of demos/networks in their full setting, with their results
 	$(BIN)/python demos/networks/run_studies.py
+
+family: $(READY)  ## measure every member of the family: the tables of docs/family.md
+	$(BIN)/python demos/family/run_family.py
 
 clean:  ## remove what was built, but not .venv
 	rm -rf build dist *.egg-info docs/_build docs/generated docs/made docs/api-*.rst docs/sg_execution_times.rst

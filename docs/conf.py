@@ -46,6 +46,7 @@ exclude_patterns = [
     "_build",
     "api-*.rst",
     "calibration/*",
+    "family/measured/*",
     "gallery",
     "getting_started",
     "made/validation.md",

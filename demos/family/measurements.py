@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import scipy.optimize
 from members import BOWL, DOUBLE_WELL, HIMMELBLAU, LINE, SADDLE, TILTED_HAT, TWO_WELLS, Scene, xor_network
 
 import samdyn as sd
@@ -24,22 +25,24 @@ Array = npt.NDArray[np.float64]
 class Settings:
     """How much is spent on every measurement, and the seed of all of them."""
 
-    n_starts: int = 200
-    n_steps: int = 3000
-    n_network_starts: int = 48
-    n_network_steps: int = 3000
-    n_searches: int = 256
-    n_paths: int = 1000
-    t_max: float = 5000.0
-    n_window: int = 120
+    n_starts: int = 100
+    n_steps: int = 1500
+    n_network_starts: int = 16
+    n_network_steps: int = 1500
+    n_searches: int = 64
+    n_paths: int = 400
+    t_max: float = 4000.0
+    n_window: int = 48
     seed: int = 0
 
 
 RESTS = "no limit"
 """Why `fixed_points` has no answer: the rule is no function of the point, see `Rule.without_limit`."""
-FLAT = 0.05
-"""Gradient norm below which a mean position counts as a critical point."""
-STRIDE, LATE = 7, 40
+NEAR = 0.3
+"""Distance from a critical point within which an orbit is said to be there: well below the radii."""
+STEEP = 0.005
+"""Gradient above which a point of the grid of `hallucination_window` is not beside a critical one."""
+STRIDE, LATE = 3, 150
 """Stored steps are an odd number apart, so that the mean of the last ones is the middle of a 2-cycle."""
 LANDSCAPES = {
     "double well": (DOUBLE_WELL, 1.5),
@@ -50,7 +53,9 @@ LANDSCAPES = {
 """Losses and radii at which fixed points are searched."""
 
 
-def late_points(loss: sd.Landscape, rule: sd.Rule, lr: float, starts: Array, n_steps: int, seed: int) -> Array:
+def late_points(
+    loss: sd.Landscape, rule: sd.Rule, lr: float, starts: Array, n_steps: int, seed: int
+) -> Array:
     """The last stored points of orbits from many starts: shape (<= LATE, n, dim)."""
     n_steps = max(n_steps, STRIDE * (LATE + 1))
     n_steps -= n_steps % STRIDE
@@ -60,21 +65,25 @@ def late_points(loss: sd.Landscape, rule: sd.Rule, lr: float, starts: Array, n_s
 
 
 def ends(loss: sd.Landscape, late: Array) -> dict[str, float]:
-    """Shares of starts whose late mean is a minimum, another critical point, or none; "away" diverged."""
+    """Shares of starts whose late mean is `NEAR` a minimum, near another critical point, or near none.
+
+    The critical point is the root of the gradient that Levenberg and Marquardt's method finds from the mean.
+    An orbit that hovers has its mean beside the critical point, by the curvature's change over the hover, so
+    that the gradient at the mean tells less. "away" has diverged.
+    """
     with np.errstate(all="ignore"):
-        mean = late.mean(axis=0)
-        here = np.isfinite(mean).all(axis=-1) & (np.abs(late).max(axis=(0, 2)) < 1e3)
-    critical = np.zeros(len(mean), dtype=bool)
-    critical[here] = np.linalg.norm(loss.gradient(mean[here]), axis=-1) < FLAT
-    minimum = critical.copy()
-    if critical.any():
-        minimum[critical] = np.linalg.eigvalsh(loss.hessian(mean[critical]))[:, 0] >= -1e-3
-    return {
-        "minimum": float(minimum.mean()),
-        "saddle or maximum": float((critical & ~minimum).mean()),
-        "elsewhere": float((here & ~critical).mean()),
-        "away": float((~here).mean()),
-    }
+        means = late.mean(axis=0)
+        here = np.isfinite(means).all(axis=-1) & (np.abs(late).max(axis=(0, 2)) < 1e3)
+    found = {"minimum": 0, "saddle or maximum": 0, "elsewhere": 0, "away": int((~here).sum())}
+    for mean in means[here]:
+        root = scipy.optimize.root(loss.gradient, mean, jac=loss.hessian, method="lm")
+        if not np.linalg.norm(root.x - mean) < NEAR or np.linalg.norm(loss.gradient(root.x)) > 1e-6:
+            found["elsewhere"] += 1
+        elif np.linalg.eigvalsh(loss.hessian(root.x))[0] >= 0:
+            found["minimum"] += 1
+        else:
+            found["saddle or maximum"] += 1
+    return {name: count / len(means) for name, count in found.items()}
 
 
 def fixed_points(make: Make, settings: Settings) -> dict[str, Any]:
@@ -154,7 +163,7 @@ def hallucination_window(make: Make, settings: Settings) -> list[list[float]] | 
         assert loss is not None
         field = np.asarray(sd.Flow(loss, rule)(grid))[:, 0]
         turns = (field[:-1] > 0) & (field[1:] < 0)
-        return bool((turns & (np.minimum(slope[:-1], slope[1:]) > FLAT / 10)).any())
+        return bool((turns & (np.minimum(slope[:-1], slope[1:]) > STEEP)).any())
 
     radii = LARGEST_RADIUS * (1 + np.arange(settings.n_window)) / settings.n_window
     inside = [attracts(rho) for rho in radii]

@@ -125,9 +125,7 @@ DOUBLE_WELL = Scene(
     lambda y: y[0] ** 2 / 4 + y[1] ** 2 / 2,
     lambda w: torch.stack([w[0] ** 2 - 1, w[1]]),
 )
-LINE = Scene(
-    sd.landscapes.double_well(), _double_well, lambda y: (y**2).sum() / 4, lambda w: w**2 - 1
-)
+LINE = Scene(sd.landscapes.double_well(), _double_well, lambda y: (y**2).sum() / 4, lambda w: w**2 - 1)
 TILTED_HAT = Scene(
     sd.landscapes.tilted_hat(),
     _tilted_hat,

@@ -1,6 +1,7 @@
 """Measure every member of the family on the same landscapes, and write the table of docs/family.md.
 
-``make family`` runs everything and stores it in results/family.json beside this file; the table and the picture
+``make family`` runs everything and stores it in results/family.json beside this file, going on from what is
+there for the same settings and versions; the table and the picture
 are made from that file alone (``python demos/family/run_family.py --table``).
 """
 
@@ -21,22 +22,37 @@ import scipy
 import torch
 from measurements import Settings
 from members import MEMBERS
-from tables import DOCS, write_pages
+from tables import DOCS, page_texts, write_pages
 
 import samdyn as sd
 
 RESULTS = Path(__file__).parent / "results" / "family.json"
 
 
-def run(names: list[str], settings: Settings) -> dict[str, Any]:
-    """Everything that is measured, by member."""
+def run(names: list[str], settings: Settings, target: Path) -> None:
+    """Measure members and store each in `target` when it is done; those that are there already are kept."""
+    results = empty(settings)
+    if target.exists():
+        stored = json.loads(target.read_text(encoding="utf-8"))
+        if all(stored[key] == results[key] for key in ("settings", "versions")):
+            results = stored
     reference, _ = measure.escape(MEMBERS["GD"], settings)
-    members = {}
     for name in names:
+        rule = repr(MEMBERS[name](1.0))
+        if results["members"].get(name, {}).get("rule") == rule:
+            continue
         began = time.process_time()
-        members[name] = measured(name, settings, reference)
-        members[name]["seconds"] = round(time.process_time() - began, 1)
-        print(f"{name}: {members[name]['seconds']:.1f} s", flush=True)
+        found = {"rule": rule, **measured(name, settings, reference)}
+        found["processor seconds"] = round(time.process_time() - began, 1)
+        results["members"][name] = found
+        ordered = {key: results["members"][key] for key in MEMBERS if key in results["members"]}
+        target.parent.mkdir(exist_ok=True)
+        target.write_text(json.dumps(results | {"members": ordered}, indent=1) + "\n", encoding="utf-8")
+        print(f"{name}: {found['processor seconds']:.1f} s", flush=True)
+
+
+def empty(settings: Settings) -> dict[str, Any]:
+    """Results without members: the settings, and the versions of what computes."""
     return {
         "settings": asdict(settings),
         "versions": {
@@ -46,7 +62,7 @@ def run(names: list[str], settings: Settings) -> dict[str, Any]:
             "scipy": scipy.__version__,
             "torch": torch.__version__.split("+")[0],
         },
-        "members": members,
+        "members": {},
     }
 
 
@@ -56,7 +72,6 @@ def measured(name: str, settings: Settings, reference: Any) -> dict[str, Any]:
     hat = measure.ends_on(measure.TILTED_HAT, 1.5, 0.05, make, settings)
     gradients = make(1.0).gradients_per_step
     return {
-        "rule": repr(make(1.0)),
         "gradients": float(gradients),
         "fixed points": measure.fixed_points(make, settings),
         "critical radius": measure.critical_radius(make, settings),
@@ -74,11 +89,11 @@ def main() -> None:
     warnings.simplefilter("ignore", sd.CostWarning)
     warnings.simplefilter("ignore", UserWarning)  # no path left: the ratio then has a lower bound alone
     if "--table" not in sys.argv:
-        results = run(list(MEMBERS), Settings())
-        RESULTS.parent.mkdir(exist_ok=True)
-        RESULTS.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+        run(list(MEMBERS), Settings(), RESULTS)
     write_pages(json.loads(RESULTS.read_text(encoding="utf-8")), DOCS)
 
+
+__all__ = ["MEMBERS", "RESULTS", "Settings", "page_texts", "run"]
 
 if __name__ == "__main__":
     main()

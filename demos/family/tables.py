@@ -13,8 +13,27 @@ from members import GROUPS
 from samdyn.plot.appearance.style import OKABE_ITO
 
 DOCS = Path(__file__).parents[2] / "docs"
-ENDS = {"minimum": "green", "saddle or maximum": "orange", "elsewhere": "vermilion", "away": "grey"}
+ENDS = {
+    "minimum": ("green", ""),
+    "saddle or maximum": ("orange", "//"),
+    "elsewhere": ("vermilion", "xx"),
+    "away": ("grey", ""),
+}
+"""Where starts end: colour and hatching."""
 COLORS = {**OKABE_ITO, "grey": "#bbbbbb"}
+
+SLUGS = {
+    "one formula": "formula",
+    "metric or part": "metric",
+    "combination": "combination",
+    "memory": "memory",
+    "schedule or several ascents": "schedule",
+    "base step": "base",
+    "curvature": "curvature",
+    "random points": "random",
+    "samples or outputs": "samples",
+}
+"""Groups of members, by the page of the manual that they are on."""
 
 CLOSED_RADII = {
     "GD": "none",
@@ -123,13 +142,30 @@ def table(head: list[str], rows: list[list[str]]) -> str:
 
 def points_table(results: Mapping[str, Any]) -> str:
     """Where members rest."""
-    head = ["rule", "double well", "tilted hat", "Himmelblau", "two wells", "window", "ends, hat", "ends, XOR"]
+    head = [
+        "rule",
+        "double well",
+        "tilted hat",
+        "Himmelblau",
+        "two wells",
+        "window",
+        "ends, hat",
+        "ends, XOR",
+    ]
     return table(head, rows_of_points(results["members"]))
 
 
 def motion_table(results: Mapping[str, Any]) -> str:
     """How members move."""
-    head = ["rule", "critical radius", "cycle", "largest lr", "escape time / SGD", "flat minimum, %", "gradients"]
+    head = [
+        "rule",
+        "critical radius",
+        "cycle",
+        "largest lr",
+        "escape time / SGD",
+        "flat minimum, %",
+        "gradients",
+    ]
     return table(head, rows_of_motion(results["members"]))
 
 
@@ -142,20 +178,20 @@ def picture(results: Mapping[str, Any]) -> Figure:
         gridspec_kw={"width_ratios": [1.1, 1.1, 1.2, 1.0]},
     )  # fmt: skip
     at = {name: -i for i, name in enumerate(names)}
-    for axis, key, title in zip(
-        axes, ("tilted hat", "network"), (r"tilted hat, $\rho = 1.5$", r"XOR network, $\rho = 1$"), strict=False
-    ):
+    titles = {"tilted hat": r"tilted hat, $\rho = 1.5$", "network": r"XOR network, $\rho = 1$"}
+    for axis, (key, title) in zip(axes[:2], titles.items(), strict=True):
         for name in names:
             found, left = members[name][key], 0.0
             if isinstance(found, str):
                 axis.text(0.02, at[name], "not measured", va="center", color="#777777", fontsize=8)
                 continue
-            for end, color in ENDS.items():
-                axis.barh(at[name], found[end], left=left, height=0.8, color=COLORS[color])
+            for end, (color, hatch) in ENDS.items():
+                look = {"color": COLORS[color], "hatch": hatch, "edgecolor": "white", "linewidth": 0.3}
+                axis.barh(at[name], found[end], left=left, height=0.8, **look)
                 left += found[end]
         axis.set(title=f"where starts end\n{title}", xlim=(0, 1), xlabel="share of starts")
-    for end, color in ENDS.items():
-        axes[0].barh(0, 0, color=COLORS[color], label=end)
+    for end, (color, hatch) in ENDS.items():
+        axes[0].barh(0, 0, color=COLORS[color], hatch=hatch, edgecolor="white", label=end)
     for name in names:
         found = members[name]["escape"]
         if isinstance(found, str):
@@ -186,13 +222,23 @@ def picture(results: Mapping[str, Any]) -> Figure:
     return figure
 
 
+def page_texts(results: Mapping[str, Any]) -> dict[str, str]:
+    """The tables that pages of the manual include, by path: all members, and those of every group."""
+    rest, motion = points_table(results), motion_table(results)
+    texts = {"family/measured/rest.md": rest, "family/measured/motion.md": motion}
+    for title, group in GROUPS.items():
+        members = {name: found for name, found in results["members"].items() if name in group}
+        part = {**results, "members": members}
+        texts[f"family/measured/{SLUGS[title]}-rest.md"] = points_table(part)
+        texts[f"family/measured/{SLUGS[title]}-motion.md"] = motion_table(part)
+    return texts
+
+
 def write_pages(results: Mapping[str, Any], docs: Path) -> None:
-    """The two tables and the picture of the manual."""
-    for name, text in (("rest", points_table(results)), ("motion", motion_table(results))):
-        (docs / "family" / "measured" / f"{name}.md").write_text(text, encoding="utf-8")
+    """The tables and the picture of the manual."""
+    for path, text in page_texts(results).items():
+        (docs / path).parent.mkdir(parents=True, exist_ok=True)
+        (docs / path).write_text(text, encoding="utf-8")
     figure = picture(results)
     figure.savefig(docs / "pictures" / "family.png", dpi=100)
     plt.close(figure)
-
-
-
