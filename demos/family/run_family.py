@@ -36,13 +36,12 @@ def run(names: list[str], settings: Settings, target: Path) -> None:
         stored = json.loads(target.read_text(encoding="utf-8"))
         if all(stored[key] == results[key] for key in ("settings", "versions")):
             results = stored
-    reference, _ = measure.escape(MEMBERS["GD"], settings)
-    for name in names:
-        rule = repr(MEMBERS[name](1.0))
-        if results["members"].get(name, {}).get("rule") == rule:
-            continue
+    rules = {name: repr(MEMBERS[name](1.0)) for name in names}
+    missing = [name for name in names if results["members"].get(name, {}).get("rule") != rules[name]]
+    reference = measure.escape(MEMBERS["GD"], settings)[0] if missing else None
+    for name in missing:
         began = time.process_time()
-        found = {"rule": rule, **measured(name, settings, reference)}
+        found = {"rule": rules[name], **measured(name, settings, reference)}
         found["processor seconds"] = round(time.process_time() - began, 1)
         results["members"][name] = found
         ordered = {key: results["members"][key] for key in MEMBERS if key in results["members"]}

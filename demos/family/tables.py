@@ -224,13 +224,15 @@ def picture(results: Mapping[str, Any]) -> Figure:
 
 def page_texts(results: Mapping[str, Any]) -> dict[str, str]:
     """The tables that pages of the manual include, by path: all members, and those of every group."""
-    rest, motion = points_table(results), motion_table(results)
-    texts = {"family/measured/rest.md": rest, "family/measured/motion.md": motion}
-    for title, group in GROUPS.items():
-        members = {name: found for name, found in results["members"].items() if name in group}
-        part = {**results, "members": members}
-        texts[f"family/measured/{SLUGS[title]}-rest.md"] = points_table(part)
-        texts[f"family/measured/{SLUGS[title]}-motion.md"] = motion_table(part)
+    parts = {SLUGS[title]: list(group) for title, group in GROUPS.items()}
+    texts = {}
+    for slug, names in {"": [name for group in parts.values() for name in group], **parts}.items():
+        members = {name: results["members"][name] for name in names if name in results["members"]}
+        missing = ", ".join(f"`{name}`" for name in names if name not in members)
+        note = f"\nNot measured yet: {missing}; `make family` goes on with them.\n" if missing else ""
+        for kind, make in (("rest", points_table), ("motion", motion_table)):
+            text = make({"members": members}) if members else ""
+            texts[f"family/measured/{slug}{'-' if slug else ''}{kind}.md"] = (text + note).lstrip("\n")
     return texts
 
 
