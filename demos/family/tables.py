@@ -23,7 +23,6 @@ ENDS = {
 COLORS = {**OKABE_ITO, "grey": "#bbbbbb"}
 
 SLUGS = {
-    "one formula": "formula",
     "metric or part": "metric",
     "combination": "combination",
     "memory": "memory",
@@ -33,7 +32,7 @@ SLUGS = {
     "random points": "random",
     "samples or outputs": "samples",
 }
-"""Groups of members, by the page of the manual that they are on."""
+"""Groups of members, by the page of the manual that they are on; those of one formula have none."""
 
 CLOSED_RADII = {
     "GD": "none",
@@ -224,9 +223,9 @@ def picture(results: Mapping[str, Any]) -> Figure:
 
 def page_texts(results: Mapping[str, Any]) -> dict[str, str]:
     """The tables that pages of the manual include, by path: all members, and those of every group."""
-    parts = {SLUGS[title]: list(group) for title, group in GROUPS.items()}
+    parts = {slug: list(GROUPS[title]) for title, slug in SLUGS.items()}
     texts = {}
-    for slug, names in {"": [name for group in parts.values() for name in group], **parts}.items():
+    for slug, names in {"": [name for group in GROUPS.values() for name in group], **parts}.items():
         members = {name: results["members"][name] for name in names if name in results["members"]}
         missing = ", ".join(f"`{name}`" for name in names if name not in members)
         note = f"\nNot measured yet: {missing}; `make family` goes on with them.\n" if missing else ""
