@@ -173,7 +173,7 @@ def picture(results: Mapping[str, Any]) -> Figure:
     members = results["members"]
     names = [name for group in GROUPS.values() for name in group if name in members]
     figure, axes = plt.subplots(
-        1, 4, figsize=(13.5, 0.8 + 0.27 * len(names)), sharey=True, layout="constrained",
+        1, 4, figsize=(13.5, 2.2 + 0.27 * len(names)), sharey=True, layout="constrained",
         gridspec_kw={"width_ratios": [1.1, 1.1, 1.2, 1.0]},
     )  # fmt: skip
     at = {name: -i for i, name in enumerate(names)}
