@@ -8,6 +8,7 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 from members import GROUPS
 
 from samdyn.plot.appearance.style import OKABE_ITO
@@ -206,6 +207,9 @@ def picture(results: Mapping[str, Any]) -> Figure:
             axes[3].plot(flat_share["interval"], [at[name]] * 2, color="black", linewidth=1.2)
             axes[3].plot(flat_share["share"], at[name], "s", color=COLORS["purple"], markersize=5)
     axes[2].set(xscale="log", title="time to leave a well\nover that of SGD", xlabel="ratio, 95 % interval")
+    axes[2].xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axes[2].xaxis.set_major_formatter("{x:g}")
+    axes[2].xaxis.set_minor_formatter(NullFormatter())
     axes[2].axvline(1, color="#777777", linewidth=1, zorder=0)
     axes[3].set(title="two wells: ends at\nthe flat minimum", xlim=(0, 1), xlabel="share, 95 % interval")
     axes[0].set_yticks(list(at.values()), list(at))
