@@ -329,7 +329,8 @@ def spectrum(
     Raises
     ------
     TypeError, ValueError
-        Arguments out of range; a point where no Jacobian exists (g = 0 under a normalised rule).
+        Arguments out of range; a point where no Jacobian exists (g = 0 under a normalised rule), or where the
+        loss is not finite.
 
     Warns
     -----
@@ -369,6 +370,8 @@ def spectrum(
         raise TypeError(
             f"system must be a Landscape, a Map, a Flow or a Diffusion, got {checks.shown(system)}"
         )
+    if loss is not None and not np.isfinite(value := loss.value(point[: loss.dim])):
+        raise ValueError(f"x must be a point where the loss is finite, got the loss {value} there")
     k = checks.integer("k", k, at_least=1)
     which = checks.choice("which", which or ("largest" if of == "Hessian" else "leading"), WHICH)
     if which == "unit circle" and not discrete:
