@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -99,3 +100,24 @@ def test_the_flat_namespace_holds_nouns_and_verbs() -> None:
 
 def _is_result(value: Any) -> bool:
     return inspect.isclass(value) and issubclass(value, sd.results.Result)
+
+
+ROOT = Path(__file__).parent.parent
+DOCSTRING = r'(?:\A|(?::|type: ignore\[[\w-]+\])\n +)r?"""'
+HEADLESS = re.compile(rf"{DOCSTRING}(?:that|those|of|likewise)\b[^\n]*", re.IGNORECASE)
+
+
+def test_no_docstring_begins_without_its_noun() -> None:
+    """A docstring stands alone in a manual or a tooltip: "That of the whole." says nothing there."""
+    texts = [path.read_text(encoding="utf-8") for path in (ROOT / "samdyn").rglob("*.py")]
+    assert sum(len(re.findall(DOCSTRING, text)) for text in texts) > 1000  # docstrings are found at all
+    assert not [found for text in texts for found in HEADLESS.findall(text)]
+
+
+def test_nothing_is_said_likewise() -> None:
+    """The word sends a reader back for the noun; sentences name it instead."""
+    files = [*(ROOT / "samdyn").rglob("*.py"), *(ROOT / "README.md", ROOT / "CONTRIBUTING.md")]
+    docs = [path for kind in ("md", "rst", "py") for path in (ROOT / "docs").rglob(f"*.{kind}")]
+    files += [path for path in docs if not {"_build", "generated"} & set(path.parts)]
+    word = re.compile(r"\blikewise\b", re.IGNORECASE)
+    assert not [path.name for path in files if word.search(path.read_text(encoding="utf-8"))]

@@ -59,7 +59,7 @@ class OrbitDiagram(Result):
         return np.asarray(~np.isfinite(self.points[:, :, -1]).all(axis=-1))
 
     def table(self) -> Table:
-        """Of what, over which values, and how many orbits diverged."""
+        """The system, the values of the parameter, and how many orbits diverged."""
         m, starts, keep, _ = self.points.shape
         return Table(
             f"OrbitDiagram of {self.system!r}: {m} values of {self.parameter} in [{self.values.min():.6g}, "

@@ -85,7 +85,7 @@ class VirtualLoss(Result):
         return virtual_gradient(Flow(self.loss, self.rule), x)
 
     def table(self) -> Table:
-        """Of which loss and rule, and why it exists."""
+        """The loss, the rule, and why the virtual loss exists."""
         return Table(f"VirtualLoss({self.loss.name}, {self.rule}): it exists: {self.why}")
 
     @classmethod

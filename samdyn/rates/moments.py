@@ -80,7 +80,7 @@ class Moments:
 
     @property
     def state_dim(self) -> int:
-        """Of x, or of (x, v)."""
+        """The dimension of the state x, or (x, v)."""
         return self.dim * (2 if self.momentum else 1)
 
     @cached_property

@@ -65,7 +65,7 @@ def name_of(label: Any, names: Mapping[int, Any]) -> str:
 
 
 class Outcome(NamedTuple):
-    """Of a piece: label and step of arrival of each path (0 and -1 if under way), and states of those."""
+    """Labels and steps of arrival of a piece (0 and -1: under way), and the states of paths under way."""
 
     labels: Labels
     steps: Steps

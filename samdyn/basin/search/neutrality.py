@@ -94,7 +94,7 @@ def _keep_distance(
     n_steps: int,
     first: int,
 ) -> list[bool]:
-    """Of sets of points, scaled."""
+    """Whether sets of points, scaled, keep their distance."""
     rng = np.random.default_rng(54321)
     diagonal = diagonal_of(course.box)
     size = len(course.scale)
