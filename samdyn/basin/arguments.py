@@ -20,8 +20,8 @@ from samdyn.systems.flow import Flow
 from samdyn.systems.map import Map
 from samdyn.systems.system import System
 
-MAX_STEPS = 100_000
-MAX_STRIDES = 20_000
+MAX_STEPS = 100_000  # of a map or a diffusion, by default
+MAX_STRIDES = 20_000  # of a flow, by default
 MOST_PROBES = 10_000
 
 

@@ -24,7 +24,7 @@ from samdyn.systems.system import System
 if TYPE_CHECKING:
     from samdyn.basin.result import Basins
 
-SCHEMA = 3
+SCHEMA = 3  # number of the file's layout; raised when the layout changes
 OF_ATTRACTOR = ("kind", "name", "radius", "period", "exponent", "inside", "closed")
 Members = dict[str, Any]
 

@@ -43,10 +43,10 @@ import numpy as np
 
 from samdyn.arguments.checks import Array
 
-TOLERANCE = 1e-12
+TOLERANCE = 1e-12  # relative size of a last correction; rounding of the equations is added to it
 SMALLEST = 1e-9  # step, in scaled units
-STUCK = 1e-8
-MAX_NEWTON = 10
+STUCK = 1e-8  # a correction below it that shrinks no more has met rounding
+MAX_NEWTON = 10  # a step that needs more corrections is halved instead
 MAX_ANGLE = 0.3  # radians between the tangents of neighbouring points
 CHORD = 3e-4  # radians between a chord and the mean of its tangents, on a curve that is nearly straight
 BEND = 0.25  # the same, as a share of the square of the turn

@@ -49,9 +49,9 @@ from samdyn.systems.jump import attracts, jump_length
 from samdyn.systems.map import Map
 from samdyn.systems.system import System
 
-N_VALUES = 33
-ROUNDS = 7
-PER_ROUND = 9
+N_VALUES = 33  # values at which stability is found; between them changes are bracketed
+ROUNDS = 7  # of narrowing a bracket, each to an eighth: 8^-7 of the first in the end
+PER_ROUND = 9  # labels in a round, which cut a bracket into eight
 NARROWER = "a parameter of the rule in place of one of the loss, or a longer max_step, makes it cheaper"
 
 

@@ -42,7 +42,7 @@ COMPLEX = ("Neimark-Sacker", "Hopf")
 BRANCHING = ("branch point", "pitchfork")
 DOUBLE = {"Bogdanov-Takens": (0.0, 1.0), "1:1 resonance": (1.0, 1.0), "1:2 resonance": (-1.0, -1.0)}
 """Where curves of Hopf and Neimark-Sacker points end: the double eigenvalue, and the factor of v."""
-DIFFERENCE = 1e-6
+DIFFERENCE = 1e-6  # relative step of central differences
 POSITION_ROUNDING = 1e-15  # relative, of a few operations on a coordinate
 
 

@@ -21,8 +21,8 @@ from samdyn.arguments.checks import Array
 from samdyn.bifurcation.arclength import Point, advance
 from samdyn.bifurcation.bifurcations import Curve, Signature
 
-SPECTRAL = 0.25
-RESOLVED = 1e-3
+SPECTRAL = 0.25  # of the largest modulus, by which an eigenvalue may change in a step; chosen
+RESOLVED = 1e-3  # of the largest step: shorter steps are not refused for their eigenvalues
 FAINT = 1e-3  # of the largest eigenvalue: below it a change is no change
 SLOPE = 1e-6  # scaled arclength over which the slope of an eigenvalue is taken
 NEARLY = 0.1  # of the smaller end value: an extremum as near to the border is looked at

@@ -40,7 +40,7 @@ from samdyn.bifurcation.start import check_parameter, region_of
 from samdyn.jobs.progress import PartsBar
 from samdyn.numerics.scales import length_scale
 
-OFFSET = 2e-4
+OFFSET = 2e-4  # scaled distance from the bifurcation at which a new branch is looked for first
 SWITCHABLE = ("branch point", "pitchfork", "flip", "border")
 
 

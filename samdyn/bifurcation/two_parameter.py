@@ -47,8 +47,8 @@ from samdyn.jobs.cost import announce, seconds_of
 from samdyn.jobs.progress import PartsBar
 from samdyn.results import Result, Table
 
-UNFOLDED = 1e-7
-SINGULAR = 1e-7
+UNFOLDED = 1e-7  # a larger unfolding parameter means that the branch point no longer exists
+SINGULAR = 1e-7  # of the largest singular value: a smaller one counts as 0
 CROSSING = 1e-6  # scaled step below which a change of orientation is a crossing of two curves
 PATH = 1.5  # length of a typical curve over the whole range of both parameters
 

@@ -47,8 +47,8 @@ Observer: TypeAlias = Callable[[int, slice, Array], None]
 
 Look = tuple[int, int, float | None]  # step, number of the record or -1, length of the steps before
 
-TILE_VALUES = 1 << 17
-MAX_TILE = 1 << 14
+TILE_VALUES = 1 << 17  # numbers of the states of a tile: 1 MiB, for the cache
+MAX_TILE = 1 << 14  # paths of a tile, where states are short
 COMPILE_FROM = 2e7
 """Path-steps that take numpy as long as compiling takes: half a second to a few."""
 LAYERS_FROM = 3e9

@@ -42,8 +42,8 @@ from samdyn.systems.jump import attracts, descent_beside, jump_length
 from samdyn.trace.printed.printing import numpy_form
 from samdyn.trace.tracing import traced_or_batched
 
-RELATIVE = 1e-6
-ABSOLUTE = 1e-9
+RELATIVE = 1e-6  # local error of a step of a rule that jumps, whose method has order 2
+ABSOLUTE = 1e-9  # the same near 0
 FLOOR = 20
 PATIENCE = 2000
 NEAR = 2e-4  # of the perturbation's length

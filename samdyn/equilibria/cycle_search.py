@@ -59,7 +59,7 @@ BETAS = (0.0, 3.0, 30.0)
 MOST_MATRICES = 8
 MOST_STEPS = 257  # the work grows as the square of the period: 100 takes half a minute, 256 minutes
 LARGEST_TOLERANCE = 1e-6  # anything nearly settled would pass for a cycle
-TILE = 1 << 16
+TILE = 1 << 16  # numbers of Jacobians held at a time
 CORRECTION = 1e-9  # of the box's diagonal: how well every point of a cycle must be known
 
 

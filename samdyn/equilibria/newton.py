@@ -57,9 +57,9 @@ from samdyn.trace import batch
 from samdyn.trace.printed.printing import numpy_form
 from samdyn.trace.tracing import NotTraceable, coordinate_form
 
-HALVINGS = 4
-SEPARATION = 1e-6
-DEFLATED = 512
+HALVINGS = 4  # of a step that would raise |F|; the shortest is taken all the same
+SEPARATION = 1e-6  # of the box's diagonal: closer zeros are one
+DEFLATED = 512  # starts of a round; a power of two, as Sobol points want
 ROUNDS = 3
 BATCHES = 4
 N_ITERATED = 128

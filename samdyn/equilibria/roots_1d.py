@@ -9,7 +9,7 @@ import numpy as np
 from samdyn.arguments.checks import Array
 from samdyn.landscapes.landscape import Landscape
 
-BISECTIONS = 64
+BISECTIONS = 64  # more than the 53 bits of a double
 
 
 def critical_points_1d(loss: Landscape, low: float, high: float, resolution: int) -> Array:

@@ -18,7 +18,7 @@ import numpy as np
 
 from samdyn.arguments.checks import Array
 
-STEPS = 6
+STEPS = 6  # of Newton's method, which converges quadratically or not at all
 TILE = 1 << 22  # entries of matrices held at a time
 
 Evaluation = Callable[[Array], tuple[Array, Array]]

@@ -49,7 +49,7 @@ from samdyn.systems.flow import Flow
 from samdyn.systems.system import System
 from samdyn.trace import batch
 
-PANELS = 256
+PANELS = 256  # of the line's integral; jumps of G are cuts of their own
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(16)
 
 

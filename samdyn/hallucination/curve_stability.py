@@ -13,7 +13,7 @@ from samdyn.arguments.checks import Array
 from samdyn.hallucination.attraction import lr_bound, shift_jacobian
 from samdyn.hallucination.proximal_curves import Derivatives, Family
 
-BISECTIONS = 40
+BISECTIONS = 40  # halve an interval to 1e-12 of itself
 
 
 def eigenvalues_along(derivatives: Derivatives, x: Array, y: Array) -> npt.NDArray[Any]:

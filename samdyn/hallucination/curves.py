@@ -58,8 +58,8 @@ from samdyn.systems.flow import Flow
 from samdyn.systems.map import Map
 from samdyn.systems.system import System
 
-SAME = 1e-7
-MOST_STEPS = 3000
+SAME = 1e-7  # relative difference of radii above which two cuts of a branch are different
+MOST_STEPS = 3000  # ends a branch that never closes; chosen
 TYPICAL_STEPS = 100
 """Steps of all curves until most have ended: 60 to 500 over seven losses."""
 

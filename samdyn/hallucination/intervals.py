@@ -39,8 +39,8 @@ from samdyn.jobs.progress import PacedBar
 from samdyn.landscapes.landscape import Landscape
 from samdyn.results import Result, Table
 
-N_NODES = 4096
-N_PARTS = 8
+N_NODES = 4096  # cells of the region in which roots are looked for; chosen
+N_PARTS = 8  # of the region: steps of the progress bar
 NEWTON_SHARE = 15
 """Time of Newton's method from half as many starts, in units of the slope at all nodes."""
 

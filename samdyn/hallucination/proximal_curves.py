@@ -46,14 +46,14 @@ from samdyn.numerics.scales import ROUNDING
 from samdyn.trace.printed.printing import numpy_form
 from samdyn.trace.tracing import traced_or_batched
 
-CORRECTIONS = 6
-FIRST_STEP = 1e-3
-LARGEST_STEP = 0.03
-SMALLEST_STEP = 1e-7
-STRAIGHT = 0.95
-CROSSING_STEP = 2e-5
+CORRECTIONS = 6  # a step that needs more Newton corrections is halved instead
+FIRST_STEP = 1e-3  # scaled units; grows by a half after every accepted step
+LARGEST_STEP = 0.03  # scaled units; keeps the points of a curve close enough to draw
+SMALLEST_STEP = 1e-7  # scaled units; a curve that needs a smaller step is given up ("steps")
+STRAIGHT = 0.95  # cosine of the 18 degrees by which a tangent may turn in a step
+CROSSING_STEP = 2e-5  # scaled units; a sign change in so short a step is a branch point
 CLOSED = 0.1  # of the step: a chord of a curve that turns by 18 degrees is off it by 0.04 of its length
-SINGULAR = 1e-9
+SINGULAR = 1e-9  # of the largest singular value: a smaller one counts as 0
 
 Derivatives = Callable[[Array], tuple[Array, Array]]
 

@@ -52,11 +52,11 @@ from samdyn.systems.system import check_plain
 from samdyn.trace import batch
 
 OUTCOMES = ("hallucinated", "minimum", "saddle", "maximum", "moving", "diverged")
-N_LOOKED = 12
-RATIO = 0.1
-FLAT = 1e-4
-REACH = 2.0
-FAR = 1e3
+N_LOOKED = 12  # points of the last tenth that are looked at, so that a cycle is seen at several phases
+RATIO = 0.1  # near a critical point of the loss the two gradients are of the same size; chosen
+FLAT = 1e-4  # of the largest curvature: a smaller one has no sign
+REACH = 2.0  # kicks within which a chattering run stays about its critical point
+FAR = 1e3  # sides of the box from its middle, beyond which a run has diverged
 
 
 @dataclass(frozen=True, eq=False, repr=False)

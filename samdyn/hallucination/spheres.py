@@ -33,8 +33,8 @@ from samdyn.numerics.scales import ACCURACY, ROUNDING, displacement_tolerance
 from samdyn.numerics.sphere import directions
 from samdyn.results import Result, Rows, Table
 
-N_CANDIDATES = 8
-N_PARTS = 16
+N_CANDIDATES = 8  # lowest sampled points of a sphere that are polished; chosen
+N_PARTS = 16  # of the radii: steps of the progress bar
 
 
 @dataclass(frozen=True, eq=False, repr=False)

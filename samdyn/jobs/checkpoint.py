@@ -30,7 +30,7 @@ import numpy.typing as npt
 
 from samdyn.jobs.whole_files import write_file
 
-SCHEMA = 3
+SCHEMA = 3  # number of the file's layout; raised when the layout changes
 FORMAT = "samdyn checkpoint"
 EVERY = 30.0  # seconds
 

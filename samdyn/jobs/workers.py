@@ -53,8 +53,8 @@ from samdyn.jobs.travel import not_picklable
 P = TypeVar("P")
 T = TypeVar("T")
 
-ATTEMPTS = 3
-FIRST_ATTEMPTS = 2
+ATTEMPTS = 3  # a worker that dies by chance is worth another round; the work itself then runs here
+FIRST_ATTEMPTS = 2  # fewer where no worker has ever given a piece back: it may be unable to start at all
 # pieces: of about USUAL paths, which fill a tile, at least 8 where there are enough paths; at most N_PIECES
 # of them while they are not larger than LARGEST
 N_PIECES, SMALLEST, USUAL, LARGEST = 64, 64, 32768, 65536

@@ -26,7 +26,7 @@ from samdyn.results import storable
 
 Flags = npt.NDArray[np.bool_]
 
-MOST_SETS = 4096
+MOST_SETS = 4096  # more sets than this are mostly artefacts of boxes, and their order takes long
 KEEP = 1 << 27  # bytes of searches kept
 UNDECIDED, LEAVING = -1, -2
 

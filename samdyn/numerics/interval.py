@@ -42,10 +42,10 @@ from samdyn.arguments.checks import Array
 
 Flags = npt.NDArray[np.bool_]
 
-EPSILON = 2.0**-52
-LIBRARY_ERROR = 16 * EPSILON
-ERFC_ERROR = 1e-12
-TINY = 5e-324
+EPSILON = 2.0**-52  # spacing of doubles at 1
+LIBRARY_ERROR = 16 * EPSILON  # four times what the vector libraries promise
+ERFC_ERROR = 1e-12  # relative; scipy loses digits in the far tail
+TINY = 5e-324  # the smallest subnormal double
 LARGEST = float(np.finfo(np.float64).max)
 
 

@@ -49,11 +49,11 @@ from samdyn.systems.jump import along_the_gradient, jump_length, perturbations_b
 from samdyn.systems.map import Map
 from samdyn.systems.system import System
 
-TRANSIENT = 4000
-OBSERVED = 4000
-N_ORBITS = 8
+TRANSIENT = 4000  # steps dropped before an orbit is judged; chosen
+OBSERVED = 4000  # steps of an orbit from which its Lyapunov exponent is taken; chosen
+N_ORBITS = 8  # starts about the point; chosen
 PILOT = 200  # steps that are timed for the estimate of cost
-LONGEST_PERIOD = 24
+LONGEST_PERIOD = 24  # longer periods are called aperiodic; chosen
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from samdyn.arguments.checks import Array
 
-MOST_POINTS = 200_000
+MOST_POINTS = 200_000  # refinement ends here: it bounds memory where the spacing cannot be reached
 SHARPEST = 1e-2  # of the largest distance: neighbours as close as this may turn by any angle
 
 

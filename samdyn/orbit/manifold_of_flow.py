@@ -26,9 +26,9 @@ from samdyn.systems.flow import Flow
 from samdyn.trace.printed.printing import numpy_form
 from samdyn.trace.tracing import traced_or_batched
 
-MOST_CALLS = 40_000
-SLOWEST = 1e-7
-FLATTEST = 1e-7
+MOST_CALLS = 40_000  # ends an arm at a jump, where steps shrink without end; chosen
+SLOWEST = 1e-7  # of the largest speed so far: a slower point is at rest to what the tolerance resolves
+FLATTEST = 1e-7  # of the largest gradient so far: the same for a critical point that traps
 
 
 def flow_arm(

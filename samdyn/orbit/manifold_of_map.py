@@ -41,10 +41,10 @@ from samdyn.orbit.curve_spacing import MOST_POINTS, Limits, lengths, needed, wid
 from samdyn.trace.printed.printing import numpy_form
 from samdyn.trace.tracing import traced_or_batched
 
-DOUBLING = 2.0
-NEWTON_STEPS = 12
-MOST_GENERATIONS = 3000
-END = 0.01
+DOUBLING = 2.0  # least growth in a generation; smaller growth would make many short generations
+NEWTON_STEPS = 12  # of an inverse; quadratic convergence from a neighbour needs fewer, else the branch ends
+MOST_GENERATIONS = 3000  # ends an arm that neither leaves nor arrives; chosen
+END = 0.01  # of the largest distance between points: a smaller rest would not be seen in the polygon
 
 
 def map_arm(

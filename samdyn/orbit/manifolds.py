@@ -38,7 +38,7 @@ from samdyn.systems.flow import Flow
 from samdyn.systems.map import Map
 from samdyn.systems.system import System
 
-SEED = 1e-7
+SEED = 1e-7  # of the length wanted: the manifold's curvature then costs 1e-14 of it, the size of rounding
 SAMPLE_SECONDS = 1.0
 """Work after which the arclength reached tells what the rest will take."""
 KINDS = ("unstable", "stable")

@@ -50,17 +50,17 @@ from samdyn.orbit.stability_edge import perturbation_at
 from samdyn.results import Result, Table
 from samdyn.systems.system import System
 
-ALIGNED = 0.9
+ALIGNED = 0.9  # cosine of 26 degrees between the gradients, from which case I is told; chosen
 NEAR = 0.05
-MOST_STEPS = 4000
-CHECK_EVERY = 5
-SAME = 1e-6
+MOST_STEPS = 4000  # a path that needs more counts as undecided, as on the stable manifold; chosen
+CHECK_EVERY = 5  # steps between attempts of Newton's method; chosen
+SAME = 1e-6  # of the box's diagonal: closer minima are one
 LARGE = 50  # dimension up to which Hessians cost too little to be worth an estimate
 TYPICAL_STEPS = (
     200  # of the gradient flow until it is near a minimum; the estimate is right to a factor of five
 )
 OPERATIONS = 3e9  # floating-point operations a second of one core, on the slow side
-MOST_BYTES = 1 << 32
+MOST_BYTES = 1 << 32  # 4 GiB: larger jobs are refused
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -22,7 +22,7 @@ NAMES = {
     "gradient_norm": "gradient norm  $|\\nabla f(x)|$",
     "distance": "distance from the minimisers",
 }
-MAX_CURVES = 7
+MAX_CURVES = 7  # colours that a reader can tell apart
 
 
 @picture

@@ -19,7 +19,7 @@ from samdyn.systems.system import System
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-N_POINTS = 2000
+N_POINTS = 2000  # along the line: about as many as a screen has pixels
 COLORS = style.OKABE_ITO
 
 

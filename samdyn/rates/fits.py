@@ -28,7 +28,7 @@ from samdyn.arguments.checks import Array
 from samdyn.arguments.signature import checked
 from samdyn.results import Result, Table
 
-GROUPS = 20
+GROUPS = 20  # of the jackknife: 19 degrees of freedom for its error
 BLOCKS = 8
 """Least number of blocks of a single curve from whose scatter an error is taken."""
 MOST_BLOCKS = 24

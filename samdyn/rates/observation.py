@@ -31,10 +31,10 @@ from samdyn.landscapes.finite_sum import FiniteSum
 from samdyn.numerics.scales import displacement_tolerance
 from samdyn.rates.curves import KINDS
 
-WINDOW = 64
-MAX_PERIOD = 16
-BLOCKS = 8
-BUFFER_VALUES = 1 << 20
+WINDOW = 64  # last steps that are looked at: four times the longest period
+MAX_PERIOD = 16  # longer periods count as a bounded set
+BLOCKS = 8  # parts of the window whose means show whether it moves
+BUFFER_VALUES = 1 << 20  # numbers held before they are judged together: 8 MiB
 
 
 class Watcher:

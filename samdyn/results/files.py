@@ -36,7 +36,7 @@ from samdyn.results.encoding import (
     holds_absent,
 )
 
-SCHEMA = 3
+SCHEMA = 3  # number of the file's layout; raised when the layout changes
 READ = (2, 3)
 """Schemas that are read."""
 

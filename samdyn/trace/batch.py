@@ -20,7 +20,7 @@ from torch import Tensor
 from samdyn.arguments.checks import Array
 from samdyn.trace.surroundings import own_surroundings
 
-CHUNK_VALUES = 1 << 18
+CHUNK_VALUES = 1 << 18  # input numbers of a chunk: 2 MiB, which bounds what the function makes of them
 
 OnePoint = Callable[[Tensor], Tensor]
 

@@ -42,7 +42,7 @@ from samdyn.trace.tracing import coordinate_form
 
 __all__ = ["IntervalForm", "interval_form", "mean_value"]
 
-CHUNK = 4096
+CHUNK = 4096  # boxes to a chunk: its intermediate arrays, 32 KiB each, stay in the cache
 
 UNARY: dict[Callable[..., Any], Callable[[Interval], Interval]] = {
     torch.neg: iv.neg,

@@ -29,8 +29,8 @@ from torch import fx
 Scalar: TypeAlias = Any  # fx.Node | float | bool
 Operator: TypeAlias = Callable[..., Any]
 
-MAX_NODES = 20_000
-MAX_POWER = 16
+MAX_NODES = 20_000  # a longer graph is left to torch, which evaluates it in batches
+MAX_POWER = 16  # higher powers are not written as products
 
 UNARY: frozenset[Operator] = frozenset(
     {

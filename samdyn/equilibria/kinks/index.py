@@ -42,7 +42,7 @@ __all__ = ["boxes_about", "kind_around", "rest_points"]
 
 CIRCLE = 1e-3
 """Of the diagonal: the radius of the circle whose values decide the kind of a new critical point."""
-N_ANGLES = 2048
+N_ANGLES = 2048  # samples of the circle; chosen
 LOCATED = 2e-11  # of the box: how well a point at which the field jumps is located
 FLAT = 1e-6  # of the largest difference on the circle, as of eigenvalues elsewhere
 REACH = 2.0  # perturbations to each side of a critical point on a kink

@@ -46,7 +46,7 @@ from samdyn.numerics.interval import Flags, Interval
 from samdyn.trace.interval_forms import IntervalForm, mean_value
 from samdyn.trace.tracing import coordinate_form
 
-TILE = 1 << 16
+TILE = 1 << 16  # pairs of a box and a set of directions held at a time
 DIRECTION_HALVINGS = 12
 TURN = 0.5
 

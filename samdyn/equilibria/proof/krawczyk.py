@@ -54,7 +54,7 @@ from samdyn.trace.interval_forms import mean_value
 RADII_PER_OCTAVE = 3
 NARROWEST = 1e-9
 MAX_BOXES = 1 << 15
-OFF_CENTRE = 0.4901
+OFF_CENTRE = 0.4901  # where a box is cut: not in the middle, where zeros of symmetric systems lie
 
 
 @dataclass(frozen=True, eq=False, repr=False)

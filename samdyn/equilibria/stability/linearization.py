@@ -36,7 +36,7 @@ from samdyn.rules.rule import Rule
 from samdyn.systems.map import Map
 from samdyn.systems.system import System
 
-MARGIN = 1e-9
+MARGIN = 1e-9  # relative; rounding of eigenvalues is below it, unless they are ill-conditioned
 LARGE = 200  # length of a state up to which a Jacobian costs too little to be worth an estimate
 OPERATIONS = 3e9  # floating-point operations a second of one core in an eigenvalue solver, on the slow side
 

@@ -46,7 +46,7 @@ from samdyn.trace.device import one_thread
 # in the cache
 TILE, COMPILED_TILE, GPU_TILE = 1 << 14, 1 << 16, 1 << 22
 SWEEP = 16
-REPLAY = 1 << 16
+REPLAY = 1 << 16  # exits noted before they are replayed together, which bounds memory
 
 # of each block of a sweep the coefficients of its four steps
 SweepValues = Sequence[Sequence[Values]]

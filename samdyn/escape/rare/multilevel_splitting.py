@@ -29,7 +29,7 @@ from samdyn.numerics.vector import Coordinates
 from samdyn.trace.batch import tensor_of
 
 STREAM_BRANCH = 0xFFFF_2000  # which survivor a new branch starts from
-TABLE_BYTES = 1 << 28
+TABLE_BYTES = 1 << 28  # 256 MiB of stored states, above which repeats run in parts
 LARGE_JOB = 5000  # clones of all repeats, above which one repeat comes first to time the work
 WIDE = 20_000  # paths in the sweep that is timed
 

@@ -55,7 +55,7 @@ from samdyn.results import Result, Rows, Table
 Function = Callable[[Array], Array]
 
 REACH = 9.5  # standard deviations of the kernel that are kept; the rest is below 1e-20
-MAX_ENTRIES = 30_000_000
+MAX_ENTRIES = 30_000_000  # of the matrix: 240 MB of doubles
 MAX_DEVIATIONS = 1e5  # in the interval's length; a node for each is what memory allows
 MAX_STEPS = 1e12  # a mean exit time of n steps has a relative error of about 1e-16 n
 MAX_PRODUCTS = 4_000_000_000  # multiplications for a censored mean, about four seconds

@@ -44,7 +44,7 @@ from samdyn.arguments.checks import Array
 from samdyn.escape.solver.domain import Absorbed, Exit, coefficients
 from samdyn.escape.solver.lattice import directions, superbases, weights
 
-MAX_CELLS = 1_000_000
+MAX_CELLS = 1_000_000  # unknowns of a sparse LU: it bounds memory; chosen
 SMALLEST_FRACTION = 1e-6  # of an arm; a node nearer to the boundary than that is taken as that far away
 SAMPLES = 32  # most places along an arm where the region is looked at
 

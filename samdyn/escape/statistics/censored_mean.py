@@ -46,7 +46,7 @@ from samdyn.escape.statistics.tail import checks_level
 from samdyn.jobs.cost import announce
 
 METHODS = ("normal", "exact", "bootstrap")
-N_RESAMPLES = 2000
+N_RESAMPLES = 2000  # of the bootstrap: its quantiles near 2.5 % then rest on 50 resamples
 FEW = (
     10  # exits below which the number of exits, not the scatter of times, decides how well the mean is known
 )

@@ -25,8 +25,6 @@ from samdyn.escape.statistics.result import ExitTimes
 from samdyn.escape.statistics.tail import checks_level
 from samdyn.results import Result, Table
 
-MOST_STARTS = 10_000
-
 
 @dataclass(frozen=True, eq=False, repr=False)
 class LogRank(Result):

@@ -31,7 +31,7 @@ from samdyn.jobs.progress import PartsBar
 from samdyn.results import Result, Table
 from samdyn.systems.map import Map
 
-MOST_STARTS = 10_000
+MOST_STARTS = 10_000  # each distinct start is evaluated by itself; chosen
 VAGUE = 0.1  # error of the exact mean, over the mean, from which a difference is no evidence
 
 

@@ -31,7 +31,7 @@ import numpy.typing as npt
 from samdyn.arguments.checks import Array
 
 ALL_SEQUENCES = 14  # exits up to which all sequences are gone through
-N_DRAWN = 20_000
+N_DRAWN = 20_000  # random permutations: a p-value of 0.01 is then known to 0.0007
 SMALL_VARIANCE = 10.0  # above, the normal law is right to a few percent of a p-value of 0.05
 MOST_TIMES = 2000
 

@@ -37,7 +37,7 @@ FIELD = "#66717c"
 LOSS = "#8a8a8a"
 TRAJECTORY = OKABE_ITO["black"]
 SEPARATRIX: dict[str, Any] = {"color": OKABE_ITO["purple"], "linestyle": (0, (7, 2, 2, 2))}
-SMALL_CYCLE = 0.03
+SMALL_CYCLE = 0.03  # of the axes' extent: a smaller cycle is drawn as a mark
 PLACES = ("outside", "below", "inside")
 NULLCLINES = ((OKABE_ITO["sky blue"], (0, (5, 1.5))), (OKABE_ITO["orange"], (0, (4, 1.2, 1, 1.2))))
 

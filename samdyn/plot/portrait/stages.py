@@ -28,7 +28,7 @@ from samdyn.systems.system import System
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-MOST_SEPARATRICES = 24
+MOST_SEPARATRICES = 24  # saddles whose manifolds are drawn: more would fill the picture
 
 
 @dataclass

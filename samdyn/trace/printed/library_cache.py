@@ -30,7 +30,7 @@ from pathlib import Path
 
 __all__ = ["directory", "is_whole", "put", "sweep", "working_folder"]
 
-KEPT_DAYS = 90.0
+KEPT_DAYS = 90.0  # files that were not used for so long are removed
 KEPT_BYTES = 64 << 20  # about 2700 losses
 DEAD_AFTER = 3600.0  # seconds after which a folder of a compilation has no owner any more
 DEAD_PASSING_AFTER = 7 * 86400.0  # the same for a directory of one process, which may run for days

@@ -25,7 +25,7 @@ __all__ = ["load_kernel", "machine_code"]
 THREADS = 128
 """Threads of a block: a multiple of the 32 threads of a warp, and few enough for several blocks to share a
 multiprocessor where a thread takes many registers."""
-KEPT_BYTES = 64 << 20
+KEPT_BYTES = 64 << 20  # 64 MiB of machine code, as for the libraries of the CPU
 MISSING = "kernels for a GPU need the packages of an extra: pip install 'samdyn[cuda]'"
 
 
