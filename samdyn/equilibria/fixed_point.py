@@ -35,8 +35,10 @@ class FixedPoint(Result):
         "cycle" for period > 1.
     stability : str
         What the dynamics does there: "attracting", "repelling", "saddle", "marginal", or "trapping" (the
-        field jumps; see `capture_radius`). "jump": the field jumps and orbits followed from around the point
-        did not settle what it does (`samdyn.equilibria.kinks.following_orbits`).
+        field jumps; see `capture_radius`). "jump": the field jumps, and nothing is claimed: orbits
+        followed from around the point did not settle what it does
+        (`samdyn.equilibria.kinks.following_orbits`), or what the rule
+        normalises vanishes where it looks.
     eigenvalues : ndarray
         Of the Jacobian; nan where there is none. For a cycle the multipliers of one period.
     residual : float

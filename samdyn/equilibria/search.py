@@ -310,7 +310,7 @@ def _without_jacobians(
     none, result = np.full(system.state_dim, np.nan), list(points)
     for i, jump in zip(own, np.broadcast_to(jumps, len(own)), strict=True):
         if jump:
-            result[i] = replace(points[i], stability="marginal", eigenvalues=none)
+            result[i] = replace(points[i], stability="jump", eigenvalues=none)
     return result
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 import samdyn as sd
 
@@ -80,3 +81,47 @@ def test_the_motion_of_the_trap_is_named() -> None:
     held = sd.capture_set(step, [0.0, 0.0])
     assert (held.stability, held.motion) == ("trapping", "bounded chaos")
     assert held.chatter_radius == pytest.approx(0.0033, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    "rule", [sd.SAM(0.3), sd.MongeSAM(0.3), sd.LESAM(0.3, 0.2)], ids=lambda rule: type(rule).__name__
+)
+def test_a_cycle_beside_a_minimum_belongs_to_it(rule: sd.Rule) -> None:
+    """A label that is false (b): "repelling" at the minima of (tanh(w0) w1 - .6)^2 + .1 w1^2 + .02 w0^2.
+
+    Right, by the map itself over 4000 steps: orbits from .001 and from .1 away come to one 2-cycle across the
+    valley, .0505 from the minimum, and none is ever farther away than its start or that.
+    """
+    loss = sd.Landscape(
+        lambda w: (torch.tanh(w[0]) * w[1] - 0.6) ** 2 + 0.1 * w[1] ** 2 + 0.02 * w[0] ** 2,
+        2,
+        [(-2.5, 2.5)] * 2,
+    )
+    x = np.array([1.0579725, 0.65768303])
+    for _ in range(3):
+        x = x - np.linalg.solve(loss.hessian(x), loss.gradient(x))
+    system = sd.Map(loss, rule, lr=0.05)
+    u = np.linspace(0, 2 * np.pi, 12, endpoint=False)
+    circle = np.stack([np.cos(u), np.sin(u)], axis=1)
+    path = sd.trajectory(system, x + np.concatenate([0.001 * circle, 0.1 * circle]), n_steps=4000).x
+    distance = np.linalg.norm(path - x, axis=-1)
+    assert distance.max() <= 0.1 + 1e-9
+    np.testing.assert_allclose(distance[-100:].max(axis=0), 0.0505, rtol=2e-3)
+    there = sd.linearize(system, x)
+    assert there.stability == "trapping"
+    np.testing.assert_allclose(there.chatter_radius, 0.0505, rtol=2e-3)
+
+
+def test_a_direction_that_never_moves_is_marginal() -> None:
+    """A label that is false (b): "trapping" and "repelling" under a rule whose direction is centred.
+
+    Right: GCSAM moves along (1, -1) alone, so that every line w0 + w1 = c has a point at rest: the critical
+    point lies on a curve of them, and is neither left nor reached from other lines.
+    """
+    loss = sd.Landscape(lambda w: (w[0] ** 2 - 1) ** 2 / 4 + w[1] ** 2 + 0.2 * w[0] * w[1], 2, [(-2, 2)] * 2)
+    x = sd.fixed_points(sd.Flow(loss, sd.GD()), n_starts=16).select(kind="minimum").x[0]
+    for system in (sd.Flow(loss, sd.GCSAM(0.2)), sd.Map(loss, sd.GCSAM(0.2), lr=0.05)):
+        start = x + np.array([0.01, 0.02])
+        step = system.evaluate(start) - (start if isinstance(system, sd.Map) else 0.0)
+        np.testing.assert_allclose(step.sum(), 0, atol=1e-15)
+        assert sd.linearize(system, x).stability == "marginal"

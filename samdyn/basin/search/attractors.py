@@ -45,6 +45,7 @@ from samdyn.systems.jump import jump_length
 from samdyn.systems.map import Map
 
 LARGEST_PERIOD = 512
+ATTRACTS = ("attracting", "trapping")
 AROUND = 1.05  # z is between the ends of what hovers about it: this far from the middle, in half extents
 CHAOTIC = 1e-3  # per step, or per `time_scale` of a flow: the least exponent of chaos
 N_PAIRS = 64  # a step of 16 costs hardly less, and four times as many would be needed
@@ -161,14 +162,14 @@ def find_attractors(
 ) -> list[Candidate]:
     """Attractors at the given fixed points, and those that orbits from `starts` (state_dim, n) settle on."""
     may = [] if known else [p for p in points if _may_attract(p)]
-    seeds = [Candidate(_around(motion, course, p), 0.0, attracts=p.stability != "marginal") for p in may]
+    seeds = [Candidate(_around(motion, course, p), 0.0, attracts=p.stability in ATTRACTS) for p in may]
     new = [c for c in seeds if len(c.states) and np.isfinite(c.states).all()]
     found, _ = attracting(motion, course, known, new, rules, first_step)
     return search(motion, course, starts, found, rules, first_step)
 
 
 def _may_attract(point: FixedPoint) -> bool:
-    return point.stability in ("attracting", "trapping", "marginal")
+    return point.stability in (*ATTRACTS, "marginal", "jump")
 
 
 def _around(motion: Motion, course: Course, point: FixedPoint) -> Array:

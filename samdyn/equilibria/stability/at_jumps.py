@@ -43,8 +43,9 @@ distance over the last quarter. It is infinite, and the point does not trap the 
   the scale (they have left); or
 - the orbits drift along a negative mode, without crossing z, by more in each quarter than in the one before
   (they leave slowly: most of those that move steadily along the mode must agree); or
-- an orbit hovers beside z, not about it: over the last quarter its mean is more than twice as far from z as
-  the orbit from its mean. So is one that came to rest at a hallucinated point, or about another critical one.
+- an orbit hovers beside z, not about it: over the last quarter its mean is more than `FEW_SWINGS` times as
+  far from z as the orbit from its mean. So is one that came to rest at a hallucinated point. A 2-cycle across
+  a valley that drifted to where the valley is flatter, a few swings from z, still belongs to z.
 
 Of a map whose rule has memory the orbits begin with memory that has settled at their starts, and are followed
 for `MEMORIES` times as long as memory takes to fade, at most `LONGEST` steps: second moments that fade slowly
@@ -70,11 +71,12 @@ from torch import Tensor
 from samdyn.arguments.checks import Array
 from samdyn.equilibria.newton import newton_steps
 from samdyn.jobs.cost import seconds_of
+from samdyn.landscapes.landscape import Landscape
 from samdyn.numerics.scales import diagonal_of
 from samdyn.numerics.sphere import directions
 from samdyn.rules.rule import Rule
 from samdyn.systems.flow import Flow
-from samdyn.systems.jump import attracts, jump_length, seconds_of_attracts
+from samdyn.systems.jump import attracts, descent_beside, jump_length, seconds_of_attracts
 from samdyn.systems.map import Map
 from samdyn.systems.system import System
 from samdyn.trace import batch
@@ -97,6 +99,8 @@ LONGEST = 16_000  # or after so many steps
 INNER = (
     0.25  # of the perturbation's length, which is the capture radius of a quadratic: orbits start within it
 )
+FEW_SWINGS = 10.0  # how far beside z an orbit about it may have its mean
+CONFINED = 1e-9  # ratio of the singular values of directions that span no more than a hyperplane
 STEADY = 1e-4  # relative change over half a run, above what averages over a 2-cycle leave to rounding
 
 Evaluation = Callable[[Array], tuple[Array, Array, Array]]
@@ -415,9 +419,9 @@ def hover_radii(
         mean /= count[:, None, None]
         last = mean[3]
         extent = (np.maximum(highest - last, last - lowest) ** 2).sum(axis=0)
-        # a 2-cycle swings by half the scale, and orbits start within the scale: one that still drifts towards
-        # z has a mean of less than twice its swing, one that came to rest elsewhere has hardly any swing
-        beside = ~((last**2).sum(axis=0) <= 4 * extent).reshape(n, m).all(axis=1)
+        # what came to rest elsewhere has hardly any swing; what swings across a valley may do so beside z,
+        # where the valley is flatter
+        beside = ~((last**2).sum(axis=0) <= FEW_SWINGS**2 * extent).reshape(n, m).all(axis=1)
         covariance = square_sum / count[3] - last.T[:, :, None] * last.T[:, None, :]
         drifting = _drifts_away(mean.reshape(4, dim, n, m), covariance.reshape(n, m, dim, dim), modes)
     before, after = np.sqrt(farthest[[1, 3]].reshape(2, n, m).max(axis=2))
@@ -469,6 +473,12 @@ def kind_of(hessian: Array) -> str:
     return "maximum" if (eigenvalues < 0).all() else "saddle"
 
 
+def _confined(loss: Landscape, rule: Rule, z: Array) -> bool:
+    """Whether the rule's direction stays in a hyperplane beside z, so that it rests on a curve through z."""
+    size = np.linalg.svd(descent_beside(loss, rule, z, directions(loss.dim)), compute_uv=False)
+    return bool(size[-1] <= CONFINED * size[0])
+
+
 def jump_stability(system: System, z: Array, reach: float | None = None) -> list[tuple[str, float, float]]:
     """Stability of critical points (n, dim) under a rule that jumps there, with their capture and chatter
     radii.
@@ -500,6 +510,9 @@ def jump_stability(system: System, z: Array, reach: float | None = None) -> list
     outward = np.einsum("nki,nki->nk", flow(probe), probe - z[:, None]) > 0
     result = []
     for i in range(len(z)):
+        if not rule.plain and _confined(loss, rule, z[i]):
+            result.append(("marginal", float("nan"), float("nan")))
+            continue
         # of a map its own simulation decides: it hovers, and need not do what its flow does
         if np.isfinite(chatter[i]) if isinstance(system, Map) else drawn[i]:
             result.append(("trapping", float(capture[i]), float(chatter[i])))

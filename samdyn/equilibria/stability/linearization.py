@@ -57,7 +57,8 @@ class Linearization(Result):
         Column i belongs to eigenvalue i.
     stability : str
         "attracting", "repelling", "saddle", "marginal", or "trapping" where the field
-        jumps and the Jacobian does not exist (its entries are nan).
+        jumps and the Jacobian does not exist (its entries are nan); "jump" where it does so in a map with
+        memory, of which nothing is claimed.
     discrete : bool
         Whether the system is a map (eigenvalues are multipliers of one step) or continuous in time
         (eigenvalues are rates, 1/time).

@@ -52,14 +52,15 @@ KINDS: dict[str, tuple[str, str, float]] = {
     "cycle": ("h", OKABE_ITO["orange"], 8.0),
 }
 FILLED = ("attracting", "trapping")
-HALF_FILLED = ("marginal",)
+HALF_FILLED = ("marginal", "jump")
 CORNERS = {"upper right": (1, 1), "upper left": (0, 1), "lower right": (1, 0), "lower left": (0, 0)}
 
 
 def fixed_point_style(kind: str, stability: str) -> dict[str, Any]:
     """Keywords of `Axes.plot` for a fixed point: shape and colour by kind, filling by stability.
 
-    Filled: attracting or trapping. Half filled: marginal. Open: a saddle, or repelling.
+    Filled: attracting or trapping. Half filled: marginal, or a jump of which nothing is claimed. Open: a
+    saddle, or repelling.
 
     Examples
     --------

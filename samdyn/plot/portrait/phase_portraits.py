@@ -131,9 +131,9 @@ def phase_portrait(
     Shapes tell the kind: minimum circle, saddle cross, maximum triangle, degenerate diamond, hallucinated
     star, fixed point of a system without a loss square, cycle hexagon (a large open one around cycles too
     small to tell their points apart); a curve or surface of fixed points is shown by its samples. Filled
-    points attract or trap, half-filled ones are marginal, open ones are saddles or repel. The disc around a
-    trapping point is its capture set (`FixedPoint.capture_radius`). The algorithm is in the module's
-    documentation.
+    points attract or trap, half-filled ones are marginal or not known, open ones are saddles or repel. The
+    disc around a trapping point is its capture set (`FixedPoint.capture_radius`). The algorithm is in the
+    module's documentation.
 
     Examples
     --------
