@@ -162,11 +162,17 @@ class Convergence(Result):
 
     @checked
     def band(self, quantity: str = "gap", setting: int = 0, level: float = 0.9) -> tuple[Array, Array]:
-        """Quantiles over the replicas that hold a share `level` of them: two arrays (n_times,)."""
+        """Values of two replicas between which at least a share `level` of them lies: two arrays (n_times,).
+
+        It describes the replicas and is no interval for their mean: with few of them it is their range, which
+        a further replica leaves with probability 2 / (n_replicas + 1).
+        """
         if not 0 < checks.number("level", level) < 1:
             raise ValueError(f"level must be a number in (0, 1), got {level!r}")
-        low, high = np.quantile(self.curves(quantity, setting), [(1 - level) / 2, (1 + level) / 2], axis=1)
-        return low, high
+        values = self.curves(quantity, setting)
+        # an interpolated quantile lies inside of the replicas: of three, "90 %" would hold one
+        low = np.quantile(values, (1 - level) / 2, axis=1, method="lower")
+        return low, np.quantile(values, (1 + level) / 2, axis=1, method="higher")
 
     @checked
     def plateau(self, quantity: str = "gap", setting: int = 0, tail: float = 0.5) -> Plateau:

@@ -17,6 +17,7 @@ from samdyn.rates.fits import Estimate, exponential_rate, scaling_exponent
 from samdyn.rates.forces import Forces, ListedForces, sampling_error
 from samdyn.rates.moments import Moments
 from samdyn.rates.settling import judge
+from samdyn.rates.stationary import _gaps, _law
 
 pytestmark = pytest.mark.slow
 
@@ -162,4 +163,30 @@ def test_errors_of_sampled_batches_cover(micro: int) -> None:
         intervals.append(Estimate(radius(part), sampling_error(radius, part)).interval())
     share, known = coverage(intervals, exact)
     print(f"sampled batches | spectral radius, batches of {micro} | {share:.3f} of {known}")
+    assert LOW <= share <= HIGH
+
+
+@pytest.mark.parametrize("micro", [2, 4])
+def test_gaps_of_laws_from_sampled_batches_cover(micro: int) -> None:
+    """The gap of the stationary law from 1024 sampled batches, against that of the law of all batches."""
+    rng = np.random.default_rng(5)
+    loss = sd.FiniteSum.least_squares(rng.standard_normal((30, 2)), rng.standard_normal(30))
+    exact = sd.stationary_law(sd.Map(loss, sd.USAM(0.1), lr=0.2, noise=sd.Minibatch(micro))).gap
+    minimiser = loss.minimum().x
+    hessian = loss.hessian(minimiser)
+    hessians, pulls = loss.sample_hessians(np.zeros(2)), -loss.sample_gradients(np.zeros(2))
+
+    def gap(forces: Forces) -> float:
+        return sum(_gaps(*_law(forces, Moments(forces, 0.2)), minimiser, hessian))
+
+    intervals = []
+    for _ in range(SEEDS):
+        index = rng.random((1024, 30)).argsort(axis=1)[:, :micro]
+        h, b = hessians[index].mean(axis=1), pulls[index].mean(axis=1)
+        looked = b + 0.1 * np.einsum("nij,nj->ni", h, b)
+        part = ListedForces(np.full(1024, 1 / 1024), h + 0.1 * h @ h, looked, False)
+        intervals.append(Estimate(gap(part), sampling_error(gap, part)).interval())
+    share, known = coverage(intervals, exact)
+    print(f"sampled batches | gap of the law, batches of {micro} | {share:.3f} of {known}")
+    assert known == SEEDS
     assert LOW <= share <= HIGH

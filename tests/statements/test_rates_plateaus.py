@@ -183,3 +183,19 @@ def test_a_plateau_of_minibatch_sam_covers_a_long_run() -> None:
     assert plateau.state == "settled"
     assert abs(plateau.value - 4.2945e-4) < 3 * plateau.standard_error
     assert plateau.standard_error < 0.03 * plateau.value
+
+
+@pytest.mark.parametrize(
+    ("n", "level", "held"), [(2, 0.5, 2), (3, 0.9, 3), (10, 0.9, 10), (40, 0.9, 38), (41, 0.5, 21)]
+)
+def test_a_band_holds_the_share_of_replicas_that_it_says(n: int, level: float, held: int) -> None:
+    """An interval that holds less than it says (a): of 3 replicas the 90 % band held one, of 10 eight.
+
+    Right: counted on the replicas themselves, as the fewest between two of them that are a share of `level`.
+    """
+    system = sd.Map(sd.landscapes.quadratic([[1.0]]), sd.GD(), lr=0.3, noise=sd.GaussianNoise(1.0))
+    run = sd.convergence(system, [1.0], 20, n, record=["gap"], seed=n)
+    low, high = run.band(level=level)
+    inside = (run.curves() >= low[:, None]) & (run.curves() <= high[:, None])
+    assert (inside[1:].sum(axis=1) == held).all()
+    assert held >= level * n
