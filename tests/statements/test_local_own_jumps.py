@@ -92,3 +92,18 @@ def test_a_jump_is_told_from_a_steep_slope(scale: float) -> None:
     assert followed_stability(lambda w: -scale * np.sign(w), np.zeros(2), 1.0) == "trapping"
     saddle = followed_stability(lambda w: scale * np.stack([-np.sign(w[:, 0]), w[:, 1]], 1), np.zeros(2), 1.0)
     assert saddle == "saddle"
+
+
+@pytest.mark.parametrize("rule", [sd.GSAM(0.3, 0.2), GSAM(0.3, 0.2), sd.LookbehindSAM(0.3)], ids=str)
+def test_a_linearization_at_such_a_point_claims_nothing(rule: sd.Rule) -> None:
+    """A label from rounding (b): `linearize` said "marginal" and "repelling" where the list says "jump".
+
+    Right: no eigenvalues where the field jumps, and those of differences where it does not.
+    """
+    for system in (sd.Flow(WELL, rule), sd.Map(WELL, rule, lr=0.1)):
+        for point in sd.fixed_points(system, n_starts=32).hallucinated:
+            there = sd.linearize(system, point)
+            assert np.isnan(there.eigenvalues).all() == np.isnan(point.eigenvalues).all()
+            assert (there.stability == "jump") == np.isnan(there.eigenvalues).all()
+    smooth = sd.linearize(sd.Map(WELL, rule, lr=0.1), [0.4, 0.3])
+    assert np.isfinite(smooth.eigenvalues).all()

@@ -24,12 +24,13 @@ from scipy.linalg import schur
 from samdyn.arguments import checks
 from samdyn.arguments.checks import Array
 from samdyn.arguments.signature import checked
+from samdyn.equilibria.kinks.following_orbits import field_jumps
 from samdyn.equilibria.stability.at_jumps import jump_stability
 from samdyn.equilibria.stability.growth import TransientGrowth, transient_growth
 from samdyn.equilibria.stability.wording import listed
 from samdyn.jobs.cost import announce, seconds_of
 from samdyn.landscapes.landscape import Landscape
-from samdyn.numerics.scales import ACCURACY, displacement_tolerance
+from samdyn.numerics.scales import ACCURACY, displacement_tolerance, length_scale
 from samdyn.results import Result, Table
 from samdyn.rules.family import USAM, UnifiedSAM
 from samdyn.rules.rule import Rule
@@ -57,8 +58,8 @@ class Linearization(Result):
         Column i belongs to eigenvalue i.
     stability : str
         "attracting", "repelling", "saddle", "marginal", or "trapping" where the field
-        jumps and the Jacobian does not exist (its entries are nan); "jump" where it does so in a map with
-        memory, of which nothing is claimed.
+        jumps and the Jacobian does not exist (its entries are nan); "jump" where nothing is claimed of such a
+        point: in a map with memory, and where something else that the rule normalises vanishes.
     discrete : bool
         Whether the system is a map (eigenvalues are multipliers of one step) or continuous in time
         (eigenvalues are rates, 1/time).
@@ -170,6 +171,17 @@ class Linearization(Result):
         return Table(title, rows)
 
 
+def _own_jump(system: System, point: Array) -> bool:
+    """Whether a rule that normalises more than the gradient, as a user's own may, jumps at a point."""
+    rule = system.rule
+    if rule is None or system.on_jump(point):
+        return False
+    if type(rule).__module__.split(".")[0] == "samdyn" and not rule.jumps_elsewhere:
+        return False
+    reach = float(length_scale(system.box, point))
+    return bool(field_jumps(lambda x: motion_at(system, x), point[None], reach)[0])
+
+
 def stability_of(eigenvalues: npt.ArrayLike, discrete: bool, scale: float = 0.0) -> str:
     """Classify from eigenvalues; those within `MARGIN` of `scale`, or of the largest, are marginal.
 
@@ -256,6 +268,10 @@ def linearize(system: System, x: checks.PointLike) -> Linearization:
     if system.state_dim > LARGE:
         _announce(system, point)
     jacobian = system.jacobian(point)
+    if _own_jump(system, point):
+        none = np.full_like(jacobian, np.nan)
+        residual = residual_of(system, point)
+        return Linearization(point, none, none[0], none, "jump", discrete, residual)
     if np.isnan(jacobian).any():
         if system.rule is None or not system.rule.jumps or not system.on_jump(point):
             raise ValueError(f"x must be a point where the Jacobian exists, got {point}, where it is nan")
