@@ -1,4 +1,4 @@
-"""What is said of critical points at which a map with memory jumps."""
+"""What is said of critical points at which a map with memory jumps, beside its orbits."""
 
 from __future__ import annotations
 

@@ -58,8 +58,8 @@ class Linearization(Result):
         Column i belongs to eigenvalue i.
     stability : str
         "attracting", "repelling", "saddle", "marginal", or "trapping" where the field
-        jumps and the Jacobian does not exist (its entries are nan); "jump" where nothing is claimed of such a
-        point: in a map with memory, and where something else that the rule normalises vanishes.
+        jumps and the Jacobian does not exist (its entries are nan); "jump" where something else
+        that the rule normalises vanishes, and nothing is claimed.
     discrete : bool
         Whether the system is a map (eigenvalues are multipliers of one step) or continuous in time
         (eigenvalues are rates, 1/time).
