@@ -22,7 +22,7 @@ from samdyn.systems.system import System
 
 MAX_STEPS = 100_000  # of a map or a diffusion, by default
 MAX_STRIDES = 20_000  # of a flow, by default
-MOST_PROBES = 10_000
+MOST_PROBES = 10_000  # a bound on memory and time; chosen
 
 
 @dataclass(frozen=True)

@@ -61,7 +61,7 @@ NULL = 1e-7
 """A curvature smaller than this share of the largest counts as 0."""
 OUTSIDE = 1e-9
 """Of the range: how far rounding may leave it."""
-RESTART = 200
+RESTART = 200  # of GMRES: its basis of so many vectors bounds memory
 TURN = 0.5
 """Least cosine of the gradients at both ends of a step under a rule that jumps."""
 

@@ -20,7 +20,7 @@ from samdyn.arguments.checks import Array
 from samdyn.systems.diffusion import Diffusion
 
 SHARE = 0.01  # of the shortest time scale: the default step without a learning rate
-MOST_POINTS = 64
+MOST_POINTS = 64  # points whose steps are judged, evenly taken from all; chosen
 # above, a Jacobian costs more than it tells
 MOST_COORDINATES = 64
 

@@ -37,7 +37,7 @@ import numpy.typing as npt
 from samdyn.equilibria.proof.index_check import IndexCheck
 from samdyn.results import Result, Table
 
-OFTEN = 10
+OFTEN = 10  # finds of every zero, after which no further starts are drawn; chosen
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -62,7 +62,7 @@ SEPARATION = 1e-6  # of the box's diagonal: closer zeros are one
 DEFLATED = 512  # starts of a round; a power of two, as Sobol points want
 ROUNDS = 3
 BATCHES = 4
-N_ITERATED = 128
+N_ITERATED = 128  # Sobol points from which the field is iterated; a power of two
 FLAT = 1e-7
 """Ratio of singular values below which a Jacobian counts as singular."""
 LARGEST_TRACED_DIM = 12

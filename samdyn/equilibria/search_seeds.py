@@ -30,8 +30,8 @@ from samdyn.numerics.scales import diagonal_of
 
 FIRST = 0.03  # of the box's diagonal; chosen
 SHRINK = 0.9  # of the step; 0.9^200 = 7e-10, so that the steps end far below the first
-N_STEPS = 200
-N_NODES = 4096
+N_STEPS = 200  # see `SHRINK`
+N_NODES = 4096  # cells in which a sign change is seen; chosen
 
 Evaluation = Callable[[Array], tuple[Array, Array]]
 

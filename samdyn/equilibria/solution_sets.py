@@ -41,7 +41,7 @@ from samdyn.numerics.scales import ROUNDING, diagonal_of
 STEP = 0.01
 LINK = 0.05
 GENERATIONS = 4
-MOST_POINTS = 4000
+MOST_POINTS = 4000  # samples of all families: the search grows no further; chosen
 CORRECTIONS = 12
 SHRINKS = 5
 FEWEST = 3

@@ -15,8 +15,8 @@ from samdyn.equilibria.search import FixedPoint, FixedPoints
 from samdyn.equilibria.stability.at_jumps import FLAT, kind_of
 from samdyn.hallucination.proximal_curves import Curve, Derivatives, Family, follow, solve
 
-N_ENDPOINTS = 32
-N_SAMPLES = 256
+N_ENDPOINTS = 32  # points of a set that stand for it as endpoints; chosen
+N_SAMPLES = 256  # points of a set that are looked at; chosen
 SMALL_NU = 2e-4  # of the smallest curvature across a set, at which branches from it begin
 
 

@@ -51,10 +51,10 @@ STREAM_CROSSING_TIME = 0xFFFF_0002  # when, within the step
 STREAM_START = 0xFFFF_0003  # random initial points
 STREAM_MINIBATCH = 0xFFFF_0004  # which samples are in the batch
 
-_MASK = 0xFFFF_FFFF
+_MASK = 0xFFFF_FFFF  # the low 32 bits
 _MULTIPLIERS = (0xD251_1F53, 0xCD9E_8D57)
 _KEY_STEPS = (0x9E37_79B9, 0xBB67_AE85)
-_ROUNDS = 10
+_ROUNDS = 10  # Philox4x32-10, as its authors recommend it
 
 # Minimax in relative error (Lawson's algorithm): -2 log(m) = s P(s^2) with s = (m - 1)/(m + 1) and m in
 # [1/sqrt 2, sqrt 2], error 3e-9; sin(pi t / 2) = t Q(t^2) with |t| <= 1, error 7e-9.

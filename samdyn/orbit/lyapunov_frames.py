@@ -23,7 +23,7 @@ from samdyn.trace.iterate import iterate_scalar
 from samdyn.trace.printed.printing import numpy_form
 from samdyn.trace.tracing import NotTraceable, coordinate_form
 
-FEW_STARTS = 24
+FEW_STARTS = 24  # starts up to which a loop of Python floats is used; chosen
 FEW_NUMBERS = 40  # of a state that is carried in a loop of Python floats
 APART = (
     2.0  # times the unit matrix, by which frames are stored apart: traced forms are compared with the step

@@ -38,7 +38,7 @@ REASONS = {
     OUT_OF_STEPS: "out of steps",
     NOT_A_NUMBER: "not a number",
 }
-TILE = 1 << 14
+TILE = 1 << 14  # paths moved together on a CPU; chosen
 FEWEST_LOOKS, MOST_LOOKS = (
     4,
     64,

@@ -63,10 +63,10 @@ from samdyn.basin.search.merging import distinct_sets, is_known
 from samdyn.basin.search.neutrality import are_neutral
 from samdyn.numerics.scales import diagonal_of
 
-FIRST_WINDOW = 256
+FIRST_WINDOW = 256  # steps; the window doubles from there; chosen
 N_LOOKS = 64
 MOST_STORED = 2048
-WINDOW_BYTES = 1 << 28
+WINDOW_BYTES = 1 << 28  # 256 MiB for the windows of the orbits that are searched together
 TAIL = 2048
 MOST_AT_ONCE = 32
 LASTING, N_LASTING = 4, 32  # samples' lengths that orbits from a sample must stay on it, and how many do

@@ -38,7 +38,7 @@ __all__ = ["boundary_degree", "check_boundary", "indices_of_jumps", "signs"]
 
 Evaluation = Callable[[Array], tuple[Array, Array]]
 
-LARGEST_DIM = 6
+LARGEST_DIM = 6  # the boxes of the faces multiply with the dimension
 SAMPLES = 64
 SAFETY = 2.0
 MOST_CELLS = 20_000

@@ -47,7 +47,7 @@ from samdyn.trace.interval_forms import IntervalForm, mean_value
 from samdyn.trace.tracing import coordinate_form
 
 TILE = 1 << 16  # pairs of a box and a set of directions held at a time
-DIRECTION_HALVINGS = 12
+DIRECTION_HALVINGS = 12  # of a set of directions before a box stays open; chosen
 TURN = 0.5
 
 

@@ -43,8 +43,8 @@ if TYPE_CHECKING:
 
 HORIZON = 40.0
 N_TIMES = 400
-PER_DECADE = 40
-MOST_POWERS = 1_000_000
+PER_DECADE = 40  # times to a decade of the geometric grid; chosen
+MOST_POWERS = 1_000_000  # of the matrix; chosen
 N_ANGLES = 48
 N_DISTANCES = 40
 SMALL = 64  # the order of a matrix up to which the work is not worth an estimate

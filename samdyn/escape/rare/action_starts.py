@@ -27,7 +27,7 @@ MOST_NORMALS = 6
 BOWS = (0.25, 0.6)  # of the distance between the ends
 ORBIT = 12.0  # length of a followed way, in distances between the ends
 ROUND = 4.0  # lengths of a box's diagonal, or scales of the drift, for a way all round
-ORBIT_STEPS = 800
+ORBIT_STEPS = 800  # steps along a followed way; chosen
 NUDGE = 1e-3  # of the distance between the ends, off a point at rest
 AT_REST = 1e-6  # of the largest speed on the straight line
 

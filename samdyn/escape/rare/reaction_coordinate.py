@@ -17,7 +17,7 @@ from samdyn.numerics.vector import Coordinates
 from samdyn.trace.batch import tensor_of
 from samdyn.trace.tracing import CoordinateForm, traced_or_batched
 
-MOST_LEVELS = 1_000_000
+MOST_LEVELS = 1_000_000  # a larger number is a mistake
 
 
 def reaction_coordinate_and_levels(

@@ -45,7 +45,7 @@ from samdyn.escape.solver.field import Field, PanelInterpolant
 from samdyn.escape.solver.kolmogorov_2d import Problem
 from samdyn.results import Result, Table
 
-MOST_MOMENTS = 100
+MOST_MOMENTS = 100  # a larger number is a mistake
 
 Resolution = int | tuple[int, int]
 

@@ -44,7 +44,7 @@ Array = npt.NDArray[np.float64]
 Function = Callable[[Array], Array]
 
 N_NODES = 16
-MAX_PANELS = 60_000
+MAX_PANELS = 60_000  # a drift that needs more is not piecewise smooth
 POSITION_ROUNDING = 4e-16  # of the farthest position; a panel at a jump is given up at 1e-14, long before
 NODES, WEIGHTS = legendre.leggauss(N_NODES)
 # values at the nodes -> Legendre coefficients; exact for polynomials of degree below N_NODES
