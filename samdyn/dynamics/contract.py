@@ -90,7 +90,7 @@ class Step(ABC):
     ) -> Any:
         """The loaded states after every `spacing` steps, `n_records` of them in a row.
 
-        The other parameters are those of `advance`.
+        The other parameters are the same as for `advance`.
         """
         kept = []
         for record in range(n_records):

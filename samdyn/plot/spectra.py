@@ -52,5 +52,5 @@ def density(result: SpectralDensity, ax: Axes | None = None) -> Axes:
     ax.fill_between(result.grid, low, high, color=COLOR, alpha=0.25, lw=0)
     ax.plot(result.grid, np.maximum(result.values, floor), color=COLOR)
     style.axis_labels(ax, "eigenvalue of the Hessian", "density (1 / curvature)")
-    ax.set_yscale("log")  # after the labels, whose round ticks are those of a linear axis
+    ax.set_yscale("log")  # after the labels, whose round ticks are the ticks of a linear axis
     return ax

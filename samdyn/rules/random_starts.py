@@ -5,8 +5,9 @@ RSAM  :math:`e = \delta + \rho\, g(x + \delta)/|g(x + \delta)|`, with a random :
 BSAM  :math:`e = \rho\, g(\theta)/s, \quad \theta = x + z/\sqrt{N s}`, with the scale s learnt by entry
 ====  ====================================================================================================
 
-The random numbers are the rule's own, functions of (seed, path, step) like those of the noise. A step without
-them does not exist: these rules have no fixed points and no flow, and are followed by simulation.
+The random numbers are the rule's own, functions of (seed, path, step) like the random numbers of the noise. A
+step without them does not exist: these rules have no fixed points and no flow, and are followed by
+simulation.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ for ax, lr in zip(panels, (0.01, 0.02), strict=True):
     print(f"boundary entropy {entropy:.3f}; above 0.693 it is fractal for sure")
 
 # %%
-# **What to read off.** An exponent of 1 is that of a smooth boundary, whose dimension is 1: halve the error
+# **What to read off.** A smooth boundary has the exponent 1, since its dimension is 1: halve the error
 # of the start and you halve the share of starts whose end is uncertain. With lr = 0.02 the minimum at the
 # lower left attracts no more; steps overshoot, two attractors share its place, and their basins are mixed
 # as finely as the grid can show: halving the error of the start removes a fifth of the uncertainty.

@@ -6,7 +6,7 @@ target (`samdyn.basin.paths.arrival.Proximity`), and whether it is lost. Results
 A target of a few points is compared point by point. A larger one has a grid of `SIDE` cells along a side of
 the box about it; a cell lists the points that may be within the radius of a place in it, the nearest to its
 middle first. A point that covers the whole cell is listed alone. Grids are kept up to `MOST_COORDINATES`
-coordinates; above, and where a target is the polygon through a closed orbit, looks are those of numpy.
+coordinates; above, and where a target is the polygon through a closed orbit, looks are made by numpy.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def tables_of(targets: tuple[Target, ...], state_dim: int) -> Tables | None:
 
 
 def _listed(target: Target, low: Array, high: Array) -> tuple[Array, npt.NDArray[np.int64]]:
-    """The points of the cells of a grid, one cell after the other, and where those of each begin."""
+    """The points of the cells of a grid, one cell after the other, and where the points of each begin."""
     dim, side = len(low), SIDE[len(low)]
     width = (high - low) / side
     axes = [a + w * (np.arange(side) + 0.5) for a, w in zip(low, width, strict=True)]

@@ -102,7 +102,7 @@ def run_piece(course: Course, targets: tuple[Target, ...], starts: Starts, piece
 
 
 _tests: Kept[tuple[Proximity, Tables | None, Any]] = Kept(most=2)
-"""The tests of some targets, which are kept with them, so that their identity is not that of others."""
+"""The tests of some targets, which are kept with them, so that no other targets have their identity."""
 
 
 def _tests_of(targets: tuple[Target, ...], course: Course) -> tuple[Proximity, Tables | None, Any]:
