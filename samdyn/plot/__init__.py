@@ -26,6 +26,7 @@ file                  what it computes or holds
 `spectra`             eigenvalues and their density
 `diagnoses`           diagnoses of a run
 `monitor`             a monitored training run
+`sequences`           animations of results, and of exits in time
 ====================  ================================================
 """
 
@@ -44,12 +45,15 @@ from samdyn.plot.portrait.animation import animate
 from samdyn.plot.portrait.phase_portraits import phase_portrait
 from samdyn.plot.portrait.sliders import interactive
 from samdyn.plot.registry import draw
+from samdyn.plot.sequences import animate_exits, animate_results
 from samdyn.plot.sharpness import edge_of_stability
 from samdyn.plot.survival_curves import survival
 from samdyn.plot.virtual_losses import virtual_loss
 
 __all__ = [
     "animate",
+    "animate_exits",
+    "animate_results",
     "basin_graph",
     "basins",
     "bifurcation_curves",

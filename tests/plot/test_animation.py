@@ -163,3 +163,51 @@ def test_bad_sliders(system: Any, options: dict, error: type, message: str) -> N
     pytest.importorskip("ipywidgets")
     with pytest.raises(error, match=message):
         sd.plot.interactive(system, **options)
+
+
+def test_basins_of_a_sequence_keep_their_colours_and_limits() -> None:
+    """An attractor that a larger radius adds between the others does not move their numbers."""
+    maps = [sd.Map(sd.landscapes.double_well(), rule, lr=0.05) for rule in (sd.GD(), sd.SAM(0.3))]
+    found = [sd.basins(one, [(-2, 2)], 40) for one in maps]
+    figure, ax = plt.subplots()
+    animation = sd.plot.animate_results(found, labels=["GD", "SAM"], ax=ax)
+    colors = []
+    for i in range(2):
+        animation._func(i)
+        legend = ax.get_legend()
+        entries = zip(legend.get_texts(), legend.get_patches(), strict=False)
+        colors.append({text.get_text()[3:]: patch.get_facecolor() for text, patch in entries})
+        assert ax.get_title() == ["GD", "SAM"][i]
+        assert figure.axes == [ax]
+    assert len(colors[0]) == 2
+    assert len(colors[1]) == 3
+    assert colors[0].items() <= colors[1].items()
+    animation._draw_was_started = True
+
+
+def test_exits_are_counted_as_time_goes_on() -> None:
+    noise = sd.GaussianNoise(std=1.0)
+    sgd = sd.Diffusion(sd.landscapes.saddle(1, 1), sd.GD(), lr=0.01, noise=noise)
+    exits = sd.exit_times(sgd, [0.0, 0.0], sd.Ball([0.0, 0.0], 0.5), n_paths=200, t_max=50.0)
+    _, ax = plt.subplots()
+    animation = sd.plot.animate_exits(exits, ax, n_frames=5)
+    curve = exits.survival()
+    for i in range(5):
+        animation._func(i)
+        (moment,), (height,) = ax.lines[-1].get_data()
+        gone = int((exits.times[exits.exited] <= moment).sum())
+        assert f": {gone} of 200 paths" in ax.texts[-1].get_text()
+        assert height == pytest.approx(curve.probability[np.searchsorted(curve.times, moment, "right") - 1])
+    animation._draw_was_started = True
+
+
+def test_sequences_that_are_none_are_refused() -> None:
+    branch = sd.linearize(FLOW, [1.0, 1.0])
+    with pytest.raises(ValueError, match="results must hold at least one result"):
+        sd.plot.animate_results([])
+    with pytest.raises(TypeError, match="results must be results of samdyn, got 1"):
+        sd.plot.animate_results([1])  # type: ignore[list-item]
+    with pytest.raises(ValueError, match="labels must be one for each of the 1 results, got 2"):
+        sd.plot.animate_results([branch], labels=["a", "b"])
+    with pytest.raises(TypeError, match="result must be an ExitTimes, got Linearization"):
+        sd.plot.animate_exits(branch)  # type: ignore[arg-type]
