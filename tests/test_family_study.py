@@ -68,6 +68,16 @@ def test_the_window_of_usam_on_the_double_well() -> None:
         assert sum(point.stability == "attracting" for point in points.hallucinated) == n
 
 
+def test_points_at_which_a_field_jumps_count_as_not_known(
+    study: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """StableSAM on the double well of one dimension: both points, where its field jumps."""
+    measure = study.measure
+    monkeypatch.setattr(measure, "LANDSCAPES", {"line": (measure.LINE, 1.5)})
+    found = measure.fixed_points(sd.StableSAM, study.Settings(n_searches=16))["line"]
+    assert found == {"all": 2, "attracting": 0, "stability not known": 2, "families": 0}
+
+
 def test_tables_hold_what_was_measured(study: ModuleType) -> None:
     """The manual's tables are those of the stored results, and these are of the members as they are now."""
     stored = json.loads(study.RESULTS.read_text())["members"]

@@ -106,7 +106,7 @@ def fixed_points(make: Make, settings: Settings) -> dict[str, Any]:
             found[name] = {
                 "all": len(points),
                 "attracting": sum(point.stability in ("attracting", "trapping") for point in points),
-                "stability not known": sum(point.stability == "marginal" for point in points),
+                "stability not known": sum(point.stability in ("marginal", "jump") for point in points),
                 "families": len(search.families),
             }
     return found
@@ -115,8 +115,8 @@ def fixed_points(make: Make, settings: Settings) -> dict[str, Any]:
 def critical_radius(make: Make, settings: Settings) -> float | str:
     """The least radius at which (x^2 - y^2)/2 holds starts near the origin, between 0.01 and 4.
 
-    By bisection over orbits at lr 0.2 that start 1e-3 radii away and have to be within two radii after
-    4000 steps; 0 stands for a saddle that attracts at 0.01 already.
+    By bisection, which takes larger radii to hold too, over orbits at lr 0.2 that start 1e-3 radii away and
+    have to be within two radii after 4000 steps; 0 stands for a saddle that attracts at 0.01 already.
     """
     angles = 0.3 + 2 * np.pi * np.arange(8) / 8
     circle = np.stack([np.cos(angles), np.sin(angles)], axis=1)
@@ -151,7 +151,8 @@ def hallucination_window(make: Make, settings: Settings) -> list[list[float]] | 
     """Radii up to 6 at which the flow on the double well attracts to a point with a gradient above 0.005.
 
     The field of the flow is evaluated on a grid of 8001 points: it attracts where it turns from plus to
-    minus, by a zero or by a jump. Ends are bisected to 1e-3; where a point merges with a critical one they
+    minus, by a zero or by a jump. Windows that none of `n_window` radii lies in are missed. Ends are bisected
+    to 1e-3; where a point merges with a critical one they
     are short by about 0.005, the gradient left.
     """
     if make(1.0).without_flow:

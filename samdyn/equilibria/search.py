@@ -319,9 +319,12 @@ def displacement_of(system: System) -> Callable[[Tensor], Tensor]:
     function = system.point_function()
     if not isinstance(system, Map):
         return function
-    if system.landscape is not None:  # independent of lr and momentum, and better scaled than x' - x
+    if system.landscape is not None:  # independent of momentum, and better scaled than x' - x
         assert system.rule is not None
-        return velocity(system.landscape.oracle, system.rule, "perturbed", **system.rule.coefficients())
+        coefficients = system.rule.coefficients()
+        if system.rule.uses_lr:
+            coefficients |= {"lr": system.coefficients()["lr"]}
+        return velocity(system.landscape.oracle, system.rule, "perturbed", **coefficients)
     return lambda x: function(x) - x
 
 

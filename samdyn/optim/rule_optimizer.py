@@ -62,7 +62,7 @@ class RuleOptimizer(torch.optim.Optimizer):
     def _given(self) -> dict[str, Any]:
         """Coefficients of this step, and what else the rule asks for."""
         given: dict[str, Any] = dict(self.rule.coefficients(self.t))
-        if any("rho" in group for group in self.param_groups):
+        if _has_radii(self.base):
             radii = [float(group.get("rho", given["rho"])) for group in self.param_groups]
             given["rho"] = self.weights.of_groups(radii, self.param_groups)
         if self.rule.uses_lr:
@@ -244,6 +244,11 @@ class RuleOptimizer(torch.optim.Optimizer):
         return f"RuleOptimizer({self.rule!r}, {self.base!r})"
 
 
+def _has_radii(base: torch.optim.Optimizer) -> bool:
+    """Whether groups have radii of their own. The ``rho`` of Adadelta, a default of it, is none."""
+    return "rho" not in base.defaults and any("rho" in group for group in base.param_groups)
+
+
 def as_optimizer(
     rule: Rule,
     params: Iterable[Any],
@@ -290,7 +295,8 @@ def as_optimizer(
     ``scaler.step(optimizer)`` in place of `second_step`: where a gradient is not finite no step is taken, and
     ``scaler.update()`` lowers the scale. Layers that update statistics in every forward pass (batch
     normalisation) do so in each of them. A group's key ``rho`` is the radius of its weights, which scales
-    their share of the perturbation; the norm remains the norm of all gradients.
+    their share of the perturbation; the norm remains the norm of all gradients. Of a base optimiser that has
+    a ``rho`` itself, as Adadelta, the key belongs to the base.
 
     Examples
     --------
@@ -315,7 +321,7 @@ def as_optimizer(
             )
     checks.function("base", base)
     optimizer = base(params, **options)
-    for group in optimizer.param_groups:
+    for group in optimizer.param_groups if _has_radii(optimizer) else ():
         if "rho" in group:
             if "rho" not in rule.coefficient_names or rule.needs:
                 raise ValueError(

@@ -239,7 +239,7 @@ class LightSAM(Perturbed):
     Parameters
     ----------
     rho : float or schedule
-        Radius of the first step, nearly.
+        Length of the first perturbation, nearly; with `by_entry` the size of each of its entries.
     eps : float
         Root of what both sums are before the first step; 1e-8.
     by_entry : bool

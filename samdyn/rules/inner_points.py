@@ -102,7 +102,8 @@ class SAMPa(Perturbed):
     Notes
     -----
     The authors evaluate grad f(y_{t+1}) on the next step's batch; here all gradients of a step see its own.
-    For small lr it is SAM of the direction (1 - lam) P + lam g, and it rests where SAM does for lam = 0.
+    For small lr it is SAM of the direction (1 - lam) P + lam g, which rests where SAM does for lam = 0; for
+    other lr the points at rest of a `Map` are its own.
 
     References
     ----------

@@ -237,6 +237,17 @@ def test_groups_with_radii_of_their_own() -> None:
             sd.optim.as_optimizer(rule, [{"params": network().parameters(), "rho": radius}], lr=0.1)
 
 
+def test_the_rho_of_a_base_optimiser_is_no_radius() -> None:
+    """Adadelta has a coefficient of that name, 0.9 by default: the perturbation is the rule's 0.05."""
+    weight = torch.nn.Parameter(torch.ones(1, dtype=torch.float64))
+    for rule, moved in ((sd.SAM(0.05), 0.05), (sd.GD(), 0.0)):
+        optimizer = sd.optim.as_optimizer(rule, [weight], torch.optim.Adadelta)
+        (weight**2).sum().backward()
+        optimizer.first_step()
+        assert weight.item() == pytest.approx(1 + moved)
+        weight.data.fill_(1.0)
+
+
 def test_between_the_two_calls() -> None:
     """No state is given while the weights are perturbed; the second call gives them back to the bit."""
     model = network()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.optimize import brentq, root
 
 import samdyn as sd
 
@@ -66,12 +67,60 @@ def test_friendly_sam_perturbs_by_nothing_at_rest() -> None:
         sd.fixed_points(system)
 
 
+@pytest.mark.parametrize("rule", [sd.VaSSO(RHO), sd.FriendlySAM(RHO, sigma=0.5), sd.InfoSAM(RHO)])
+def test_settled_averages_rest_where_sam_does(rule: sd.Rule) -> None:
+    system = sd.Map(WELL, rule, lr=0.1)
+    state = system.states(X)
+    np.testing.assert_allclose(system.evaluate(state), state, atol=1e-15)
+
+
+def test_friendly_sam_comes_to_where_sam_rests() -> None:
+    """The average approaches the gradient from one side, so that their difference keeps its direction."""
+    path = sd.trajectory(sd.Map(WELL, sd.FriendlySAM(RHO, sigma=1.0), lr=0.01), [0.6], n_steps=2500)
+    np.testing.assert_allclose(path.x[-100:, 0], X[0], atol=1e-9)
+
+
+@pytest.mark.parametrize("lam", [0.0, 0.2])
+def test_sampa_rests_with_its_auxiliary_point_beside(lam: float) -> None:
+    points = sd.fixed_points(sd.Map(WELL, sd.SAMPa(RHO, lam=lam), lr=0.1), n_starts=16).hallucinated
+    assert len(points) == 2
+    for point in points:
+        x = float(point.x[0])
+        y = brentq(lambda z, x=x: z - x + 0.1 * float(WELL.gradient([z])[0]), x - 1, x + 1, xtol=1e-14)
+        q = WELL.gradient([y])
+        np.testing.assert_allclose((1 - lam) * WELL.gradient(x + RHO * np.sign(q)) + lam * q, 0, atol=1e-9)
+        assert (abs(abs(x) - 0.5) < 1e-9) == (lam == 0)
+
+
+def test_sampa_leaves_points_of_sam_in_the_plane() -> None:
+    loss = sd.landscapes.tilted_hat()
+
+    def perturbed(x: np.ndarray) -> np.ndarray:
+        g = loss.gradient(x)
+        return loss.gradient(x + RHO * g / np.linalg.norm(g))
+
+    x = root(perturbed, [0.244, 0.914], tol=1e-12).x
+    np.testing.assert_allclose(sd.Map(loss, sd.SAM(RHO), lr=0.1)(x), x, atol=1e-9)
+    system = sd.Map(loss, sd.SAMPa(RHO, lam=0.0), lr=0.1)
+    state = system.settled(x)
+    assert np.linalg.norm((system.evaluate(state) - state)[:2]) > 1e-3
+
+
+def test_lookbehind_rests_where_paths_pass() -> None:
+    system = sd.Map(WELL, sd.LookbehindSAM(RHO, steps=2), lr=0.1)
+    np.testing.assert_array_equal(system(X), X)
+    beside = np.array([[-0.5 - 1e-9], [-0.5 + 1e-9]])
+    assert (system(beside) - beside < -1e-3).all()
+
+
 def test_stable_sam_rests_with_a_field_that_jumps() -> None:
     system = sd.Map(WELL, sd.StableSAM(RHO), lr=0.1)
     np.testing.assert_array_equal(system(X), X)
     g = abs(WELL.gradient(X)[0])
     steps = system(np.array([[-0.5 - 1e-9], [-0.5 + 1e-9]]))[:, 0] + 0.5
     np.testing.assert_allclose(steps, [0.1 * g, -0.1 * g], rtol=1e-6)
+    found = sd.fixed_points(system, n_starts=16).hallucinated
+    assert [point.stability for point in found] == ["jump", "jump"]
 
 
 def test_usam_cannot_rest_elsewhere_below_one_over_the_smoothness() -> None:

@@ -94,7 +94,7 @@ def rest_points(
     Returns
     -------
     IndexCheck
-        Of all grids; where they overlap it is the larger number of points that must be missing.
+        Of all grids, which may overlap: the largest number of points that must be missing in one of them.
     zeros : ndarray, shape (i, 2)
         New zeros at which the field is smooth.
     jumps : ndarray, shape (j, 2)
@@ -142,8 +142,7 @@ def rest_points(
         zeros = np.concatenate([zeros, new])
         jumps = np.concatenate([jumps, np.round(check.jumps[rests] / unit) * unit + 0.0])
     n_cells, n_checked, missing = np.array(checks).T
-    total = int(max(missing[0], missing[1:].sum()))
-    return IndexCheck(int(n_cells.sum()), int(n_checked.sum()), total, none), zeros, jumps
+    return IndexCheck(int(n_cells.sum()), int(n_checked.sum()), int(missing.max()), none), zeros, jumps
 
 
 def kind_around(loss: Landscape, x: Array, diagonal: float) -> str:

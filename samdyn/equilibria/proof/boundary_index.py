@@ -9,9 +9,12 @@ Algorithm (`boundary_degree`)
 1. G = A (x - c), c the box's centre, with A one of -1, 1, the signs of F_i on its own faces, and the linear
    maps nearest to F and to F/abs(F) on `SAMPLES` points of every face: the one that stays farthest from
    opposite there.
-2. The faces are cut into boxes until on each of them the angle between F and G at its middle, and `SAFETY`
-   times the angles by which the Jacobian says that F and G turn over the box, are less than a half turn in
-   all. Beyond `MOST_CELLS` boxes there is no degree (nan): F may be opposite to every G tried, or turn fast.
+2. The faces are cut into boxes until on each of them the angle between F and G at its middle, and the angles
+   by which F and G can turn over the box, are less than a half turn in all. G stays in a ball about its value
+   at the middle, whose radius is known; of F the radius is `SAFETY` times what the Jacobian at the middle
+   says. A ball that holds 0 allows any turn. Points at which F is opposite to G are isolated as a rule, and
+   boxes about them shrink for ever: with one narrower than `SMALLEST`, or more than `MOST_CELLS` boxes, there
+   is no degree (nan). F may be opposite to every G tried, or turn fast.
 
 As in the plane (`samdyn.equilibria.proof.degree`), a layer that is passed between the middles stays unseen.
 
@@ -42,6 +45,7 @@ LARGEST_DIM = 6  # the boxes of the faces multiply with the dimension
 SAMPLES = 64
 SAFETY = 2.0
 MOST_CELLS = 20_000
+SMALLEST = 1e-6  # of half the box; angles near a half turn are known to 2e-8
 REGULAR = 1e-7  # ratio of the singular values, as in the plane
 
 
@@ -85,15 +89,18 @@ def boundary_degree(evaluate: Evaluation, box: Array) -> float:
         with np.errstate(all="ignore"):
             value, jacobian = evaluate(centre + half * middle)
             size = np.linalg.norm(value, axis=1)
-            turns = np.linalg.norm(jacobian * half, axis=1) / size[:, None]  # of F along each axis
             image = middle @ A.T
-            turns = turns + np.linalg.norm(A, axis=0) / np.linalg.norm(image, axis=1, keepdims=True)
-            angle = np.arccos(np.clip(_cosines(value, image), -1, 1)) + SAFETY * (turns * radius).sum(axis=1)
+            moves = radius * SAFETY * np.linalg.norm(jacobian * half, axis=1) / size[:, None]  # of F, by axes
+            others = radius * np.linalg.norm(A, axis=0) / np.linalg.norm(image, axis=1, keepdims=True)
+            turns = _largest_turn(moves.sum(axis=1)) + _largest_turn(others.sum(axis=1))
+            angle = np.arccos(np.clip(_cosines(value, image), -1, 1)) + turns
         if not np.isfinite(angle).all():
             return np.nan
         open_ = angle >= np.pi
-        middle, radius, turns = middle[open_], radius[open_], turns[open_]
-        row, axis = np.arange(len(middle)), (turns * radius).argmax(axis=1)  # halved where it turns most
+        if (radius[open_].max(axis=1) < SMALLEST).any():
+            return np.nan
+        middle, radius, moves = middle[open_], radius[open_], (moves + others)[open_]
+        row, axis = np.arange(len(middle)), moves.argmax(axis=1)  # halved where they move most
         radius[row, axis] /= 2
         move = np.zeros_like(middle)
         move[row, axis] = radius[row, axis]
@@ -103,6 +110,11 @@ def boundary_degree(evaluate: Evaluation, box: Array) -> float:
 
 def _cosines(a: Array, b: Array) -> Array:
     return np.asarray((a * b).sum(axis=1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1))
+
+
+def _largest_turn(radius: Array) -> Array:
+    """Largest angles between a vector of length 1 and the vectors within a radius of it."""
+    return np.asarray(np.arcsin(np.minimum(radius, 1.0)) + np.where(radius >= 1, np.pi, 0.0))
 
 
 def signs(jacobian: Array) -> Array:
@@ -124,7 +136,7 @@ def indices_of_jumps(critical: Array, hessians: Array, radius: float, box: Array
     >>> x = np.array([[0.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
     >>> box = np.array([[-3.0, 3.0]] * 3)
     >>> [indices_of_jumps(x, np.stack([minimum, saddle]), r, box).tolist() for r in (0.5, 1.0, 1.5)]
-    [[1.0, 1.0], [nan, nan], [0.0, -0.0]]
+    [[1.0, 1.0], [nan, nan], [0.0, 0.0]]
     """
     own = signs(hessians)
     away = np.linalg.norm(critical[:, None] - critical, axis=2)

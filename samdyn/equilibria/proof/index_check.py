@@ -66,7 +66,8 @@ class IndexCheck(Result):
     n_cells, n_checked : int
         Cells of the grid, and how many of them have a winding number to compare with.
     missing : int
-        How many more zeros there must be at least: the sum over cells of the index that no zero explains.
+        How many more zeros there must be at least, degenerate ones counted by their index: the sum over cells
+        of the index that no zero explains.
     jumps : ndarray, shape (n, 2)
         Points with an index at which the field does not vanish: it jumps or is infinite there.
     reason : str
