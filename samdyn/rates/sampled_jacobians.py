@@ -40,6 +40,8 @@ from samdyn.arguments.checks import Array
 from samdyn.arguments.signature import checked
 from samdyn.dynamics.batch_step import sample_table, sampled_step
 from samdyn.jobs.cost import announce, seconds_of
+from samdyn.landscapes.finite_sum import FiniteSum
+from samdyn.numerics.scales import ROUNDING, length_scale
 from samdyn.results import Result, Table
 from samdyn.rules.family import GD
 from samdyn.systems.batch_samplers import Batches, Index
@@ -47,6 +49,7 @@ from samdyn.systems.diffusion import Diffusion
 from samdyn.systems.map import Map
 from samdyn.systems.matrix_root import covariance_root
 from samdyn.systems.minibatch import Minibatch
+from samdyn.systems.system import steepness_of
 from samdyn.trace.batch import derivatives_by_name
 
 TILE = 1 << 21
@@ -112,7 +115,7 @@ class BatchLinearization(Result):
         Raises
         ------
         ValueError
-            The system has momentum or a schedule.
+            The system has momentum.
 
         Notes
         -----
@@ -120,10 +123,8 @@ class BatchLinearization(Result):
         grows with the deviation, all that is left where a symmetry silences the batches at the saddle, is not
         in it.
         """
-        if self.system.momentum or self.system.scheduled:
-            raise ValueError(
-                f"system must have no momentum and no schedule to be a diffusion, got {self.system!r}"
-            )
+        if self.system.momentum:
+            raise ValueError(f"system must have no momentum to be a diffusion, got {self.system!r}")
         drift, jacobian = torch.from_numpy(self.drift.copy()), torch.from_numpy(self.jacobian.copy())
         root = float(self.system.coefficients()["lr"]) ** 0.5 * covariance_root(self.covariance)
 
@@ -168,7 +169,8 @@ def batch_linearization(
         the direction.
     x : array_like, shape (dim,)
         A saddle of the loss, say. The rule must be differentiable there for every batch: normalised rules are
-        where no batch has a gradient of 0.
+        where no batch that makes a perturbation has a gradient of 0. With probe "full" that leaves out
+        critical points.
     directions : array_like, shape (dim,) or (dim, k), optional
         Unit vectors, orthogonal to each other, in which the answer is given; by default all of them.
     n_batches : int
@@ -184,7 +186,7 @@ def batch_linearization(
     ------
     TypeError, ValueError
         Other noise, a rule with memory or random numbers, directions that are not orthonormal; directions of
-        batches that are not finite.
+        batches that are not finite; a normalised rule, where the gradient of a batch vanishes to rounding.
 
     Warns
     -----
@@ -205,9 +207,9 @@ def batch_linearization(
     >>> found.jacobian.round(12).tolist(), found.exact
     ([[-0.5]], True)
     """
+    if not (isinstance(system, Map) and isinstance(system.noise, Minibatch)):
+        raise TypeError(f"system must be a Map that draws batches (sd.Minibatch), got {system!r}")
     noise, rule = system.noise, system.rule
-    if not isinstance(noise, Minibatch):
-        raise TypeError(f"system must draw batches (sd.Minibatch), got {system!r}")
     assert rule is not None and system.landscape is not None
     if rule.memory or rule.scheduled or system.scheduled or system.n_normals:
         raise ValueError(
@@ -222,17 +224,22 @@ def batch_linearization(
     seed = checks.seed("seed", seed)
     law = _law(system, limit, seed)
     tile = max(1, TILE // ((noise.batch_size + system.dim) * (basis.shape[1] + 1)))
+    if _on_jump(system, point, law.index, tile):
+        raise ValueError(
+            f"x must be a point where every batch has a Jacobian: the perturbation of {rule!r} jumps where "
+            "the gradient is 0, and some batch has the gradient 0 at x"
+        )
     few = law.index[: min(tile, 16)]
     once = seconds_of(lambda: _at_batches(system, point, basis, few, tile))
     announce("batch_linearization", once / len(few) * len(law.index), "pass fewer n_batches or directions")
     offsets, jacobians = _at_batches(system, point, basis, law.index, tile)
     if not (np.isfinite(offsets).all() and np.isfinite(jacobians).all()):
         raise ValueError(
-            "x must be a point where every batch has a finite direction and Jacobian, got one without: a "
-            "batch whose gradient vanishes there, or a loss that overflows"
+            "x must be a point where every batch has a finite direction and Jacobian, got one without: the "
+            "loss or a derivative overflows there, or does not exist"
         )
     p, drawn = law.probability, 0.0 if law.exact else len(law.index) ** -0.5
-    covariance = np.cov(offsets.T, aweights=p, bias=True)
+    covariance = np.cov(offsets.T, aweights=p, ddof=0 if law.exact else 1)
     known, known_jacobian = np.zeros(basis.shape[1]), np.zeros_like(jacobians[0])
     sampler = noise.sampler(system.landscape)  # type: ignore[arg-type]
     if drawn and np.allclose(sampler.n * sampler.probabilities * sampler.weights, 1):
@@ -248,8 +255,8 @@ def batch_linearization(
         drift=known + p @ offsets,
         jacobian=known_jacobian + np.tensordot(p, jacobians, 1),
         covariance=np.atleast_2d(covariance),
-        drift_error=drawn * offsets.std(axis=0),
-        jacobian_error=drawn * jacobians.std(axis=0),
+        drift_error=offsets.std(axis=0, ddof=1) * drawn if drawn else np.zeros(len(known)),
+        jacobian_error=jacobians.std(axis=0, ddof=1) * drawn if drawn else np.zeros_like(known_jacobian),
         n_batches=len(p),
         exact=law.exact,
         system=system,
@@ -290,9 +297,37 @@ def _law(system: Map, limit: int, seed: int) -> Batches:
     return Batches(index, np.empty((0,)), np.full(limit, 1 / limit), False)
 
 
+def _on_jump(system: Map, x: Array, index: Index, tile: int) -> bool:
+    """Whether the perturbation of some batch, or of a part of one, jumps at x: its gradient is 0 to rounding.
+
+    What rounding is, the loss says as in `System.on_jump`.
+    """
+    loss, noise, rule = system.landscape, system.noise, system.rule
+    assert isinstance(loss, FiniteSum) and isinstance(noise, Minibatch) and rule is not None
+    if not rule.jumps:
+        return False
+    if noise.probe == "full":
+        return bool(system.on_jump(x))
+    size = noise.batch_size
+    parts = index[:, size:] if noise.probe == "independent" else index.reshape(-1, noise.micro_batch or size)
+    table, at = torch.from_numpy(sample_table(system)), torch.from_numpy(x.copy())
+
+    def gradient_size(part: Tensor) -> Tensor:
+        rows = table[part]
+        samples = torch.func.vmap(loss.unflatten)(rows[:, :-1])
+        return torch.linalg.vector_norm(loss.batch_gradient(samples, rows[:, -1])(at))
+
+    with torch.no_grad(), derivatives_by_name():
+        sizes = [torch.func.vmap(gradient_size)(p).min() for p in torch.split(torch.from_numpy(parts), tile)]
+    length = float(length_scale(loss.box, x)) + float(np.linalg.norm(x))
+    return float(min(sizes)) <= ROUNDING * float(steepness_of(loss, x)) * length
+
+
 def _at_batches(system: Map, x: Array, basis: Array, index: Index, tile: int) -> tuple[Array, Array]:
     """Directions (m, k) and Jacobians (m, k, k) of batches, seen in the basis."""
-    still = Map(system.landscape, system.rule, 1.0, noise=system.noise)  # type: ignore[arg-type]
+    assert system.rule is not None
+    lr = float(system.coefficients()["lr"]) if system.rule.uses_lr else 1.0
+    still = Map(system.landscape, system.rule, lr, noise=system.noise)  # type: ignore[arg-type]
     names = list(still.coefficients())
     table = torch.from_numpy(sample_table(still))
     step = sampled_step(still, names, table)
@@ -301,7 +336,7 @@ def _at_batches(system: Map, x: Array, basis: Array, index: Index, tile: int) ->
 
     def one(batch: Tensor) -> tuple[Tensor, Tensor]:
         def direction(w: Tensor) -> Tensor:
-            return w - step(torch.cat([w, batch.to(w), values]))
+            return (w - step(torch.cat([w, batch.to(w), values]))) / lr
 
         both = torch.func.vjp(direction, at)
         rows = torch.func.vmap(lambda v: both[1](v)[0])(d.T)  # D^T A_S

@@ -129,8 +129,52 @@ def test_what_does_not_fit_is_refused() -> None:
     ):
         with pytest.raises(ValueError, match=words):
             call()
-    with pytest.raises(TypeError, match="must draw batches"):
+    with pytest.raises(TypeError, match="must be a Map that draws batches"):
         batch_linearization(sd.Map(SUMS, sd.SAM(0.3), lr=0.1), POINT)
+    with pytest.raises(TypeError, match="must be a Map that draws batches"):
+        batch_linearization(sd.Flow(SUMS, sd.SAM(0.3)), POINT)  # type: ignore[arg-type]
     heavy = sd.Map(SUMS, sd.GD(), lr=0.1, momentum=0.5, noise=sd.Minibatch(batch_size=2))
     with pytest.raises(ValueError, match="no momentum"):
         batch_linearization(heavy, POINT).diffusion()
+
+
+@pytest.mark.parametrize(
+    ("noise", "x"),
+    [
+        (sd.Minibatch(1), [0.0]),
+        (sd.Minibatch(1, "independent"), [0.0]),
+        (sd.Minibatch(2, micro_batch=1), [0.0]),
+        (sd.Minibatch(1, "full"), [7 / 12]),
+    ],
+    ids=["same", "independent", "micro-batches", "full"],
+)
+def test_a_batch_whose_perturbation_jumps_has_no_jacobian(noise: sd.Minibatch, x: list[float]) -> None:
+    data = [[1.0, 0.0], [2.0, 1.0], [3.0, 0.5]]  # minima of the samples at 0, 1, 0.5; of their mean at 7/12
+    loss = sd.FiniteSum(lambda w, s: s[0] * (w[0] - s[1]) ** 2 / 2, data, dim=1)
+    with pytest.raises(ValueError, match="jumps where the gradient"):
+        batch_linearization(sd.Map(loss, sd.SAM(0.1), lr=0.1, noise=noise), x)
+    beside = batch_linearization(sd.Map(loss, sd.SAM(0.1), lr=0.1, noise=noise), [0.3])
+    assert beside.jacobian[0, 0] == pytest.approx(2.0)
+    smooth = batch_linearization(sd.Map(loss, sd.USAM(0.1), lr=0.1, noise=noise), x)
+    assert np.isfinite(smooth.jacobian).all()
+
+
+def test_a_rule_that_asks_for_lr_gets_the_one_of_the_system() -> None:
+    loss = sd.FiniteSum(lambda w, s: s[0] * (w[0] - s[1]) ** 2 / 2, [[1.0, 0.0], [3.0, 0.1]], dim=1)
+    for lr in (0.01, 100.0):  # the bound of the step, or the step of Polyak
+        system = sd.Map(loss, sd.PolyakSAM(0.1), lr=lr, noise=sd.Minibatch(1))
+        steps = np.array([[0.4]]) - sd.trajectory(system, np.full((400, 1), 0.4), n_steps=1, seed=2)[-1]
+        a, b = np.unique(steps.round(12))
+        found = batch_linearization(system, [0.4])
+        assert found.drift[0] == pytest.approx((a + b) / 2 / lr, rel=1e-9)
+
+
+def test_errors_and_spread_of_few_drawn_batches_are_unbiased() -> None:
+    noise, rule, w = sd.Minibatch(2, sampling="with replacement"), sd.SAM(0.3), torch.tensor(POINT)
+    found = batch_linearization(sd.Map(SUMS, rule, lr=0.1, noise=noise), POINT, n_batches=3, seed=5)
+    drawn = noise.sampler(SUMS).batches(3, seed=5).index.tolist()
+    each = np.stack([by_hand(rule, tuple(b), w).numpy() for b in drawn])
+    plain = np.stack([by_hand(sd.GD(), tuple(b), w).numpy() for b in drawn])
+    np.testing.assert_allclose(found.covariance, np.cov(each.T), rtol=1e-12)
+    np.testing.assert_allclose(found.drift, SUMS.gradient(POINT) + (each - plain).mean(axis=0), rtol=1e-12)
+    np.testing.assert_allclose(found.drift_error, (each - plain).std(axis=0, ddof=1) / 3**0.5, rtol=1e-9)
