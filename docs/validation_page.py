@@ -47,7 +47,8 @@ def text() -> str:
 
 def write(target: Path) -> None:
     """Compute all of it and write it to `target`, unless that is younger than all that it depends on."""
-    sources = [ROOT / "tests" / "reference_values.py", Path(__file__), *(ROOT / "samdyn").rglob("*.[ph]*")]
+    tests = [ROOT / "tests" / name for name in ("reference_values.py", "problems.py")]
+    sources = [*tests, Path(__file__), *(ROOT / "samdyn").rglob("*.[ph]*")]
     if target.exists() and target.stat().st_mtime > max(path.stat().st_mtime for path in sources):
         return
     target.parent.mkdir(parents=True, exist_ok=True)
