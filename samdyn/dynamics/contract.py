@@ -92,11 +92,10 @@ class Step(ABC):
 
         The other parameters are the same as for `advance`.
         """
-        kept = []
+        kept = np.empty((n_records, *loaded.shape))
         for record in range(n_records):
-            loaded = self.advance(loaded, stream, step + record * spacing, spacing, values)
-            kept.append(loaded)
-        return np.stack(kept)
+            kept[record] = loaded = self.advance(loaded, stream, step + record * spacing, spacing, values)
+        return kept
 
 
 def column(value: Any) -> Any:

@@ -44,12 +44,14 @@ def check_device(device: Any, system: System) -> str:
     """
     if device is None:
         return "cpu"
-    chosen = str(choose_device(device))
-    if chosen != "cpu" and isinstance(system, Flow):
+    chosen = choose_device(device)
+    if chosen.type == "cpu":
+        return "cpu"
+    if isinstance(system, Flow):
         raise ValueError(
             f"device must be 'cpu' for a Flow, whose paths have step lengths of their own, got {device!r}"
         )
-    return chosen
+    return str(chosen)
 
 
 @dataclass(frozen=True)

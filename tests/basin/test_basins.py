@@ -12,13 +12,13 @@ import pytest
 import torch
 
 import samdyn as sd
-from samdyn.basin import arguments
 from samdyn.basin.paths import motion as motion_module
 from samdyn.basin.paths import pieces as settle
 from samdyn.basin.paths.motion import build_motion
 from samdyn.basin.paths.motion_on_device import MotionOnDevice
 from samdyn.basin.paths.pieces import DIVERGED, LEFT, NOT_A_NUMBER, OUT_OF_STEPS
 from samdyn.basin.search import recurrences
+from samdyn.dynamics import path_job
 
 # the package exports a function of the same name
 basins_module = importlib.import_module("samdyn.basin.mapping")
@@ -529,9 +529,11 @@ def test_a_whole_number_as_the_stride_of_a_flow() -> None:
 
 
 def test_a_flow_has_no_steps_for_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(arguments, "choose_device", torch.device)
+    monkeypatch.setattr(path_job, "choose_device", torch.device)
+    flow = sd.Flow(sd.landscapes.double_well(), sd.GD())
     with pytest.raises(ValueError, match="device must be 'cpu' for a Flow"):
-        sd.basins(sd.Flow(sd.landscapes.double_well(), sd.GD()), [(-2, 2)], 5, device="cuda")
+        sd.basins(flow, [(-2, 2)], 5, device="cuda")
+    assert path_job.check_device("cpu:0", flow) == "cpu"
 
 
 def test_attractors_of_another_dimension() -> None:

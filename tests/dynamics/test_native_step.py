@@ -83,6 +83,18 @@ def test_bits_do_not_depend_on_the_paths_beside_them() -> None:
         np.testing.assert_array_equal(alone, whole[:, chosen])
 
 
+@pytest.mark.parametrize("lr", [0.1, sd.schedules.PowerDecay(0.1)])
+@pytest.mark.parametrize("kind", [NativeStep, TracedStep])
+def test_orbits_are_the_states_of_the_steps(lr: Any, kind: type[TracedStep]) -> None:
+    system = sd.Map(sd.landscapes.double_well(), sd.SAM(0.1), lr=lr, noise=sd.GaussianNoise(0.2))
+    step, values, start = kind(system), coefficients_at(system, None), np.array([[0.3, -0.5, 0.1]])
+    stream = step.stream(3, np.arange(3), 20)
+    orbit = step.orbit(start, stream, 2, 4, 3, values)
+    ends = [step.advance(start, step.stream(3, np.arange(3), 20), 2, 3 * k, values) for k in range(1, 5)]
+    np.testing.assert_array_equal(orbit, ends)
+    assert step.orbit(start, stream, 2, 0, 3, values).shape == (0, 1, 3)  # of a fixed point as a cycle
+
+
 def test_coefficients_of_each_path() -> None:
     system = sd.Map(BEALE, sd.SAM(0.1), lr=1e-3, noise=sd.GaussianNoise(0.5))
     rho = np.linspace(0.0, 0.3, 20)

@@ -166,7 +166,7 @@ class CompiledLooks:
             Of those under way.
         """
         native, n = self.step, state.shape[1]
-        _, columns, strides, _held = native.prepared(step, max(end - step, 1), values, native.dt, n)
+        _, columns, strides, _held = native.prepared(step, end - step, values, native.dt, n)
         put, get = native.put, native.get
         result = put(np.array(state, dtype=np.float64, order="C"))
         numbers = put(np.ascontiguousarray(paths, dtype=np.int64))

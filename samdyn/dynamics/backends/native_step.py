@@ -136,7 +136,7 @@ class NativeStep(TracedStep):
         if constant and (kept := self.kept.get((numbers, dt))) is not None:
             return kept
         table = []
-        for j in range(step, step + n_steps if self.scheduled else step + 1):
+        for j in range(step, step + (max(n_steps, 1) if self.scheduled else 1)):
             own = values(j)
             length = own["lr"] if dt is None and self.stepper.continuous else 1.0 if dt is None else dt
             table.append([*(own[name] for name in names), length])
@@ -154,9 +154,10 @@ class NativeStep(TracedStep):
 
     def key_of(self, seed: int) -> tuple[int, int]:
         """The words of a seed."""
-        if self.key[0] != seed:
-            self.key = seed, split_seed(seed)
-        return self.key[1]
+        kept = self.key  # read once: other threads may ask for another seed meanwhile
+        if kept[0] != seed:
+            kept = self.key = seed, split_seed(seed)
+        return kept[1]
 
     def put(self, array: npt.NDArray[Any]) -> Any:
         """An array where the loop runs."""
