@@ -207,7 +207,7 @@ def picture(results: Mapping[str, Any]) -> Figure:
             axes[3].plot(flat_share["interval"], [at[name]] * 2, color="black", linewidth=1.2)
             axes[3].plot(flat_share["share"], at[name], "s", color=COLORS["purple"], markersize=5)
     axes[2].set(xscale="log", title="time to leave a well\nover that of SGD", xlabel="ratio, 95 % interval")
-    axes[2].xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axes[2].xaxis.set_major_locator(LogLocator(numticks=8))
     axes[2].xaxis.set_major_formatter("{x:g}")
     axes[2].xaxis.set_minor_formatter(NullFormatter())
     axes[2].axvline(1, color="#777777", linewidth=1, zorder=0)
