@@ -233,8 +233,8 @@ class _Check:
         low, high = self.box[axis]
         known = np.concatenate([self.x, self.curves])[:, axis]
         width = (high - low) / CELLS
-        # irrational shares of a cell, on which no symmetric field has a zero; other ones on the second axis of
-        # a field that may jump, which can do so on a diagonal of a square
+        # irrational shares of a cell, on which no symmetric field has a zero; others on the second axis of a
+        # field that may jump, which it can do on a diagonal of a square
         odd = -0.0447 if self.convex and axis else 0.0318
         shifts = width * (np.array([0.0, 0.2, -0.2, 0.1, -0.1, 0.3, -0.3]) + odd)
         nominal = low + width * np.arange(1, CELLS)
