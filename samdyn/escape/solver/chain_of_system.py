@@ -11,6 +11,8 @@ import numpy.typing as npt
 
 from samdyn.arguments import checks
 from samdyn.arguments.checks import Array
+from samdyn.dynamics.backends.traced_step import TracedStep
+from samdyn.dynamics.clock import coefficients_at
 from samdyn.escape.region import OpenSet
 from samdyn.escape.solver.chain import PARTS, ChainEquation, ChainExitTime, chain_equation, check_ways
 from samdyn.escape.solver.domain import ItoDiffusion, interval
@@ -18,7 +20,9 @@ from samdyn.jobs.cost import announce
 from samdyn.jobs.progress import PartsBar
 from samdyn.systems.diffusion import Diffusion
 from samdyn.systems.map import Map
+from samdyn.systems.minibatch import Minibatch
 
+LOOKED_AT = 8  # steps that are compared; chosen
 SMALLER = "a smaller region, a larger dt or more noise makes the equation smaller"
 """What makes the equation cheaper, as a clause."""
 
@@ -38,8 +42,8 @@ def chain_exit_time(
     Parameters
     ----------
     system : Map or Diffusion
-        One-dimensional, with constant coefficients; a map with noise of ``probe="full"`` and without
-        momentum.
+        One-dimensional, with constant coefficients; a map with Gaussian noise of ``probe="full"``, whose rule
+        has no memory and makes a Gaussian step of it. Steps on batches are not Gaussian.
     x0 : array_like, shape (..., 1)
         Starts.
     region : region
@@ -102,7 +106,7 @@ def system_equation(
                 f"got dt={dt!r} and correction={correction!r}"
             )
         dt = unit = checks.number("system.lr", system.lr)
-        diffusion: ItoDiffusion = _diffusion_of(system)
+        diffusion: ItoDiffusion = _diffusion_of(system, starts)
     elif dt is None:
         raise ValueError("dt must be given for a diffusion, as a finite number > 0, got None")
     else:
@@ -125,8 +129,11 @@ def system_equation(
     return equation, starts, unit
 
 
-def _diffusion_of(system: Map) -> Diffusion:
-    """The diffusion whose Euler-Maruyama steps of length lr are the steps of a map."""
+def _diffusion_of(system: Map, starts: Array) -> Diffusion:
+    """The diffusion whose Euler-Maruyama steps of length lr are the steps of a map.
+
+    That they are is looked at: about the first start, where both take steps with the same random numbers.
+    """
     loss, rule, noise = system.landscape, system.rule, system.noise
     if loss is None or rule is None or noise is None or system.momentum != 0:
         raise ValueError(f"system must be a map with noise and without momentum, got {system!r}")
@@ -134,4 +141,26 @@ def _diffusion_of(system: Map) -> Diffusion:
         raise ValueError(
             f"system.noise.probe must be 'full': with another probe a step is not Gaussian, got {noise!r}"
         )
-    return Diffusion(loss, rule, lr=system.lr, noise=noise)
+    if isinstance(noise, Minibatch) or rule.memory:
+        raise ValueError(f"system must have Gaussian noise and a rule without memory, got {system!r}")
+    diffusion = Diffusion(loss, rule, lr=system.lr, noise=noise)
+    first = float(starts.flat[0]) if starts.size else 0.0
+    x = first + 0.1 * (1 + abs(first)) * np.linspace(-1, 1, LOOKED_AT)
+    z = np.linspace(-2, 1.5, LOOKED_AT)
+    # a map subtracts its noise, whose law is the same
+    moved, expected = _stepped(system, x, z), _stepped(diffusion, x, -z)
+    if moved is None or expected is None or not np.allclose(moved, expected, rtol=1e-9, atol=1e-9):
+        raise ValueError(
+            "system must be a map whose step is a function of the point plus the noise, got "
+            f"{system!r}, whose rule makes another step of it"
+        )
+    return diffusion
+
+
+def _stepped(system: Map | Diffusion, x: Array, z: Array) -> Array | None:
+    """Steps from points x (n,) with normal numbers z (n,); None where a step takes more than one."""
+    step, numbers = TracedStep(system), coefficients_at(system)(0)
+    if step.stepper.draws.n_inputs != 1:
+        return None
+    values = [np.float64(numbers[name]) for name in step.stepper.names]
+    return np.asarray(step.step([x], [z], values, numbers["lr"])[0])

@@ -155,11 +155,15 @@ def test_errors():
             chain_mean_exit_time(well, deviation, (-1, 0), 0.1, -0.5)
     loss, region = sd.landscapes.double_well(), Box([-1.5], [0.0])
     noise = sd.GaussianNoise(std=1.0)
+    samples = sd.FiniteSum(lambda w, s: (w[0] - s) ** 2 / 2, [-1.0, 0.0, 1.0], dim=1)
     for system, options, message in [
         (sd.Map(loss, sd.GD(), lr=0.1), {}, "with noise"),
         (sd.Map(loss, sd.GD(), lr=0.1, noise=noise), {"dt": 0.1}, "no time inside a step"),
         (sd.Map(loss, sd.GD(), lr=0.1, momentum=0.9, noise=noise), {}, "without momentum"),
         (sd.Map(loss, sd.USAM(0.1), lr=0.1, noise=sd.GaussianNoise(probe="same")), {}, "probe"),
+        (sd.Map(loss, sd.VaSSO(0.1), lr=0.1, noise=noise), {}, "without memory"),
+        (sd.Map(loss, sd.PolyakSAM(0.1), lr=0.1, noise=noise), {}, "another step"),
+        (sd.Map(samples, sd.GD(), lr=0.1, noise=sd.Minibatch(1, "full")), {}, "Gaussian noise"),
         (sd.Diffusion(loss, sd.GD(), lr=0.1, noise=noise), {}, "dt must be given"),
         (loss, {"dt": 0.1}, "system must be a Map or a Diffusion"),
         (region, {}, "system must be a Map or a Diffusion"),
