@@ -35,6 +35,7 @@ from samdyn.equilibria.stability.at_jumps import (
     hover_starts,
     hover_steps,
     kind_of,
+    label_where_left,
     negative_modes,
     reach_of,
     steps_of_memory,
@@ -66,18 +67,21 @@ def jump_labels(
         at = system.with_parameters(**{name: float(value)})
         loss, rule = at.landscape, at.rule
         assert loss is not None and rule is not None
-        drawn = True  # of a map with memory its orbits alone decide
-        if isinstance(at, Flow) or (radii and not rule.memory):
+        drawn, trapped = True, bool(np.isfinite(chatter[i]))  # of a map its orbits decide
+        if isinstance(at, Flow) or (not rule.memory and (radii or not trapped)):
             drawn = attracts(loss, rule, z, getattr(at, "form", "perturbed"))
-        trapped = bool(np.isfinite(chatter[i])) if isinstance(at, Map) else drawn
+        trapped = trapped if isinstance(at, Map) else drawn
         if trapped:
             labels.append("trapping")
             if radii and (isinstance(at, Flow) or not rule.without_flow):
                 flow = at if isinstance(at, Flow) else Flow(loss, rule)
                 length = jump_length(rule, z)
-                capture[i] = capture_radius(flow, z, reach_of(at, length)) if drawn and length > 0 else 0.0
+                if drawn and length > 0:
+                    capture[i] = capture_radius(flow, z, reach_of(at, length))
+                    if rule.memory and capture[i] == 0:  # nothing says that the flow attracts
+                        capture[i] = np.nan
         else:
-            labels.append("saddle" if kind_of(loss.hessian(z)) == "saddle" else "repelling")
+            labels.append(label_where_left(at, z, drawn))
     return np.array(labels), capture, np.where(np.isfinite(chatter), chatter, np.nan)
 
 

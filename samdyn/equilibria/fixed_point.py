@@ -47,7 +47,8 @@ class FixedPoint(Result):
         1 for a fixed point.
     capture_radius : float
         Trapping points: from a ball of this radius the flow is drawn onto the point; at most the box's
-        diagonal, and 0 where it attracts but no such ball is known. nan otherwise.
+        diagonal, and 0 where it attracts but no such ball is known. nan otherwise, and where a map stays
+        though its flow leaves the point, or may do so.
     chatter_radius : float
         Trapping points of a map: the map hovers within this distance instead of stopping. 0 for a flow, nan
         where not trapping.
@@ -86,6 +87,8 @@ def _remark(point: FixedPoint) -> str:
         hovers = f", hovers within {point.chatter_radius:.3g}" if point.chatter_radius > 0 else ""
         return f", on a kink of the loss{hovers}"
     if point.stability == "trapping":
+        if np.isnan(point.capture_radius):
+            return f", hovers within {point.chatter_radius:.3g}"
         known = point.capture_radius > 0
         return f", captures within {point.capture_radius:.3g}" if known else ", locally"
     if point.dimension:

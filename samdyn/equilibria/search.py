@@ -322,7 +322,7 @@ def displacement_of(system: System) -> Callable[[Tensor], Tensor]:
     if system.landscape is not None:  # independent of momentum, and better scaled than x' - x
         assert system.rule is not None
         coefficients = system.rule.coefficients()
-        if system.rule.uses_lr:
+        if system.rule.uses_lr and system.rule.memory:  # what settles depends on it
             coefficients |= {"lr": system.coefficients()["lr"]}
         return velocity(system.landscape.oracle, system.rule, "perturbed", **coefficients)
     return lambda x: function(x) - x

@@ -69,7 +69,8 @@ class CaptureSet(Result):
     stability : str
         "trapping", or what it does instead: "saddle", "repelling".
     radius : float
-        The flow is drawn onto the point from a ball of this radius, by sampling; nan if it does not trap.
+        The flow is drawn onto the point from a ball of this radius, by sampling; nan if it does not trap,
+        and where a map stays though its flow leaves the point, or may do so.
     quadratic_radius : float
         The same for the quadratic with the Hessian at x, exactly; inf if that captures everything, nan for a
         rule whose perturbation is not along the gradient or depends on the point.

@@ -89,7 +89,10 @@ def test_critical_points_are_given_no_jacobian() -> None:
     np.testing.assert_allclose([b.value for b in branch.bifurcations], [1, 2], atol=1e-10)
     assert {b.kind for b in branch.bifurcations} == {"border"}
     inside = (branch.values > 1) & (branch.values < 2)
-    assert set(branch.stability[inside]) == {"repelling"}
+    # from one side alone, as the list of fixed points says
+    assert set(branch.stability[inside]) == {"saddle"}
+    listed = sd.fixed_points(branch.system.with_parameters(rho=1.5), n_starts=16).select(kind="minimum")
+    assert {point.stability for point in listed} == {"saddle"}
     assert set(branch.stability[~inside]) == {"trapping"}
     well_inside = (branch.values < 0.99) | (branch.values > 2.01)
     assert (branch.capture_radius[well_inside] > 0).all()

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 import samdyn as sd
+from samdyn.bifurcation.critical_points import jump_labels
 
 
 def held_by_simulation(step: sd.Map, z: np.ndarray, radius: float, n_steps: int) -> float:
@@ -125,3 +126,32 @@ def test_a_direction_that_never_moves_is_marginal() -> None:
         step = system.evaluate(start) - (start if isinstance(system, sd.Map) else 0.0)
         np.testing.assert_allclose(step.sum(), 0, atol=1e-15)
         assert sd.linearize(system, x).stability == "marginal"
+
+
+def test_a_map_that_stays_where_its_flow_leaves_has_no_ball() -> None:
+    """Right: beside the maximum of the double well SAM of radius 1.05 looks past the minimum, and moves away.
+
+    Steps of 1.02 come back across it; what is drawn from no ball is not said to be drawn from some distance.
+    """
+    well = sd.landscapes.double_well()
+    assert sd.Flow(well, sd.SAM(1.05))([1e-3])[0] > 0
+    assert sd.linearize(sd.Flow(well, sd.SAM(1.05)), [0.0]).stability == "repelling"
+    system = sd.Map(well, sd.SAM(1.05), lr=1.02)
+    there = sd.linearize(system, [0.0])
+    assert there.stability == "trapping"
+    assert np.isnan(there.capture_radius)
+    assert "captures" not in repr(there)
+    (listed,) = sd.fixed_points(system, n_starts=16).select(kind="maximum")
+    assert np.isnan(listed.capture_radius)
+    assert "hovers within" in repr(listed)
+
+
+def test_labels_along_a_parameter_are_those_at_a_point() -> None:
+    """Right: at the minimum of 1 - cos(w0) + w1^2/2 SAM of radius 4 is led away along w0, not along w1."""
+    loss = sd.Landscape(lambda w: 1 - torch.cos(w[0]) + w[1] ** 2 / 2, 2, [(-1, 1)] * 2)
+    flow = sd.Flow(loss, sd.SAM(4.0))
+    field = flow([[1e-3, 0.0], [0.0, 1e-3]])
+    assert field[0, 0] > 0 > field[1, 1]
+    for system in (flow, sd.Map(loss, sd.SAM(4.0), lr=0.05)):
+        assert sd.linearize(system, [0.0, 0.0]).stability == "saddle"
+        assert jump_labels(system, "rho", np.array([4.0]), np.zeros((1, 2)))[0].tolist() == ["saddle"]

@@ -479,6 +479,24 @@ def _confined(loss: Landscape, rule: Rule, z: Array) -> bool:
     return bool(size[-1] <= CONFINED * size[0])
 
 
+def label_where_left(system: System, z: Array, drawn: bool = True) -> str:
+    """The label of a critical point z (dim,) that a system leaves: "repelling" or "saddle".
+
+    It repels if all directions beside it lead away; and, if it is no saddle of the loss, where the flow is
+    `drawn` onto it but the map leaves, or the rule has memory, of which the flow says nothing.
+    """
+    loss, rule = system.landscape, system.rule
+    assert loss is not None and rule is not None
+    aside = 1e-6 * (jump_length(rule, z) or 1.0) * directions(system.dim)
+    if isinstance(system, Map) and rule.memory:
+        moves = _first_moves(system, z + aside)
+    else:
+        moves = (system if isinstance(system, Flow) else Flow(loss, rule))(z + aside)
+    if ((moves * aside).sum(axis=-1) > 0).all():
+        return "repelling"
+    return "repelling" if drawn and kind_of(loss.hessian(z)) != "saddle" else "saddle"
+
+
 def jump_stability(system: System, z: Array, reach: float | None = None) -> list[tuple[str, float, float]]:
     """Stability of critical points (n, dim) under a rule that jumps there, with their capture and chatter
     radii.
@@ -500,14 +518,13 @@ def jump_stability(system: System, z: Array, reach: float | None = None) -> list
     evaluate = evaluation(flow, many=len(z) > 2)
     capture = np.array(
         [
-            capture_radius(flow, point, float(far), evaluate) if ok else 0.0
+            capture_radius(flow, point, float(far), evaluate) if ok else np.nan
             for point, far, ok in zip(z, reaches, drawn, strict=True)
         ]
     )
     drawn &= ~flat | (capture > 0)
+    capture[~drawn] = np.nan
     chatter = chatter_radii(system, z) if isinstance(system, Map) else np.zeros(len(z))
-    probe = z[:, None] + 1e-6 * length[:, None, None] * directions(system.dim)
-    outward = np.einsum("nki,nki->nk", flow(probe), probe - z[:, None]) > 0
     result = []
     for i in range(len(z)):
         if not rule.plain and _confined(loss, rule, z[i]):
@@ -517,11 +534,7 @@ def jump_stability(system: System, z: Array, reach: float | None = None) -> list
         if np.isfinite(chatter[i]) if isinstance(system, Map) else drawn[i]:
             result.append(("trapping", float(capture[i]), float(chatter[i])))
         else:
-            leaves = bool(drawn[i])  # the flow is captured but the map leaves: by all directions, or by some
-            if leaves:
-                leaves = kind_of(loss.hessian(z[i])) != "saddle"
-            stability = "repelling" if outward[i].all() or leaves else "saddle"
-            result.append((stability, float("nan"), float("nan")))
+            result.append((label_where_left(system, z[i], bool(drawn[i])), float("nan"), float("nan")))
     return result
 
 
@@ -534,15 +547,13 @@ def _stability_has_memory(system: Map, z: Array, reach: float | None) -> list[tu
     assert loss is not None and rule is not None
     chatter, length = chatter_radii(system, z), _lengths(rule, z)
     flow = None if rule.without_flow else Flow(loss, rule)
-    aside = 1e-6 * length[:, None, None] * directions(system.dim)
-    outward = np.einsum("nki,nki->nk", _first_moves(system, z[:, None] + aside), aside) > 0
     result = []
     for i in range(len(z)):
         if np.isfinite(chatter[i]):
             far = reach_of(system, length[i]) if reach is None else reach
-            capture = float("nan") if flow is None else capture_radius(flow, z[i], float(far))
-            result.append(("trapping", capture, float(chatter[i])))
+            # whether the flow attracts is not looked at: 0 would say that it does
+            capture = 0.0 if flow is None else capture_radius(flow, z[i], float(far))
+            result.append(("trapping", capture or float("nan"), float(chatter[i])))
         else:
-            saddle = kind_of(loss.hessian(z[i])) == "saddle" and not outward[i].all()
-            result.append(("saddle" if saddle else "repelling", float("nan"), float("nan")))
+            result.append((label_where_left(system, z[i]), float("nan"), float("nan")))
     return result

@@ -67,7 +67,8 @@ class Linearization(Result):
         How far the point is from being fixed: |x' - x| of a map, |velocity| otherwise.
     capture_radius : float
         Trapping points: from a ball of this radius the flow is drawn onto the point, so far as is known
-        (`samdyn.capture_set` says more). nan elsewhere.
+        (`samdyn.capture_set` says more); 0 where no ball is known. nan elsewhere, and where a map stays
+        though its flow leaves the point, or may do so.
     chatter_radius : float
         Trapping points of a map: it hovers within this distance instead of stopping; 0 for a flow. nan
         elsewhere.
@@ -160,7 +161,8 @@ class Linearization(Result):
             if self.stability == "trapping":
                 known = self.capture_radius > 0
                 how = f"{self.capture_radius:.6g}" if known else "some distance: no ball is known"
-                rows.append(("its flow captures within" if self.discrete else "captures within", how))
+                if not np.isnan(self.capture_radius):
+                    rows.append(("its flow captures within" if self.discrete else "captures within", how))
                 if self.discrete:
                     rows.append(("the map hovers within", f"{self.chatter_radius:.6g}"))
             return Table(title, rows)
