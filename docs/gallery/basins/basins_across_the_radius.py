@@ -21,7 +21,7 @@ for rho, basins in zip(radii, found, strict=True):
 # %%
 # **What to read off.** At the smallest radius the four minima share nearly everything: starts that end at a
 # trapping saddle or at the maximum are one in two hundred. They are about a fifth at rho = 0.7 and nearly
-# half at rho = 1; at rho = 1.3 no minimum is left, and every start ends beside one.
+# half at rho = 1; at rho = 1.3 no minimum attracts, and every start ends at a saddle or the maximum.
 #
 # **The wrong reading.** "A basin that vanishes between two frames vanishes at once."
 # :func:`samdyn.basin_continuation` says between which radii an attractor is lost; its shares have intervals.
