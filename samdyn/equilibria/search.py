@@ -259,7 +259,7 @@ def _found(system: System, options: Options, certify: bool) -> FixedPoints:
             genuine=replace(genuine, x=known),
             jumps=system.rule.jumps,
             kinks=may_jump,
-            closely=boxes_about(system, known, box) if may_jump and system.dim == 2 else None,
+            closely=tuple(boxes_about(system, known, box)) if may_jump and system.dim == 2 else (),
             radius=None if coefficients is None else coefficients[1],
         )
         if certify:

@@ -7,7 +7,7 @@ index sum in the plane (`index_check`, `kinked_index`), and certificates with a 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -114,14 +114,14 @@ def checked_search(
     genuine: Zeros | None = None,
     jumps: bool = False,
     kinks: bool = False,
-    closely: Array | None = None,
+    closely: Sequence[Array] = (),
     radius: float | None = None,
 ) -> tuple[Zeros, Array]:
     """Zeros of a field, with the index sum: those that it shows to be missing are searched for.
 
     `genuine` are critical points, which are known and not searched for; `jumps` says that the field is
     discontinuous there, by perturbations of length `radius` along g (None: of another form), `kinks` that it
-    may be so elsewhere; `closely` are boxes (n, 2, 2) whose indices are summed on grids of their own. Also
+    may be so elsewhere; `closely` are boxes (2, 2) whose indices are summed on grids of their own. Also
     returned are points at rest (n, dim) where the field jumps.
     """
     search = _search(evaluate, options, excluded, on_kinks=kinks and genuine is None)

@@ -23,7 +23,7 @@ Filippov, Differential Equations with Discontinuous Righthand Sides (1988), sect
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -75,7 +75,7 @@ def boxes_about(system: System, critical: Array, box: Array) -> Array:
 
 
 def rest_points(
-    evaluate: Evaluation, box: Array, listed: Array, curves: Array, closely: Array | None = None
+    evaluate: Evaluation, box: Array, listed: Array, curves: Array, closely: Sequence[Array] = ()
 ) -> tuple[IndexCheck, Array, Array]:
     """The index sum of a planar field that may jump, and the points that it adds to a list.
 
@@ -88,7 +88,7 @@ def rest_points(
         Isolated points known; those at which the field does not rest are left out.
     curves : ndarray, shape (k, 2)
         Samples of curves of zeros.
-    closely : ndarray, shape (m, 2, 2), optional
+    closely : sequence of ndarray, shape (2, 2)
         Boxes with a grid of their own (`boxes_about`).
 
     Returns
@@ -123,7 +123,7 @@ def rest_points(
     listed = listed[at_rest(listed)]
     none, unit = np.empty((0, 2)), 10.0 ** np.floor(np.log10(LOCATED * np.ptp(box, axis=1)))
     zeros, jumps, checks = none, none, []
-    for part in (box, *(none[:, :, None] if closely is None else closely)):
+    for part in (box, *closely):
 
         def within(x: Array, part: Array = part) -> Array:
             return np.asarray(x[((x >= part[:, 0]) & (x <= part[:, 1])).all(axis=1)])
