@@ -2,9 +2,9 @@
 
     python benchmarks/network.py [--clock cpu] [--large]
 
-Data are random numbers in the shape of scikit-learn's digits (1797 x 64, ten classes), which cost the same.
-Beside samdyn stand PyHessian and curvlinops where they are installed and do the same: the largest eigenvalue.
-`--large` adds a network of 10^6 weights, with the memory that its analysis takes.
+The data are scikit-learn's digits, all 1797 of them. Beside samdyn stand PyHessian, curvlinops and
+hessian-eigenthings where they are installed and do the same: the largest eigenvalue.
+`--large` adds a network of 10^6 weights, and the memory that gradients, products and its analysis take.
 """
 
 from __future__ import annotations
@@ -12,12 +12,17 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import itertools
+import os
 import resource
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
 import torch
+from sklearn.datasets import load_digits
 from torch import nn
 
 import samdyn as sd
@@ -27,10 +32,9 @@ Row = tuple[str, float, str]
 
 
 def data(n: int = 1797) -> tuple[torch.Tensor, torch.Tensor]:
-    """Inputs in [-1, 1] and labels that depend on them."""
-    rng = np.random.default_rng(0)
-    inputs = rng.uniform(-1, 1, size=(n, 64))
-    return torch.tensor(inputs), torch.tensor((inputs @ rng.normal(size=(64, 10))).argmax(axis=1))
+    """The digits of scikit-learn, with inputs in [-1/2, 1/2]."""
+    digits = load_digits()
+    return torch.tensor(digits.data[:n] / 16 - 0.5), torch.tensor(digits.target[:n])
 
 
 def network(*widths: int) -> nn.Module:
@@ -107,6 +111,20 @@ def peers(net: nn.Module, reference: float, clock: Callable[[], float]) -> Itera
         yield "largest curvature in modulus, PyHessian", seconds, ""
     else:
         yield "PyHessian", float("nan"), "not installed"
+    if importlib.util.find_spec("hessian_eigenthings"):
+        from hessian_eigenthings import HessianOperator, lanczos, supervised_loss
+
+        def by_eigenthings() -> float:
+            batches, objective = [(inputs, targets)], supervised_loss(nn.CrossEntropyLoss())
+            hessian = HessianOperator(net, batches, objective)
+            # it takes as many steps as it is told and looks at the residual afterwards
+            return float(lanczos(hessian, k=1, max_iter=15, which="LA", seed=0).eigenvalues[0])
+
+        value, seconds = timed(by_eigenthings, clock)
+        assert abs(float(value) / reference - 1) < 1e-3  # type: ignore[arg-type]
+        yield "largest curvature, hessian-eigenthings", seconds, "15 products, their number known in advance"
+    else:
+        yield "hessian-eigenthings", float("nan"), "not installed"
 
 
 def replicas(clock: Callable[[], float], n: int = 256, n_steps: int = 100) -> Iterator[Row]:
@@ -127,6 +145,50 @@ def large(clock: Callable[[], float]) -> Iterator[Row]:
     seconds = clock() - start
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     yield f"three curvatures of {loss.dim} weights", seconds, f"{found.n_products} products, {memory:.1f} GiB"
+    sam = sd.Map(loss, sd.SAM(0.05), lr=0.1)
+    start = clock()
+    pair = sd.spectrum(sam, loss.x0, 2, tolerance=1e-2)
+    seconds = clock() - start
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    yield "two eigenvalues of SAM's step there", seconds, f"{pair.n_products} products, {memory:.1f} GiB"
+
+
+PEAK = """
+import sys, numpy as np, torch
+sys.path.insert(0, {folder!r})
+from network import data, network
+from torch import nn
+import samdyn as sd
+
+def peak(work):
+    open("/proc/self/clear_refs", "w").write("5")
+    read = lambda name: int(next(l for l in open("/proc/self/status") if l.startswith(name)).split()[1])
+    before = read("VmRSS")
+    work()
+    return (read("VmHWM") - before) / 1024
+
+loss = sd.from_module(network({widths}), nn.functional.cross_entropy, data(), dtype=torch.float32)
+x, v = loss.x0, np.ones(loss.dim)
+loss.gradient(x), loss.hvp(x, v), loss.operator(x) @ v  # what the first calls leave behind is not counted
+print(*[peak(w) for w in (lambda: loss.gradient(x), lambda: loss.hvp(x, v), lambda: loss.operator(x) @ v)])
+"""
+
+
+def memory() -> Iterator[Row]:
+    """Peaks of a process above what it held before, which Linux counts; freed memory goes back at once."""
+    surroundings = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
+    for widths in ("64, 64, 64, 10", "64, 950, 950, 10"):
+        script = PEAK.format(folder=str(Path(__file__).parent), widths=widths)
+        run = subprocess.run(
+            [sys.executable, "-c", script], capture_output=True, text=True, check=True, env=surroundings
+        )
+        gradient, product, kept = map(float, run.stdout.split())
+        yield (
+            f"memory of a gradient, {widths}",
+            float("nan"),
+            f"{gradient:.1f} MiB; of a product {product:.1f} ({product / gradient:.1f} times), of an operator "
+            f"and a product with it {kept:.1f} ({kept / gradient:.1f} times)",
+        )
 
 
 def main() -> None:
@@ -137,7 +199,7 @@ def main() -> None:
     parser.add_argument("--large", action="store_true")
     arguments = parser.parse_args()
     clock = CLOCKS[arguments.clock]
-    parts = [eigenvalues(clock), replicas(clock), *([large(clock)] if arguments.large else [])]
+    parts = [eigenvalues(clock), replicas(clock), *([large(clock), memory()] if arguments.large else [])]
     for part in parts:
         for name, seconds, remark in part:
             print(f"{name:50s} {seconds:10.4f} s  {remark}", flush=True)

@@ -26,6 +26,7 @@ from samdyn.landscapes.loss_check import check_scalar_loss, check_values, warn_o
 from samdyn.rules.oracle import Oracle
 from samdyn.trace import batch
 from samdyn.trace.product_operator import ProductOperator
+from samdyn.trace.surroundings import own_surroundings
 
 LARGE = 200
 """Dimensions up to which a Hessian costs too little to be worth an estimate."""
@@ -182,6 +183,11 @@ class Landscape:
         # reverse over reverse: see `hessian_of`; the Hessian is symmetric
         return lambda x, v: torch.func.vjp(gradient, x)[1](v)[0]
 
+    def product_at(self, x: Tensor) -> Callable[[Tensor], Tensor]:
+        """v to H(x) v for many vectors at one point, from what need not be computed for each of them."""
+        product = self.product_function
+        return lambda v: product(x, v)
+
     @property
     def oracle(self) -> Oracle:
         """The loss as a rule is handed it: the gradient of one point, values, products, and outputs."""
@@ -299,11 +305,8 @@ class Landscape:
         point = checks.points("x", x, self.dim)
         if point.ndim != 1:
             raise ValueError(f"x must be one point of shape ({self.dim},), got shape {point.shape}")
-        at, product = torch.from_numpy(point), self.product_function
-
-        def times(v: Tensor) -> Tensor:
-            return product(at, v)
-
+        with own_surroundings(), torch.no_grad(), batch.derivatives_by_name():
+            times = self.product_at(torch.from_numpy(np.array(point)))
         return ProductOperator(self.dim, times, times, self.points_together)
 
     def _announce_hessians(self, x: Array) -> None:

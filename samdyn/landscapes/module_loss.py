@@ -9,6 +9,7 @@ Nothing of the size of a Hessian is made unless `hessian` is asked for.
 from __future__ import annotations
 
 import copy
+import functools
 import math
 from collections.abc import Callable, Mapping
 from typing import Any, Self
@@ -40,6 +41,8 @@ SMALL_BYTES = 1 << 20
 """Intermediate numbers of a chunk that need not be fewer."""
 PRODUCT = 4
 """Numbers that a product with the Hessian keeps for each that a gradient keeps."""
+KEPT_BYTES = {"cpu": 1 << 28, "cuda": 1 << 32}
+"""Memory that a gradient may take which is kept for many products at one point."""
 TRACED_STEPS = 10
 """Scalar operations of a traced gradient for each weight and sample, about."""
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
@@ -88,6 +91,9 @@ class ModuleLoss(FiniteSum):
         self.chunk = min(self.n_samples, chunk or max(1, int(room / per_sample)))
         # a product keeps more for each sample than a gradient: of half as many it takes about as much
         self._product_chunk = -(-self.chunk // 2) if per_sample * self.chunk > SMALL_BYTES else self.chunk
+        # a chunk that the user set smaller than the data bounds the memory
+        whole = per_sample * self.n_samples <= KEPT_BYTES[function.device.type] if chunk is None else False
+        self._keeps = self.probed.reverse and (whole or self.chunk == self.n_samples)
         self._together = max(1, int(room / (per_sample * self.chunk + 8.0 * PRODUCT * self.dim)))
         self.function = self._mean
         self.component = self._component
@@ -189,6 +195,32 @@ class ModuleLoss(FiniteSum):
                 else:
                     one = torch.func.vjp(gradient, w)[1](v)[0]
                 total = total + share * one
+            return total
+
+        return product
+
+    def product_at(self, x: Tensor) -> Callable[[Tensor], Tensor]:
+        """v to H(x) v for many vectors at one point.
+
+        The gradient is computed once and its graph is kept, where that fits memory (`KEPT_BYTES`): a product
+        is then one pass back through it, a half to a sixth of the time of `product_function`.
+        """
+        if not self._keeps:
+            return super().product_at(x)
+        decay = self.parameters["weight_decay"]
+
+        def gradient(w: Tensor, part: ModuleData) -> Tensor:
+            return torch.func.grad(self.module_function)(w, *part)
+
+        kept = [
+            (share, torch.func.vjp(functools.partial(gradient, part=part), x)[1])
+            for share, part in self._chunks(self._product_chunk)
+        ]
+
+        def product(v: Tensor) -> Tensor:
+            total = decay * v
+            for share, back in kept:
+                total = total + share * back(v)[0]
             return total
 
         return product

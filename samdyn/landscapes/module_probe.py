@@ -34,12 +34,16 @@ class Probe(NamedTuple):
     batchable : bool
         Whether torch.vmap can map the module over several weight vectors.
     forward : bool
-        Whether products with the Hessian can be taken in forward over reverse mode, which is cheaper.
+        Whether products with the Hessian can be taken in forward over reverse mode, which takes less memory.
+    reverse : bool
+        Whether they can be taken in reverse over reverse mode, of which a part can be kept for many products
+        at one point.
     """
 
     numbers: float
     batchable: bool
     forward: bool
+    reverse: bool
 
 
 def probe(function: ModuleFunction, x: Tensor, data: ModuleData) -> Probe:
@@ -72,7 +76,7 @@ def probe(function: ModuleFunction, x: Tensor, data: ModuleData) -> Probe:
         kept = _numbers_kept(function, x, few)
         if count > 1:
             kept = max(kept - _numbers_kept(function, x, one_sample(few, 0)), 0.0) / (count - 1)
-        return Probe(max(kept, 1.0), _is_batchable(function, x, few), _is_forward(function, x, few))
+        return Probe(max(kept, 1.0), _is_batchable(function, x, few), *_modes(function, x, few))
 
 
 def first_samples(data: ModuleData, count: int) -> ModuleData:
@@ -208,18 +212,20 @@ def _is_batchable(function: ModuleFunction, x: Tensor, data: ModuleData) -> bool
         return False
 
 
-def _is_forward(function: ModuleFunction, x: Tensor, data: ModuleData) -> bool:
-    """Whether forward over reverse mode gives what reverse over reverse mode gives."""
+def _modes(function: ModuleFunction, x: Tensor, data: ModuleData) -> tuple[bool, bool]:
+    """Whether products can be taken in forward over reverse mode and in reverse over reverse mode.
+
+    Where the two differ, reverse mode is believed.
+    """
     gradient = torch.func.grad(lambda w: function(w, data.inputs, data.targets))
     generator = torch.Generator().manual_seed(0)
     v = torch.randn(len(x), generator=generator, dtype=x.dtype).to(x)
     ahead: Tensor | None = None
+    back: Tensor | None = None
     with contextlib.suppress(Exception):  # an operation without a forward rule
         ahead = torch.func.jvp(gradient, (x,), (v,))[1]
-    if ahead is None:
-        return False
-    try:
+    with contextlib.suppress(Exception):  # an operation without a second derivative in reverse mode
         back = torch.func.vjp(gradient, x)[1](v)[0]
-    except Exception:  # no second derivative in reverse mode: the forward one stands alone
-        return True
-    return bool((ahead - back).norm() <= SAME[function.dtype] * (back.norm() + 1e-30))
+    if ahead is None or back is None:
+        return ahead is not None, back is not None
+    return bool((ahead - back).norm() <= SAME[function.dtype] * (back.norm() + 1e-30)), True

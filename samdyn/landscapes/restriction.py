@@ -70,6 +70,11 @@ class Restriction(Landscape):
         product, directions = self.loss.product_function, self._place[1]
         return lambda c, v: directions.to(c).T @ product(self._at(c), directions.to(c) @ v)
 
+    def product_at(self, x: Tensor) -> Callable[[Tensor], Tensor]:
+        """v to H(c) v for many vectors, from the same of the loss; x is the point c of the subspace."""
+        product, directions = self.loss.product_at(self._at(x)), self._place[1]
+        return lambda v: directions.to(v).T @ product(directions.to(v) @ v)
+
     @checked
     def embed(self, c: npt.ArrayLike) -> Array:
         """The points (..., n) at coordinates (..., dim) of the subspace."""

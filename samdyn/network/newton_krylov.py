@@ -54,7 +54,8 @@ ITERATIONS = 300
 ROUNDING = 1e-15
 """Of |A| times the size of a position: what rounding leaves of F at a zero."""
 
-TangentAt = Callable[[Tensor], tuple[Tensor, Tangent]]
+TangentAt = Callable[[Tensor], tuple[Tensor, Callable[[], Tangent]]]
+"""A field: x to its value there and to what makes its tangent, which is not always wanted."""
 
 
 class Search(NamedTuple):
@@ -125,8 +126,8 @@ class _Field:
         """The Jacobian of what `value` gives."""
         with own_surroundings(), torch.no_grad(), derivatives_by_name():
             w = torch.from_numpy(np.array(x))
-            value, tangent = self.tangent_at(w)
-            value = value.detach()
+            value, make_tangent = self.tangent_at(w)
+            value, tangent = value.detach(), make_tangent()
             if self.deflation is None:
                 return ProductOperator(len(x), tangent.forward, tangent.transposed, self.together)
             g = self.deflation.gradient(w).detach()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import Any
 
@@ -251,25 +252,26 @@ def _field_of(system: System) -> TangentAt:
     """The field whose zeros are the fixed points, with its tangent."""
     loss, rule, function = system.landscape, system.rule, displacement_of(system)
 
-    def at(x: Tensor) -> tuple[Tensor, Tangent]:
-        tangent = None
+    def tangent(x: Tensor) -> Tangent:
+        of_direction = None
         if loss is not None and rule is not None and system.field_of_direction() is not None:
-            tangent = direction_tangent(loss, rule, x, rule.coefficients())
-            if tangent is not None:  # the field is minus the direction
-                forward, transposed = tangent
-                tangent = Tangent(lambda v: -forward(v), lambda w: -transposed(w))
-        return function(x), tangent or differentiated(function, x)
+            of_direction = direction_tangent(loss, rule, x, rule.coefficients(), loss.product_at)
+        if of_direction is None:
+            return differentiated(function, x)
+        forward, transposed = of_direction  # the field is minus the direction
+        return Tangent(lambda v: -forward(v), lambda w: -transposed(w))
 
-    return at
+    return lambda x: (function(x), functools.partial(tangent, x))
 
 
 def _gradient_field(loss: Landscape) -> TangentAt:
-    gradient, product = loss.gradient_function, loss.product_function
+    gradient = loss.gradient_function
 
-    def at(x: Tensor) -> tuple[Tensor, Tangent]:
-        return gradient(x), Tangent(lambda v: product(x, v), lambda w: product(x, w))
+    def tangent(x: Tensor) -> Tangent:
+        product = loss.product_at(x)
+        return Tangent(product, product)
 
-    return at
+    return lambda x: (gradient(x), functools.partial(tangent, x))
 
 
 def find_critical(loss: Landscape, x: Array, *, reach: float, n_steps: int = 50) -> Search:

@@ -219,7 +219,7 @@ class System(ABC):
                 f"vanishes and the perturbation of {self.rule!r} jumps"
             )
         with own_surroundings(), torch.no_grad(), batch.derivatives_by_name():
-            tangent = tangent_at(self, torch.from_numpy(np.array(state)))
+            tangent = tangent_at(self, torch.from_numpy(np.array(state)), repeated=True)
             check_rule(self, torch.from_numpy(np.array(state)), tangent)
         together = 1 if self.landscape is None else self.landscape.points_together
         return ProductOperator(self.state_dim, tangent.forward, tangent.transposed, together)

@@ -17,6 +17,7 @@ reverse mode for the transpose.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -55,11 +56,24 @@ def differentiated(function: Callable[[Tensor], Tensor], x: Tensor) -> Tangent:
     )
 
 
-def direction_tangent(loss: Landscape, rule: Rule, x: Tensor, coefficients: dict[str, Any]) -> Tangent | None:
-    """The tangent of the descent direction of a rule at x; None for rules of another form."""
-    gradient, product = loss.gradient_function, loss.product_function
+def direction_tangent(
+    loss: Landscape,
+    rule: Rule,
+    x: Tensor,
+    coefficients: dict[str, Any],
+    product_at: Callable[[Tensor], Product] | None = None,
+) -> Tangent | None:
+    """The tangent of the descent direction of a rule at x; None for rules of another form.
+
+    `product_at` gives v to H(x) v at a point x: `loss.product_at` for many products, which keeps what they
+    share; by default nothing is kept.
+    """
+    gradient = loss.gradient_function
+    if product_at is None:
+        product_at = functools.partial(functools.partial, loss.product_function)
     if rule.parts(coefficients) == (0.0, 0.0):  # gradient descent, or a radius of 0
-        return Tangent(lambda v: product(x, v), lambda w: product(x, w))
+        product = product_at(x)
+        return Tangent(product, product)
     if type(rule).descent is not Rule.descent or rule.memory:
         return None
 
@@ -73,22 +87,23 @@ def direction_tangent(loss: Landscape, rule: Rule, x: Tensor, coefficients: dict
     g = gradient(x)
     y = x + perturbation(x, g)
     at_y = g if plain else gradient(y)  # a plain descent does not need its value
+    at_x, moved_by = product_at(x), product_at(y)
 
     def forward(v: Tensor) -> Tensor:
-        dg = product(x, v)
-        moved = product(y, v + torch.func.jvp(perturbation, (x, g), (v, dg))[1])
+        dg = at_x(v)
+        moved = moved_by(v + torch.func.jvp(perturbation, (x, g), (v, dg))[1])
         return moved if plain else torch.func.jvp(combine, (g, at_y), (dg, moved))[1]
 
     def transposed(w: Tensor) -> Tensor:
         by_gradient, by_moved = (None, w) if plain else torch.func.vjp(combine, g, at_y)[1](w)
-        pulled = product(y, by_moved)
+        pulled = moved_by(by_moved)
         by_x, by_g = torch.func.vjp(perturbation, x, g)[1](pulled)
-        return pulled + by_x + product(x, by_g if by_gradient is None else by_g + by_gradient)
+        return pulled + by_x + at_x(by_g if by_gradient is None else by_g + by_gradient)
 
     return Tangent(forward, transposed)
 
 
-def tangent_at(system: System, state: Tensor, step: int = 0) -> Tangent:
+def tangent_at(system: System, state: Tensor, step: int = 0, *, repeated: bool = False) -> Tangent:
     """The Jacobian of a system's function at one state: of a map's step, a flow's velocity, a drift.
 
     Parameters
@@ -97,13 +112,16 @@ def tangent_at(system: System, state: Tensor, step: int = 0) -> Tangent:
     state : Tensor, shape (state_dim,)
     step : int
         At which the coefficients are read.
+    repeated : bool
+        Whether many products will be asked for: then what they share is kept, `Landscape.product_at`.
     """
     loss, rule, dim = system.landscape, system.rule, system.dim
     field = system.field_of_direction(step)
     if loss is None or rule is None or field is None:
         return differentiated(system.point_function(step), state)
     x = state[:dim]
-    direction = direction_tangent(loss, rule, x, rule.coefficients(step))
+    products = loss.product_at if repeated else None
+    direction = direction_tangent(loss, rule, x, rule.coefficients(step), products)
     if direction is None:
         return differentiated(system.point_function(step), state)
     identity, factor, momentum = field
