@@ -186,8 +186,8 @@ def memory() -> Iterator[Row]:
         yield (
             f"memory of a gradient, {widths}",
             float("nan"),
-            f"{gradient:.1f} MiB; of a product {product:.1f} ({product / gradient:.1f} times), of an operator "
-            f"and a product with it {kept:.1f} ({kept / gradient:.1f} times)",
+            f"{gradient:.1f} MiB; of a product {product:.1f} ({product / gradient:.1f} times), of an "
+            f"operator and a product with it {kept:.1f} ({kept / gradient:.1f} times)",
         )
 
 

@@ -24,10 +24,16 @@ HERE = Path(__file__).parent
 
 
 def revision() -> str:
-    """The commit that is checked out, and whether files differ from it."""
-    git = ["git", "-C", str(HERE), "describe", "--always", "--dirty=, with changes", "--exclude=*"]
-    found = subprocess.run(git, capture_output=True, text=True, check=False)
-    return found.stdout.strip() if found.returncode == 0 else "unknown"
+    """The commit that is checked out, and whether files other than results differ from it."""
+    git = ["git", "-C", str(HERE.parents[1])]
+    found = subprocess.run(
+        [*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
+    )
+    if found.returncode:
+        return "unknown"
+    other = [*git, "diff", "--quiet", "HEAD", "--", ".", ":!demos/networks/results"]
+    changed = subprocess.run(other, check=False).returncode != 0
+    return found.stdout.strip() + (", with changes" if changed else "")
 
 
 def study(path: Path) -> None:
