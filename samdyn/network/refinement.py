@@ -438,16 +438,23 @@ def _eigenvalues(system: System, x: Array) -> tuple[npt.NDArray[Any], Spectrum]:
 def _along_the_set(
     system: System, x: Array, directions: Spectrum, field: TangentAt, options: dict[str, Any]
 ) -> bool:
-    """Whether the search from a place along null directions ends beside it, and not back at x."""
+    """Whether the search from a place along null directions ends beside it, and not back at x.
+
+    The sum of the null eigenvectors is tried first, then each by itself: which vectors span a null space is
+    left to rounding, and along some of them the set may bend away.
+    """
     neutral = 1.0 if isinstance(system, Map) else 0.0
     away = np.abs(directions.eigenvalues - neutral)
     null = away <= NULL * max(float(away.max()), 1e-300)
     if not null.any():
         return False
-    v = np.real(directions.eigenvectors[: system.dim, null]).sum(axis=1)
-    size = float(np.linalg.norm(v))
-    if size == 0:
-        return False
+    span = np.real(directions.eigenvectors[: system.dim, null])
     step = FOLLOWED * options["reach"]
-    again = find_zero(field, x + step * v / size, **{**options, "reach": 10 * step})
-    return again.reached and float(np.linalg.norm(again.x - x)) > 0.5 * step
+    for v in (span.sum(axis=1), *span.T):
+        size = float(np.linalg.norm(v))
+        if size == 0:
+            continue
+        again = find_zero(field, x + step * v / size, **{**options, "reach": 10 * step})
+        if again.reached and float(np.linalg.norm(again.x - x)) > 0.5 * step:
+            return True
+    return False
