@@ -19,7 +19,9 @@ Algorithm
 1-D: both directions. 2-D: `N_ANGLES` angles; attracting directions are sign changes of the tangential rate,
 and without any the direction goes round and the rates are averaged over a turn. Higher: the direction is
 followed from starts that cover the sphere, by an implicit solver until fast time 100 over the smallest
-eigenvalue squared of the Hessian times r.
+eigenvalue squared of the Hessian times r. Eigenvalues below `FLAT` of the largest count as 0: gradients
+beside the point then lie in the range of the Hessian, to first order, and along the rest nothing moves to
+that order. Critical points in a valley of such points are judged across the valley.
 
 References
 ----------
@@ -28,8 +30,8 @@ Polar blow-up of a point discontinuity; own derivation, checked against simulati
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -44,10 +46,14 @@ from samdyn.numerics.sphere import directions
 from samdyn.rules.rule import Rule
 from samdyn.trace import batch
 from samdyn.trace.printed.printing import numpy_form
+from samdyn.trace.surroundings import own_surroundings
 from samdyn.trace.tracing import traced_or_batched
 
 N_ANGLES = 4096
 N_FOLLOWED = 12
+FLAT = 1e-6  # of the largest eigenvalue of the Hessian: one below it counts as 0
+RATES = 1000  # that following one direction takes, where the Hessian's eigenvalues are not far apart
+FEW_TERMS = 500  # samples times coordinates up to which a written-out form is faster at one point than torch
 TINY = 1e-100
 SAME_LENGTH = 1e-9  # lengths that differ by less are one, up to the rounding of a norm
 RESOLVED = 1e3  # gradients this many times the layer of a rule do not see it
@@ -191,33 +197,66 @@ def _attracts_2d(loss: Landscape, rule: Rule, z: Array, hessian: Array) -> bool:
 
 
 def seconds_of_attracts(loss: Landscape, rule: Rule, z: Array, form: str = "perturbed") -> float:
-    """Estimate of what `attracts` takes, from three of the directions that it follows."""
+    """Estimate of what `attracts` takes, right to a factor of ten or so: one rate times a usual number."""
     if form == "first-order" or len(z) <= 2:
         return 0.0  # milliseconds
-    falls, starts = _directions_followed(loss, rule, z)
-    some = starts[np.linspace(0, len(starts) - 1, 3).astype(int)]
-    return len(starts) * float(np.mean([seconds_of(functools.partial(falls, start)) for start in some]))
+    followed = _followed(loss, rule, z)
+    one = seconds_of(lambda: followed.velocity(0.0, np.append(followed.starts[0], 0.0)), repeats=3)
+    return len(followed.starts) * RATES * one
 
 
-def _attracts_nd(loss: Landscape, rule: Rule, z: Array) -> bool:
-    falls, starts = _directions_followed(loss, rule, z)
-    return all(falls(start) for start in starts)
+class _Followed(NamedTuple):
+    """How directions of the gradient move beside a point.
+
+    Attributes
+    ----------
+    velocity : callable
+        Fast time and (u, log s) to their rates.
+    starts : ndarray, shape (n, dim)
+    span : float
+        Fast time in which the slowest of them settle.
+    """
+
+    velocity: Callable[[float, Array], Array]
+    starts: Array
+    span: float
 
 
-def _directions_followed(loss: Landscape, rule: Rule, z: Array) -> tuple[Callable[[Array], bool], Array]:
-    """Whether the gradient shrinks along a direction (dim,) that is followed, and the directions (n, dim)."""
+def _followed(loss: Landscape, rule: Rule, z: Array) -> _Followed:
     hessian = loss.hessian(z)
-    eigenvalues = np.abs(np.linalg.eigvalsh(hessian))
-    slowest = jump_length(rule, z) * eigenvalues.min() ** 2
-    span = 100 / max(slowest, 1e-12 * eigenvalues.max() ** 2)
+    eigenvalues, axes = np.linalg.eigh(hessian)
+    size = np.abs(eigenvalues)
+    kept = size > FLAT * size.max()
+    starts = directions(len(z))
+    starts = np.concatenate([starts[: 2 * len(z)], starts[2 * len(z) :: max(1, len(starts) // N_FOLLOWED)]])
+    if not kept.all():  # to first order gradients beside the point lie in the range of the Hessian
+        across = axes[:, kept]
+        hessian = (across * eigenvalues[kept]) @ across.T
+        starts = np.concatenate([starts @ across @ across.T, across.T, -across.T])
+        length = np.linalg.norm(starts, axis=1)
+        starts = (starts / np.maximum(length, 1e-300)[:, None])[length > 0.1]
+    span = 100 / (jump_length(rule, z) * size[kept].min() ** 2)
+    of_direction, written_out = _descent_of_direction(loss, rule, z), None
+    if getattr(loss, "n_samples", 1) * len(z) <= FEW_TERMS:
+        written_out = numpy_form(traced_or_batched(of_direction, len(z)))
 
-    descent = numpy_form(traced_or_batched(_descent_of_direction(loss, rule, z), len(z)))
+    def descent(u: Array) -> Array:
+        if written_out is not None:
+            return np.concatenate(written_out(*u[:, None]))
+        with own_surroundings(), torch.no_grad():  # one point needs no transform over many
+            return np.asarray(of_direction(torch.from_numpy(u)).numpy())
 
     def velocity(_: float, y: Array) -> Array:
         u = y[:-1] / np.linalg.norm(y[:-1])
-        rate = hessian @ np.concatenate(descent(*u[:, None]))
+        rate = hessian @ descent(u)
         radial = float(u @ rate)
         return np.append(radial * u - rate, -radial)
+
+    return _Followed(velocity, starts, span)
+
+
+def _attracts_nd(loss: Landscape, rule: Rule, z: Array) -> bool:
+    velocity, starts, span = _followed(loss, rule, z)
 
     def falls(start: Array) -> bool:
         path = solve_ivp(
@@ -231,7 +270,4 @@ def _directions_followed(loss: Landscape, rule: Rule, z: Array) -> tuple[Callabl
         )
         return bool(path.y[-1, -1] < path.y[-1, 0])  # log(s) over the second half of fast time
 
-    starts = directions(len(z))
-    return falls, np.concatenate(
-        [starts[: 2 * len(z)], starts[2 * len(z) :: max(1, len(starts) // N_FOLLOWED)]]
-    )
+    return all(falls(start) for start in starts)

@@ -17,7 +17,6 @@ reverse mode for the transpose.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -70,7 +69,7 @@ def direction_tangent(
     """
     gradient = loss.gradient_function
     if product_at is None:
-        product_at = functools.partial(functools.partial, loss.product_function)
+        product_at = _nothing_kept(loss)
     if rule.parts(coefficients) == (0.0, 0.0):  # gradient descent, or a radius of 0
         product = product_at(x)
         return Tangent(product, product)
@@ -101,6 +100,11 @@ def direction_tangent(
         return pulled + by_x + at_x(by_g if by_gradient is None else by_g + by_gradient)
 
     return Tangent(forward, transposed)
+
+
+def _nothing_kept(loss: Landscape) -> Callable[[Tensor], Product]:
+    product = loss.product_function
+    return lambda x: lambda v: product(x, v)
 
 
 def tangent_at(system: System, state: Tensor, step: int = 0, *, repeated: bool = False) -> Tangent:
