@@ -30,16 +30,16 @@ from samdyn.basin.arguments import (
 )
 from samdyn.basin.checkpoint import description
 from samdyn.basin.grid import BYTES_PER_CELL, Grid, make_grid
-from samdyn.basin.paths.course import Course, Starts, course_of, memory_at_rest, motion_of
+from samdyn.basin.paths.course import Course, Starts, course_of, looks_of, memory_at_rest, motion_of
 from samdyn.basin.paths.pieces import REASONS
 from samdyn.basin.result import Basins
 from samdyn.basin.rounds import Ends, map_starts
 from samdyn.basin.search.attractors import Attractor
 from samdyn.dynamics.path_job import check_device
 from samdyn.jobs.checkpoint import Checkpoint
+from samdyn.jobs.job import check_run
 from samdyn.jobs.progress import PartsBar
 from samdyn.jobs.travel import check_travel
-from samdyn.jobs.workers import count_workers
 from samdyn.systems.system import System
 
 __all__ = ["Basins", "basins"]
@@ -111,7 +111,8 @@ def basins(
         "cuda" takes the steps of a map or a diffusion on a GPU; "cpu" by default, where results do not depend
         on the machine (see `samdyn.basin.paths.motion_on_device`).
     workers : int
-        Number of local processes; the result is the same with any number.
+        Number of local workers: threads where steps are compiled (maps and diffusions of many paths), else
+        processes. The result is the same with any number.
     executor : concurrent.futures.Executor, optional
         Where to run instead.
     checkpoint : str or path, optional
@@ -165,12 +166,12 @@ def basins(
     options = check_options(
         system, n_starts, max_steps, recurrence, drift, n_probes, probe_steps, radius, far, dt, seed
     )
-    count_workers(workers, executor)
+    run = check_run(workers, executor, checkpoint, progress)
     check_attractors(attractors, system)
     course = course_of(
         system, region, dt, noisy, seed, far, check_device(device, system), grid.n_cells * copies
     )
-    check_travel(course, workers, executor)
+    check_travel(course, run.workers, run.executor, threads=run.workers > 1 and looks_of(course) is not None)
     check_stride(course, options.rules.max_steps)
     starts = Starts(grid, copies, memory_at_rest(system))
     saved = None
@@ -178,7 +179,7 @@ def basins(
         job = description(course, options, attractors, resolution=list(grid.shape), replicas=copies)
         saved = Checkpoint(checkpoint, job)
     with PartsBar(progress, "basins", len(starts), "path") as bar:
-        ends = map_starts(course, starts, options, attractors, workers, executor, saved, bar.update)
+        ends = map_starts(course, starts, options, attractors, run, saved, bar.update)
     return _result(course, grid, copies, ends, options)
 
 

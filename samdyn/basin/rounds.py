@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -27,9 +26,9 @@ from samdyn.basin.arguments import Options
 from samdyn.basin.checkpoint import restore, save
 from samdyn.basin.paths.arrival import SAFETY, Target
 from samdyn.basin.paths.contract import Motion
-from samdyn.basin.paths.course import Course, Starts, memory_at_rest, motion_of, quiet_motion
+from samdyn.basin.paths.course import Course, Starts, looks_of, memory_at_rest, motion_of, quiet_motion
 from samdyn.basin.paths.legs_of_paths import Followed, advance_leg, close, legs, limits
-from samdyn.basin.paths.pieces import Labels
+from samdyn.basin.paths.pieces import Labels, LegJob
 from samdyn.basin.search.attractors import (
     Attractor,
     as_candidates,
@@ -52,6 +51,7 @@ from samdyn.basin.search.recurrences import (
 from samdyn.equilibria.search import FixedPoint
 from samdyn.jobs.checkpoint import Checkpoint
 from samdyn.jobs.cost import LONG_SECONDS, announce
+from samdyn.jobs.job import ALONE, Run
 from samdyn.jobs.lasting_pool import LastingPool
 
 
@@ -89,8 +89,7 @@ def map_starts(
     starts: Starts,
     options: Options,
     attractors: Mapping[int, Attractor] | None,
-    n_workers: int = 1,
-    executor: Executor | None = None,
+    run: Run = ALONE,
     saved: Checkpoint | None = None,
     report: Callable[[int], None] | None = None,
     verb: str = "basins",
@@ -102,8 +101,8 @@ def map_starts(
     course, starts, options
     attractors : dict of int to Attractor, optional
         Known ones.
-    n_workers, executor
-        Where pieces run.
+    run : Run
+        Where pieces run: its workers and its executor count.
     saved : Checkpoint, optional
         Written when it is due, after Ctrl-C and at the end; gone on from where it holds a state.
     report : callable, optional
@@ -133,21 +132,22 @@ def map_starts(
             report(ended)
 
     announced, rate = False, 0.0
-    with LastingPool(n_workers) as pool:
+    with LastingPool(run.workers) as pool:
+        if run.workers > 1 and looks_of(course) is None:  # processes, which start once for all rounds
+            run = Run(executor=pool)
         try:
             for limit in limits(motion_of(course).every, rules.max_steps)[followed.rounds :]:
                 if followed.n_under_way == 0:
                     break
                 check_radius(options.radius, course, ends.candidates, points)
                 targets = targets_of(ends.candidates, course, options.radius)
-                where = executor if executor is not None or n_workers == 1 else pool
                 if not announced and followed.rounds and rate:
                     # at most: paths that arrive in this round leave it earlier
                     seconds = rate * followed.n_under_way * (limit - followed.step)
                     announced = seconds > LONG_SECONDS
                     announce(verb, seconds, "pass fewer starts, max_steps or workers=")
                 began, ahead = time.perf_counter(), followed.n_under_way * (limit - followed.step)
-                if not _round(followed, course, targets, starts, limit, where, keep):
+                if not _round(followed, course, targets, starts, limit, run, keep):
                     raise KeyboardInterrupt
                 rate = (time.perf_counter() - began) / max(ahead, 1)
                 if not course.noisy and followed.rounds >= 1 and followed.n_under_way and not late:
@@ -167,15 +167,17 @@ def _round(
     targets: tuple[Target, ...],
     starts: Starts,
     limit: int,
-    executor: Executor | None,
+    run: Run,
     report: Callable[[int, Callable[[], Followed]], None] | None = None,
 ) -> bool:
     """All paths under way to step `limit`. False after Ctrl-C."""
+    nobody = np.empty(0, dtype=np.int64)
+    job = LegJob(course, targets, starts, nobody, None, followed.step, limit)
     for until in legs(followed.step, limit, motion_of(course).every):
         if followed.n_under_way == 0:
             break
         end = followed.until or until
-        if not advance_leg(followed, course, targets, starts, end, executor=executor, report=report):
+        if not advance_leg(followed, job, end, run, report):
             return False
     return True
 
@@ -281,7 +283,7 @@ def follow(
     followed = Followed.of(len(starts))
     targets = targets_of(candidates, course, radius)
     for limit in limits(motion_of(course).every, max_steps):
-        if not _round(followed, course, targets, starts, limit, None):
+        if not _round(followed, course, targets, starts, limit, ALONE):
             raise KeyboardInterrupt
     close(followed, course)
     return followed

@@ -44,7 +44,7 @@ from samdyn.basin.arguments import (
 from samdyn.basin.checkpoint import description
 from samdyn.basin.grid import available_memory
 from samdyn.basin.matching import matched
-from samdyn.basin.paths.course import Starts, course_of, memory_at_rest, motion_of
+from samdyn.basin.paths.course import Starts, course_of, looks_of, memory_at_rest, motion_of
 from samdyn.basin.paths.pieces import name_of
 from samdyn.basin.rounds import map_starts
 from samdyn.basin.search.attractors import Attractor
@@ -221,7 +221,7 @@ def basin_fractions(
         )
     x = np.random.default_rng([seed, 1]).uniform(region[:, 0], region[:, 1], (n, system.dim))
     course = course_of(system, region, dt, noisy, seed, far, check_device(device, system), n)
-    check_travel(course, workers, executor)
+    check_travel(course, run.workers, run.executor, threads=run.workers > 1 and looks_of(course) is not None)
     check_stride(course, options.rules.max_steps)
     if method == "features":
         job = TailJob(course, x, given or 1250 * motion_of(course).every, tail)
@@ -236,9 +236,7 @@ def basin_fractions(
         saved = Checkpoint(checkpoint, description(course, options, None, verb="basin_fractions", n=n))
     starts = Starts(x, 1, memory_at_rest(system))
     with PartsBar(progress, "basin_fractions", n, "path") as bar:
-        ends = map_starts(
-            course, starts, options, None, workers, executor, saved, bar.update, verb="basin_fractions"
-        )
+        ends = map_starts(course, starts, options, None, run, saved, bar.update, verb="basin_fractions")
     found = ends.named(course)
     return BasinFractions(ends.followed.labels, x, found, region, system, interrupted=ends.interrupted)
 

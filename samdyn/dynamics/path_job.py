@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -70,6 +70,8 @@ class PathJob(Job):
         Steps of all paths of the work that this is a trial of: whether steps are compiled depends on it.
     device : str
         Where steps are taken.
+    first : int
+        Path of the first of `x0`, in a part of a job.
     """
 
     system: Map | Diffusion
@@ -80,6 +82,7 @@ class PathJob(Job):
     dt: float | None = None
     steps_of_all: float | None = None
     device: str = "cpu"
+    first: int = 0
 
     @property
     def n(self) -> int:
@@ -105,6 +108,12 @@ class PathJob(Job):
         step = self.step()
         return workers.ranges(self.n, WIDE if step.pointwise and not step.compiled else workers.SMALLEST)
 
+    def part(self, first: int, last: int) -> PathJob:
+        """See `Job.part`: without the starts of other paths."""
+        if len(self.x0) == 1:
+            return self
+        return replace(self, x0=self.x0[first - self.first : last - self.first], first=first)
+
     def describe(self) -> dict[str, Any]:
         """The system, its starts and the number of paths."""
         where = {} if self.device == "cpu" else {"device": self.device.split(":")[0]}
@@ -129,7 +138,7 @@ class PathJob(Job):
         lengths: Sequence[float] | None = None,
     ) -> Array:
         """The last points of paths with these numbers; the other arguments as of `samdyn.dynamics.driver`."""
-        x = self.x0[paths] if len(self.x0) > 1 else np.repeat(self.x0, len(paths), axis=0)
+        x = self.x0[paths - self.first] if len(self.x0) > 1 else np.repeat(self.x0, len(paths), axis=0)
         return drive(
             self.system, self.system.at_rest(x), self.n_steps, at, observe, seed=self.seed, paths=paths,
             coefficients=coefficients, report=report, dt=self.dt, lengths=lengths, step=self.step(),

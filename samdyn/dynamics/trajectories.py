@@ -41,7 +41,7 @@ from samdyn.dynamics.step_length import default_dt
 from samdyn.dynamics.steppers import build_stepper
 from samdyn.dynamics.trajectory_result import Trajectory
 from samdyn.jobs.cost import announce, seconds_of
-from samdyn.jobs.job import Run, check_run, joined, run_job
+from samdyn.jobs.job import ALONE, Run, check_run, joined, run_job
 from samdyn.jobs.memory import check_fits
 from samdyn.jobs.progress import PartsBar
 from samdyn.numerics.random import split_seed
@@ -64,7 +64,6 @@ BLOW_UP = 1e8  # relative speed away from the origin at which a path is taken to
 MAX_STEPS = 20_000  # of the explicit solver between two stored points
 FEW_PATHS = 8  # up to so many, one at a time costs less than torch's steps of all
 EVALUATIONS = 12 * 2_000  # for each stored interval: of order 8, whose steps are some ten times as long
-ALONE = Run()  # in this process
 
 
 Velocity = Callable[[float, Array], Array]

@@ -236,8 +236,8 @@ class WorkBar:
     show : bool
     n_paths, n_steps : int
         Size of the job.
-    step, inside, done, n_finished
-        Where a resumed job stands: completed steps, paths inside, path-steps; paths of finished pieces.
+    step, inside, done
+        Where a resumed job stands: completed steps, paths inside, path-steps.
     """
 
     def __init__(
@@ -248,11 +248,10 @@ class WorkBar:
         step: int = 0,
         inside: int | None = None,
         done: float = 0.0,
-        n_finished: int = 0,
     ) -> None:
         self.n_paths, self.n_steps, self.step = n_paths, n_steps, step
         self.inside = n_paths if inside is None else inside
-        self.n_finished = n_finished
+        self.n_finished = 0
         self.bar: Any = None
         if show:
             from tqdm.auto import tqdm  # warns in a notebook without ipywidgets: only if a bar is wanted
@@ -280,10 +279,14 @@ class WorkBar:
         self.step, self.inside = step, inside
         self._show(work)
 
-    def report_piece(self, work: float, left: int, n_paths: int) -> None:
-        """A piece of `n_paths` paths is finished: `left` of them have left, after `work` path-steps."""
+    def report_piece(self, work: float, left: int, n_paths: int, restored: bool = False) -> None:
+        """A piece of `n_paths` paths is finished, here or in another run: `left` of them have left, after
+        `work` path-steps.
+        """
         self.inside -= left
         self.n_finished += n_paths
+        if restored and self.bar is not None:  # tells nothing of the pace
+            self.bar.initial += work
         self._show(work)
 
     def _ahead(self, done: float) -> float:

@@ -57,6 +57,10 @@ class ReplicaJob(PathJob):
         """Steps of all replicas."""
         return self.n * float(self.n_steps)
 
+    def part(self, first: int, last: int) -> ReplicaJob:
+        """Rows of several settings share their starts: they travel together."""
+        return self
+
     def describe(self) -> dict[str, Any]:
         """Every setting, what is recorded, and what that refers to."""
         each = [describe_system(one, self.x0, self.n_steps, self.seed) for one in self.settings]

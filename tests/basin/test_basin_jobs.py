@@ -115,7 +115,7 @@ def test_every_checkpoint_resumes_to_the_same_bits(
         assert 0 < len(saved["ahead"]) < len(whole.labels) * whole.replicas
     for i in sorted({0, 1, 3, len(copies) // 3, len(copies) // 2, len(copies) - 2, len(copies) - 1}):
         # in another cut, too
-        monkeypatch.setattr(settle.workers, "ranges", cut_by(53 + 17 * i))
+        monkeypatch.setattr(workers, "ranges", cut_by(53 + 17 * i))
         assert_same(job(checkpoint=copies[i]), whole)
 
 
@@ -123,17 +123,17 @@ def test_every_checkpoint_resumes_to_the_same_bits(
 def test_ctrl_c_gives_what_is_done_and_the_job_goes_on(
     tmp_path: Path, whole: sd.basin.Basins, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(settle.workers, "ranges", cut_by(100))
-    original, calls = followed.run_piece, []
+    monkeypatch.setattr(workers, "ranges", cut_by(100))
+    original, calls = settle.LegJob.run, []
 
-    def fragile(*arguments: Any) -> settle.Outcome:
+    def fragile(*arguments: Any) -> Any:
         calls.append(1)
         if len(calls) == 12:  # the fifth piece of the second leg
             raise KeyboardInterrupt
         return original(*arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(followed, "run_piece", fragile)
+        patch.setattr(settle.LegJob, "run", fragile)
         part = run(checkpoint=tmp_path / "job.npz")
     assert part.interrupted
     assert "interrupted" in repr(part)
@@ -218,7 +218,7 @@ def test_a_checkpoint_of_another_job_is_refused(
         "max_steps": 9000, "checkpoint": tmp_path / "job.npz",
     }  # fmt: skip
     sd.basins(**call)  # type: ignore[arg-type]
-    monkeypatch.setattr(followed, "run_piece", None)  # before any work
+    monkeypatch.setattr(settle.LegJob, "run", None)  # before any work
     with pytest.raises(ValueError, match=f"must belong to this job, got one of another: {text} is"):
         sd.basins(**call | change)  # type: ignore[arg-type]
 
@@ -245,6 +245,20 @@ def test_a_checkpoint_without_its_parts_is_refused(tmp_path: Path, monkeypatch: 
 def test_threads(threads: int, whole: sd.basin.Basins, tmp_path: Path) -> None:
     with ThreadPoolExecutor(threads) as executor:
         assert_same(run(executor=executor, checkpoint=tmp_path / "job.npz"), whole)
+
+
+def test_workers_are_threads_where_steps_are_compiled(
+    whole: sd.basin.Basins, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They need no start of a process, and nothing has to travel: a function of this place will do."""
+    monkeypatch.setattr("samdyn.basin.paths.course.COMPILE_FROM", 0.0)
+    local = sd.Map.from_function(lambda w, a=2.1: a * w - w**3, 1)
+    call = partial(sd.basins, local, [(-1.7, 1.7)], 700, n_starts=1, max_steps=9000)
+    with monkeypatch.context() as patch:
+        patch.setattr(workers, "ProcessPoolExecutor", None)
+        apart = call(workers=2)
+    assert_same(apart, call())
+    np.testing.assert_array_equal(apart.labels, whole.labels)
 
 
 def kill_after_the_first_piece(monkeypatch: pytest.MonkeyPatch, victim: Callable[[], int]) -> list[int]:

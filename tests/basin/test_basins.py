@@ -207,7 +207,9 @@ def test_nothing_depends_on_tiles_or_pieces(monkeypatch: pytest.MonkeyPatch) -> 
     system = sd.Map(sd.landscapes.double_well(), sd.SAM(0.5), lr=0.01)
     one = sd.basins(system, resolution=600, n_starts=16)
     monkeypatch.setattr(settle, "TILE", 37)
-    monkeypatch.setattr(settle.workers, "ranges", lambda n: [(a, min(a + 101, n)) for a in range(0, n, 101)])
+    monkeypatch.setattr(
+        "samdyn.jobs.workers.ranges", lambda n: [(a, min(a + 101, n)) for a in range(0, n, 101)]
+    )
     other = sd.basins(system, resolution=600, n_starts=16)
     assert np.array_equal(one.labels, other.labels)
     assert np.array_equal(one.steps, other.steps)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from samdyn.basin.paths import pieces
 from samdyn.basin.paths.arrival import Proximity, Target
 from samdyn.basin.paths.course import Course, Starts, course_of, memory_at_rest, motion_of
 from samdyn.basin.paths.native_arrival import compiled_looks, tables_of
-from samdyn.basin.paths.pieces import DIVERGED, NOT_A_NUMBER, Piece, run_piece
+from samdyn.basin.paths.pieces import DIVERGED, NOT_A_NUMBER, LegJob
 from samdyn.dynamics.backends.native_step import NativeStep
 from samdyn.trace.printed.compiling import compiler
 
@@ -74,22 +75,23 @@ def test_paths_end_where_those_of_numpy_end(name: str, monkeypatch: pytest.Monke
     starts = Starts(x, 1, memory_at_rest(course.system))
     numbers = np.arange(700)
     assert pieces.looks_of(course) is not None
-    both, start = [], Piece(numbers, None, 0, 84)
+    both = []
     for way in ("compiled", "numpy"):
         if way == "numpy":
             monkeypatch.setattr(pieces, "looks_of", lambda course: None)
-            pieces._tests.forget(str(id(targets)))
-        first = run_piece(course, targets, starts, start)
-        under_way = first.labels == 0
+        leg = LegJob(course, targets, starts, numbers, None, 0, 84)
+        first = leg.run(0, 700, lambda work: None)
+        under_way = first["labels"] == 0
         ends = [first]
         if under_way.any():
-            ends.append(run_piece(course, targets, starts, Piece(numbers[under_way], first.states, 84, 350)))
+            later = replace(leg, paths=numbers[under_way], states=first["states"], step=84, until=350)
+            ends.append(later.run(0, later.n, lambda work: None))
         both.append(ends)
     for a, b in zip(*both, strict=True):
-        np.testing.assert_array_equal(a.labels, b.labels)
-        np.testing.assert_array_equal(a.steps, b.steps)
-        np.testing.assert_allclose(a.states, b.states, rtol=1e-6, atol=1e-9)
-    labels = both[0][0].labels
+        np.testing.assert_array_equal(a["labels"], b["labels"])
+        np.testing.assert_array_equal(a["steps"], b["steps"])
+        np.testing.assert_allclose(a["states"], b["states"], rtol=1e-6, atol=1e-9)
+    labels = both[0][0]["labels"]
     assert (labels > 0).any()
     if name in ("Henon", "undefined"):
         assert (labels == (DIVERGED if name == "Henon" else NOT_A_NUMBER)).any()

@@ -5,7 +5,7 @@ Algorithm
 1. Rounds end after 16, 128, 1024, ... looks. Legs are at most `LEG` looks long, so that what is lost with a
    process that dies is little, and batches are full again after each.
 2. A leg cuts the paths under way into pieces, whose size depends on their number alone, and runs each here or
-   in a worker (`samdyn.jobs.workers`). What comes back of a piece is written over what it started from.
+   elsewhere (`samdyn.jobs.job`). What comes back of a piece is written over what it started from.
 3. At the end of a leg the paths still under way are moved together, in the order of their numbers.
 
 A leg can be left and gone on with later, in another cut: paths that have come to its end are then ahead of
@@ -16,18 +16,15 @@ Memory: 8 bytes a cell for labels and steps, and (8 state_dim + 8) bytes for eac
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
-from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from samdyn.arguments.checks import Array
-from samdyn.basin.paths.arrival import Target
-from samdyn.basin.paths.course import Course, Index, Starts
-from samdyn.basin.paths.pieces import LEFT, OUT_OF_STEPS, Labels, Outcome, Piece, Steps, run_piece
-from samdyn.jobs import workers
+from samdyn.basin.paths.course import Course, Index
+from samdyn.basin.paths.pieces import LEFT, OUT_OF_STEPS, Labels, LegJob, Steps
+from samdyn.jobs.job import Arrays, Range, Run, run_pieces_of
 
 FIRST_LIMIT, GROWTH = 16, 8  # looks of the first round, and how much longer each next one is
 LEG = 1024  # looks
@@ -79,12 +76,9 @@ class Followed:
 
 def advance_leg(
     followed: Followed,
-    course: Course,
-    targets: tuple[Target, ...],
-    starts: Starts,
+    job: LegJob,
     until: int,
-    *,
-    executor: Executor | None = None,
+    run: Run,
     report: Callable[[int, Callable[[], Followed]], None] | None = None,
 ) -> bool:
     """Every path under way goes on to step `until`, or arrives. False after Ctrl-C.
@@ -93,29 +87,24 @@ def advance_leg(
     ----------
     followed : Followed
         Changed in place.
-    course, targets, starts
-        As for `run_piece`.
+    job : LegJob
+        With the course, the targets and the starts; its paths are replaced by those under way.
     until : int
-    executor : Executor, optional
-        Where pieces run; in this process by default.
+    run : Run
+        Its workers and its executor count.
     report : callable, optional
         Called after each piece with the number of its paths that ended, and a function that returns where
         the job stands.
     """
-    leg = _Leg(followed, len(course.scale), until)
+    job = replace(job, paths=followed.paths, states=followed.states, step=followed.step, until=until)
+    leg = _Leg(followed, len(job.course.scale), job)
 
-    def receive(i: int, outcome: Outcome) -> None:
-        ended = leg.receive(i, outcome)
+    def receive(i: int, arrays: Arrays) -> None:
+        ended = leg.receive(i, arrays)
         if report is not None:
             report(ended, leg.standing)
 
-    whole = workers.run_pieces(
-        functools.partial(run_piece, course, targets, starts),
-        leg.pieces(),
-        receive,
-        complete=lambda outcome: True,
-        executor=executor,
-    )
+    whole = run_pieces_of(job, dict(enumerate(leg.cuts)), run, receive, lambda work: None)
     now = leg.end() if whole else leg.standing()
     for name in ("paths", "states", "step", "until", "ahead", "ahead_states"):
         setattr(followed, name, getattr(now, name))
@@ -125,33 +114,25 @@ def advance_leg(
 class _Leg:
     """The arrays of a leg, in which pieces are replaced by what is left of them."""
 
-    def __init__(self, followed: Followed, state_dim: int, until: int) -> None:
-        self.followed, self.until = followed, until
+    def __init__(self, followed: Followed, state_dim: int, job: LegJob) -> None:
+        self.followed, self.until = followed, job.until
         self.paths, self.states = followed.paths, followed.states
-        self.cuts = workers.ranges(len(self.paths)) if len(self.paths) else []
+        self.cuts: list[Range] = list(job.cut()) if job.n else []
         # pages that are never written take no memory
         self.room = np.empty((state_dim, len(self.paths))) if self.states is None else self.states
         # of the pieces that came back: paths and states that are still under way, their number once written
         self.left: dict[int, tuple[Index, Array] | int] = {}
 
-    def pieces(self) -> dict[int, Piece]:
-        """What is to be done."""
-        start, x = self.followed.step, self.states
-        return {
-            i: Piece(self.paths[a:b], None if x is None else x[:, a:b], start, self.until)
-            for i, (a, b) in enumerate(self.cuts)
-        }
-
-    def receive(self, i: int, outcome: Outcome) -> int:
+    def receive(self, i: int, arrays: Arrays) -> int:
         """Take what came back of a piece; the number of paths that ended."""
         if i in self.left:
             return 0
         a, b = self.cuts[i]
         own = self.paths[a:b].copy()
-        self.followed.labels[own], self.followed.steps[own] = outcome.labels, outcome.steps
-        under_way = outcome.labels == 0
+        self.followed.labels[own], self.followed.steps[own] = arrays["labels"], arrays["steps"]
+        under_way = arrays["labels"] == 0
         # Ctrl-C may come at any line: what follows can be done again
-        self.left[i] = own[under_way], outcome.states
+        self.left[i] = own[under_way], arrays["states"]
         self._write()
         return int((~under_way).sum())
 

@@ -7,8 +7,7 @@ file               what it computes or holds
 `parameter_sweep`  exit times over a grid of parameters, as one ensemble
 `arguments`        their arguments, checked
 `job`              what is simulated, as data
-`description`      all that the numbers of a job depend on, as text
-`pieces`           ranges of paths that run anywhere
+`description`      the distances to a region's faces, as text
 `runs`             a job run as one pool or in pieces
 `cost`             what a job will cost, from its first steps
 =================  =====================================================

@@ -1,4 +1,4 @@
-"""Arguments of `exit_times` and `exit_time_sweep`: checked before any work, and made into a `Job`."""
+"""Arguments of `exit_times` and `exit_time_sweep`: checked before any work, and made into an `ExitJob`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import math
 import numbers
 import warnings
 from collections.abc import Sequence
-from concurrent.futures import Executor
 from dataclasses import replace
 from typing import Any
 
@@ -18,12 +17,11 @@ from samdyn.arguments import checks
 from samdyn.arguments.checks import Array
 from samdyn.dynamics.step import combine
 from samdyn.dynamics.step_length import default_dt
-from samdyn.escape.exit.job import PRECISIONS, Job, prepare
+from samdyn.escape.exit.job import PRECISIONS, ExitJob, prepare
 from samdyn.escape.kernel.sweep_choice import COMPILE_FROM, can_compile
 from samdyn.escape.rare.stopping import check_correction
 from samdyn.escape.region import OpenSet
 from samdyn.jobs.cost import outside
-from samdyn.jobs.workers import count_workers
 from samdyn.numerics.random import split_seed
 from samdyn.numerics.vector import Coordinates
 from samdyn.systems.diffusion import Diffusion
@@ -60,8 +58,8 @@ def make_job(
     device: str | None,
     precision: str | None,
     compile: bool | str | None,
-) -> tuple[Job, Array]:
-    """The job and the states at the start, one for all paths of a system or one for each.
+) -> ExitJob:
+    """The job of one system, or of several as one ensemble.
 
     Parameters
     ----------
@@ -90,13 +88,14 @@ def make_job(
         raise ValueError(f"precision must be 'single' or 'double', got {precision!r}")
     if not (compile is None or isinstance(compile, bool) or (isinstance(compile, str) and compile == "auto")):
         raise ValueError(f"compile must be True, False or 'auto', got {compile!r}")
-    job = Job(
-        tuple(systems), tuple(varied), region, n_paths, limits, dts, int(seed), bridge, str(where), "double",
-        compile=False, t_max=t_max,
+    each = np.tile(starts, (len(systems), 1)) if len(systems) > 1 and len(starts) > 1 else starts
+    job = ExitJob(
+        tuple(systems), tuple(varied), region, each, n_paths, limits, dts, int(seed), bridge, str(where),
+        "double", compile=False, t_max=t_max,
     )  # fmt: skip
     _check_first_step(job, starts)
     traced = prepare(job).stepper.traced
-    path_steps = math.inf if where.type == "cuda" else job.n_rows * float(job.n_steps)
+    path_steps = math.inf if where.type == "cuda" else job.n * float(job.n_steps)
     if compile is None or compile == "auto":
         compile = path_steps >= COMPILE_FROM and traced and can_compile(where)
     elif compile and not traced:
@@ -104,7 +103,7 @@ def make_job(
     if precision is None:
         single = compile and path_steps >= SINGLE_FROM and _is_coarse(job, starts)
         precision = "single" if single else "double"
-    return replace(job, precision=precision, compile=bool(compile)), starts
+    return replace(job, precision=precision, compile=bool(compile))
 
 
 def check_system(system: Any) -> None:
@@ -121,13 +120,6 @@ def check_system(system: Any) -> None:
             f"system must have parameters that are numbers, got {system!r} with a schedule: "
             "make its step number a coordinate"
         )
-
-
-def check_workers(workers: int, executor: Executor | None, progress: bool) -> int:
-    """The number of workers, which is 1 with an executor."""
-    if not isinstance(progress, bool):
-        raise TypeError(f"progress must be True or False, got {progress!r}")
-    return count_workers(workers, executor)
 
 
 def _untraced(system: Diffusion | Map) -> str:
@@ -219,7 +211,7 @@ def _starts(
     return states, default if n_paths is None else n_paths
 
 
-def _first_step(job: Job, starts: Array) -> tuple[Array, Array]:
+def _first_step(job: ExitJob, starts: Array) -> tuple[Array, Array]:
     """Where the first step leads without noise from at most 1000 starts, and the noise's size there."""
     prepared = prepare(job)
     stepper, values = prepared.stepper, prepared.coefficients.at
@@ -247,7 +239,7 @@ def _first_step(job: Job, starts: Array) -> tuple[Array, Array]:
     return np.array(ends), np.array(sizes)
 
 
-def _check_first_step(job: Job, starts: Array) -> None:
+def _check_first_step(job: ExitJob, starts: Array) -> None:
     """Refuse a loss without values: every path would be lost in its first step."""
     ends, _ = _first_step(job, starts)
     if not np.isfinite(ends).all(axis=1).any():
@@ -257,7 +249,7 @@ def _check_first_step(job: Job, starts: Array) -> None:
         )
 
 
-def _is_coarse(job: Job, starts: Array) -> bool:
+def _is_coarse(job: ExitJob, starts: Array) -> bool:
     """Whether steps and distances are long against the spacing of single-precision numbers at the starts."""
     dim = job.system.dim
     spacing = float(np.spacing(np.float32(np.abs(starts[:, :dim]).max())))

@@ -22,11 +22,12 @@ import numpy.typing as npt
 from samdyn.arguments import checks
 from samdyn.arguments.checks import Array
 from samdyn.arguments.signature import checked
-from samdyn.escape.exit.arguments import check_system, check_workers, make_job
-from samdyn.escape.exit.job import Job
-from samdyn.escape.exit.runs import run
+from samdyn.escape.exit.arguments import check_system, make_job
+from samdyn.escape.exit.job import ExitJob
+from samdyn.escape.exit.runs import run_exits
 from samdyn.escape.region import OpenSet
 from samdyn.escape.statistics.result import ExitTimes
+from samdyn.jobs.job import check_run
 from samdyn.results import Result, Rows, Table
 from samdyn.results.export import package
 from samdyn.systems.diffusion import Diffusion
@@ -239,7 +240,7 @@ def exit_time_sweep(
     ((3,), True)
     """
     check_system(system)
-    workers = check_workers(workers, executor, progress)
+    how = check_run(workers, executor, checkpoint, progress)
     axes = _axes(system, parameters)
     points = [dict(zip(axes, map(float, p), strict=True)) for p in itertools.product(*axes.values())]
     groups = _ensembles(system, points)
@@ -251,12 +252,12 @@ def exit_time_sweep(
     results: dict[int, ExitTimes] = {}
     for members in groups:
         systems = [system.with_parameters(**points[i]) for i in members]
-        job, starts = _job(
+        job = _job(
             systems, tuple(axes) if len(groups) == 1 else tuple(system.coefficients()), x0, region, n_paths,
             t_max=t_max, dt=dt, seed=seed, correction=correction, device=device, precision=precision,
             compile=compile,
         )  # fmt: skip
-        found = run(job, starts, workers=workers, executor=executor, checkpoint=checkpoint, progress=progress)
+        found = run_exits(job, how)
         results.update(zip(members, found, strict=True))
     return ExitTimeSweep(axes, tuple(results[i] for i in range(len(points))))
 
@@ -278,7 +279,7 @@ def _ensembles(system: Diffusion | Map, points: Sequence[Mapping[str, float]]) -
 
 def _job(
     systems: Sequence[Diffusion | Map], varied: tuple[str, ...], *starts: Any, **options: Any
-) -> tuple[Job, Array]:
+) -> ExitJob:
     """The job of one ensemble, or an error that says which parameters cannot vary within it."""
     try:
         return make_job(systems, varied, *starts, **options)

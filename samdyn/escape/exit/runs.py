@@ -1,61 +1,53 @@
 """The run of a first-exit job: as one pool or piece by piece, and its results, one for each system.
 
-All paths run as one ensemble (`samdyn.escape.kernel.exits`), or, with workers, in pieces that are put
-together by number (`samdyn.escape.exit.pieces`). Where the step has no pointwise form the bits of a path may
-depend on the paths beside it; then the job runs in the same pieces without workers too.
+All paths run as one ensemble (`samdyn.escape.kernel.exits`), whose state is what the checkpoint holds; or,
+with workers, in pieces (`samdyn.jobs.job`), of which it holds the finished ones. Where the step has no
+pointwise form the bits of a path may depend on the paths beside it; then the job runs in the same pieces
+without workers too.
+
+After Ctrl-C the paths of pieces that did not come back are censored at step 0.
 """
 
 from __future__ import annotations
 
 import warnings
-from concurrent.futures import Executor
+from collections.abc import Sequence
 from dataclasses import replace
-from os import PathLike
 
 import numpy as np
+import numpy.typing as npt
 
 from samdyn.arguments.checks import Array
 from samdyn.escape.exit.cost import CHEAPER, CostWatch
-from samdyn.escape.exit.description import describe
-from samdyn.escape.exit.job import Job, forget, is_pointwise, prepare
-from samdyn.escape.exit.pieces import cut, run_apart, standing
+from samdyn.escape.exit.job import ExitJob, forget, prepare
 from samdyn.escape.kernel.exit_replay import Exits
 from samdyn.escape.kernel.exits import SWEEP, TILE, first_exits
 from samdyn.escape.statistics.result import ExitTimes
 from samdyn.jobs.checkpoint import Checkpoint
 from samdyn.jobs.cost import announce, outside, seconds_of
-from samdyn.jobs.progress import WorkBar
-from samdyn.jobs.travel import check_travel
+from samdyn.jobs.job import Arrays, Range, Run, in_pieces, run_to_the_end
+from samdyn.jobs.progress import PartsBar, WorkBar
+from samdyn.numerics.random import STEPS_PER_BLOCK
 from samdyn.systems.map import Map
 
 
-def run(
-    job: Job,
-    starts: Array,
-    *,
-    workers: int,
-    executor: Executor | None,
-    checkpoint: str | PathLike[str] | None,
-    progress: bool,
-) -> list[ExitTimes]:
+def run_exits(job: ExitJob, how: Run) -> list[ExitTimes]:
     """Run a job: the exit times of each of its systems.
 
     Parameters
     ----------
-    job : Job
-    starts : ndarray, shape (1, state_dim) or (n_paths, state_dim)
-        States at the start of the paths of every system.
-    workers, executor, checkpoint, progress
-        As for `exit_times`.
+    job : ExitJob
+    how : Run
+        Workers, executor, checkpoint and progress, as for `exit_times`.
     """
     systems = len(job.systems)
-    every = np.tile(starts, (systems, 1)) if systems > 1 and len(starts) > 1 else starts
     try:
-        saved = None if checkpoint is None else Checkpoint(checkpoint, describe(job, every))
-        exits = _run(job, every, workers, executor, saved, progress)
+        saved = None if how.checkpoint is None else Checkpoint(how.checkpoint, job.describe())
+        exits = _run(job, how, saved)
     finally:
         forget(job)
-    points = np.broadcast_to(starts, (job.n_paths, starts.shape[1]))[:, : job.system.dim]
+    points = np.broadcast_to(job.starts[: job.n_paths], (job.n_paths, job.starts.shape[1]))
+    points = points[:, : job.system.dim]
     results = [_result(_part(exits, job, i), job, i, points) for i in range(systems)]
     if (
         not any(result.n_exited or result.n_diverged for result in results)
@@ -64,7 +56,7 @@ def run(
         noise = ", or the noise" if job.system.noisy else ""
         t_max = max(result.t_max for result in results)
         warnings.warn(
-            f"none of {job.n_rows} paths left by t_max = {t_max:g}, so that the mean exit time has "
+            f"none of {job.n} paths left by t_max = {t_max:g}, so that the mean exit time has "
             f"a lower bound only: raise t_max{noise}",
             UserWarning,
             stacklevel=outside(),
@@ -76,53 +68,83 @@ def run(
 TIMED_FROM = 1e8
 
 
-def announce_pieces(job: Job, starts: Array, workers: int) -> None:
+def announce_pieces(job: ExitJob, workers: int) -> None:
     """Time some steps of a few paths, and say what all of them will take if none leaves early."""
-    few = min(job.n_rows, TILE)
-    states = np.broadcast_to(starts, (job.n_rows, starts.shape[1]))[:few]
+    few = min(job.n, TILE)
+    states = job.states(0, few)
     stepper, test, finish, coefficients = prepare(job)
     short = replace(coefficients, n_steps=tuple(min(n, 4 * SWEEP) for n in coefficients.n_steps))
     options = job.options()
     first_exits(stepper, test, finish, short, states, **options)  # compiles
     seconds = seconds_of(lambda: first_exits(stepper, test, finish, short, states, **options))
-    work = job.n_rows * float(job.n_steps) / (few * max(short.n_steps))
+    work = job.n * float(job.n_steps) / (few * max(short.n_steps))
     announce("exit_times", seconds * work / workers, CHEAPER)
 
 
-def _run(
-    job: Job,
-    starts: Array,
-    workers: int,
-    executor: Executor | None,
-    saved: Checkpoint | None,
-    progress: bool,
-) -> Exits:
+def _run(job: ExitJob, how: Run, saved: Checkpoint | None) -> Exits:
     """All rows as one pool, or piece by piece."""
-    pieces = cut(job, starts)
-    kind = None if saved is None or saved.meta is None else saved.meta.get("kind")
-    apart = executor is not None or (
-        len(pieces) > 1 and (workers > 1 or kind == "pieces" or not is_pointwise(job))
+    apart = how.executor is not None or (
+        len(job.cut()) > 1
+        and (how.workers > 1 or (saved is not None and in_pieces(saved)) or not job.pointwise)
     )
-    if saved is not None and apart and kind == "pool":
+    if saved is not None and saved.meta is not None and apart and not in_pieces(saved):
         raise ValueError(
             f"checkpoint {str(saved.path)!r} must come from a run with workers or an executor, "
             "got one without: resume it with workers=1"
         )
     if apart:
-        check_travel(job, workers, executor, threads=job.on_threads)
-        if job.n_rows * float(job.n_steps) > TIMED_FROM:
-            announce_pieces(job, starts, workers)
-        return run_apart(job, pieces, workers, executor, saved, progress)
-    cost = CostWatch(job.n_rows, job.n_steps)
-    states = np.broadcast_to(starts, (job.n_rows, starts.shape[1]))
-    step, inside, done = (0, job.n_rows, 0.0) if saved is None else standing(job, saved)
-    with WorkBar(progress, job.n_rows, job.n_steps, step, inside, done) as bar:
-        report = bar.report if progress else None
-        options = job.options()
+        return _run_apart(job, how, saved)
+    cost = CostWatch(job.n, job.n_steps)
+    step, inside, done = (0, job.n, 0.0) if saved is None else _standing(job, saved)
+    with WorkBar(how.progress, job.n, job.n_steps, step, inside, done) as bar:
+        report = bar.report if how.progress else None
+        states, options = job.states(0, job.n), job.options()
         return first_exits(*prepare(job), states, progress=report, checkpoint=saved, cost=cost, **options)
 
 
-def _part(exits: Exits, job: Job, i: int) -> Exits:
+def _run_apart(job: ExitJob, how: Run, saved: Checkpoint | None) -> Exits:
+    """All pieces; after Ctrl-C the steps that each path was followed for."""
+    if job.n * float(job.n_steps) > TIMED_FROM:
+        announce_pieces(job, how.workers)
+    with WorkBar(how.progress, job.n, job.n_steps) as bar:
+
+        def receive(piece: Range, arrays: Arrays, restored: bool) -> None:
+            left = arrays["step"]
+            work = float(np.where(left >= 0, left + 1, job.n_steps).sum())
+            bar.report_piece(work, int((left >= 0).sum()), len(left), restored=restored)
+
+        silent = PartsBar(False, "exit_times", None)
+        found = run_to_the_end(job, replace(how, checkpoint=None), silent, saved, receive, cut=True)
+    return _joined(job, found)
+
+
+def _joined(job: ExitJob, found: Sequence[tuple[Range, Arrays | None]]) -> Exits:
+    """The exits of all pieces."""
+    followed: npt.NDArray[np.int64] = np.zeros(job.n, dtype=np.int64)
+    result = Exits.of(job.n, job.system.dim, followed)
+    for (first, last), arrays in found:
+        if arrays is not None:
+            for name, array in result.arrays().items():
+                array[first:last] = arrays[name]
+            followed[first:last] = arrays["n_steps"]
+    if (followed == job.n_steps).all():
+        result.n_steps = job.n_steps
+    return result
+
+
+def _standing(job: ExitJob, saved: Checkpoint) -> tuple[int, int, float]:
+    """Where a job that runs as one pool stands: completed steps, paths inside, path-steps done."""
+    if saved.meta is None:
+        return 0, job.n, 0.0
+    try:
+        step = min(STEPS_PER_BLOCK * int(saved.meta["block"]), job.n_steps)
+        inside, left = len(saved.arrays["rows"]), saved.arrays["step"]
+    except (KeyError, TypeError, ValueError) as error:
+        raise saved.damaged("the pool is missing") from error
+    return step, inside, float(inside * step + (left[left >= 0] + 1).sum())
+
+
+def _part(exits: Exits, job: ExitJob, i: int) -> Exits:
     """The rows of one system."""
     if len(job.systems) == 1:
         return exits
@@ -133,7 +155,7 @@ def _part(exits: Exits, job: Job, i: int) -> Exits:
     return Exits(**arrays, n_steps=int(limit) if limit.ndim == 0 else limit)
 
 
-def _result(exits: Exits, job: Job, i: int, points: Array) -> ExitTimes:
+def _result(exits: Exits, job: ExitJob, i: int, points: Array) -> ExitTimes:
     dt, system = job.dts[i], job.systems[i]
     exited = (exits.step >= 0) & ~exits.diverged
     # a path that diverged was watched until then

@@ -17,10 +17,11 @@ from typing import TypedDict
 
 import numpy.typing as npt
 
-from samdyn.escape.exit.arguments import check_system, check_workers, make_job
-from samdyn.escape.exit.runs import run
+from samdyn.escape.exit.arguments import check_system, make_job
+from samdyn.escape.exit.runs import run_exits
 from samdyn.escape.region import OpenSet
 from samdyn.escape.statistics.result import ExitTimes
+from samdyn.jobs.job import check_run
 from samdyn.systems.diffusion import Diffusion
 from samdyn.systems.map import Map
 
@@ -160,9 +161,9 @@ def exit_times(
     True
     """
     check_system(system)
-    workers = check_workers(workers, executor, progress)
-    job, starts = make_job(
+    how = check_run(workers, executor, checkpoint, progress)
+    job = make_job(
         [system], (), x0, region, n_paths, t_max=t_max, dt=dt, seed=seed, correction=correction,
         device=device, precision=precision, compile=compile,
     )  # fmt: skip
-    return run(job, starts, workers=workers, executor=executor, checkpoint=checkpoint, progress=progress)[0]
+    return run_exits(job, how)[0]

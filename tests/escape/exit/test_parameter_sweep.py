@@ -115,7 +115,7 @@ def test_checkpoint(tmp_path: Path) -> None:
 
 def test_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = sweep(GRIDS[4])
-    monkeypatch.setattr("samdyn.escape.exit.runs.is_pointwise", lambda job: False)
+    monkeypatch.setattr("samdyn.escape.exit.job.ExitJob.pointwise", False)
     for a, b in zip(sweep(GRIDS[4]), whole, strict=True):
         assert_same(a, b)
 
