@@ -18,6 +18,7 @@ from samdyn.arguments import checks
 from samdyn.arguments.checks import Array
 from samdyn.bifurcation.start import check_parameter
 from samdyn.dynamics.driver import build_step, drive
+from samdyn.dynamics.observers import Record
 from samdyn.dynamics.parametric import full_state, stepper
 from samdyn.equilibria.newton import sobol_starts
 from samdyn.jobs.cost import announce, seconds_of
@@ -172,22 +173,17 @@ def _driven(
     system: Map, parameter: str, states: Array, each: Array, n_transient: int, n_keep: int, progress: bool
 ) -> Array:
     """The kept points (n_keep, dim, paths), from states (paths, state_dim) at their values."""
-    kept = np.empty((n_keep, system.dim, len(each)))
-
-    def store(record: int, part: slice, points: Array) -> None:
-        kept[record][:, part] = points.T
-
     quiet = system.without_noise()
     values = {**quiet.coefficients(), parameter: each}
     n_steps = n_transient + n_keep
     varied = () if parameter in quiet.coefficients() else (parameter,)
     step = build_step(quiet, path_steps=float(len(each) * n_steps), varied=varied)
-    looks = np.arange(n_transient + 1, n_steps + 1)
+    record = Record(np.arange(n_transient + 1, n_steps + 1), len(each), system.dim)
     with path_bar(progress, "orbit_diagram", len(each) * n_steps, CHEAPER) as bar:
         drive(
-            quiet, states, n_steps, looks, store, coefficients=lambda _: values, report=bar.update, step=step,
+            quiet, states, n_steps, record, coefficients=lambda _: values, report=bar.update, step=step,
         )  # fmt: skip
-    return kept
+    return np.ascontiguousarray(record.x.swapaxes(1, 2))
 
 
 def _by_the_stepper(

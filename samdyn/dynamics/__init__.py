@@ -12,6 +12,7 @@ file                  what it computes or holds
 `clock`               the coefficients of a step: lr, rho, schedules
 `wide_root`           the noise root of a system of many coordinates, as products
 `driver`              many copies, step after step, with an observer: `drive`
+`observers`           what is looked at on the way: records, moments
 `path_job`            paths that are driven, as a job in pieces
 `system_description`  all that the paths of a system depend on, as the head of a checkpoint
 `step_length`         how long a step may be, and the bias of its length

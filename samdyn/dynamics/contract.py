@@ -54,6 +54,10 @@ class Step(ABC):
         """The points (n, dim) of loaded states."""
 
     @abstractmethod
+    def states(self, loaded: Any) -> Array:
+        """The states (n, state_dim) that `load` was given, or that steps have led to."""
+
+    @abstractmethod
     def advance(
         self,
         loaded: Any,

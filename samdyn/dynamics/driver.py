@@ -1,8 +1,8 @@
 """The drive of many copies of a system, step after step, with something looked at on the way.
 
 Copies go in tiles that fit the cache. A tile is taken from look to look by its step
-(`samdyn.dynamics.contract`); an observer is shown its points at the steps that it asks for. What a step is,
-`build_step` chooses:
+(`samdyn.dynamics.contract`); an observer (`samdyn.dynamics.observers`) is shown its points at the steps that
+it asks for. Copies that it calls done leave the tile. What a step is, `build_step` chooses:
 
 - `SquaresStep` (`samdyn.dynamics.backends.squares_step`): least squares and ridge regression in closed form,
   and `NativeSquares` (`samdyn.dynamics.backends.native_squares`) for single samples in large jobs;
@@ -35,6 +35,7 @@ from samdyn.dynamics.backends.traced_step import TracedStep
 from samdyn.dynamics.batch_step import MAX_TRACED_INPUTS
 from samdyn.dynamics.clock import coefficients_at
 from samdyn.dynamics.contract import Coefficients, Step
+from samdyn.dynamics.observers import Copies, Nothing, Observer
 from samdyn.landscapes.finite_sum import FiniteSum
 from samdyn.systems.diffusion import Diffusion
 from samdyn.systems.map import Map
@@ -43,7 +44,6 @@ from samdyn.trace.printed.compiling import CompilationError, compiler
 from samdyn.trace.tracing import NotTraceable
 
 System: TypeAlias = Map | Diffusion
-Observer: TypeAlias = Callable[[int, slice, Array], None]
 
 Look = tuple[int, int, float | None]  # step, number of the record or -1, length of the steps before
 
@@ -123,8 +123,7 @@ def drive(
     system: System,
     state: Array,
     n_steps: int,
-    at: npt.NDArray[np.int64],
-    observe: Observer,
+    observer: Observer,
     *,
     seed: int = 0,
     paths: npt.NDArray[np.int64] | None = None,
@@ -143,11 +142,8 @@ def drive(
     state : ndarray, shape (n, state_dim)
         Where they start.
     n_steps : int
-    at : ndarray of int
-        Steps, in increasing order from 0 to n_steps, after which the observer is called.
-    observe : callable
-        ``observe(record, copies, points)`` gets the record's number, the slice of copies of the tile, and
-        their points (n_tile, dim), to be copied if kept.
+    observer : Observer
+        It is called after the steps that it names, from 0 to n_steps.
     seed : int
     paths : ndarray of int, shape (n,), optional
         Path numbers of the copies; 0, 1, 2, ... by default.
@@ -168,11 +164,12 @@ def drive(
     Returns
     -------
     ndarray, shape (n, dim)
-        The last points.
+        The last points: of copies that the observer called done, those at that look.
     """
     if step is None:
         step = build_step(system, dt, len(state) * float(n_steps) if path_steps is None else path_steps)
     values = coefficients or coefficients_at(system, dt)
+    at = observer.at
     own_lengths = [None] * len(at) if lengths is None else lengths
     looks: list[Look] = [
         (int(look), record, length) for record, (look, length) in enumerate(zip(at, own_lengths, strict=True))
@@ -183,46 +180,69 @@ def drive(
     final = np.empty((len(state), system.dim))
     for start in range(0, len(state), tile):
         part = slice(start, min(start + tile, len(state)))
-        fixed = None if system.scheduled else _slice(values(0), part)
-
-        def of_tile(j: int, part: slice = part, fixed: Coefficients | None = fixed) -> Coefficients:
-            return _slice(values(j), part) if fixed is None else fixed
-
-        final[part] = _drive_tile(step, state[part], looks, observe, seed, paths[part], part, of_tile, report)
+        final[part] = _drive_tile(
+            step, state[part], looks, observer, seed, paths, part, values, system.scheduled, report
+        )
     return final
 
 
 def advanced(system: System, state: Array, n_steps: int, **options: Any) -> Array:
     """The points after some steps, (n, dim), with nothing looked at on the way; options as of `drive`."""
-    return drive(system, state, n_steps, np.empty(0, np.int64), lambda *_: None, **options)
+    return drive(system, state, n_steps, Nothing(), **options)
 
 
 def _drive_tile(
     step: Step,
     state: Array,
     looks: Sequence[Look],
-    observe: Observer,
+    observer: Observer,
     seed: int,
     paths: npt.NDArray[np.int64],
     part: slice,
-    values: Callable[[int], Coefficients],
+    coefficients: Callable[[int], Coefficients],
+    scheduled: bool,
     report: Callable[[float], None] | None,
 ) -> Array:
-    n, n_steps = len(state), looks[-1][0]
-    loaded, stream = step.load(state), step.stream(seed, paths, n_steps)
-    longest = max(1, step.report_work // n) if report is not None else n_steps
-    done = 0
+    n_steps, first = looks[-1][0], int(part.start)
+    copies: Copies = part
+    final = np.empty((len(state), step.dim))
+
+    def values_of(copies: Copies) -> Callable[[int], Coefficients]:
+        if scheduled:
+            return lambda j: _slice(coefficients(j), copies)
+        fixed = _slice(coefficients(0), copies)
+        return lambda j: fixed
+
+    loaded, stream, values = step.load(state), step.stream(seed, paths[copies], n_steps), values_of(copies)
+    n, done = len(state), 0
     for look, record, length in looks:
         while done < look:
+            longest = max(1, step.report_work // n) if report is not None else n_steps
             count = min(longest, look - done)
             loaded = step.advance(loaded, stream, done, count, values, length)
             done += count
             if report is not None:
                 report(n * count)
-        if record >= 0:
-            observe(record, part, step.points(loaded))
-    return step.points(loaded)
+        if record < 0:
+            continue
+        points = step.points(loaded)
+        gone = observer(record, copies, points)
+        if gone is None or not gone.any():
+            continue
+        numbers = np.arange(first, first + len(state)) if isinstance(copies, slice) else copies
+        final[numbers[gone] - first] = points[gone]
+        copies, n = numbers[~gone], int((~gone).sum())
+        if n == 0:
+            return final
+        loaded, stream, values = (
+            step.load(step.states(loaded)[~gone]),
+            step.stream(seed, paths[copies], n_steps),
+            values_of(copies),
+        )
+    own = slice(None) if isinstance(copies, slice) else copies - first
+    final[own] = step.points(loaded)
+    return final
 
 
-def _slice(coefficients: Coefficients, part: slice) -> Coefficients:
+def _slice(coefficients: Coefficients, part: Copies) -> Coefficients:
     return {name: value[part] if np.ndim(value) else value for name, value in coefficients.items()}

@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from samdyn.arguments.checks import Array
 from samdyn.dynamics.contract import Coefficients, Step
-from samdyn.dynamics.driver import Observer, build_step, drive
+from samdyn.dynamics.driver import build_step, drive
+from samdyn.dynamics.observers import Observer
 from samdyn.dynamics.system_description import describe_system
 from samdyn.jobs import workers
 from samdyn.jobs.job import Job, Report
@@ -130,8 +131,7 @@ class PathJob(Job):
     def drive(
         self,
         paths: npt.NDArray[np.int64],
-        at: npt.NDArray[np.int64],
-        observe: Observer,
+        observer: Observer,
         report: Report,
         *,
         coefficients: Callable[[int], Coefficients] | None = None,
@@ -140,6 +140,6 @@ class PathJob(Job):
         """The last points of paths with these numbers; the other arguments as of `samdyn.dynamics.driver`."""
         x = self.x0[paths - self.first] if len(self.x0) > 1 else np.repeat(self.x0, len(paths), axis=0)
         return drive(
-            self.system, self.system.at_rest(x), self.n_steps, at, observe, seed=self.seed, paths=paths,
+            self.system, self.system.at_rest(x), self.n_steps, observer, seed=self.seed, paths=paths,
             coefficients=coefficients, report=report, dt=self.dt, lengths=lengths, step=self.step(),
         )  # fmt: skip

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from samdyn.arguments.checks import Array
+from samdyn.dynamics.observers import Record
 from samdyn.dynamics.path_job import PathJob
 from samdyn.jobs.job import Arrays, Report
 
@@ -45,13 +45,6 @@ class RecordJob(PathJob):
             # a look before the last step is where its length begins to count
             looks = np.union1d(self.at, [self.n_steps - 1])
             lengths = np.where(looks == self.n_steps, self.last, self.dt).tolist()
-        row_of = dict(zip(self.at.tolist(), range(len(self.at)), strict=True))
-        stored = np.empty((len(self.at), last - first, self.system.dim))
-
-        def store(record: int, part: slice, points: Array) -> None:
-            row = row_of.get(int(looks[record]))
-            if row is not None:
-                stored[row, part] = points
-
-        self.drive(np.arange(first, last), looks, store, report, lengths=lengths)
-        return {"x": stored}
+        record = Record(looks, last - first, self.system.dim, keep=self.at)
+        self.drive(np.arange(first, last), record, report, lengths=lengths)
+        return record.state()

@@ -353,9 +353,10 @@ def newton_steps(value: Array, jacobian: Array, damped: bool = False) -> Array:
     regular_ones = usable & (np.abs(np.linalg.det(jacobian)) > 1e-5 * rows) & np.isfinite(rows)
     step[regular_ones] = -np.linalg.solve(jacobian[regular_ones], value[regular_ones][..., None])[..., 0]
     others = usable & ~regular_ones
-    # a relative cut-off of singular values: on curves of zeros the Jacobian has a null direction, along
-    # which Newton must not run off
-    step[others] = -np.einsum("nij,nj->ni", np.linalg.pinv(jacobian[others], rcond=1e-10), value[others])
+    if others.any():
+        # a relative cut-off of singular values: on curves of zeros the Jacobian has a null direction, along
+        # which Newton must not run off
+        step[others] = -np.einsum("nij,nj->ni", np.linalg.pinv(jacobian[others], rcond=1e-10), value[others])
     return step
 
 

@@ -39,6 +39,7 @@ from torch import Tensor
 from samdyn.arguments import checks
 from samdyn.arguments.checks import Array
 from samdyn.arguments.signature import checked
+from samdyn.dynamics.observers import Record
 from samdyn.dynamics.path_job import PathJob
 from samdyn.dynamics.trajectories import kept_steps
 from samdyn.jobs.job import Arrays, Report, check_run, joined, run_job
@@ -241,14 +242,10 @@ class _ShareJob(PathJob):
         """Last points and outcomes, as places in `OUTCOMES`, of a range of starts."""
         every = max(1, self.n_steps // (10 * N_LOOKED))
         at = kept_steps(self.n_steps, every)[-N_LOOKED:]
-        path = np.empty((len(at), last - first, self.system.dim))
-
-        def look(record: int, part: slice, points: Array) -> None:
-            path[record, part] = points
-
+        path = Record(at, last - first, self.system.dim)
         assert isinstance(self.system, Map)
-        x = self.drive(np.arange(first, last), at, look, report)
-        outcomes = _outcomes(self.system, path, self.region, self.n_steps)
+        x = self.drive(np.arange(first, last), path, report)
+        outcomes = _outcomes(self.system, path.x, self.region, self.n_steps)
         places = np.argmax(outcomes[:, None] == np.array(OUTCOMES), axis=1)
         return {"x": x, "outcomes": places.astype(np.int8)}
 

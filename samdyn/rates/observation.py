@@ -27,6 +27,7 @@ import numpy as np
 import numpy.typing as npt
 
 from samdyn.arguments.checks import Array
+from samdyn.dynamics.observers import Copies, Observer
 from samdyn.landscapes.finite_sum import FiniteSum
 from samdyn.numerics.scales import displacement_tolerance
 from samdyn.rates.curves import KINDS
@@ -37,7 +38,7 @@ BLOCKS = 8  # parts of the window whose means show whether it moves
 BUFFER_VALUES = 1 << 20  # numbers held before they are judged together: 8 MiB
 
 
-class Watcher:
+class Watcher(Observer):
     """Keeps the last steps of every replica, and evaluates what is recorded, many points at a time."""
 
     def __init__(
@@ -61,7 +62,7 @@ class Watcher:
         self.kind, self.period = np.zeros(n, np.int64), np.zeros(n, np.int64)
         self.centre, self.extent = np.empty((n, loss.dim)), np.empty(n)
         self.drifts = np.zeros(n, dtype=bool)
-        self.waiting: list[tuple[int, slice, Array]] = []
+        self.waiting: list[tuple[int, Copies, Array]] = []
         self.held = 0
         self.hessian: Array | None = None
         structured = isinstance(loss, FiniteSum) and (loss.squares is not None or loss.quadratics is not None)
@@ -71,7 +72,8 @@ class Watcher:
             if np.abs(loss.gradient(self.minimisers[0])).max() <= 1e-9 * np.abs(hessian).max():
                 self.hessian = hessian
 
-    def __call__(self, record: int, part: slice, points: Array) -> None:
+    def __call__(self, record: int, part: Copies, points: Array) -> None:
+        """Keep the points: they are judged many at a time."""
         if record in self.place:
             if self.place[record] == 0:
                 self.recent = np.empty((len(self.place), *points.shape))
@@ -110,7 +112,7 @@ class Watcher:
             start += len(points)
         self.waiting, self.held = [], 0
 
-    def _describe(self, part: slice) -> None:
+    def _describe(self, part: Copies) -> None:
         """Centre, extent and period of the last steps of a tile."""
         x = self.recent
         with np.errstate(all="ignore"):

@@ -93,9 +93,7 @@ class ReplicaJob(PathJob):
             table = [one.coefficients(step) for one in self.settings]
             return {name: np.array([row[name] for row in table])[setting] for name in names}
 
-        final = self.drive(
-            replica, watcher.at, watcher, report, coefficients=values if len(self.settings) > 1 else None
-        )
+        final = self.drive(replica, watcher, report, coefficients=values if len(self.settings) > 1 else None)
         watcher.flush()
         described = watcher.limit_sets(self.noisy)
         return {

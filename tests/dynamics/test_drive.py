@@ -15,15 +15,14 @@ from samdyn.dynamics import driver as driving
 from samdyn.dynamics.backends.squares_step import SquaresStep
 from samdyn.dynamics.backends.traced_step import TracedStep
 from samdyn.dynamics.driver import drive
+from samdyn.dynamics.observers import Nothing
 from samdyn.numerics.random_arrays import minibatch_words
-
-NONE = np.empty(0, np.int64)
 
 
 def end(system: Any, n_steps: int, n: int = 40, **more: Any) -> np.ndarray:
     state = np.zeros((n, system.state_dim))
     state[:, : system.dim] = problems.R6_START
-    return drive(system, state, n_steps, NONE, lambda *_: None, **more)
+    return drive(system, state, n_steps, Nothing(), **more)
 
 
 def by_hand(system: sd.Map, n_steps: int, n: int, seed: int) -> np.ndarray:
@@ -165,13 +164,13 @@ def test_schedules_and_gaussian_noise_are_those_of_trajectory() -> None:
     )
     start = np.tile([1.0, 1.0], (6, 1))
     state = np.concatenate([start, np.zeros_like(start)], axis=1)
-    got = drive(system, state, 33, NONE, lambda *_: None, seed=2)
+    got = drive(system, state, 33, Nothing(), seed=2)
     np.testing.assert_allclose(got, sd.trajectory(system, start, n_steps=33, seed=2)[-1], rtol=1e-12)
 
 
 def test_diffusion_is_that_of_trajectory() -> None:
     system = sd.Diffusion(sd.landscapes.beale(), sd.USAM(0.01), lr=1e-3, noise=sd.GaussianNoise(0.5))
     start = np.tile([1.0, 1.0], (6, 1))
-    got = drive(system, start, 25, NONE, lambda *_: None, seed=2)
+    got = drive(system, start, 25, Nothing(), seed=2)
     path = sd.trajectory(system, start, t_max=0.025, seed=2)
     np.testing.assert_allclose(got, path[-1], rtol=1e-12)

@@ -16,6 +16,7 @@ from samdyn.dynamics.backends.squares_step import SquaresStep
 from samdyn.dynamics.backends.traced_step import TracedStep
 from samdyn.dynamics.clock import coefficients_at
 from samdyn.dynamics.driver import build_step, drive
+from samdyn.dynamics.observers import Nothing
 from samdyn.trace.printed.compiling import CompilationError, compiler
 
 pytestmark = pytest.mark.skipif(compiler() is None, reason="no C++ compiler")
@@ -112,9 +113,9 @@ def test_coefficients_of_each_path() -> None:
 def test_large_jobs_are_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
     assert type(build_step(SYSTEMS[0], path_steps=driving.COMPILE_FROM)) is NativeStep
     assert type(build_step(SYSTEMS[0], path_steps=driving.COMPILE_FROM - 1)) is TracedStep
-    plain = drive(SYSTEMS[0], np.full((5, 2), 0.7), 20, np.array([], np.int64), lambda *_: None)
+    plain = drive(SYSTEMS[0], np.full((5, 2), 0.7), 20, Nothing())
     monkeypatch.setattr(driving, "COMPILE_FROM", 0.0)
-    compiled = drive(SYSTEMS[0], np.full((5, 2), 0.7), 20, np.array([], np.int64), lambda *_: None)
+    compiled = drive(SYSTEMS[0], np.full((5, 2), 0.7), 20, Nothing())
     np.testing.assert_allclose(compiled, plain, rtol=1e-13)
 
 

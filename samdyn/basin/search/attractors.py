@@ -50,6 +50,8 @@ AROUND = 1.05  # z is between the ends of what hovers about it: this far from th
 CHAOTIC = 1e-3  # per step, or per `time_scale` of a flow: the least exponent of chaos
 N_PAIRS = 64  # a step of 16 costs hardly less, and four times as many would be needed
 BESIDE = 1e-7  # of the box's diagonal: far above rounding, far below the size of an attractor
+STRETCH = 1e3  # times that distance a pair may grow, or shrink on average, before it is set back
+N_TRIED, MOST_TOGETHER = 16, 8  # single steps that tell how fast pairs grow, and the most steps between looks
 MOST_DIM = 12  # above, fixed points are not searched for
 HOVER_ORBITS, HOVER_STEPS, HOVER_KEPT = 8, 3000, 192
 KINK_ORBITS = 64  # about a kink every orbit keeps its own small cycle, so that many are needed to cover them
@@ -363,41 +365,58 @@ def largest_exponent(
     `N_PAIRS` pairs of orbits, held `BESIDE` of the box's diagonal apart, start from states all over the
     sample. They are followed for `n_steps` steps (of a flow an eighth as many times half its time scale), and
     for up to eight times as many where that does not tell the exponent from 0 nor from the least one of
-    chaos. The error is the larger of those that the pairs, and that nine stretches of time, say.
+    chaos. Orbits of a map go on for as many steps together as leave them within `STRETCH` times that distance
+    (`_steps_together`), a flow's for half its time scale; then they are set back. The error is the larger of
+    those that the pairs, and that nine stretches of time, say.
     """
     scale_of_time = time_scale(motion, states)
-    together = 1 if motion.every > 1 else max(1, int(scale_of_time / motion.unit / 2))  # strides of a look
-    unit = together * motion.unit
-    least = CHAOTIC / scale_of_time * unit
-    n_steps = n_steps if motion.every > 1 else n_steps // 8
-    apart = BESIDE * diagonal_of(course.box)
-    scale = course.scale[:, None]
+    apart, scale = BESIDE * diagonal_of(course.box), course.scale[:, None]
     own = states[np.linspace(0, len(states) - 1, N_PAIRS).astype(int)].T
     away = np.random.default_rng(2).standard_normal(own.shape)
     away *= apart / np.linalg.norm(away, axis=0)
     beside, numbers = own + away / scale, np.arange(2 * N_PAIRS)
-    logs = np.empty((0, N_PAIRS))
-    while True:
-        more = np.empty((n_steps, N_PAIRS))
-        for j in range(n_steps):
-            pairs = motion(
-                np.concatenate([own, beside], axis=1), numbers, (len(logs) + j) * together, together
-            )
+
+    def growth(n_looks: int, together: int, step: int) -> Array:
+        """Logs of the growth of the distances (n_looks, N_PAIRS), over `together` steps each."""
+        nonlocal own, beside
+        logs = np.empty((n_looks, N_PAIRS))
+        for j in range(n_looks):
+            pairs = motion(np.concatenate([own, beside], axis=1), numbers, step + j * together, together)
             own, gap = pairs[:, :N_PAIRS], (pairs[:, N_PAIRS:] - pairs[:, :N_PAIRS]) * scale
             size = np.linalg.norm(gap, axis=0)
             odd = ~np.isfinite(size) | (size == 0)
             gap[:, odd], size[odd] = away[:, odd], apart * 1e-3
-            more[j] = np.log(size / apart)
+            logs[j] = np.log(size / apart)
             beside = own + gap / size * apart / scale
-        logs = np.concatenate([logs, more])
-        late = logs[n_steps // 10 :]
+        return logs
+
+    if motion.every > 1:
+        together, step = _steps_together(growth(N_TRIED, 1, 0)), N_TRIED
+        n_looks = n_steps // together
+    else:
+        together, step = max(1, int(scale_of_time / motion.unit / 2)), 0
+        n_looks = n_steps // 8
+    unit = together * motion.unit
+    least = CHAOTIC / scale_of_time * unit
+    logs = np.empty((0, N_PAIRS))
+    while True:
+        logs = np.concatenate([logs, growth(n_looks, together, step + len(logs) * together)])
+        late = logs[n_looks // 10 :]
         late = late[: len(late) // 9 * 9]
         of_pairs, of_times = late.mean(axis=0), late.reshape(9, -1).mean(axis=1)
         exponent = float(late.mean())
         error = max(float(of_pairs.std(ddof=1)) / N_PAIRS**0.5, float(of_times.std(ddof=1)) / 3)
         undecided = exponent <= 4 * error and exponent + 2 * error > least
-        if not undecided or len(logs) >= 8 * n_steps:
+        if not undecided or len(logs) >= 8 * n_looks:
             return exponent / unit, error / unit
+
+
+def _steps_together(logs: Array) -> int:
+    """Steps after which pairs of a map's orbits are set back, from the growth of their distance in single
+    steps (n, pairs): at most `MOST_TOGETHER`.
+    """
+    fastest = max(float(logs.max()), float(-logs.mean()), 0.0)
+    return int(np.clip(math.log(STRETCH) / max(fastest, 1e-9), 1, MOST_TOGETHER))
 
 
 def as_candidates(attractors: Mapping[int, Attractor]) -> list[Candidate]:

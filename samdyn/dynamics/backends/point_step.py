@@ -54,6 +54,10 @@ class PointStep(Step):
         """The points."""
         return np.asarray(loaded[:, : self.dim].numpy())
 
+    def states(self, loaded: Tensor) -> Array:
+        """The states."""
+        return np.asarray(loaded.numpy())
+
     def advance(
         self,
         loaded: Tensor,

@@ -56,6 +56,10 @@ class SquaresStep(Step):
         """The points."""
         return loaded[0]
 
+    def states(self, loaded: list[Array]) -> Array:
+        """The states."""
+        return np.concatenate(loaded, axis=1)
+
     def advance(
         self,
         loaded: list[Array],

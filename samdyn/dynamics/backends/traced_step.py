@@ -65,6 +65,10 @@ class TracedStep(Step):
         """The points."""
         return np.ascontiguousarray(loaded[: self.dim].T)
 
+    def states(self, loaded: Array) -> Array:
+        """The states."""
+        return np.ascontiguousarray(loaded.T)
+
     def advance(
         self,
         loaded: Array,

@@ -2,9 +2,8 @@
 
 Paths start at one point and move with the step of the system: the Map's own, or Euler-Maruyama for a
 Diffusion, with the draws of (seed, path, step), the same as in `trajectory`. At the requested times the
-squared displacement and the coordinates enter running moments; nothing else is kept. The moments of tiles,
-and of the pieces of a job, are merged by the pairwise update of Chan, Golub and LeVeque. The pieces
-are the same whoever runs them, so that the result does not depend on that.
+squared displacement and the coordinates enter running moments (`samdyn.dynamics.observers.Moments`); nothing
+else is kept. The pieces of a job are the same whoever runs them, so that the result does not depend on that.
 
 Beside a critical point of the loss unnormalised SAM is a linear recursion, whose covariance is known at every
 step; these exact figures are in `samdyn.escape.spread.linearised_noise`.
@@ -26,6 +25,7 @@ from samdyn.arguments.checks import Array
 from samdyn.arguments.signature import checked
 from samdyn.dynamics.clock import algorithm_step
 from samdyn.dynamics.contract import Coefficients
+from samdyn.dynamics.observers import Moments, merge_moments
 from samdyn.dynamics.path_job import PathJob, check_device
 from samdyn.dynamics.step_length import default_dt
 from samdyn.escape.exit.arguments import MOST_PATHS, MOST_STEPS
@@ -169,7 +169,9 @@ def mean_squared_displacement(
     cheaper = "pass fewer n_paths, earlier times, a larger dt or workers="
     with np.errstate(all="ignore"), path_bar(progress, "mean_squared_displacement", total, cheaper) as bar:
         parts = run_job(job, run, bar)
-        moments = functools.reduce(_merge, [(int(part["n"]), part["mean"], part["square"]) for part in parts])
+        moments = functools.reduce(
+            merge_moments, [(int(part["n"]), part["mean"], part["square"]) for part in parts]
+        )
     lost = np.sum([part["lost"] for part in parts], axis=0)
     variance = moments[2] / (n - 1)
     return Displacement(
@@ -203,37 +205,6 @@ def _times(t: npt.ArrayLike, discrete: bool) -> Array:
     return times
 
 
-class Moments:
-    """An observer: moments of the displacement of paths at each look, tile after tile.
-
-    Attributes
-    ----------
-    counts : ndarray of int, shape (n_t,)
-        Paths that were looked at.
-    mean, square : ndarray, shape (n_t, dim + 1)
-        Means, and sums of squared deviations, of the displacement by coordinate and of its square.
-    lost : ndarray of int, shape (n_t,)
-        Paths that are not finite.
-    """
-
-    def __init__(self, start: Array, along: Array | None, n_times: int) -> None:
-        self.start, self.along = start, along
-        self.mean, self.square = np.zeros((n_times, len(start) + 1)), np.zeros((n_times, len(start) + 1))
-        self.counts, self.lost = np.zeros(n_times, dtype=np.int64), np.zeros(n_times, dtype=np.int64)
-
-    def __call__(self, record: int, part: slice, points: Array) -> None:
-        moved = points.T - self.start[:, None]
-        squared = (moved**2).sum(axis=0) if self.along is None else (self.along @ moved) ** 2
-        looked_at = np.vstack([moved, squared])
-        self.lost[record] += (~np.isfinite(moved).all(axis=0)).sum()
-        mean = looked_at.mean(axis=1)
-        square = ((looked_at - mean[:, None]) ** 2).sum(axis=1)
-        before = int(self.counts[record]), self.mean[record], self.square[record]
-        self.counts[record], self.mean[record], self.square[record] = _merge(
-            before, (points.shape[0], mean, square)
-        )
-
-
 @dataclass(frozen=True, kw_only=True)
 class _DisplacementJob(PathJob):
     """Moments of the displacement of ranges of paths."""
@@ -250,30 +221,16 @@ class _DisplacementJob(PathJob):
 
     def run(self, first: int, last: int, report: Report) -> Arrays:
         """The moments of a range of paths."""
-        observer = Moments(self.x0[0], self.along, len(self.times))
+        observer = Moments(self.looks, self.x0[0], self.along)
         with np.errstate(all="ignore"):
             self.drive(
-                np.arange(first, last), self.looks, observer, report, coefficients=self._coefficients,
+                np.arange(first, last), observer, report, coefficients=self._coefficients,
                 lengths=self.lengths,
             )  # fmt: skip
-        return {
-            "n": np.array(last - first),
-            "mean": observer.mean,
-            "square": observer.square,
-            "lost": observer.lost,
-        }
+        return {"n": np.array(last - first), **observer.state()}
 
     def _coefficients(self, step: int) -> Coefficients:
         leg = int(np.searchsorted(self.looks, step, side="right"))
         begin, before = (self.times[leg - 1], self.looks[leg - 1]) if leg else (0.0, 0)
         at = algorithm_step(begin + (step - before) * self.lengths[leg], self.system)
         return self.system.coefficients(at)
-
-
-def _merge(one: tuple[int, Array, Array], other: tuple[int, Array, Array]) -> tuple[int, Array, Array]:
-    """Counts, means and sums of squared deviations of two samples together."""
-    if not one[0]:
-        return other
-    n, share = one[0] + other[0], other[0] / (one[0] + other[0])
-    gap = other[1] - one[1]
-    return n, one[1] + share * gap, one[2] + other[2] + one[0] * share * gap**2
