@@ -221,7 +221,7 @@ def lyapunov_exponents(
             if dt is not None:
                 raise ValueError(f"dt must be left out for a Map, whose time is its step, got {dt!r}")
             dt = 1.0
-            frames = Frames(system.point_function(), n, k, len(flat))
+            frames = Frames(system.point_function(), n, k, len(flat), transient + n_steps)
             states, every = _follow(frames, flat, n_steps, transient, bar)
             means, total = _growth(frames, states, n_steps, every)
         error = average_error(means)
@@ -329,7 +329,7 @@ def _of_flow(
     parts = max(1, int(np.ceil(dt * _steepness(system, starts) / LONGEST - 1e-9)))
     for _ in range(ROUNDS):
         h = dt / parts
-        frames = Frames(runge_kutta(field, h), system.dim, k, len(starts))
+        frames = Frames(runge_kutta(field, h), system.dim, k, len(starts), (transient + n_steps) * parts)
         states, every = _follow(frames, starts, n_steps * parts, transient * parts, bar)
         places = frames.split(states)[0].reshape(-1, system.dim)
         steepest = _steepness(system, places)

@@ -5,9 +5,10 @@ logs of their growth. One step is x <- f(x), Q <- Df(x) Q, Q = Q' R by Gram-Schm
 frame is never set afresh: where directions turn slowly (equal exponents, shears) every restart would leave a
 bias that does not shrink with the number of steps.
 
-Three ways to take a step, by size: few orbits of few coordinates in a loop of Python floats
-(`samdyn.trace.iterate`); many orbits by numpy with the printed Jacobian; many coordinates by forward
-derivatives along the frame's directions alone, k of them, without a Jacobian.
+(x, Q, s) is the state of a map of its own. Four ways to take a step, by size: long or many orbits of few
+coordinates by the engine, as a compiled loop of that map (`samdyn.dynamics.backends.native_step`); few short
+ones in a loop of Python floats (`samdyn.trace.iterate`); many short ones by numpy with the printed Jacobian;
+many coordinates by forward derivatives along the frame's directions alone, k of them, without a Jacobian.
 """
 
 from __future__ import annotations
@@ -19,7 +20,11 @@ import torch
 from torch import Tensor
 
 from samdyn.arguments.checks import Array
+from samdyn.dynamics.backends.native_program import compiled_or_none
+from samdyn.dynamics.backends.native_step import NativeStep
+from samdyn.systems.map import Map
 from samdyn.trace.iterate import iterate_scalar
+from samdyn.trace.printed.compiling import compiler
 from samdyn.trace.printed.printing import numpy_form
 from samdyn.trace.tracing import NotTraceable, coordinate_form
 
@@ -30,6 +35,9 @@ APART = (
 )
 # at points of the unit cube, where frames would be nearly singular
 FEW_COORDINATES = 24  # of a map whose Jacobian is printed
+COMPILE_FROM = (
+    1e6  # steps of all orbits that take a loop of Python floats some seconds, as compiling may take
+)
 
 Step = Callable[[Tensor], Tensor]
 
@@ -44,17 +52,27 @@ class Frames:
     n, k : int
         Coordinates, and directions.
     n_starts : int
+    n_steps : float
+        Steps that each of them will take, roughly: long orbits are compiled.
     printed : bool
         Whether the step may be traced and printed, which pays for long orbits.
     """
 
-    def __init__(self, step: Step, n: int, k: int, n_starts: int, *, printed: bool = True) -> None:
+    def __init__(
+        self, step: Step, n: int, k: int, n_starts: int, n_steps: float = 0.0, *, printed: bool = True
+    ) -> None:
         self.n, self.k, self.step = n, k, step
         self._apart = APART * np.eye(n, k)
         self._run = self._through_torch
         size = n + n * k + k
         if n > FEW_COORDINATES or not printed:
             return
+        if size <= FEW_NUMBERS and n_starts * n_steps >= COMPILE_FROM and compiler() is not None:
+            tangent = Map.from_function(carried(step, n, k), size, name="tangent map")
+            self._native = compiled_or_none(lambda: NativeStep(tangent))
+            if self._native is not None:
+                self._run = self._compiled
+                return
         try:
             if size <= FEW_NUMBERS and n_starts <= FEW_STARTS:
                 self._form = coordinate_form(carried(step, n, k), size)
@@ -82,6 +100,20 @@ class Frames:
         n, k = self.n, self.k
         frame = state[..., n : n + n * k].reshape(*state.shape[:-1], n, k)
         return state[..., :n], frame + self._apart, state[..., n + n * k :]
+
+    def _compiled(self, state: Array, n_steps: int, every: int) -> Array:
+        assert self._native is not None
+        native, loaded = self._native, self._native.load(state)
+        stream = native.stream(0, np.arange(len(state)), n_steps)
+        whole, rest = divmod(n_steps, every)
+        orbit = native.orbit(loaded, stream, 0, whole, every, lambda step: {})
+        kept = [state[None], orbit.swapaxes(1, 2)]
+        if rest:
+            last = native.advance(
+                orbit[-1] if whole else loaded, stream, whole * every, rest, lambda step: {}
+            )
+            kept.append(last.T[None])
+        return np.concatenate(kept)
 
     def _one_by_one(self, state: Array, n_steps: int, every: int) -> Array:
         return np.stack(

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 import samdyn as sd
+from samdyn.orbit import lyapunov_frames
 from samdyn.orbit.lyapunov import runge_kutta
 
 HENON = sd.Map.from_function(
@@ -159,3 +160,22 @@ def test_divergence_is_labelled() -> None:
 def test_bad_input(make: Any, error: type[Exception], match: str) -> None:
     with pytest.raises(error, match=match):
         make()
+
+
+@pytest.mark.parametrize("n_starts", [1, 30])
+def test_long_orbits_are_compiled(n_starts: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The compiled loop gives the states of the loop of Python floats, and of numpy, as long as chaos lets
+    it, and the exponents whose sum is known.
+    """
+    henon = HENON
+    starts = np.array([0.1, 0.1]) + 1e-3 * np.arange(n_starts)[:, None]
+    short = lyapunov_frames.Frames(henon.point_function(), 2, 2, n_starts)
+    long = lyapunov_frames.Frames(henon.point_function(), 2, 2, n_starts, 1e8)
+    assert long._run.__name__ == "_compiled"
+    state = short.start(starts)
+    np.testing.assert_allclose(long.run(state, 23, 5), short.run(state, 23, 5), rtol=1e-8, atol=1e-10)
+    np.testing.assert_allclose(long.run(state, 3, 5), short.run(state, 3, 5), rtol=1e-12, atol=1e-12)
+    monkeypatch.setattr(lyapunov_frames, "COMPILE_FROM", 0.0)
+    found = sd.lyapunov_exponents(henon, starts, 20_000)
+    np.testing.assert_allclose(found.sum, np.log(0.3), atol=1e-9)
+    assert np.abs(found.largest - 0.4192).max() < 0.02
