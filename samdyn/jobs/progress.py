@@ -203,6 +203,11 @@ def paced(
     untimed : int
         Parts before the one that is timed: first parts that build what the others use.
 
+    Yields
+    ------
+    object
+        The parts, one after the other.
+
     Examples
     --------
     >>> list(paced([1, 2, 3], "basins", 3, "pass fewer"))

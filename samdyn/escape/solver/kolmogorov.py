@@ -232,7 +232,7 @@ def exit_rate(
 
     Parameters
     ----------
-    diffusion, region, resolution, box, progress
+    system, region, resolution, box, progress
         As in `mean_exit_time`. Where the region falls into parts, the slowest of them.
 
     Returns
