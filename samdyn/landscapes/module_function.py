@@ -163,7 +163,7 @@ class _PlainLayerNorm(TorchFunctionMode):
 
 
 def _layer_norm(
-    input: Tensor,  # noqa: A002  (the name that torch gives it)
+    input: Tensor,
     normalized_shape: Sequence[int],
     weight: Tensor | None = None,
     bias: Tensor | None = None,
