@@ -10,12 +10,15 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["MPLBACKEND"] = "Agg"
 
 from collections.abc import Iterator
+from multiprocessing import forkserver
 from typing import TYPE_CHECKING
 
 import matplotlib.pyplot as plt
 import pytest
 import torch
 from hypothesis import settings
+
+from samdyn.jobs.processes import worker_context
 
 if TYPE_CHECKING:
     import distributed
@@ -47,9 +50,13 @@ def cluster() -> Iterator[distributed.Client]:
     killed, and none is left over.
     """
     # imported here: few tests have a use for it, and their processes pay for it
+    import dask
     import distributed
 
+    worker_context()  # its server has imported what a worker needs
+    forkserver.ensure_running()
     with (
+        dask.config.set({"distributed.worker.multiprocessing-method": "forkserver"}),
         distributed.LocalCluster(
             n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
         ) as cluster,

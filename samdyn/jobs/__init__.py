@@ -10,6 +10,7 @@ file            what it computes or holds
 `job_sequence`  several jobs as one
 `kept`          what a process builds once for a job
 `travel`        whether a job can be sent to other processes
+`processes`     how local worker processes start
 `workers`       pieces of a job on several processes or machines, put together by number
 `lasting_pool`  worker processes for a job of several rounds
 `checkpoint`    the state of a job in a file that survives its process

@@ -1,18 +1,18 @@
 """A pool of local worker processes for a job of several rounds.
 
-A process takes seconds to start, so that rounds share one pool. It starts with the first task. When it
-breaks, because a worker died, the next task starts a new one: `samdyn.jobs.workers.run_pieces` submits
+A process takes a second or more to start, so that rounds share one pool. It starts with the first task. When
+it breaks, because a worker died, the next task starts a new one: `samdyn.jobs.workers.run_pieces` submits
 again what was lost.
 """
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
+from samdyn.jobs.processes import worker_context
 from samdyn.jobs.workers import _start_worker
 
 
@@ -34,7 +34,7 @@ class LastingPool(Executor):
 
     def __init__(self, n_workers: int) -> None:
         self.n_workers = n_workers
-        self._context = multiprocessing.get_context("spawn")
+        self._context = worker_context()
         self._stop: Any = None
         self._pool: ProcessPoolExecutor | None = None
 

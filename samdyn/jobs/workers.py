@@ -16,9 +16,10 @@ Algorithm
 Ctrl-C: local workers are told to stop and hand over what they have; on an executor of the user, pieces that
 are not finished are cancelled.
 
-A worker process is spawned, not forked (torch's threads do not survive a fork), uses one thread, ignores
-Ctrl-C, which is its parent's business, and ends when its parent dies. Work that leaves Python's interpreter
-lock alone, such as compiled sweeps, runs on threads of this process instead, which start at once.
+A worker process is not forked from this one, whose threads would not survive that
+(`samdyn.jobs.processes`). It uses one thread, ignores Ctrl-C, which is its parent's business, and ends when
+its parent dies. Work that leaves Python's interpreter lock alone, such as compiled sweeps, runs on threads of
+this process instead, which start at once.
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ import torch
 
 from samdyn.arguments import checks
 from samdyn.jobs.cost import outside
+from samdyn.jobs.processes import worker_context
 from samdyn.jobs.travel import not_picklable
 
 P = TypeVar("P")
@@ -192,7 +194,7 @@ def _pool(executor: Executor | None, workers: int, threads: bool) -> Iterator[tu
         stop = threading.Event()
         pool = ThreadPoolExecutor(workers, initializer=_of_thread.__setattr__, initargs=("stop", stop))
     else:
-        context = multiprocessing.get_context("spawn")
+        context = worker_context()
         stop = context.Event()
         pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker, initargs=(stop,))
     try:

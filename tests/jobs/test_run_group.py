@@ -93,7 +93,7 @@ def test_processes_give_the_same_bits(name: str, whole: dict[str, Any], processe
 @pytest.mark.parametrize("name", ["mean_squared_displacement", "convergence", "hallucinated_share"])
 def test_threads_give_the_same_bits(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(driver, "COMPILE_FROM", 0.0)
-    monkeypatch.setattr("samdyn.jobs.workers.multiprocessing", None)  # no process is started
+    monkeypatch.setattr("samdyn.jobs.workers.worker_context", None)  # no process is started
     assert_same(CALLS[name](workers=2), CALLS[name]())
 
 
@@ -221,6 +221,7 @@ class Deadly(Executor):
 def no_second_try() -> Iterator[None]:
     """Set before the cluster starts: a task whose worker dies has failed."""
     import dask
+    import distributed  # noqa: F401  # whose settings would otherwise be taken away with this one
 
     with dask.config.set({"distributed.scheduler.allowed-failures": 0}):
         yield

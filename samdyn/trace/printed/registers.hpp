@@ -5,7 +5,21 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
-#if defined(__SSE2__)
+#if defined(__AVX2__) && defined(__GNUC__) && !defined(__clang__) && __GNUC__ <= 14
+// the parts of immintrin.h that are used here, in its order: reading all of it is a third of a compilation
+#define _IMMINTRIN_H_INCLUDED
+#include <mmintrin.h>
+#include <xmmintrin.h>
+#include <emmintrin.h>
+#include <pmmintrin.h>
+#include <tmmintrin.h>
+#include <smmintrin.h>
+#include <avxintrin.h>
+#include <avx2intrin.h>
+#if defined(__AVX512F__)
+#include <avx512fintrin.h>
+#endif
+#elif defined(__SSE2__)
 #include <immintrin.h>
 #endif
 
