@@ -12,6 +12,7 @@ from samdyn.arguments import checks
 from samdyn.arguments.checks import Array
 from samdyn.arguments.signature import checked
 from samdyn.jobs.cost import announce, seconds_of
+from samdyn.jobs.progress import PartsBar
 from samdyn.network.evidence import Measured, measure, measure_curvatures
 from samdyn.network.newton_krylov import Search
 from samdyn.network.refinement import RefinedPoint, find_critical, refine
@@ -149,6 +150,7 @@ def diagnose(
     history: npt.ArrayLike | None = None,
     *,
     n_steps: int = 60,
+    progress: bool = False,
 ) -> Diagnosis:
     """Where a run of SAM, or of another rule, has stopped, and why.
 
@@ -165,6 +167,8 @@ def diagnose(
         default the map goes on from `x`.
     n_steps : int
         How many steps it goes on for, at least 4.
+    progress : bool
+        Show a bar over the steps, then those of the searches.
 
     Returns
     -------
@@ -218,7 +222,11 @@ def diagnose(
         raise ValueError(f"x must be one point of shape ({system.dim},), got shape {point.shape}")
     if history is None and np.isfinite(point).all():
         announce("diagnose", n_steps * seconds_of(lambda: system_map(point)), "pass a smaller n_steps")
-    orbit = _orbit(system_map, point, n_steps) if history is None else _history(history, point)
+    if history is None:
+        with PartsBar(progress, "diagnose", n_steps, "step") as bar:
+            orbit = _orbit(system_map, point, n_steps, bar)
+    else:
+        orbit = _history(history, point)
     lost = _lost(system_map, orbit)
     if lost:
         return Diagnosis("diverged", lost, (), orbit[-1], "", None, None, system_map)
@@ -228,7 +236,7 @@ def diagnose(
     found = None
     for place in (start, end):
         if _may_be_hallucinated(place):
-            found = refine(system_map, place.x, reach=CLOSE * place.perturbation)
+            found = refine(system_map, place.x, reach=CLOSE * place.perturbation, progress=progress)
             if _is_at(found, place, orbit):
                 return _hallucinated(system_map, place, found)
     verdict, reason = _decide(system_map, start, end)
@@ -260,13 +268,14 @@ def _map_of(system: System, x: checks.PointLike) -> Map:
     return Map(loss, rule, 0.1 / curvature if curvature > 0 else 1.0)
 
 
-def _orbit(system: Map, x: Array, n_steps: int) -> Array:
+def _orbit(system: Map, x: Array, n_steps: int, bar: PartsBar) -> Array:
     """Noiseless steps from x, from rest, up to the first point that is not finite."""
     states = [system.at_rest(x)]
     for _ in range(n_steps):
         if not np.isfinite(states[-1]).all():
             break
         states.append(system.evaluate(states[-1]))
+        bar.update()
     return np.stack(states)[:, : system.dim]
 
 

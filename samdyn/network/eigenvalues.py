@@ -135,6 +135,7 @@ def _arpack(
     n = operator.shape[0]
     size = min(n - 1, 2 * k + EXTRA)
     shifted = ProductOperator(n, operator.forward_of(-neutral), operator.transposed_of(-neutral), 1)
+    shifted.report = operator.report
     kinds = {"largest": "LA", "smallest": "SA", "magnitude": "LM", "leading": "LM", "unit circle": "LM"}
     kind = kinds[which]
     about = 0.0 if which in ("magnitude", "unit circle") else neutral

@@ -225,6 +225,7 @@ def find_zero(
     together: int = 1,
     most_products: int | None = None,
     box: Array | None = None,
+    report: Callable[[], object] | None = None,
 ) -> Search:
     """The zero of a field near a point; see the module's docstring.
 
@@ -248,6 +249,8 @@ def find_zero(
         It gives up after so many.
     box : ndarray, shape (dim, 2), optional
         Of the problem.
+    report : callable, optional
+        Called before each step, for a progress bar.
     """
     field = _Field(tangent_at, deflation, together, box)
     start, f = x, field.value(x)
@@ -255,6 +258,8 @@ def find_zero(
     radius, taken, first_size = FIRST * reach, 0, field.size
     for _ in range(n_steps if step_of is not None else 0):
         assert step_of is not None
+        if report is not None:
+            report()
         norm = float(np.linalg.norm(f))
         if most_products is not None and field.n_products > most_products:
             break

@@ -20,6 +20,7 @@ from samdyn.equilibria.stability.at_jumps import jump_stability
 from samdyn.equilibria.stability.linearization import residual_of, stability_of
 from samdyn.equilibria.stability.wording import listed
 from samdyn.jobs.cost import announce, seconds_of
+from samdyn.jobs.progress import PartsBar
 from samdyn.landscapes.landscape import Landscape
 from samdyn.network.eigenvalues import DENSE
 from samdyn.network.newton_krylov import Deflation, Search, TangentAt, find_zero
@@ -123,6 +124,7 @@ def refine(
     deflate: bool = False,
     tolerance: float | None = None,
     n_steps: int = 200,
+    progress: bool = False,
 ) -> RefinedPoint:
     """The fixed point of a system near a point, such as the end of a training run.
 
@@ -143,6 +145,8 @@ def refine(
         1 + |x| without one; 1e-11 by default, 1e-5 for a loss in single precision.
     n_steps : int
         Steps of the search at most.
+    progress : bool
+        Show a bar that counts steps of the searches; how many it will take is not known.
 
     Returns
     -------
@@ -207,20 +211,24 @@ def refine(
     if deflate and loss is not None:
         size = float(np.linalg.norm(loss.gradient(point)))
         deflation = Deflation(loss.gradient_function, loss.product_function, size)
-    searches = {"field": find_zero(field, point, **options, deflation=deflation)}
-    first = searches["field"]
-    if not first.reached or np.linalg.norm(first.x - point) > NEAR * reach:
-        own = value_at(system.lr, 0) if isinstance(system, Map) and loss is not None else 0.0
-        nearer = _relaxed(system, point, own or 1 / max(first.first_size, 1e-300), reach)
-        if nearer is not None:
-            second = find_zero(field, nearer, **options, deflation=deflation)
-            farthest = float(np.linalg.norm(first.x - point)) if first.reached else reach
-            if second.reached and np.linalg.norm(second.x - point) <= farthest:
-                searches["field"] = second
-    if loss is not None and system.rule is not None and system.rule.jumps and not deflate:
-        away = float(np.linalg.norm(searches["field"].x - point))
-        within = max(away, 1e-6 * reach) if searches["field"].reached else reach  # a farther one is of no use
-        searches["gradient"] = find_zero(_gradient_field(loss), point, **{**options, "reach": within})
+    with PartsBar(progress, "refine", None, "step") as bar:
+        options["report"] = bar.update
+        searches = {"field": find_zero(field, point, **options, deflation=deflation)}
+        first = searches["field"]
+        if not first.reached or np.linalg.norm(first.x - point) > NEAR * reach:
+            own = value_at(system.lr, 0) if isinstance(system, Map) and loss is not None else 0.0
+            nearer = _relaxed(system, point, own or 1 / max(first.first_size, 1e-300), reach)
+            if nearer is not None:
+                second = find_zero(field, nearer, **options, deflation=deflation)
+                farthest = float(np.linalg.norm(first.x - point)) if first.reached else reach
+                if second.reached and np.linalg.norm(second.x - point) <= farthest:
+                    searches["field"] = second
+        if loss is not None and system.rule is not None and system.rule.jumps and not deflate:
+            away = float(np.linalg.norm(searches["field"].x - point))
+            # a farther one is of no use
+            within = max(away, 1e-6 * reach) if searches["field"].reached else reach
+            searches["gradient"] = find_zero(_gradient_field(loss), point, **{**options, "reach": within})
+    del options["report"]
     found = {name: s for name, s in searches.items() if s.reached}
     if not found:
         return _none(system, point, searches["field"])

@@ -14,6 +14,7 @@ from samdyn.arguments import checks
 from samdyn.arguments.checks import Array
 from samdyn.arguments.signature import checked
 from samdyn.jobs.cost import announce, seconds_of
+from samdyn.jobs.progress import PartsBar
 from samdyn.landscapes.landscape import Landscape
 from samdyn.network.eigenvalues import DENSE, WHICH, find_eigenpairs
 from samdyn.network.lanczos import lanczos_quadrature, smoothed
@@ -141,7 +142,7 @@ class Spectrum(Result):
     row = "eigenvalue"
     axes = ("eigenvectors: coordinate eigenvalue", "x: coordinate")
 
-    eigenvalues: npt.NDArray[Any]
+    eigenvalues: npt.NDArray[np.float64] | npt.NDArray[np.complex128]
     residuals: Array
     eigenvectors: npt.NDArray[Any]
     which: str
@@ -296,6 +297,7 @@ def spectrum(
     start: Spectrum | npt.ArrayLike | None = None,
     tolerance: float = 1e-8,
     seed: int = 0,
+    progress: bool = False,
 ) -> Spectrum:
     """Some eigenvalues of a loss's Hessian, or of a system's Jacobian, with their residuals.
 
@@ -321,6 +323,8 @@ def spectrum(
         Wanted size of the residuals, relative to the largest eigenvalue (of ARPACK).
     seed : int
         Of the vector that starts the search otherwise.
+    progress : bool
+        Show a bar that counts products; how many it will take is not known.
 
     Returns
     -------
@@ -391,16 +395,19 @@ def spectrum(
             one * (n if n <= DENSE else 6 * k + 40),
             "pass a smaller k, or a start from a spectrum nearby",
         )
-    pairs = find_eigenpairs(
-        operator,
-        k,
-        which,
-        symmetric=symmetric,
-        neutral=1.0 if discrete else 0.0,
-        tolerance=tolerance,
-        start=first,
-        seed=checks.seed("seed", seed),
-    )
+    with PartsBar(progress, "spectrum", None, "product") as bar:
+        operator.report = bar.update
+        pairs = find_eigenpairs(
+            operator,
+            k,
+            which,
+            symmetric=symmetric,
+            neutral=1.0 if discrete else 0.0,
+            tolerance=tolerance,
+            start=first,
+            seed=checks.seed("seed", seed),
+        )
+        operator.report = None
     form = (0.0, 1.0, 0.0) if isinstance(system, Landscape) else _form(system)
     size, alignment = _alignment(system, loss, point, pairs.vectors, columns)
     return Spectrum(

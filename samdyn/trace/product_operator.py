@@ -32,6 +32,8 @@ class ProductOperator(LinearOperator):
         What they took.
     together : int
         Columns of a matrix that are multiplied at once, by torch.vmap.
+    report : callable, optional
+        Called with the number of products after each multiplication, for a progress bar.
 
     Examples
     --------
@@ -46,6 +48,7 @@ class ProductOperator(LinearOperator):
         super().__init__(np.dtype(np.float64), (size, size))
         self._forward, self._transposed, self.together = forward, transposed, together
         self.n_products, self.seconds = 0, 0.0
+        self.report: Callable[[int], object] | None = None
 
     def forward_of(self, shift: float) -> Product:
         """v to J v + shift v."""
@@ -84,8 +87,7 @@ class ProductOperator(LinearOperator):
         rows = torch.from_numpy(np.ascontiguousarray(x.T, dtype=np.float64))
         with own_surroundings(), torch.no_grad(), derivatives_by_name():
             parts = [torch.func.vmap(product)(part).detach() for part in torch.split(rows, self.together)]
-        self.n_products += len(rows)
-        self.seconds += time.perf_counter() - start
+        self._count(len(rows), start)
         return np.asarray(torch.cat(parts).numpy().T)
 
     def _times(self, product: Product, x: Array) -> Array:
@@ -95,9 +97,14 @@ class ProductOperator(LinearOperator):
         vector = torch.from_numpy(np.array(x, dtype=np.float64).reshape(-1))
         with own_surroundings(), torch.no_grad(), derivatives_by_name():
             result = product(vector).detach()
-        self.n_products += 1
-        self.seconds += time.perf_counter() - start
+        self._count(1, start)
         return np.asarray(result.numpy())
+
+    def _count(self, products: int, start: float) -> None:
+        self.n_products += products
+        self.seconds += time.perf_counter() - start
+        if self.report is not None:
+            self.report(products)
 
 
 def largest_singular_value(operator: LinearOperator) -> float:
