@@ -21,7 +21,15 @@ INSIDE = ("samdyn.", "numpy.", "contextlib", "functools")
 
 
 class CostWarning(UserWarning):
-    """A verb is about to take longer than ten seconds by its own estimate."""
+    """A verb is about to take longer than ten seconds by its own estimate.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> import samdyn as sd
+    >>> with warnings.catch_warnings():
+    ...     warnings.simplefilter("ignore", sd.CostWarning)  # what stands in this block may take long
+    """
 
 
 def announce(verb: str, seconds: float, cheaper: str) -> None:

@@ -71,6 +71,12 @@ class CriticalPoint(NamedTuple):
         Position.
     kind : str
         "minimum", "saddle", "maximum" or "degenerate" (a Hessian eigenvalue is zero).
+
+    Examples
+    --------
+    >>> import samdyn as sd
+    >>> sd.landscapes.beale().critical_points[0]
+    CriticalPoint(x=(3.0, 0.5), kind='minimum')
     """
 
     x: tuple[float, ...]

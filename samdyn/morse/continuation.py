@@ -93,6 +93,14 @@ def match_sets(graphs: Sequence[MorseGraph], threshold: float = 0.0) -> tuple[di
     ------
     TypeError, ValueError
         Not graphs, graphs on different boxes, or a threshold beyond 1.
+
+    Examples
+    --------
+    >>> import samdyn as sd
+    >>> steps = [sd.Map(sd.landscapes.double_well(), sd.USAM(rho), lr=0.1) for rho in (0.0, 0.1)]
+    >>> graphs = [sd.morse_graph(step, [(-1.22, 1.2)], resolution=100, iterates=20) for step in steps]
+    >>> sd.morse.match_sets(graphs)
+    ({0: 0, 1: 1, 2: 2}, {0: 0, 1: 1, 2: 2})
     """
     _check_threshold(threshold)
     given = list(graphs) if isinstance(graphs, Sequence) else [None]

@@ -257,6 +257,14 @@ def bifurcation_curves(
     Returns
     -------
     matplotlib Axes
+
+    Examples
+    --------
+    >>> import samdyn as sd
+    >>> step = sd.Map(sd.Landscape(lambda w, a: a * w @ w / 2, 1, parameters={"a": 4.0}), sd.GD(), lr=0.1)
+    >>> branch = sd.continuation(step, [0.0], "lr", (0.01, 3.0))
+    >>> curve = sd.bifurcation.bifurcation_curve(branch, branch.bifurcations[0], "a", (1.0, 8.0))
+    >>> ax = sd.plot.bifurcation_curves(curve)
     """
     from matplotlib.lines import Line2D
 

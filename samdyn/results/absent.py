@@ -11,7 +11,17 @@ from typing import Any, NoReturn
 
 
 class AbsentError(AttributeError, ValueError):
-    """A result that was read from a file is asked for something that the file could not hold."""
+    """A result that was read from a file is asked for something that the file could not hold.
+
+    Examples
+    --------
+    >>> from samdyn.results import Absent, AbsentError
+    >>> try:
+    ...     Absent("a loss").dim
+    ... except AbsentError as error:
+    ...     print(error)
+    a loss: the result was read from a file, which does not hold ...
+    """
 
 
 class Absent:

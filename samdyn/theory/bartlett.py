@@ -95,6 +95,12 @@ def cycle_gradient_norm(curvature: float, rho: float, lr: float) -> float:
     """Norm of the gradient on SAM's two-cycle, lr rho h^2 / (2 - lr h).
 
     `sam_edge` at this gradient norm is h itself: the cycle is at the edge of stability, always.
+
+    Examples
+    --------
+    >>> from samdyn.theory import bartlett
+    >>> round(bartlett.cycle_gradient_norm(3.0, rho=0.05, lr=0.1), 8)
+    0.02647059
     """
     return cycle_amplitude(curvature, rho, lr) * curvature
 
@@ -138,7 +144,14 @@ def transverse_multipliers(
 
 @checked
 def radial_multiplier(curvature: float, rho: float, lr: float, lam: float = 1.0) -> float:
-    """Multiplier of the cycle's amplitude over one step, 1 - lr h - lr rho (1 - lam) h^2."""
+    """Multiplier of the cycle's amplitude over one step, 1 - lr h - lr rho (1 - lam) h^2.
+
+    Examples
+    --------
+    >>> from samdyn.theory import bartlett
+    >>> round(bartlett.radial_multiplier(3.0, rho=0.05, lr=0.1), 8)
+    0.7
+    """
     h, rho, lr, lam = _positive(curvature, rho, lr, lam)
     return 1 - lr * h - lr * rho * (1 - lam) * h**2
 
@@ -189,6 +202,13 @@ def averaged_momentum_amplitude(curvature: float, rho: float, lr: float, momentu
     The update is m' = momentum m + (1 - momentum) g, x' = x - lr m'. Returns s rho / (2 (1 + momentum) - s)
     with s = lr h (1 - momentum), for 0 < s < 2 (1 + momentum): it is the heavy ball with the learning rate
     lr (1 - momentum).
+
+    Examples
+    --------
+    >>> from samdyn.theory import bartlett
+    >>> averaged = bartlett.averaged_momentum_amplitude(3.0, rho=0.1, lr=0.2, momentum=0.5)
+    >>> round(averaged, 8), averaged == bartlett.heavy_ball_amplitude(3.0, rho=0.1, lr=0.1, momentum=0.5)
+    (0.01111111, True)
     """
     gamma = number("momentum", momentum, at_least=0, below=1)
     return heavy_ball_amplitude(curvature, rho, number("lr", lr, above=0) * (1 - gamma), gamma)

@@ -141,6 +141,13 @@ def noise_covariance(
     Returns
     -------
     ndarray, shape (dim, dim)
+
+    Examples
+    --------
+    >>> from samdyn.theory import compagnoni
+    >>> two = [[1.0], [-1.0]], [[[2.0]], [[2.0]]]
+    >>> [compagnoni.noise_covariance(*two, rho=0.1, rule="USAM", order=k).item() for k in (0, 1, 2)]
+    [1.0, 1.4, 1.44]
     """
     G, H, p = _batches(gradients, hessians, weights)
     rho = number("rho", rho, at_least=0)
@@ -172,6 +179,12 @@ def regularised_loss(
         G of every possible batch.
     rho, rule, weights
         As in `drift`; DNSAM has no potential in general and is refused.
+
+    Examples
+    --------
+    >>> from samdyn.theory import compagnoni
+    >>> [compagnoni.regularised_loss(1.0, [[3.0, 4.0]], rho=0.1, rule=rule) for rule in ("USAM", "SAM")]
+    [2.25, 1.5]
     """
     G = array("gradients", gradients)
     if G.ndim != 2:
@@ -200,6 +213,12 @@ def usam_path(x0: npt.ArrayLike, eigenvalues: npt.ArrayLike, rho: float, t: npt.
     -------
     ndarray, shape (..., dim)
         It converges to the critical point where that is no minimum iff 1 + rho h_j < 0 for every h_j < 0.
+
+    Examples
+    --------
+    >>> from samdyn.theory import compagnoni
+    >>> compagnoni.usam_path([1.0, 1.0], [1.0, -2.0], rho=1.0, t=[0.0, 1.0]).round(4).tolist()
+    [[1.0, 1.0], [0.1353, 0.1353]]
     """
     x0, h = array("x0", x0), array("eigenvalues", eigenvalues)
     rho, t = number("rho", rho, at_least=0), array("t", t)

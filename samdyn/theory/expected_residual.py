@@ -107,7 +107,14 @@ def with_replacement(
     *,
     residual: float = 0.0,
 ) -> ExpectedResidual:
-    """Constants of tau independent draws: A and C of one draw divided by tau, and B = 1 - 1 / tau."""
+    """Constants of tau independent draws: A and C of one draw divided by tau, and B = 1 - 1 / tau.
+
+    Examples
+    --------
+    >>> from samdyn.theory.oikonomou_loizou import with_replacement
+    >>> with_replacement([1.0, 2.0, 4.0], batch_size=2, residual=0.5)
+    ExpectedResidual(A=2.0, B=0.5, C=2.0, smoothness=4.0)
+    """
     one = single_element(smoothness, probabilities, residual=residual)
     tau = integer("batch_size", batch_size, at_least=1)
     return ExpectedResidual(one.A / tau, 1 - 1 / tau, one.C / tau, one.smoothness)

@@ -86,6 +86,13 @@ def neighbourhood(
     Raises ValueError outside the theorem's range of rho and lr. For lam = 0 and C = 0 (full batch, or
     interpolation) it is zero; for lam > 0 it never is, whereas the true gap of full-batch SAM vanishes with
     lr.
+
+    Examples
+    --------
+    >>> from samdyn.theory import oikonomou_loizou as theory
+    >>> batch = theory.ExpectedResidual(A=1.0, B=1.0, C=0.5, smoothness=2.0)
+    >>> round(theory.neighbourhood(batch, strong_convexity=1.0, rho=0.02, lr=0.05, lam=0.5), 6)
+    0.06512
     """
     L, mu, _, k = checked_constants(residual, strong_convexity, lam)
     limit = largest_learning_rate(residual, strong_convexity=mu, rho=rho, lam=lam)
@@ -106,7 +113,16 @@ def gap_bound(
     lr: float,
     lam: float,
 ) -> Any:
-    """Theorem 3.2: E f(x_t) - inf f <= (1 - lr mu)^t gap + N, for steps t >= 0 of any shape."""
+    """Theorem 3.2: E f(x_t) - inf f <= (1 - lr mu)^t gap + N, for steps t >= 0 of any shape.
+
+    Examples
+    --------
+    >>> from samdyn.theory import oikonomou_loizou as theory
+    >>> batch = theory.ExpectedResidual(A=1.0, B=1.0, C=0.5, smoothness=2.0)
+    >>> how = {"strong_convexity": 1.0, "rho": 0.02, "lr": 0.05, "lam": 0.5}
+    >>> theory.gap_bound([0, 100, 1000], 1.0, batch, **how).round(6).tolist()
+    [1.06512, 0.071041, 0.06512]
+    """
     floor = neighbourhood(residual, strong_convexity=strong_convexity, rho=rho, lr=lr, lam=lam)
     gap = number("gap", gap, at_least=0)
     t = array("steps", steps)
@@ -158,6 +174,13 @@ def gradient_bound(
 
     for rho <= min(1 / (4 L), 1 / (8 B L k)) and lr <= 2 / (9 B L). [derived; the paper's constants are not
     known here] With rho = lr of order T^(-1/2) it gives E ||grad f|| < epsilon in T of order epsilon^-4.
+
+    Examples
+    --------
+    >>> from samdyn.theory import oikonomou_loizou as theory
+    >>> batch = theory.ExpectedResidual(A=1.0, B=1.0, C=0.5, smoothness=2.0)
+    >>> round(theory.gradient_bound(100, 1.0, batch, rho=0.01, lr=0.01, lam=0.5), 6)
+    2.137545
     """
     L, _, _, k = checked_constants(residual, 1.0, lam)
     T, gap = integer("steps", steps, at_least=1), number("gap", gap, at_least=0)

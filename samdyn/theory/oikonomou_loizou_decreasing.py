@@ -42,6 +42,14 @@ def decreasing_steps(
     Returns
     -------
     (rho, lr) : tuple of ndarray
+
+    Examples
+    --------
+    >>> from samdyn.theory import oikonomou_loizou as theory
+    >>> batch = theory.ExpectedResidual(A=1.0, B=1.0, C=0.5, smoothness=2.0)
+    >>> rho, lr = theory.decreasing_steps([0, 100, 10000], batch, strong_convexity=1.0, lam=0.5)
+    >>> rho.round(6).tolist(), lr.round(6).tolist()
+    ([0.125, 0.004975, 5e-05], [0.060606, 0.019704, 0.0002])
     """
     t = array("steps", steps)
     if (t < 0).any():
@@ -53,7 +61,15 @@ def decreasing_steps(
 
 @checked
 def decreasing_start(residual: ExpectedResidual, *, strong_convexity: float, lam: float) -> int:
-    """First step t0 from which both sequences of `decreasing_steps` are on their decaying branches."""
+    """First step t0 from which both sequences of `decreasing_steps` are on their decaying branches.
+
+    Examples
+    --------
+    >>> from samdyn.theory import oikonomou_loizou as theory
+    >>> batch = theory.ExpectedResidual(A=1.0, B=1.0, C=0.5, smoothness=2.0)
+    >>> theory.decreasing_start(batch, strong_convexity=1.0, lam=0.5)
+    32
+    """
     rho_star, lr_star = _stars(residual, strong_convexity, lam)
     by_radius = math.ceil((1 / rho_star - 1) / 2)
     # (2 t + 1) / (t + 1)^2 = 2 u - u^2 with u = 1 / (t + 1) falls with t
@@ -76,6 +92,14 @@ def decreasing_gap_bound(
     Returns t0^2 gap / T^2 + (L / (mu T)) (C (4 / mu + k q) + lam^2 q),
     q = 1 + 2 L^2 / (mu (t0 + 1)^2), for T >= t0: order 1 / T, to the exact minimiser. The order is the
     paper's; the constant is [derived], from 1 - lr_t mu = t^2 / (t + 1)^2.
+
+    Examples
+    --------
+    >>> from samdyn.theory import oikonomou_loizou as theory
+    >>> batch = theory.ExpectedResidual(A=1.0, B=1.0, C=0.5, smoothness=2.0)
+    >>> bound = theory.decreasing_gap_bound([1000, 10000], 1.0, batch, strong_convexity=1.0, lam=0.5)
+    >>> bound.round(4).tolist()
+    [0.0058, 0.0005]
     """
     L, mu, _, k = checked_constants(residual, strong_convexity, lam)
     start = decreasing_start(residual, strong_convexity=mu, lam=lam)

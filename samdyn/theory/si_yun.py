@@ -133,6 +133,12 @@ def strongly_convex_gap_lower(steps: int, *, smoothness: float, strong_convexity
     Theorem 3.2, memory] Three one-dimensional losses suffice: beta x^2 / 2 from a distance of beta rho /
     (mu T) where lr >= 2 / beta, the same from its two-cycle where lr >= 1 / (mu T), and mu x^2 / 2 from far
     out where lr is smaller.
+
+    Examples
+    --------
+    >>> from samdyn.theory import si_yun
+    >>> round(si_yun.strongly_convex_gap_lower(100, smoothness=1.0, strong_convexity=0.5, rho=0.1), 12)
+    5e-07
     """
     steps = integer("steps", steps, at_least=2)
     beta, mu, rho = _curvatures(smoothness, strong_convexity, rho)
@@ -149,6 +155,12 @@ def convex_gradient(
     Returns (4/3) (gap / (lr T) + beta^3 lr rho^2 / 2), for lr <= 1 / (2 beta); without `lr` with
     the best one, `convex_learning_rate`. It goes to zero with T: full-gradient SAM has no floor on
     convex losses. [derived]
+
+    Examples
+    --------
+    >>> from samdyn.theory import si_yun
+    >>> [round(si_yun.convex_gradient(T, 0.6, smoothness=1.0, rho=0.1), 6) for T in (100, 10000)]
+    [0.019333, 0.001461]
     """
     steps, gap = integer("steps", steps, at_least=1), number("gap", gap, at_least=0)
     beta, rho = number("smoothness", smoothness, above=0), number("rho", rho, at_least=0)
@@ -160,7 +172,14 @@ def convex_gradient(
 
 @checked
 def convex_learning_rate(steps: int, gap: float, *, smoothness: float, rho: float) -> float:
-    """Learning rate for T steps on a convex loss: min{sqrt(2 gap / (beta^3 rho^2 T)), 1 / (2 beta)}."""
+    """Learning rate for T steps on a convex loss: min{sqrt(2 gap / (beta^3 rho^2 T)), 1 / (2 beta)}.
+
+    Examples
+    --------
+    >>> from samdyn.theory import si_yun
+    >>> [round(si_yun.convex_learning_rate(T, 0.6, smoothness=1.0, rho=0.1), 6) for T in (100, 10000)]
+    [0.5, 0.109545]
+    """
     steps, gap = integer("steps", steps, at_least=1), number("gap", gap, above=0)
     beta, rho = number("smoothness", smoothness, above=0), number("rho", rho, at_least=0)
     return min(math.sqrt(2 * gap / (beta**3 * steps)) / rho, 0.5 / beta) if rho else 0.5 / beta
@@ -172,6 +191,12 @@ def convex_best(steps: int, gap: float, *, smoothness: float, rho: float, lr: fl
 
     Returns max{4 gap / (3 lr T), beta^4 lr^2 rho^2}, for lr <= 1 / (2 beta): T^(-2/3) with lr of order
     (gap / (T beta^4 rho^2))^(1/3). [derived; not in the paper as far as remembered]
+
+    Examples
+    --------
+    >>> from samdyn.theory import si_yun
+    >>> round(si_yun.convex_best(1000, 0.6, smoothness=1.0, rho=0.1, lr=0.1), 6)
+    0.008
     """
     steps, gap = integer("steps", steps, at_least=1), number("gap", gap, at_least=0)
     beta, rho = number("smoothness", smoothness, above=0), number("rho", rho, at_least=0)
@@ -184,6 +209,12 @@ def nonconvex_gradient(steps: int, gap: float, *, smoothness: float, rho: float,
     """Upper bound on the mean of ||grad f(x_t)||^2 over t < T for any smooth loss.
 
     Returns 2 gap / (lr T) + beta^2 rho^2, for lr <= 1 / beta. [derived; the paper's Theorem 3.4, memory]
+
+    Examples
+    --------
+    >>> from samdyn.theory import si_yun
+    >>> round(si_yun.nonconvex_gradient(1000, 0.6, smoothness=1.0, rho=0.1, lr=0.5), 6)  # the floor is 0.01
+    0.0124
     """
     return stochastic_gradient(steps, gap, smoothness=smoothness, rho=rho, lr=lr, noise_std=0.0, probe="full")
 
@@ -194,6 +225,12 @@ def nonconvex_gradient_lower(*, smoothness: float, rho: float) -> float:
 
     See `samdyn.landscapes.sine_trap`. It is the example of the paper's Theorem 3.5 [memory]; the figure is
     [derived]. The best constant is 1: a triangle wave comes as near to beta^2 rho^2 as one likes.
+
+    Examples
+    --------
+    >>> from samdyn.theory import si_yun
+    >>> round(si_yun.nonconvex_gradient_lower(smoothness=1.0, rho=1.0), 12)
+    0.027356719583
     """
     beta, rho = number("smoothness", smoothness, above=0), number("rho", rho, at_least=0)
     return 27 * (beta * rho / (10 * math.pi)) ** 2
@@ -221,6 +258,13 @@ def stochastic_gradient(
     float
         2 gap / (lr T) + beta^2 rho^2 + beta lr s^2, s = sigma + beta rho for "same" and sigma otherwise.
         [derived]
+
+    Examples
+    --------
+    >>> from samdyn.theory import si_yun
+    >>> how = {"smoothness": 1.0, "rho": 0.1, "lr": 0.05, "noise_std": 1.0}
+    >>> [round(si_yun.stochastic_gradient(1000, 0.6, probe=p, **how), 6) for p in ("same", "independent")]
+    [0.0945, 0.084]
     """
     steps, gap = integer("steps", steps, at_least=1), number("gap", gap, at_least=0)
     lr, floor = _sampled(smoothness, rho, lr, noise_std, probe)
@@ -243,6 +287,13 @@ def stochastic_gap(
 
     Returns (1 - lr mu)^T gap + (beta^2 rho^2 + beta lr s^2) / (2 mu), for lr <= 1 / beta, s as in
     `stochastic_gradient`. [derived]
+
+    Examples
+    --------
+    >>> from samdyn.theory import si_yun
+    >>> how = {"smoothness": 1.0, "strong_convexity": 0.2, "rho": 0.1, "lr": 0.05, "noise_std": 1.0}
+    >>> [round(si_yun.stochastic_gap(1000, 0.6, probe=p, **how), 6) for p in ("same", "independent")]
+    [0.176276, 0.150026]
     """
     steps, gap = integer("steps", steps, at_least=0), number("gap", gap, at_least=0)
     _, mu, _ = _curvatures(smoothness, strong_convexity, rho)
@@ -258,6 +309,13 @@ def stochastic_learning_rate(
 
     Returns min{max(1, log(mu^2 gap T / (beta max(0, sigma^2 - beta^2 rho^2)))) / (mu T), 1 / (2 beta)}, and
     1 / (2 beta) where sigma <= beta rho. [memory]
+
+    Examples
+    --------
+    >>> from samdyn.theory import si_yun
+    >>> how = {"smoothness": 1.0, "strong_convexity": 0.2, "rho": 0.1, "noise_std": 1.0}
+    >>> [round(si_yun.stochastic_learning_rate(T, 0.6, **how), 6) for T in (100, 1000, 10000)]
+    [0.05, 0.015941, 0.002745]
     """
     steps, gap = integer("steps", steps, at_least=1), number("gap", gap, above=0)
     beta, mu, rho = _curvatures(smoothness, strong_convexity, rho)

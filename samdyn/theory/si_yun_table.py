@@ -19,7 +19,14 @@ __all__ = ["EXCESS", "TABLE", "Row"]
 
 
 class Row(NamedTuple):
-    """One line of the paper's table of results, as remembered, beside the functions that hold here."""
+    """One line of the paper's table of results, as remembered, beside the functions that hold here.
+
+    Examples
+    --------
+    >>> from samdyn.theory import si_yun
+    >>> si_yun.TABLE[0].functions
+    ('strongly_convex_gap', 'strongly_convex_gap_lower')
+    """
 
     theorems: str
     gradient: str

@@ -103,6 +103,15 @@ def boundary_pairs(basins: Basins, a: int, b: int) -> tuple[Array, Array]:
     -------
     two ndarrays, shape (n, dim)
         On the side of `a` and on the side of `b`; n = 0 where the basins do not touch.
+
+    Examples
+    --------
+    >>> import samdyn as sd
+    >>> flow = sd.Flow(sd.landscapes.double_well(2), sd.GD())
+    >>> found = sd.basins(flow, [(-2, 2), (-1, 1)], resolution=8)
+    >>> left, right = sd.basin.boundary_pairs(found, *found.attractors)
+    >>> left.shape, abs(right - left).max(axis=0).round(3).tolist()
+    ((8, 2), [0.5, 0.0])
     """
     for name, label in (("a", a), ("b", b)):
         if checks.integer(name, label) not in (*basins.attractors, *range(-9, 0)):

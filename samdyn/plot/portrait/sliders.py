@@ -65,9 +65,11 @@ def interactive(
 
     Examples
     --------
-    In a notebook::
+    In a notebook:
 
-        sd.plot.interactive(sd.Map(sd.landscapes.beale(), sd.SAM(0.5), lr=0.01), trajectories=[[1.0, 2.0]])
+    >>> import samdyn as sd
+    >>> step = sd.Map(sd.landscapes.beale(), sd.SAM(0.5), lr=0.01)
+    >>> sd.plot.interactive(step, trajectories=[[1.0, 2.0]])  # doctest: +SKIP
     """
     try:
         import ipywidgets
