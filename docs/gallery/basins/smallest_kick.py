@@ -14,7 +14,7 @@ found = sd.basins(sd.Map(sd.landscapes.himmelblau(), sd.GD(), lr=0.01), resoluti
 kick = sd.basin.smallest_kick(found, attractor=sorted(found.attractors)[0])
 figure, ax = plt.subplots(layout="constrained")
 found.plot(ax=ax, legend=False)
-ax.annotate("", kick.end, kick.start, arrowprops={"arrowstyle": "->", "linewidth": 3})
+ax.annotate("", tuple(kick.end), tuple(kick.start), arrowprops={"arrowstyle": "->", "linewidth": 3})
 kick
 
 # %%

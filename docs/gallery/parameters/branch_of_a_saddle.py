@@ -11,7 +11,7 @@ flow = sd.Flow(sd.landscapes.double_well(), sd.USAM(rho=0.6))
 branch = sd.continuation(flow, [0.0], "rho", (0.6, 2.0), max_step=0.02)
 pitchfork = branch.bifurcations[0]
 hallucinated = sd.bifurcation.switch_branch(branch, pitchfork, max_step=0.02)
-ax = sd.plot.bifurcation_diagram([branch, hallucinated])
+ax = sd.bifurcation.BifurcationDiagram([branch, hallucinated]).plot()
 print(pitchfork)
 branch
 

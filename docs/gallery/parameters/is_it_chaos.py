@@ -11,18 +11,17 @@ import numpy as np
 
 import samdyn as sd
 
-rates, exponents, errors = np.linspace(1.0, 1.6, 21), [], []
-for lr in rates:
-    system = sd.Map(sd.landscapes.double_well(), sd.USAM(rho=0.1), lr=lr)
-    spectrum = sd.lyapunov_exponents(system, [0.3], n_steps=2000)
-    exponents.append(spectrum.exponents[0])
-    errors.append(2 * spectrum.standard_error[0])
+loss, rates = sd.landscapes.double_well(), np.linspace(1.0, 1.6, 21)
+systems = [sd.Map(loss, sd.USAM(rho=0.1), lr=lr) for lr in rates]
+spectra = [sd.lyapunov_exponents(system, [0.3], n_steps=2000) for system in systems]
+exponents = [spectrum.exponents[0] for spectrum in spectra]
+errors = [2 * spectrum.standard_error[0] for spectrum in spectra]
 
 figure, ax = plt.subplots(layout="constrained")
 ax.errorbar(rates, exponents, errors, fmt="o-", markersize=4, capsize=2)
 ax.axhline(0, color="black", linewidth=0.8)
 ax.set(xlabel=r"learning rate $\eta$", ylabel="largest Lyapunov exponent (1 / step)")
-spectrum
+spectra[-1]
 
 # %%
 # **What to read off.** Where the bars, two standard errors, lie above zero, nearby runs separate by the

@@ -10,7 +10,7 @@ import samdyn as sd
 
 flow = sd.Flow(sd.landscapes.two_gaussian_well(), sd.SAM(rho=1.0))
 found = sd.attractors_1d(flow)
-ax = found.plot()
+ax = sd.plot.virtual_loss(flow, attractors=found)
 found
 
 # %%

@@ -1,0 +1,162 @@
+"""The notebooks of demos/ as pages of the manual with their outputs, and their last pictures for the gallery.
+
+A notebook is run in a fresh kernel and an empty folder, as the tests run it, and the copy with its outputs is
+written to made/notebooks. It is run again when its text has changed, as sphinx-gallery does with examples;
+`make clean` forgets all. The copy says of which text and of which samdyn it is the output: where both are
+those of the checkout, the tests need not run it once more.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import io
+import os
+import re
+import tempfile
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cache
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+from PIL import Image
+
+ROOT = Path(__file__).parents[1]
+DEMOS = ROOT / "demos"
+WRITTEN = Path(__file__).parent / "made" / "notebooks"
+THUMBNAIL = (400, 280)
+"""Pixels of a thumbnail at most: those of sphinx-gallery's examples."""
+
+CARD = """.. raw:: html
+
+    <div class="sphx-glr-thumbcontainer" tooltip="{intro}">
+
+.. only:: html
+
+  .. image:: /made/notebooks/images/{name}.png
+    :alt: the last picture of the notebook
+
+  :doc:`/made/notebooks/{name}`
+
+.. raw:: html
+
+      <div class="sphx-glr-thumbnail-title">{title}</div>
+    </div>
+
+"""
+
+
+def sources() -> list[Path]:
+    """The notebooks, by folder and name."""
+    found = (path for path in DEMOS.rglob("*.ipynb") if ".ipynb_checkpoints" not in path.parts)
+    return sorted(found, key=lambda path: (path.parent, path.name))
+
+
+@cache
+def library() -> str:
+    """A hash of the sources of samdyn and of the versions that it is run with."""
+    code = (path for path in (ROOT / "samdyn").rglob("*.*") if path.suffix in (".py", ".hpp"))
+    files = [*sorted(code), ROOT / "constraints.txt"]
+    return hashlib.sha256(b"\0".join(path.read_bytes() for path in files)).hexdigest()
+
+
+def key(source: Path) -> dict[str, str]:
+    """What the outputs depend on: the notebook's text, and samdyn."""
+    return {"text": hashlib.sha256(source.read_bytes()).hexdigest(), "samdyn": library()}
+
+
+def copy_of(source: Path) -> Path:
+    """Where the copy with outputs is."""
+    return WRITTEN / source.name
+
+
+def key_of_copy(source: Path) -> dict[str, str]:
+    """The key under which the copy was run; empty where there is none."""
+    path = copy_of(source)
+    if not path.exists() or not picture_of(source).exists():
+        return {}
+    return dict(nbformat.read(path, as_version=4)["metadata"].get("run", {}))
+
+
+def picture_of(source: Path) -> Path:
+    """Where the thumbnail is."""
+    return WRITTEN / "images" / f"{source.stem}.png"
+
+
+def title_and_intro(source: Path) -> tuple[str, str]:
+    """The first heading of a notebook, and the first sentence below it."""
+    text = str(nbformat.read(source, as_version=4)["cells"][0]["source"])
+    title, _, rest = text.partition("\n")
+    return title.removeprefix("# ").strip(), re.split(r"(?<=[.?!])\s", rest.strip())[0]
+
+
+def executed(source: Path) -> nbformat.NotebookNode:
+    """The notebook with its outputs, run in a fresh kernel and an empty folder."""
+    notebook = nbformat.read(source, as_version=4)
+    with tempfile.TemporaryDirectory() as folder:
+        # the kernel imports this checkout and picks its own inline backend, as in front of a reader
+        changed = {
+            "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH", "")))),
+            "IPYTHONDIR": str(Path(folder) / "ipython"),
+        }
+        environment = {name: value for name, value in os.environ.items() if name != "MPLBACKEND"} | changed
+        place = {"metadata": {"path": folder}}
+        client = NotebookClient(notebook, timeout=600, kernel_name="python3", resources=place)
+        client.execute(env=environment)
+    return notebook
+
+
+def pictures(notebook: nbformat.NotebookNode) -> list[str]:
+    """The pictures among the outputs, as PNG in base64."""
+    outputs = [output for cell in notebook["cells"] for output in cell.get("outputs", [])]
+    return [o["data"]["image/png"] for o in outputs if "image/png" in o.get("data", {})]
+
+
+def run(source: Path) -> None:
+    """Run a notebook and write the copy with its outputs, and its last picture as a thumbnail."""
+    notebook = executed(source)
+    picture_of(source).parent.mkdir(parents=True, exist_ok=True)
+    with Image.open(io.BytesIO(base64.b64decode(pictures(notebook)[-1]))) as picture:
+        small = picture.convert("RGB")
+        small.thumbnail(THUMBNAIL)
+        small.save(picture_of(source))
+    place = os.path.relpath(source, WRITTEN).replace(os.sep, "/")
+    link = f"{{download}}`This notebook <{place}>` was run when the manual was built."
+    notebook["cells"].insert(1, nbformat.v4.new_markdown_cell(link))
+    notebook["metadata"]["run"] = key(source)
+    nbformat.write(notebook, copy_of(source))
+
+
+def start() -> list[Future[None]]:
+    """Begin to run the notebooks whose text has changed, beside whatever else is done."""
+    WRITTEN.mkdir(parents=True, exist_ok=True)
+    names = {source.name for source in sources()}
+    for old in WRITTEN.glob("*.ipynb"):
+        if old.name not in names:
+            old.unlink()
+    stale = [source for source in sources() if key_of_copy(source).get("text") != key(source)["text"]]
+    pool = ThreadPoolExecutor(max_workers=os.cpu_count())
+    futures = [pool.submit(run, source) for source in stale]
+    pool.shutdown(wait=False)
+    return futures
+
+
+def write_cards() -> None:
+    """Write the thumbnails with their links: a file for each folder of notebooks, and one for all."""
+    cards: dict[str, str] = {}
+    for source in sources():
+        title, intro = title_and_intro(source)
+        card = CARD.format(name=source.stem, title=html.escape(title), intro=html.escape(intro))
+        for group in (source.parent.name, "all"):
+            cards[group] = cards.get(group, "") + card
+    for group, text in cards.items():
+        around = (
+            '.. raw:: html\n\n    <div class="sphx-glr-thumbnails">\n\n',
+            "\n.. raw:: html\n\n    </div>\n",
+        )
+        path = WRITTEN / f"{group}.txt"
+        whole = text.join(around)
+        if not path.exists() or path.read_text(encoding="utf-8") != whole:
+            path.write_text(whole, encoding="utf-8")
