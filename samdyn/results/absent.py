@@ -15,12 +15,9 @@ class AbsentError(AttributeError, ValueError):
 
     Examples
     --------
-    >>> from samdyn.results import Absent, AbsentError
-    >>> try:
-    ...     Absent("a loss").dim
-    ... except AbsentError as error:
-    ...     print(error)
-    a loss: the result was read from a file, which does not hold ...
+    >>> from samdyn.results import AbsentError
+    >>> issubclass(AbsentError, ValueError), issubclass(AbsentError, AttributeError)
+    (True, True)
     """
 
 
