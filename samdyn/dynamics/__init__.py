@@ -19,6 +19,7 @@ file                  what it computes or holds
 `records`             points of many paths after chosen steps, as a job in pieces
 `trajectories`        paths stored at regular steps: `trajectory`
 `trajectory_result`   its result
+`smooth_flow_paths`   paths of smooth flows, by solvers of libraries
 `parametric`          a system as a function of its state and some parameters, with both Jacobians
 `dormand_prince`      smooth flows: order 5(4), with a step for each path
 `filippov`            flows of normalised rules, whose field jumps where the gradient is 0

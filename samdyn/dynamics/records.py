@@ -13,6 +13,11 @@ from samdyn.dynamics.path_job import PathJob
 from samdyn.jobs.job import Arrays, Report
 
 
+def kept_steps(n_steps: int, every: int) -> npt.NDArray[np.int64]:
+    """The steps after which points are stored: 0, every, 2 every, ... and the last."""
+    return np.unique(np.append(np.arange(0, n_steps, every), n_steps))
+
+
 @dataclass(frozen=True, kw_only=True)
 class RecordJob(PathJob):
     """Paths whose points are kept after some steps.

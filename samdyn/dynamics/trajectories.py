@@ -3,14 +3,11 @@
 - Map: iterated in float64. With a noise model the draws are functions of (seed, path, step), the same as in
   `exit_times`.
 - Diffusion: Euler-Maruyama with step dt.
-- Flow of a smooth rule, or of a function: up to `FEW_PATHS` paths one by one, by Dormand & Prince's method of
-  order 8(5,3) (scipy), more of them all at once, by their method of order 5(4) (torchdiffeq); relative
-  tolerance 1e-9, absolute tolerance 1e-11. If a path is stiff or runs to infinity in finite time, each is
-  followed by Radau's implicit method instead (scipy), and is inf from where that fails.
+- Flow of a smooth rule, or of a function: solvers of libraries with relative tolerance 1e-9
+  (`samdyn.dynamics.smooth_flow_paths`).
 - Flow of a normalised rule: its field jumps where g = 0, and an adaptive solver would shrink its step
   without end. It has a solver of its own (`samdyn.dynamics.filippov`): linearly implicit, with a step
   for each path, and paths that reach a critical point which traps them are held there.
-
 - Flow of a smooth rule on a loss with kinks (abs, maximum, relu): its gradient jumps on surfaces, along which
   paths slide (`samdyn.dynamics.kinks`), known to about the speed times t_max/16000.
 
@@ -21,22 +18,20 @@ some microseconds a step for one path.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Executor
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from scipy.integrate import solve_ivp
-from torch import Tensor
 
 from samdyn.arguments import checks
 from samdyn.arguments.checks import Array
 from samdyn.dynamics.filippov import jumping_flow
 from samdyn.dynamics.kinks import has_kinks, kinked_flow
 from samdyn.dynamics.path_job import check_device
-from samdyn.dynamics.records import RecordJob
+from samdyn.dynamics.records import RecordJob, kept_steps
+from samdyn.dynamics.smooth_flow_paths import smooth_flow
 from samdyn.dynamics.step_length import default_dt
 from samdyn.dynamics.steppers import build_stepper
 from samdyn.dynamics.trajectory_result import Trajectory
@@ -50,23 +45,14 @@ from samdyn.systems.flow import Flow
 from samdyn.systems.map import Map
 from samdyn.systems.system import System
 from samdyn.trace.iterate import iterate_scalar
-from samdyn.trace.printed.printing import numpy_form
-from samdyn.trace.tracing import NotTraceable, coordinate_form, traced_or_batched
+from samdyn.trace.tracing import NotTraceable, coordinate_form
 
 FEW = 24  # below so many starts a loop over floats beats numpy
 PILOT = 100  # steps that are timed before a long run
 MANY_STEPS = 5000  # a shorter run costs little next to its estimate
 SHARE = 50  # parts of a flow's time, of which one is timed
 MANY_POINTS = 20_000  # stored points of all paths of a flow, up to which no time is spent on an estimate
-RELATIVE = 1e-9  # local error of a smooth flow's steps
-ABSOLUTE = 1e-11  # the same near 0
-BLOW_UP = 1e8  # relative speed away from the origin at which a path is taken to be lost
-MAX_STEPS = 20_000  # of the explicit solver between two stored points
-FEW_PATHS = 8  # up to so many, one at a time costs less than torch's steps of all
-EVALUATIONS = 12 * 2_000  # for each stored interval: of order 8, whose steps are some ten times as long
 
-
-Velocity = Callable[[float, Array], Array]
 
 MOST_STEPS = 1e10
 """More steps than anybody waits for, and more times than fit into memory."""
@@ -212,11 +198,6 @@ def trajectory(
     return Trajectory(times, stored.reshape(len(stored), *x.shape), repr(system), discrete, seed)
 
 
-def kept_steps(n_steps: int, every: int) -> npt.NDArray[np.int64]:
-    """The steps after which points are stored: 0, every, 2 every, ... and the last."""
-    return np.unique(np.append(np.arange(0, n_steps, every), n_steps))
-
-
 def _n_steps(t_max: float, dt: float) -> int:
     """Steps of length dt that reach t_max, where rounding does not make one more."""
     return int(np.ceil(t_max / dt * (1 - 1e-12)))
@@ -346,129 +327,6 @@ def _flow(system: Flow, x: Array, t_max: float, dt: float, every: int, progress:
         if system.landscape is not None and has_kinks(system.landscape):
             with PartsBar(progress, "trajectory", n_steps, "interval") as bar:
                 return kinked_flow(system, x, times, bar)[keep]
-        return _smooth_flow(system, x, times[keep], progress)
+        return smooth_flow(system, x, times[keep], progress)
     with PartsBar(progress, "trajectory", n_steps, "interval") as bar:
         return jumping_flow(system, x, times, bar)[keep]
-
-
-def _smooth_flow(system: Flow, x: Array, times: Array, progress: bool) -> Array:
-    """By an explicit method; one by one by Radau if one is stiff or runs to infinity."""
-    if len(x) == 0:
-        return np.empty((len(times), *x.shape))
-    if len(x) > FEW_PATHS:
-        with PartsBar(progress, "trajectory", times[-1], "time") as bar:
-            explicit = _many_paths(system, x, times, bar)
-        velocity = None
-    else:
-        velocity = _velocity(system)
-        with PartsBar(progress, "trajectory", len(x), "path") as bar:
-            explicit = _few_paths(velocity, x, times, bar)
-    if explicit is not None:
-        return explicit
-    with PartsBar(progress, "trajectory", len(x), "path") as bar:
-        return _implicit(_velocity(system) if velocity is None else velocity, x, times, bar)
-
-
-def _few_paths(velocity: Velocity, x: Array, times: Array, bar: PartsBar) -> Array | None:
-    """One by one, or None if one needs too many evaluations or is not finite."""
-    most = EVALUATIONS * max(1, len(times) - 1)
-    left, stored = most, np.empty((len(times), *x.shape))
-
-    def counted(t: float, y: Array) -> Array:
-        nonlocal left
-        left -= 1
-        if left < 0:
-            raise _TooMany
-        return velocity(t, y)
-
-    with np.errstate(all="ignore"):
-        for i, point in enumerate(x):
-            left = most
-            try:
-                path = _solved(counted, point, times, "DOP853")
-            except (_TooMany, ValueError):  # a ValueError where the field is not finite
-                return None
-            if path.status != 0 or path.y.shape[1] != len(times) or not np.isfinite(path.y).all():
-                return None
-            stored[:, i] = path.y.T
-            bar.update()
-    return stored
-
-
-def _solved(velocity: Velocity, point: Array, times: Array, method: str, **options: Any) -> Any:
-    """One path by a method of scipy."""
-    return solve_ivp(
-        velocity,
-        (0.0, times[-1]),
-        point,
-        method=method,
-        t_eval=times,
-        rtol=RELATIVE,
-        atol=ABSOLUTE,
-        **options,
-    )
-
-
-class _TooMany(Exception):
-    """A path needs more evaluations than an explicit method should."""
-
-
-def _many_paths(system: Flow, x: Array, times: Array, bar: PartsBar) -> Array | None:
-    """All at once, or None if one needs too many steps or is not finite."""
-    from torchdiffeq import odeint
-
-    batched = torch.func.vmap(system.point_function())
-    start, reached = torch.from_numpy(np.array(x)), 0.0
-
-    def field(t: Tensor, y: Tensor) -> Tensor:
-        nonlocal reached
-        if t > reached:
-            bar.update(float(t) - reached)
-            reached = float(t)
-        return batched(y)
-
-    try:
-        with torch.no_grad():
-            path: Tensor = odeint(
-                field,
-                start,
-                torch.from_numpy(times),
-                rtol=RELATIVE,
-                atol=ABSOLUTE,
-                method="dopri5",
-                options={"max_num_steps": MAX_STEPS},
-            )
-        if bool(path.isfinite().all()):
-            result: Array = path.numpy()
-            return result
-    except AssertionError:  # the step underflowed, or there were too many
-        pass
-    return None
-
-
-def _velocity(system: Flow) -> Velocity:
-    one = numpy_form(traced_or_batched(system.point_function(), system.dim))
-
-    def velocity(_: float, y: Array) -> Array:
-        return np.concatenate([np.broadcast_to(v, 1) for v in one(*y[:, None])])
-
-    return velocity
-
-
-def _implicit(velocity: Velocity, x: Array, times: Array, bar: PartsBar) -> Array:
-    """One by one, by Radau's method; inf from where a path runs to infinity."""
-
-    def explodes(t: float, y: Array) -> float:
-        return float(y @ velocity(t, y) / (1 + y @ y)) - BLOW_UP
-
-    explodes.terminal = True  # type: ignore[attr-defined]
-    stored = np.full((len(times), *x.shape), np.inf)
-    with np.errstate(all="ignore"):
-        for i, point in enumerate(x):
-            if np.isfinite(velocity(0.0, point)).all():
-                one_path = _solved(velocity, point, times, "Radau", events=explodes)
-                stored[: one_path.y.shape[1], i] = one_path.y.T
-            else:
-                stored[0, i] = point
-            bar.update()
-    return stored

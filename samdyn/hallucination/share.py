@@ -41,7 +41,7 @@ from samdyn.arguments.checks import Array
 from samdyn.arguments.signature import checked
 from samdyn.dynamics.observers import Record
 from samdyn.dynamics.path_job import PathJob
-from samdyn.dynamics.trajectories import kept_steps
+from samdyn.dynamics.records import kept_steps
 from samdyn.jobs.job import Arrays, Report, check_run, joined, run_job
 from samdyn.jobs.progress import path_bar
 from samdyn.landscapes.landscape import Landscape

@@ -84,13 +84,10 @@ def animate_results(
     shown = _matched(frames)
     drawn = style.axes(ax)
     figure: Any = drawn.figure
-    others = [*figure.axes, *figure.legends]
+    clear = style.clearing(drawn)
 
     def update(i: int) -> list[Any]:
-        for added in [*figure.axes, *figure.legends]:  # a colour bar, a second axis, a legend of the figure
-            if added not in others:
-                added.remove()
-        drawn.clear()
+        clear()
         draw(shown[i], ax=drawn, **options)
         if labels is not None:
             drawn.set_title(labels[i])

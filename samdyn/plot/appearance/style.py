@@ -11,7 +11,7 @@ Okabe & Ito, Color Universal Design (2008).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -97,6 +97,22 @@ def axes(ax: Axes | None = None, *, size: tuple[float, float] = (5.6, 4.2)) -> A
 
         return plt.subplots(figsize=size, layout="compressed")[1]
     return ax
+
+
+def clearing(ax: Axes) -> Callable[[], None]:
+    """A function that clears axes, and removes what frames have added to their figure since it was made:
+    a colour bar, a second axis, a legend.
+    """
+    figure: Any = ax.figure
+    others = [*figure.axes, *figure.legends]
+
+    def clear() -> None:
+        for added in [*figure.axes, *figure.legends]:
+            if added not in others:
+                added.remove()
+        ax.clear()
+
+    return clear
 
 
 def draw_fixed_points(

@@ -15,7 +15,6 @@ import numpy.typing as npt
 
 from samdyn.arguments import checks
 from samdyn.plot.appearance import settings, style
-from samdyn.plot.appearance.placement import twins_of
 from samdyn.plot.appearance.titles import symbol_of, title_of
 from samdyn.plot.portrait.stages import Portrait, portrait
 from samdyn.systems.system import System
@@ -92,19 +91,18 @@ def animate(
     for frame in frames:
         frame.find()
     drawn = style.axes(ax, size=frames[0].size)
+    clear = style.clearing(drawn)
     entries: dict[str, Any] = {}
     heights = []
     for frame in frames:  # drawn once for legend and limits, which must not jump from frame to frame
-        drawn.clear()
-        _without_twins(drawn)
+        clear()
         entries = {entry.get_label(): entry for entry in frame.draw(drawn)} | entries
         heights.append(drawn.get_ylim())
     height = np.min(heights), np.max(heights)
     shown = [entries[label] for label in sorted(entries, key=style.legend_order)]
 
     def update(i: int) -> list[Any]:
-        drawn.clear()
-        _without_twins(drawn)
+        clear()
         frames[i].draw(drawn)
         symbol = symbol_of(parameter)
         title = title_of(systems[i])
@@ -144,10 +142,3 @@ def _keep_legend(
         return
     place = legend if isinstance(legend, str) else style.place_of_legend(given)
     style.legend(ax, entries, place, np.concatenate([frame.busy for frame in frames]))
-
-
-def _without_twins(ax: Axes) -> None:
-    """Remove the second axes that a portrait in one dimension puts beside the first."""
-    for twin in twins_of(ax):
-        if twin is not ax:
-            twin.remove()
