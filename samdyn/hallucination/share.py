@@ -281,13 +281,14 @@ def _outcomes(system: Map, path: Array, region: Array, n_steps: int) -> npt.NDAr
         size = np.linalg.norm(batch.evaluate(both, path[:, inside]), axis=-1)
         here, there = np.moveaxis(size, -1, 0)
         hallucinated = there.max(axis=0) < RATIO * here.min(axis=0)
-        points = path[:, inside]
+        others, largest = inside[~hallucinated], there.max(axis=0)[~hallucinated]
+        points = path[:, others]
         z, kind = _nearest_critical(loss, points)
-        kick = np.maximum(there.max(axis=0), _kick(system, z[-1], coefficients)) * lr / (1 - system.momentum)
+        kick = np.maximum(largest, _kick(system, z[-1], coefficients)) * lr / (1 - system.momentum)
         reach = REACH * kick + 1e-4 * float(np.linalg.norm(np.ptp(region, axis=1)))
-        near = (np.linalg.norm(points - z, axis=-1) <= reach).all(axis=0) & ~hallucinated
+        near = (np.linalg.norm(points - z, axis=-1) <= reach).all(axis=0)
     result[lost] = "diverged"
-    result[inside[near]] = kind[near]
+    result[others[near]] = kind[near]
     result[inside[hallucinated]] = "hallucinated"
     return result
 
@@ -298,7 +299,9 @@ def _nearest_critical(loss: Landscape, x: Array) -> tuple[Array, npt.NDArray[np.
     for _ in range(8):
         # small curvatures are cut: along a valley there is nowhere to go
         finite = np.nan_to_num(loss.hessian(z), posinf=0.0, neginf=0.0)
-        z = z - np.einsum("knij,knj->kni", np.linalg.pinv(finite, rcond=1e-2), loss.gradient(z))
+        z = z - np.einsum(
+            "knij,knj->kni", np.linalg.pinv(finite, rcond=1e-2, hermitian=True), loss.gradient(z)
+        )
     values = np.linalg.eigvalsh(np.nan_to_num(loss.hessian(z[-1]), posinf=0.0, neginf=0.0))
     flat = FLAT * np.abs(values).max(axis=1, keepdims=True)
     falls, rises = (values < -flat).any(axis=1), (values > flat).any(axis=1)
