@@ -117,21 +117,24 @@ def _tensors(covariance: Callable[[Array], Array], x: Array, box: Array) -> Arra
 
 def _folded(x: Array, box: Array) -> tuple[Array, Array]:
     """Points (..., 2) beyond a wall mirrored into the box, and the signs that vectors there change by."""
+    outside = (x < box[:, 0]) | (x > box[:, 1])
+    if not outside.any():
+        return x, np.ones_like(x)
     width = box[:, 1] - box[:, 0]
     turn = np.mod(x - box[:, 0], 2 * width)
     back = turn > width
-    outside = (x < box[:, 0]) | (x > box[:, 1])
     mirrored = box[:, 0] + np.where(back, 2 * width - turn, turn)
     return np.where(outside, np.clip(mirrored, box[:, 0], box[:, 1]), x), np.where(outside & back, -1.0, 1.0)
 
 
-def _push(slope: Callable[[Array], Array], start: Array, move: Array) -> Array:
-    """Integral of v . dx along each arm."""
+def _push(slope: Callable[[Array], Array], start: Array, first: Array, move: Array) -> Array:
+    """Integral of v . dx along each arm, with v at its start."""
 
     def along(x: Array, step: Array) -> Array:
         return np.asarray((slope(x) * step).sum(axis=-1))
 
-    left, middle, right = (along(start + t * move, move) for t in (0, 0.5, 1))
+    left = np.asarray((first * move).sum(axis=-1))
+    middle, right = (along(start + t * move, move) for t in (0.5, 1))
     total = (left + 4 * middle + right) / 6
     bend = np.abs(left + right - 2 * middle)
     rough = np.flatnonzero(bend > 0.02 * (np.abs(left) + np.abs(right) + np.abs(middle)))
@@ -234,7 +237,7 @@ def build(diffusion: Any, exits: tuple[Exit, ...], box: Array, size: tuple[int, 
         b = np.asarray(drift(inside), dtype=np.float64)
         return np.asarray(np.linalg.solve(tensor, b[..., None])[..., 0] * flip)
 
-    n, last = len(points), np.array(shape) - 1
+    n, last, at_nodes = len(points), np.array(shape) - 1, slope(points)
     rows: list[npt.NDArray[np.intp]] = []
     columns: list[npt.NDArray[np.intp]] = []
     rates: dict[str, list[Array]] = {"fitted": [], "central": []}
@@ -251,7 +254,7 @@ def build(diffusion: Any, exits: tuple[Exit, ...], box: Array, size: tuple[int, 
         total = arms[1][1] + arms[-1][1]
         for sign, (left, fraction, end_value) in arms.items():
             move = sign * step * h * fraction[:, None]
-            peclet, middle = 2 * _push(slope, here, move), own[used, k]
+            peclet, middle = 2 * _push(slope, here, at_nodes[used], move), own[used, k]
             if not constant:
                 between, end = (
                     weights(base[used], _tensors(covariance, here + t * move, box) / (h[:, None] * h))[:, k]
