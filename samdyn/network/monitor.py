@@ -18,6 +18,7 @@ left out.
 from __future__ import annotations
 
 import math
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -132,7 +133,8 @@ class Monitor:
     batch_size : int, optional
         Records the batch sharpness too, on batches of this size.
     verbose : bool
-        Print a line at each look.
+        Show each look: in a notebook a picture that is drawn anew, elsewhere a line of text. What drawing
+        takes counts towards the budget.
 
     Raises
     ------
@@ -211,6 +213,7 @@ class Monitor:
         self._start: float | None = None
         self._rows: list[dict[str, float]] = []
         self._last: Spectrum | None = None
+        self._picture: Any = None
 
     def step(self) -> None:
         """A training step is done: look, if one is due and the budget allows it."""
@@ -250,14 +253,29 @@ class Monitor:
         if np.isfinite(x).all():
             row |= self._measured(x, values)
         row["cost"] = time.perf_counter() - begun
-        self._spent += row["cost"]
         self._rows.append(row)
-        if self.verbose:
+        if self.verbose and _in_a_notebook():
+            self._draw()
+        elif self.verbose:
             print(
                 f"step {self.n_steps}: loss {row['loss']:.4g}, |g| {row['gradient']:.3g}, sharpness "
                 f"{row['sharpness']:.4g} = {row['sharpness_over_edge']:.3g} edges"
             )
+        row["cost"] = time.perf_counter() - begun
+        self._spent += row["cost"]
         return row
+
+    def _draw(self) -> None:
+        """The picture of the history in place of the one before, in the cell that was run first."""
+        from IPython.display import display
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(7, 3.6), layout="constrained")  # not one of pyplot's, which would pile up
+        self.history.plot(figure.add_subplot())
+        if self._picture is None:
+            self._picture = display(figure, display_id=True)
+        else:
+            self._picture.update(figure)
 
     def _measured(self, x: Array, values: dict[str, float]) -> dict[str, float]:
         loss, rho, lr, momentum = self._loss, values["rho"], values["lr"], values["momentum"]
@@ -339,6 +357,12 @@ class Monitor:
         if self._start is not None and self._rows:
             share = f", {self._spent / max(time.perf_counter() - self._start, 1e-9):.1%} of the time"
         return f"Monitor of {self._loss!r}: {self.n_steps} steps, {len(self._rows)} looks{share}"
+
+
+def _in_a_notebook() -> bool:
+    """Whether there is a kernel that can show pictures."""
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    return hasattr(shell, "kernel")
 
 
 def _is_module(model: Any) -> bool:

@@ -176,3 +176,57 @@ def test_what_cannot_be_watched_is_refused() -> None:
         sd.Monitor(model, functional.mse_loss, data, optimizer=object())
     with pytest.raises(TypeError, match="model must be"):
         sd.Monitor(print, functional.mse_loss, data, lr=0.1)  # type: ignore[arg-type]
+
+
+class PublicSAM(torch.optim.Optimizer):
+    """The public PyTorch SAM in outline: rho in its groups, lr in those of its base optimiser, two steps."""
+
+    def __init__(self, parameters: object, base: type, rho: float, **options: float) -> None:
+        super().__init__(parameters, {"rho": rho, **options})  # type: ignore[arg-type]
+        self.base_optimizer = base(self.param_groups, **options)
+        self.param_groups = self.base_optimizer.param_groups
+
+
+def test_the_public_sam_with_two_steps_is_read_and_training_survives_an_interruption() -> None:
+    model = network()
+    sam = PublicSAM(model.parameters(), torch.optim.SGD, rho=0.06, lr=0.04, momentum=0.5)
+    monitor = sd.Monitor(model, functional.mse_loss, (INPUTS, TARGETS), optimizer=sam, every=1, budget=1.0)
+    try:
+        for k in range(6):
+            monitor.step()
+            if k == 3:
+                raise KeyboardInterrupt
+    except KeyboardInterrupt:
+        pass
+    assert len(monitor.history) == 4
+    assert (monitor.history.lr[-1], monitor.history.rho[-1]) == (pytest.approx(0.04), pytest.approx(0.06))
+    monitor.step()  # and it goes on
+    assert len(monitor.history) == 5
+
+
+def test_a_notebook_sees_one_picture_that_is_drawn_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    import IPython
+    import IPython.display
+    from matplotlib.figure import Figure
+
+    shown: list[tuple[str, object]] = []
+
+    class Handle:
+        def update(self, figure: object) -> None:
+            shown.append(("update", figure))
+
+    def display(figure: object, display_id: bool) -> Handle:
+        shown.append(("display", figure))
+        return Handle()
+
+    class Shell:
+        kernel = object()
+
+    monkeypatch.setattr(IPython, "get_ipython", Shell)
+    monkeypatch.setattr(IPython.display, "display", display)
+    model = network()
+    monitor = sd.Monitor(model, functional.mse_loss, (INPUTS, TARGETS), lr=0.1, verbose=True)
+    for _ in range(3):
+        monitor.look()
+    assert [kind for kind, _ in shown] == ["display", "update", "update"]
+    assert all(isinstance(figure, Figure) and figure.axes for _, figure in shown)
