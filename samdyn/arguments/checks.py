@@ -307,7 +307,10 @@ def array(
             raise TypeError(f"entries of type {raw.dtype}")
         result = raw.astype(np.float64)  # a copy: nobody else can change it afterwards
     except (TypeError, ValueError, OverflowError, RuntimeError) as error:
-        raise TypeError(f"{name} must be {wanted}, got {shown(value)}") from error
+        advice = ""
+        if hasattr(value, "state_dict") or isinstance(value, Mapping):
+            advice = ": the weights of a module or of a state dict are loss.point_of(...)"
+        raise TypeError(f"{name} must be {wanted}, got {shown(value)}{advice}") from error
     if finite and not np.isfinite(result).all():
         bad = result[~np.isfinite(result)][0]
         raise ValueError(f"{name} must be finite, got {bad} in {shown(value)}")

@@ -126,7 +126,7 @@ def _advice(error: Exception, data: ModuleData) -> str:
     """What to change, where an error of torch has one of the usual causes."""
     text, dtype = str(error), data.targets.dtype
     whole = [str(part.dtype) for part in data.inputs if not part.is_floating_point()]
-    if whole and ("dtype" in text or "Long" in text):
+    if whole and ("dtype" in text or "long" in text.lower()):
         return f". The inputs are {whole[0]}: pass floating-point numbers to layers of weights"
     if "Long" in text or "target" in text.lower():
         if data.targets.is_floating_point():

@@ -53,3 +53,20 @@ def test_a_point_where_the_loss_is_not_finite_is_told() -> None:
             sd.spectrum(analysed, far, 1)
     with pytest.raises(ValueError, match="x must be finite"):
         sd.spectrum(net, np.full(9, np.nan), 1)
+
+
+def test_a_module_or_a_checkpoint_in_place_of_a_point_is_told() -> None:
+    net = loss()
+    for given in (net.model, net.model.state_dict()):
+        with pytest.raises(TypeError, match=r"x must be .* are loss.point_of"):
+            sd.spectrum(net, given, 1)  # type: ignore[arg-type]
+
+
+def test_the_class_of_an_objective_is_told_from_an_object_of_it() -> None:
+    net, data = nn.Linear(2, 3), (torch.randn(6, 2), torch.randint(0, 3, (6,)))
+    with pytest.raises(TypeError, match=r"objective must be .*, CrossEntropyLoss\(\)"):
+        sd.from_module(net, nn.CrossEntropyLoss, data)  # type: ignore[arg-type]
+    images = torch.zeros(6, 1, 4, 4, dtype=torch.int64)
+    conv = nn.Sequential(nn.Conv2d(1, 2, 2), nn.Flatten(), nn.Linear(18, 3))
+    with pytest.raises(TypeError, match=r"inputs are torch.int64: pass floating-point"):
+        sd.from_module(conv, functional.cross_entropy, (images, data[1]))
