@@ -7,9 +7,11 @@ file                     what it computes
 =======================  =====================================================================================
 `eigenvalues`            J v = mu v for a few mu, by ARPACK, each with its residual
 `lanczos`                the density of all eigenvalues of a Hessian, by stochastic Lanczos quadrature
+`spectral_density`       that density with its uncertainty
 `spectra`                the verb for both
 `newton_krylov`          zeros of g(x + e(x)) by damped Gauss-Newton steps of least norm (LSMR)
-`refinement`             from a checkpoint to the fixed point near it, and its kind and stability
+`refinement`             from a checkpoint to the fixed point near it
+`refined_point`          its kind and stability
 `embedding`              saddles of wider networks: a hidden unit written twice
 `evidence`               gradients, curvatures, edge and motion at a point
 `diagnosis`              where a run has stopped: the verdict from the evidence
@@ -21,8 +23,10 @@ file                     what it computes
 from samdyn.network.diagnosis import Diagnosis, diagnose
 from samdyn.network.embedding import split_unit
 from samdyn.network.monitor import History, Monitor
-from samdyn.network.refinement import RefinedPoint, refine
-from samdyn.network.spectra import SpectralDensity, Spectrum, spectrum
+from samdyn.network.refined_point import RefinedPoint
+from samdyn.network.refinement import refine
+from samdyn.network.spectra import Spectrum, spectrum
+from samdyn.network.spectral_density import SpectralDensity
 
 __all__ = [
     "Diagnosis",

@@ -15,7 +15,8 @@ from samdyn.jobs.cost import announce, seconds_of
 from samdyn.jobs.progress import PartsBar
 from samdyn.network.evidence import Measured, measure, measure_curvatures
 from samdyn.network.newton_krylov import Search
-from samdyn.network.refinement import RefinedPoint, find_critical, refine
+from samdyn.network.refined_point import RefinedPoint
+from samdyn.network.refinement import find_critical, refine
 from samdyn.network.spectra import spectrum
 from samdyn.numerics.scales import length_scale
 from samdyn.results import Result, Table, storable

@@ -32,7 +32,8 @@ from samdyn.hallucination.warm_start import WarmStartStudy
 from samdyn.morse import MorseGraph
 from samdyn.network.diagnosis import Diagnosis
 from samdyn.network.monitor import History
-from samdyn.network.spectra import SpectralDensity, Spectrum
+from samdyn.network.spectra import Spectrum
+from samdyn.network.spectral_density import SpectralDensity
 from samdyn.orbit.manifolds import Manifold
 from samdyn.orbit.perturbation import PerturbationGeometry
 from samdyn.orbit.stability_edge import EdgeOfStability

@@ -11,7 +11,8 @@ from samdyn.plot.appearance import settings, style
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from samdyn.network.spectra import SpectralDensity, Spectrum
+    from samdyn.network.spectra import Spectrum
+    from samdyn.network.spectral_density import SpectralDensity
 
 COLOR = style.OKABE_ITO["blue"]
 

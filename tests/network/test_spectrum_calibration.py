@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from samdyn.network.spectra import SpectralDensity
+from samdyn.network.spectral_density import SpectralDensity
 
 SEEDS = 400
 PAGE = Path(__file__).parents[2] / "docs" / "calibration" / "networks.md"

@@ -1,0 +1,282 @@
+"""What kind of point a search for fixed points ended at, and its stability.
+
+A zero of g(x + e(x)) is hallucinated where the gradient at x is not small (`CRITICAL`), a critical point
+otherwise, whose kind the ends of the Hessian's spectrum tell. The eigenvalues of the system's Jacobian decide
+the stability. Where some vanish, the search is repeated from places along their eigenvectors: if it ends
+beside the point and not back at it, the point lies in a set of fixed points, of the dimension of the null
+space, and is judged across the set as well.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from samdyn.arguments.checks import Array
+from samdyn.equilibria.fixed_point import FixedPoint
+from samdyn.equilibria.stability.at_jumps import jump_stability
+from samdyn.equilibria.stability.linearization import residual_of, stability_of
+from samdyn.equilibria.stability.wording import listed
+from samdyn.network.eigenvalues import DENSE
+from samdyn.network.newton_krylov import Search, TangentAt, find_zero
+from samdyn.network.spectra import Spectrum, spectrum
+from samdyn.numerics.scales import displacement_tolerance
+from samdyn.results import Table
+from samdyn.systems.jump import attracts
+from samdyn.systems.map import Map
+from samdyn.systems.system import System
+
+CRITICAL = 1e-6
+"""Of |H| times the problem's length: the gradient of a critical point is smaller."""
+NULL = 1e-7
+"""Eigenvalues below this share of the largest count as 0."""
+LISTED = 6
+"""Eigenvalues at each end that are computed where the matrix is not made."""
+FOLLOWED = 0.05
+"""How far along a null direction it is looked for further fixed points, relative to the reach."""
+LOOKED_AROUND = 3
+"""Dimensions up to which the field is looked at on all sides of a critical point where it jumps."""
+
+HALLUCINATED, CRITICAL_POINT, NONE = "hallucinated point", "critical point", "none within reach"
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class RefinedPoint(FixedPoint):
+    """The fixed point that `refine` ended at, or where it gave up.
+
+    A `FixedPoint` with the following attributes besides. `kind` is "none" where no fixed point was found.
+
+    Attributes
+    ----------
+    ended : str
+        "hallucinated point", "critical point", "fixed point" (systems made from functions) or "none within
+        reach".
+    distance : float
+        From the start.
+    gradient_norm : float
+        |g(x)| of the loss; nan for systems made from functions.
+    perturbed_gradient_norm : float
+        |g(x + e(x))|.
+    transversal_stability : str
+        `stability` across the set of fixed points where there is one (`dimension` > 0); the same as
+        `stability` for a point alone.
+    n_steps : int
+        Steps of the search.
+    n_products : int
+        Products with the Jacobian or its transpose that they took.
+    """
+
+    ended: str = NONE
+    distance: float = float("nan")
+    gradient_norm: float = float("nan")
+    perturbed_gradient_norm: float = float("nan")
+    transversal_stability: str = ""
+    n_steps: int = 0
+    n_products: int = 0
+
+    @property
+    def reached(self) -> bool:
+        """Whether this is a fixed point."""
+        return self.ended != NONE
+
+    def table(self) -> Table:
+        """Where it is, of what kind, and how far from the start."""
+        if not self.reached:
+            return Table(
+                f"RefinedPoint: none within reach; the search ended {self.distance:.3g} away with a residual "
+                f"of {self.residual:.3g}"
+            )
+        set_of = f" in a set of dimension {self.dimension}" if self.dimension else ""
+        how = self.stability
+        if self.dimension and self.transversal_stability != self.stability:
+            how = f"{self.transversal_stability} across it"
+        gradients = f"|g| = {self.gradient_norm:.3g}, |g(x + e)| = {self.perturbed_gradient_norm:.3g}"
+        return Table(
+            f"RefinedPoint({listed(self.x)}, {self.kind}{set_of}, {how}; {self.distance:.3g} from the start, "
+            f"{gradients})"
+        )
+
+
+def nothing_found(system: System, start: Array, search: Search) -> RefinedPoint:
+    """Where a search from `start` that found nothing ended."""
+    g, gy = _gradients(system, search.x)
+    return RefinedPoint(
+        search.x,
+        "none",
+        "",
+        np.empty(0),
+        search.residual,
+        ended=NONE,
+        distance=float(np.linalg.norm(search.x - start)),
+        gradient_norm=g,
+        perturbed_gradient_norm=gy,
+        n_steps=search.n_steps,
+        n_products=search.n_products,
+    )
+
+
+def _gradients(system: System, x: Array) -> tuple[float, float]:
+    """|g(x)| and |g(x + e)|."""
+    loss = system.landscape
+    if loss is None:
+        return float("nan"), float("nan")
+    pair = loss.gradient(np.stack([x, x + system.perturbation(x)]))
+    return float(np.linalg.norm(pair[0])), float(np.linalg.norm(pair[1]))
+
+
+def described(
+    system: System,
+    start: Array,
+    search: Search,
+    name: str,
+    n_products: int,
+    options: dict[str, Any],
+    field: TangentAt,
+) -> RefinedPoint:
+    """The point that a search from `start` ended at, with its kind and stability.
+
+    Parameters
+    ----------
+    name : {"field", "gradient"}
+        Whether a zero of the field was found, or of the gradient.
+    n_products : int
+        Products of all searches.
+    options : dict
+        Of the search.
+    field : callable
+        The field whose zeros are looked for.
+    """
+    loss, rule, x = system.landscape, system.rule, search.x
+    g, gy = _gradients(system, x)
+    common: dict[str, Any] = {
+        "distance": float(np.linalg.norm(x - start)),
+        "gradient_norm": g,
+        "perturbed_gradient_norm": gy,
+        "n_steps": search.n_steps,
+        "n_products": n_products,
+    }
+    if loss is None or rule is None:
+        kind, ended = "fixed point", "fixed point"
+    else:
+        curvatures = spectrum(loss, x, 2 * LISTED, "both")
+        size = float(np.abs(curvatures.eigenvalues).max())
+        critical = name == "gradient" or g <= size * float(displacement_tolerance(system.box, x, CRITICAL))
+        kind, ended = (kind_by(curvatures), CRITICAL_POINT) if critical else ("hallucinated", HALLUCINATED)
+        if critical and rule.jumps:
+            return _trapped(system, x, kind, curvatures, g, common)
+    values, ends = _eigenvalues(system, x)
+    neutral = 1.0 if isinstance(system, Map) else 0.0
+    null = np.abs(values - neutral) <= NULL * np.abs(values - neutral).max(initial=1e-300)
+    stability = stability_of(np.where(null, neutral, values), isinstance(system, Map))
+    dimension, across = 0, stability
+    if null.any() and not null.all():
+        moved = _along_the_set(system, x, ends, field, options)
+        dimension = int(null.sum()) if moved else 0
+        across = stability_of(values[~null], isinstance(system, Map)) if moved else stability
+    return RefinedPoint(
+        x,
+        kind,
+        stability,
+        values,
+        residual_of(system, x),
+        dimension=dimension,
+        ended=ended,
+        transversal_stability=across,
+        **common,
+    )
+
+
+def _trapped(
+    system: System, x: Array, kind: str, curvatures: Spectrum, g: float, common: dict[str, Any]
+) -> RefinedPoint:
+    """A critical point under a rule that jumps there.
+
+    In few dimensions the field beside the point is looked at on all sides. In more it is taken to be the
+    field of the quadratic with the Hessian of the point, which draws the flow onto every nondegenerate one.
+    Of a map whose rule has memory nothing is said then: its orbits decide, which are followed in few
+    dimensions alone.
+    """
+    assert system.landscape is not None and system.rule is not None
+    capture = chatter = float("nan")
+    remembers = isinstance(system, Map) and system.rule.memory
+    if system.dim > LOOKED_AROUND:
+        stability = "marginal" if kind == "degenerate" or remembers else "trapping"
+    elif not remembers and attracts(system.landscape, system.rule, x, getattr(system, "form", "perturbed")):
+        stability = "trapping"
+    else:
+        stability, capture, chatter = jump_stability(system, x[None])[0]
+    return RefinedPoint(
+        x,
+        kind,
+        stability,
+        np.full(len(curvatures.eigenvalues), np.nan),
+        g,
+        capture_radius=capture,
+        chatter_radius=chatter,
+        ended=CRITICAL_POINT,
+        transversal_stability=stability,
+        **common,
+    )
+
+
+def kind_by(curvatures: Spectrum) -> str:
+    """The kind of a critical point from the ends of its Hessian's spectrum.
+
+    A zero eigenvalue makes it "degenerate", except that an end below 0 makes it a "saddle" where the other is
+    above 0 and not all are known.
+    """
+    values = np.real(curvatures.eigenvalues)
+    size = float(np.abs(values).max(initial=0.0))
+    zero = NULL * size
+    if size == 0 or (np.abs(values) <= zero).any():
+        return "degenerate"
+    if values.min() > 0:
+        return "minimum"
+    return "maximum" if values.max() < 0 else "saddle"
+
+
+def _eigenvalues(system: System, x: Array) -> tuple[npt.NDArray[Any], Spectrum]:
+    """All eigenvalues of the Jacobian, or the leading ones and those at both ends, least stable first; and
+    the spectrum that holds the largest.
+    """
+    discrete = isinstance(system, Map)
+    if system.state_dim <= DENSE:
+        largest = spectrum(system, x, system.state_dim, "largest")
+        values = largest.eigenvalues
+    else:
+        kinds = ("leading", "largest", "smallest")
+        parts = [spectrum(system, x, LISTED, which) for which in kinds]
+        largest = parts[1]
+        # a value may be listed by two searches
+        found = [value for part in parts for value in part.eigenvalues]
+        values = np.array(list({complex(round(v.real, 9), round(v.imag, 9)): v for v in found}.values()))
+    order = np.argsort(-(np.abs(values) if discrete else np.real(values)), kind="stable")
+    return np.asarray(values[order]), largest
+
+
+def _along_the_set(
+    system: System, x: Array, directions: Spectrum, field: TangentAt, options: dict[str, Any]
+) -> bool:
+    """Whether the search from a place along null directions ends beside it, and not back at x.
+
+    The sum of the null eigenvectors is tried first, then each by itself: which vectors span a null space is
+    left to rounding, and along some of them the set may bend away.
+    """
+    neutral = 1.0 if isinstance(system, Map) else 0.0
+    away = np.abs(directions.eigenvalues - neutral)
+    null = away <= NULL * max(float(away.max()), 1e-300)
+    if not null.any():
+        return False
+    span = np.real(directions.eigenvectors[: system.dim, null])
+    step = FOLLOWED * options["reach"]
+    for v in (span.sum(axis=1), *span.T):
+        size = float(np.linalg.norm(v))
+        if size == 0:
+            continue
+        again = find_zero(field, x + step * v / size, **{**options, "reach": 10 * step})
+        if again.reached and float(np.linalg.norm(again.x - x)) > 0.5 * step:
+            return True
+    return False
