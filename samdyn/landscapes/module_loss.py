@@ -499,10 +499,11 @@ def from_module(
     if chunk is not None:
         chunk = checks.integer("chunk", chunk, at_least=1)
     decay = checks.number("weight_decay", weight_decay, at_least=0)
-    if isinstance(objective, type) and issubclass(objective, torch.nn.Module):
+    if torch.nn.Module in getattr(objective, "__mro__", ()):
+        kind = checks.shown(getattr(objective, "__name__", "?"))
         raise TypeError(
-            f"objective must be a function of outputs and targets, got the class {objective.__name__}: pass "
-            f"an object of it, {objective.__name__}()"
+            f"objective must be a function of outputs and targets, got the class {kind}: pass an object of "
+            f"it, {kind.strip(chr(39))}()"
         )
     function = ModuleFunction(model, objective, chosen, place)
     return ModuleLoss(function, read_data(data, chosen, place), chunk, decay, name or type(model).__name__)

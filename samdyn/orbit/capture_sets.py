@@ -31,6 +31,7 @@ from samdyn.arguments.signature import checked
 from samdyn.dynamics.trajectories import trajectory
 from samdyn.equilibria.stability.at_jumps import (
     CHATTER_STEPS,
+    FLAT,
     check_size,
     jump_stability,
     kind_of,
@@ -192,6 +193,7 @@ def capture_set(system: System, x: checks.PointLike, *, progress: bool = False) 
         quadratic = float("nan")
         if along_the_gradient(rule, point):
             eigenvalues, length = np.linalg.eigvalsh(hessian), jump_length(rule, point)
+            eigenvalues[np.abs(eigenvalues) <= FLAT * np.abs(eigenvalues).max()] = 0.0  # but for rounding
             smooth = _smooth(rule, point, length, length * float(np.abs(eigenvalues).max()))
             quadratic = quadratic_capture_radius(eigenvalues, length, smooth)
         kind = kind_of(hessian)

@@ -64,7 +64,8 @@ class ASAM(Normalised):
     def bound(self, loss: Any) -> Rule:
         """The rule that knows the biases of a module."""
         blocks = loss.blocks if hasattr(type(loss), "blocks") else {}
-        names = [name for name in blocks if name.rpartition(".")[2] == "bias"]
+        # attention and recurrent layers name theirs in_proj_bias, bias_ih_l0
+        names = [name for name in blocks if "bias" in name.rpartition(".")[2]]
         index = [i for name in names for i in range(*blocks[name].indices(loss.dim))]
         return with_found(self, _biases=tuple(index))
 

@@ -19,9 +19,9 @@ Algorithm
 1-D: both directions. 2-D: `N_ANGLES` angles; attracting directions are sign changes of the tangential rate,
 and without any the direction goes round and the rates are averaged over a turn. Higher: the direction is
 followed from starts that cover the sphere, by an implicit solver until fast time 100 over the smallest
-eigenvalue squared of the Hessian times r. Eigenvalues below `FLAT` of the largest count as 0: gradients
-beside the point then lie in the range of the Hessian, to first order, and along the rest nothing moves to
-that order. Critical points in a valley of such points are judged across the valley.
+eigenvalue squared of the Hessian times r. Where eigenvalues are below `FLAT` of the largest, nothing is drawn
+onto the point along their eigenvectors, to first order: there the answer is no. So it is in a valley of
+critical points, such as the saddles of networks with a unit written twice (`samdyn.split_unit`).
 
 References
 ----------
@@ -176,7 +176,13 @@ def attracts(loss: Landscape, rule: Rule, z: Array, form: str = "perturbed") -> 
         return bool((u * (descent_beside(loss, rule, z, u) @ hessian.T) > 0).all())
     if len(z) == 2:
         return _attracts_2d(loss, rule, z, hessian)
-    return _attracts_nd(loss, rule, z)
+    return not _is_flat(hessian) and _attracts_nd(loss, rule, z)
+
+
+def _is_flat(hessian: Array) -> bool:
+    """Whether an eigenvalue counts as 0."""
+    size = np.abs(np.linalg.eigvalsh(hessian))
+    return bool(size.min() <= FLAT * size.max())
 
 
 def _attracts_2d(loss: Landscape, rule: Rule, z: Array, hessian: Array) -> bool:
@@ -198,7 +204,7 @@ def _attracts_2d(loss: Landscape, rule: Rule, z: Array, hessian: Array) -> bool:
 
 def seconds_of_attracts(loss: Landscape, rule: Rule, z: Array, form: str = "perturbed") -> float:
     """Estimate of what `attracts` takes, right to a factor of ten or so: one rate times a usual number."""
-    if form == "first-order" or len(z) <= 2:
+    if form == "first-order" or len(z) <= 2 or _is_flat(loss.hessian(z)):
         return 0.0  # milliseconds
     followed = _followed(loss, rule, z)
     one = seconds_of(lambda: followed.velocity(0.0, np.append(followed.starts[0], 0.0)), repeats=3)
@@ -224,18 +230,9 @@ class _Followed(NamedTuple):
 
 def _followed(loss: Landscape, rule: Rule, z: Array) -> _Followed:
     hessian = loss.hessian(z)
-    eigenvalues, axes = np.linalg.eigh(hessian)
-    size = np.abs(eigenvalues)
-    kept = size > FLAT * size.max()
     starts = directions(len(z))
     starts = np.concatenate([starts[: 2 * len(z)], starts[2 * len(z) :: max(1, len(starts) // N_FOLLOWED)]])
-    if not kept.all():  # to first order gradients beside the point lie in the range of the Hessian
-        across = axes[:, kept]
-        hessian = (across * eigenvalues[kept]) @ across.T
-        starts = np.concatenate([starts @ across @ across.T, across.T, -across.T])
-        length = np.linalg.norm(starts, axis=1)
-        starts = (starts / np.maximum(length, 1e-300)[:, None])[length > 0.1]
-    span = 100 / (jump_length(rule, z) * size[kept].min() ** 2)
+    span = 100 / (jump_length(rule, z) * np.abs(np.linalg.eigvalsh(hessian)).min() ** 2)
     of_direction, written_out = _descent_of_direction(loss, rule, z), None
     if getattr(loss, "n_samples", 1) * len(z) <= FEW_TERMS:
         written_out = numpy_form(traced_or_batched(of_direction, len(z)))

@@ -125,6 +125,33 @@ def test_products_are_those_of_dense_matrices(network: str, objective: str) -> N
             assert abs(forward - back) < 1e-10 * (np.linalg.norm(moved) * np.linalg.norm(w))
 
 
+@pytest.mark.parametrize("network", SMALL)
+def test_products_of_asam_are_those_of_dense_matrices(network: str) -> None:
+    """A by differentiating x to g(x + e(x)) as a whole; T is 1 on biases, of attention too."""
+    known = case(network, "squares")
+    loss, x = known.loss, known.loss.x0
+    biases = torch.zeros(loss.dim, dtype=torch.bool)
+    for name, block in loss.blocks.items():
+        biases[block] = name.endswith("bias")
+
+    def direction(w: Tensor) -> Tensor:
+        g, t = known.gradient(w), torch.where(biases, 1.0, w.abs() + 0.01)
+        return known.gradient(w + 0.2 * t**2 * g / (t * g).norm())
+
+    with torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH):
+        matrix = torch.func.jacrev(direction, chunk_size=256)(torch.from_numpy(x)).numpy()
+    u, w = np.random.default_rng(4).normal(size=(2, 2 * loss.dim))
+    v, back = u[: loss.dim], w[: loss.dim]
+    scale = np.linalg.norm(matrix) * np.linalg.norm(v)
+    flow = sd.Flow(loss, sd.ASAM(0.2))
+    assert np.linalg.norm(flow.operator(x) @ v + matrix @ v) < 1e-8 * scale
+    assert np.linalg.norm(flow.operator(x).rmatvec(back) + matrix.T @ back) < 1e-8 * scale
+    step = sd.Map(loss, sd.ASAM(0.2), lr=0.3, momentum=0.9).operator(x)
+    fresh = matrix @ v + 0.9 * u[loss.dim :]
+    assert np.linalg.norm(step @ u - np.concatenate([v - 0.3 * fresh, fresh])) < 1e-8 * scale
+    assert abs(w @ (step @ u) - step.rmatvec(w) @ u) < 1e-8 * scale * np.linalg.norm(w)
+
+
 @pytest.mark.parametrize("network", ["GELU and LayerNorm", "attention"])
 def test_spectra_are_those_of_dense_matrices(network: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(eigenvalues, "DENSE", 1)

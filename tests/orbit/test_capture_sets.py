@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -235,3 +236,17 @@ def test_where_the_hessian_vanishes_rounding_does_not_decide() -> None:
             (point,) = sd.fixed_points(system).genuine
             assert (point.kind, point.stability) == ("degenerate", stability)
     assert 5e-4 < point.chatter_radius < 4 * 0.05 * 0.2**3  # at most the step from beside the point
+
+
+def test_a_point_in_a_valley_is_judged_at_once() -> None:
+    """All weights 0: whatever the readout is told, nothing is drawn onto the point along most weights."""
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(torch.nn.Linear(1, 1), torch.nn.Tanh(), torch.nn.Linear(1, 1)).double()
+    data = torch.linspace(-1, 1, 12, dtype=torch.float64)[:, None], torch.zeros(12, 1, dtype=torch.float64)
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.zero_()
+    loss = sd.from_module(net, torch.nn.functional.mse_loss, data)
+    assert np.linalg.norm(loss.gradient(loss.x0)) == 0
+    held = sd.capture_set(sd.Flow(loss, sd.SAM(0.3)), loss.x0)
+    assert (held.kind, held.motion, held.quadratic_radius) == ("degenerate", "escape", 0.0)
