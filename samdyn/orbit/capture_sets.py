@@ -220,8 +220,9 @@ def _announce(system: System, x: Array) -> None:
     seconds = seconds_of_capture(flow, x)
     if isinstance(system, Map):
         beside = x + 1e-3 * np.random.default_rng(0).standard_normal((N_ORBITS, len(x)))
-        each = seconds_of(lambda: trajectory(system, beside, n_steps=2), repeats=2) / 2
-        once = 0.0
+        # what is done once for a run, such as tracing a network, may take longer than thousands of steps
+        once = seconds_of(lambda: trajectory(system, beside, n_steps=2), repeats=2)
+        each = max(seconds_of(lambda: trajectory(system, beside, n_steps=12), repeats=2) - once, 0.0) / 10
         if each * PILOT < 0.5:  # what is done once for a run is most of so short a one
             once = seconds_of(lambda: trajectory(system, beside, n_steps=PILOT), repeats=2)
             longer = seconds_of(lambda: trajectory(system, beside, n_steps=4 * PILOT), repeats=2)
