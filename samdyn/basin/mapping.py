@@ -136,8 +136,9 @@ def basins(
 
     Notes
     -----
-    The algorithm, with all stopping rules, is in the modules `samdyn.basin.rounds`, `recurrences`,
-    `proximity`, `followed` and `settle`. Labels below zero: -1 left the box (outside it after the last
+    The algorithm, with all stopping rules, is in the modules `samdyn.basin.rounds`,
+    `samdyn.basin.search.recurrences`, `samdyn.basin.paths.arrival`, `samdyn.basin.paths.legs_of_paths` and
+    `samdyn.basin.paths.pieces`. Labels below zero: -1 left the box (outside it after the last
     step, at no attractor), -2 diverged, -3 out of steps, -4 the map returned nan.
 
     A small attractor may be missed if none of the starts, and no path that stays under way, ends on it; a

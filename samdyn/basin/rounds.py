@@ -3,13 +3,15 @@
 Algorithm
 ---------
 1. Attractors: fixed points that attract or trap, and what `n_starts` orbits settle on
-   (`samdyn.basin.search.recurrences`), each with the distance within which it captures (`proximity`).
-2. The starts are followed in rounds (`followed`) until they are within that distance of an attractor,
-   diverge, or run out of steps.
+   (`samdyn.basin.search.recurrences`), each with the distance within which it captures
+   (`samdyn.basin.paths.arrival`).
+2. The starts are followed in rounds (`samdyn.basin.paths.legs_of_paths`) until they are within that distance
+   of an attractor, diverge, or run out of steps.
 3. After each round from the second on, up to `n_starts` of the paths still under way are searched for
    attractors that are not known yet; what is found takes part from then on.
-4. Attractors get their names (`attractors`); those outside the box have ids and names of their own, after
-   those in it. A path that is outside the box after the last step, at no attractor, has left the box.
+4. Attractors get their names (`samdyn.basin.search.attractors`); those outside the box have ids and names of
+   their own, after those in it. A path that is outside the box after the last step, at no attractor, has left
+   the box.
 """
 
 from __future__ import annotations

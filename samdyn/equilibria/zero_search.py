@@ -1,8 +1,10 @@
 """Zeros of a field in a box, with what is known about the completeness of their list.
 
-Newton's method from many starts (`samdyn.equilibria.newton`), curves and surfaces apart (`families`), the
-index sum in the plane (`index_check`, `kinked_index`), and certificates with a proof by subdivision
-(`certify`). `samdyn.fixed_points` searches the gradient of a loss and the field of its flow in this way.
+Newton's method from many starts (`samdyn.equilibria.newton`), curves and surfaces apart
+(`samdyn.equilibria.solution_sets`), the index sum in the plane (`samdyn.equilibria.proof.index_check`,
+`samdyn.equilibria.kinks.index`), and certificates with a proof by subdivision
+(`samdyn.equilibria.proof.krawczyk`). `samdyn.fixed_points` searches the gradient of a loss and the field of
+its flow in this way.
 """
 
 from __future__ import annotations

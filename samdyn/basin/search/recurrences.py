@@ -20,7 +20,7 @@ Algorithm
    is found in `samdyn.basin.search.merging`.
    A set that is no point, cycle or closed orbit must last: orbits from all over its sample are followed for
    `LASTING` times as long as it is, and most of them must end on it, since transients may be chaotic.
-4. A candidate is accepted if it captures a neighbourhood (`proximity.capture_radii`). This turns away slow
+4. A candidate is accepted if it captures a neighbourhood (`samdyn.basin.paths.arrival`). This turns away slow
    spots beside saddles and orbits that were on their way; they go on.
 5. It is no attractor if the states beside it keep their distance, as the states of a conservative flow do
    (`samdyn.basin.search.neutrality`). Its orbits are given up.
