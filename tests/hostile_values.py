@@ -1,7 +1,8 @@
 """Arguments that nobody should pass, and what a call with one of them may do.
 
 A call with a hostile argument either gives a result or raises a ValueError or a TypeError whose message
-names the argument. It does not raise anything else, does not warn of arithmetic, and does not run on.
+names the argument; a RuntimeError that names it may end a run whose paths have not arrived. It does not raise
+anything else, does not warn of arithmetic, and does not run on.
 """
 
 from __future__ import annotations
@@ -158,7 +159,7 @@ def complaint(call: Call, name: str, value: Any) -> str:
         return ""  # the verb has said what it would cost
     except DoesNotEnd:
         return "does not end"
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RuntimeError) as error:
         if named(str(error), arguments):
             return ""
         return f"{type(error).__name__} that does not name it: {str(error)[:200]} [{place(error)}]"

@@ -22,6 +22,10 @@ annotation             what comes
 ``checks.PointLike``   the same: of a FixedPoint its point
 ``Sequence[float]``    numbers in a sequence, handed on as they came; so is a box of pairs
 ``tuple[..., ...]``    two numbers
+``Sequence[int]``      whole numbers in a sequence; so is ``tuple[int, int]``, of two
+``Sequence[str]``      a list of texts; one text is none
+``Sequence[Branch]``   a list of objects of that class, as of other classes and of ``Iterable``; one such
+                       object is a list of one
 ``Callable[...]``      `checks.function`
 ``Mapping[...]``       `checks.mapping`
 ``Map``, ``Basins``    an object of that class; where a system is wanted, any system
@@ -39,7 +43,7 @@ from __future__ import annotations
 import functools
 import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
@@ -107,9 +111,54 @@ def _instance(kinds: list[str], wanted: str) -> Callable[[str, Any], Any]:
     return check
 
 
-_BY_SEQUENCE = {"Sequence[float]": _row, "tuple[float, float]": _pair}
+def _elements(name: str, value: Any, wanted: str) -> list[Any]:
+    """What a sequence holds; a text, an object with parts of its own and a mapping are no sequences."""
+    if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
+        raise TypeError(f"{name} must be {wanted}, got {checks.shown(value)} of type {type(value).__name__}")
+    try:
+        return list(value)
+    except TypeError:  # an array without axes
+        raise TypeError(f"{name} must be {wanted}, got {checks.shown(value)}") from None
+
+
+def _texts(name: str, value: Any) -> list[str]:
+    texts = _elements(name, value, "a sequence of texts")
+    return [checks.text(name, text) for text in texts]
+
+
+def _integers(name: str, value: Any) -> tuple[int, ...]:
+    return tuple(checks.integer(name, k) for k in _elements(name, value, "a sequence of whole numbers"))
+
+
+def _two_integers(name: str, value: Any) -> tuple[int, ...]:
+    found = _integers(name, value)
+    if len(found) != 2:
+        raise ValueError(f"{name} must be a pair of whole numbers, got {checks.shown(value)}")
+    return found
+
+
+def _several(kind: str) -> Callable[[str, Any], list[Any]]:
+    """A check that all in a sequence are of a class; one that is in no sequence is a sequence of one."""
+    check = _instance([kind], kind)
+
+    def checked_list(name: str, value: Any) -> list[Any]:
+        if any(base.__name__ == kind for base in type(value).__mro__):
+            return [value]
+        return [check(name, part) for part in _elements(name, value, f"a sequence of {kind}s")]
+
+    return checked_list
+
+
+_BY_SEQUENCE: dict[str, Callable[[str, Any], Any]] = {
+    "Sequence[float]": _row,
+    "tuple[float, float]": _pair,
+    "Sequence[str]": _texts,
+    "Sequence[int]": _integers,
+    "tuple[int, int]": _two_integers,
+}
 _SYSTEMS = {"System", "Map", "Flow", "Diffusion"}
-_CLASSES = {"Basins", "Branch", "Bifurcation"}
+_CLASSES = {"Attractors1D", "Basins", "Bifurcation", "Branch"}
+_SEVERAL = re.compile(r"(?:Sequence|Iterable)\[(Branch|BifurcationCurve|ExitTimes|Manifold|Result)\]")
 _NUMBERS_IN_ROWS = {
     "npt.ArrayLike",
     "checks.PointLike",
@@ -142,6 +191,9 @@ def check_of(name: str, annotation: str) -> tuple[Callable[[str, Any], Any] | No
         return _instance(kinds, "System"), optional
     if len(kinds) > 1 and set(kinds) <= _NUMBERS_IN_ROWS:
         return _rows, optional
+    several = _SEVERAL.fullmatch(kinds[-1]) if kinds else None
+    if several and kinds[:-1] in ([], [several.group(1)]):
+        return _several(several.group(1)), optional
     if len(kinds) != 1:
         return None, optional
     if kinds[0] in _CLASSES:

@@ -13,7 +13,7 @@ from samdyn.bifurcation.border import Borders
 from samdyn.bifurcation.branch import Branch
 from samdyn.bifurcation.detection import NEAR, locate
 from samdyn.bifurcation.following import AT_END, Way
-from samdyn.equilibria.stability.at_jumps import kind_of
+from samdyn.equilibria.stability.critical_kinds import kind_of
 from samdyn.equilibria.stability.linearization import stability_of
 
 

@@ -5,10 +5,10 @@ Algorithm
 1. The points: zeros of grad f, which do not depend on rho, lr, lam or momentum. If the parameter is one of
    the loss they are followed by pseudo-arclength continuation of grad f; folds and branch points of that
    curve are reported (flips and the like are not: they would need a Jacobian of the dynamics).
-2. Their stability at `N_VALUES` values: of a flow from the field just beside the point
-   (`samdyn.systems.jump.attracts`), with its capture radius; of a map from a simulation of it around the
-   point at all values at once (`samdyn.equilibria.stability.at_jumps.hover_radii`), with the radius within
-   which it hovers.
+2. Their stability at `N_VALUES` values, as at a single point (`samdyn.equilibria.stability.at_jumps`): of a
+   flow from the field just beside the point, with its capture radius; of a map from a simulation of it around
+   the point at all values at once (`samdyn.equilibria.stability.hovering`), with the radius within which it
+   hovers.
 3. Where the answer changes between neighbours the change is bracketed, and named a border: there the field
    just beside the point vanishes in an attracting direction, and a branch of hallucinated points ends. It is
    polished on the equations of a border collision where those converge, else the bracket is reported.
@@ -28,16 +28,14 @@ from samdyn.bifurcation.defining_systems import Scale
 from samdyn.bifurcation.following import follow_both
 from samdyn.bifurcation.start import corrected_start, scale_of
 from samdyn.dynamics.parametric import Parametric, full_state, length_of_state, stepper
-from samdyn.equilibria.stability.at_jumps import (
-    capture_radius,
+from samdyn.equilibria.stability.at_jumps import label_at_jump, stability_at_jump
+from samdyn.equilibria.stability.critical_kinds import kind_of
+from samdyn.equilibria.stability.hovering import (
     hover_radii,
     hover_scale,
     hover_starts,
     hover_steps,
-    kind_of,
-    label_where_left,
     negative_modes,
-    reach_of,
     steps_of_memory,
 )
 from samdyn.jobs.cost import announce, seconds_of
@@ -46,7 +44,6 @@ from samdyn.numerics.scales import displacement_tolerance
 from samdyn.numerics.sphere import directions
 from samdyn.rules.family import GD
 from samdyn.systems.flow import Flow
-from samdyn.systems.jump import attracts, jump_length
 from samdyn.systems.map import Map
 from samdyn.systems.system import System
 
@@ -59,29 +56,19 @@ NARROWER = "a parameter of the rule in place of one of the loss, or a longer max
 def jump_labels(
     system: System, name: str, values: Array, x: Array, *, radii: bool = True
 ) -> tuple[npt.NDArray[np.str_], Array, Array]:
-    """Stability, capture radius and chatter radius of critical points (m, dim) at parameter values (m,)."""
-    assert system.landscape is not None
-    labels, capture = [], np.full(len(values), np.nan)
+    """Stability, capture radius and chatter radius of critical points (m, dim) at parameter values (m,).
+
+    Without `radii` labels alone are looked for, and the capture radii are nan.
+    """
     chatter = _chatter(system, name, values, x) if isinstance(system, Map) else np.zeros(len(values))
-    for i, (value, z) in enumerate(zip(values, x, strict=True)):
+    labels, capture = [], np.full(len(values), np.nan)
+    for i, (value, z, far) in enumerate(zip(values, x, chatter.tolist(), strict=True)):
         at = system.with_parameters(**{name: float(value)})
-        loss, rule = at.landscape, at.rule
-        assert loss is not None and rule is not None
-        drawn, trapped = True, bool(np.isfinite(chatter[i]))  # of a map its orbits decide
-        if isinstance(at, Flow) or (not rule.memory and (radii or not trapped)):
-            drawn = attracts(loss, rule, z, getattr(at, "form", "perturbed"))
-        trapped = trapped if isinstance(at, Map) else drawn
-        if trapped:
-            labels.append("trapping")
-            if radii and (isinstance(at, Flow) or not rule.without_flow):
-                flow = at if isinstance(at, Flow) else Flow(loss, rule)
-                length = jump_length(rule, z)
-                if drawn and length > 0:
-                    capture[i] = capture_radius(flow, z, reach_of(at, length))
-                    if rule.memory and capture[i] == 0:  # nothing says that the flow attracts
-                        capture[i] = np.nan
+        if radii:
+            label, capture[i], _ = stability_at_jump(at, z, far)
         else:
-            labels.append(label_where_left(at, z, drawn))
+            label = label_at_jump(at, z, far)
+        labels.append(label)
     return np.array(labels), capture, np.where(np.isfinite(chatter), chatter, np.nan)
 
 

@@ -11,7 +11,7 @@ Algorithm
 4. Kind, from the Hessian's eigenvalues at a critical point: "minimum", "saddle", "maximum", or "degenerate"
    if one is below 1e-6 of the largest in modulus.
 5. Stability, from the Jacobian where there is one; at a critical point under a normalised rule from the
-   capture set (`samdyn.equilibria.stability.at_jumps`).
+   capture set (`samdyn.equilibria.stability.captured_ball`).
 6. With ``certify=True``: a certificate for every isolated point, and a subdivision of the box that excludes
    any other (`samdyn.equilibria.proof.krawczyk`). A point that the proof finds and the search did not joins
    the list.
@@ -61,7 +61,8 @@ from samdyn.equilibria.newton import (
 )
 from samdyn.equilibria.proof.enclosure import critical_field, shift_coefficients, zero_field
 from samdyn.equilibria.search_watch import SearchWatch
-from samdyn.equilibria.stability.at_jumps import jump_stability, kind_of
+from samdyn.equilibria.stability.at_jumps import jump_stability
+from samdyn.equilibria.stability.critical_kinds import kind_of
 from samdyn.equilibria.stability.linearization import motion_at, scales_of, stability_of
 from samdyn.equilibria.zero_search import (
     Options,

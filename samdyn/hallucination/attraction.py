@@ -39,7 +39,7 @@ from torch import Tensor
 from samdyn.arguments import checks
 from samdyn.arguments.checks import Array
 from samdyn.arguments.signature import checked
-from samdyn.equilibria.stability.at_jumps import FLAT, kind_of
+from samdyn.equilibria.stability.critical_kinds import FLAT, kind_of
 from samdyn.equilibria.stability.wording import listed
 from samdyn.numerics.scales import displacement_tolerance
 from samdyn.results import Result, Table

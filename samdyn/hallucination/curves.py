@@ -42,7 +42,7 @@ from samdyn.arguments import checks
 from samdyn.arguments.checks import Array
 from samdyn.arguments.signature import checked
 from samdyn.equilibria.search import FixedPoint, FixedPoints, fixed_points
-from samdyn.equilibria.stability.at_jumps import kind_of
+from samdyn.equilibria.stability.critical_kinds import kind_of
 from samdyn.equilibria.stability.linearization import stability_of
 from samdyn.equilibria.stability.wording import listed
 from samdyn.hallucination.curve_stability import bound_along, eigenvalues_along, n_stable, refined

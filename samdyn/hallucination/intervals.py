@@ -32,7 +32,7 @@ from samdyn.arguments import checks
 from samdyn.arguments.checks import Array
 from samdyn.arguments.signature import checked
 from samdyn.equilibria.newton import newton_zeros
-from samdyn.equilibria.stability.at_jumps import kind_of
+from samdyn.equilibria.stability.critical_kinds import kind_of
 from samdyn.equilibria.stability.linearization import stability_of
 from samdyn.equilibria.stability.wording import listed
 from samdyn.jobs.progress import PacedBar

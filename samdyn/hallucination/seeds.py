@@ -12,7 +12,7 @@ import numpy as np
 
 from samdyn.arguments.checks import Array
 from samdyn.equilibria.search import FixedPoint, FixedPoints
-from samdyn.equilibria.stability.at_jumps import FLAT, kind_of
+from samdyn.equilibria.stability.critical_kinds import FLAT, kind_of
 from samdyn.hallucination.proximal_curves import Curve, Derivatives, Family, follow, solve
 
 N_ENDPOINTS = 32  # points of a set that stand for it as endpoints; chosen

@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import Any, Self, TypeVar
 
+from samdyn.arguments import checks
 from samdyn.jobs.cost import announce, is_long
 
 T = TypeVar("T")
@@ -69,7 +70,7 @@ class PartsBar:
 
     def __init__(self, show: bool, verb: str, total: float | None, unit: str = "part") -> None:
         self._bar: Any = None
-        if show:
+        if checks.flag("progress", show):
             # A tqdm object sets the start method of processes and can leave a thread, so none is made when
             # no bar is wanted; its notebook form warns where ipywidgets is missing.
             from tqdm.auto import tqdm

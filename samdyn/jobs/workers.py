@@ -234,9 +234,17 @@ def _round(
         for i, piece in missing.items():
             # the label makes tasks differ: Dask would hand out the old failure of an equal one
             label = f"{os.getpid()}-{time.monotonic_ns()}"
-            futures[pool.submit(_attempt, task, piece, label)] = i
+            future = pool.submit(_attempt, task, piece, label)
+            if not callable(getattr(future, "cancel", None)):
+                break
+            futures[future] = i
     except Exception as error:  # the pool is broken or shut down: whatever runs already is still welcome
         reason = _lost(error)
+    if len(futures) < len(missing) and not reason:
+        raise TypeError(
+            f"executor must have a submit that returns a Future, got {type(pool).__name__}, whose submit "
+            f"returned {checks.shown(future)}"
+        )
     waiting = set(futures)
     try:
         while waiting:

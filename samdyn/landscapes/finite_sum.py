@@ -18,6 +18,7 @@ from scipy.optimize import minimize
 from samdyn.arguments import checks
 from samdyn.arguments.checks import Array
 from samdyn.arguments.signature import checked
+from samdyn.jobs.progress import paced
 from samdyn.landscapes.quadratic_sums import infima_of, minimiser_of
 from samdyn.landscapes.sampled_landscape import SampledLandscape, square
 
@@ -36,6 +37,9 @@ class Smoothness(NamedTuple):
 
     values: Array
     exact: bool
+
+
+TILE_BYTES = 1 << 27  # of the Hessians of all components at a few points
 
 
 class Minimum(NamedTuple):
@@ -135,6 +139,12 @@ class FiniteSum(SampledLandscape):
         Smoothness
             Exact for quadratic components; a lower bound otherwise, and labelled so.
 
+        Warns
+        -----
+        CostWarning
+            The Hessians of all components at all points would take more than ten seconds, by the time of the
+            first points.
+
         Examples
         --------
         >>> import samdyn as sd, torch
@@ -156,8 +166,12 @@ class FiniteSum(SampledLandscape):
         n_points = checks.integer("n_points", n_points, at_least=1)
         u = np.random.default_rng(checks.seed("seed", seed)).random((n_points, self.dim))
         values = np.zeros(self.n_samples)
-        for start in range(0, n_points, 16):
-            h = self.sample_hessians(area[:, 0] + (area[:, 1] - area[:, 0]) * u[start : start + 16])
+        size = max(1, min(16, TILE_BYTES // (8 * self.n_samples * self.dim**2)))
+        starts = range(0, n_points, size)
+        for start in paced(
+            starts, "FiniteSum.smoothness", len(starts), "pass a smaller n_points", unit="tile"
+        ):
+            h = self.sample_hessians(area[:, 0] + (area[:, 1] - area[:, 0]) * u[start : start + size])
             values = np.maximum(values, np.abs(np.linalg.eigvalsh(h)).max(axis=(0, -1)))
         return Smoothness(values, False)
 

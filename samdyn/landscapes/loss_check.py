@@ -8,7 +8,6 @@ function of numpy, data in single precision, a branch in Python on values, rando
 
 from __future__ import annotations
 
-import re
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -19,10 +18,11 @@ from torch import Tensor
 
 from samdyn.arguments.checks import Array
 from samdyn.jobs.cost import outside
+from samdyn.trace.advice import USUAL, advice_on, told, torch_names
 from samdyn.trace.batch import OnePoint, tensor_of
 from samdyn.trace.surroundings import own_surroundings
 
-__all__ = ["advice_on", "check_scalar_loss", "check_values", "unread_coordinates"]
+__all__ = ["check_scalar_loss", "check_values", "unread_coordinates"]
 
 LARGEST = 1e150  # of a gradient's entries: the square of its length is a double
 N_POINTS = 64  # of a box at which a loss must have a value somewhere
@@ -60,14 +60,14 @@ def check_scalar_loss(
             _refuse_a_module(written, error)
             raise TypeError(
                 f"function must take one point, a torch tensor of shape ({dim},), and return a scalar "
-                f"tensor; called at {at} it raised {_told(error)}{advice_on(error, written)}"
+                f"tensor; called at {at} it raised {told(error)}{advice_on(error, written)}"
             ) from error
         if not isinstance(value, Tensor) or value.ndim != 0:
             _refuse_a_module(written, None)
         if not isinstance(value, Tensor):
             raise TypeError(
                 f"function must return a torch scalar, got {type(value).__name__}: write it with torch "
-                f"operations{_torch_names(written)}"
+                f"operations{torch_names(written)}"
             )
         if value.ndim != 0:
             raise ValueError(
@@ -83,7 +83,7 @@ def check_scalar_loss(
             gradient = torch.func.vmap(torch.func.grad(function))(w.detach()[None]).detach()
         except Exception as error:
             raise TypeError(
-                f"function cannot be differentiated and batched by torch.func ({_told(error)})"
+                f"function cannot be differentiated and batched by torch.func ({told(error)})"
                 f"{advice_on(error, written) or USUAL}"
             ) from error
         if gradient.isfinite().all() and gradient.abs().max() > LARGEST:
@@ -96,82 +96,8 @@ def check_scalar_loss(
         if not value.requires_grad:
             raise TypeError(
                 "function returns a value that does not depend on w through torch operations (it "
-                f"carries no gradient){_torch_names(written)}"
+                f"carries no gradient){torch_names(written)}"
             )
-
-
-USUAL = ": write it with torch operations on w, without .item(), numpy calls or Python branches on values"
-
-_CAUSES: tuple[tuple[str, str], ...] = (
-    (r"numpy\(\)|__array__|numpy|ufunc|requires grad.*use tensor.detach", "numpy"),
-    (r"same dtype|expected scalar type|must match.*dtype|dtype.*(Float|float).*(Double|double)", "dtype"),
-    (r"data-dependent|Boolean value of Tensor|bool\(\)|control flow|is_nonzero|_is_zerotensor", "branch"),
-    (r"random", "random"),
-    (r"\.item\(\)|_local_scalar_dense", "item"),
-    (r"missing \d+ required (positional|keyword)", "parameters"),
-    (r"index \d+ is out of bounds", "index"),
-    (r"autograd\.grad|does not require grad|requires_grad_\(\)|requires_grad\(\)", "autograd"),
-)
-
-_SAYINGS = {
-    "dtype": ": samdyn computes in float64, and tensors of another dtype do not mix with that: call "
-    ".double() on those that the function uses",
-    "branch": ": a branch in Python on the value of w cannot be batched: use torch.where(condition, a, b) "
-    "for `if`, torch.maximum and torch.minimum for max and min",
-    "random": ": a loss must give the same number each time: noise is the `noise` of a Map or a Diffusion",
-    "item": ": .item(), float(w) and functions of `math` cut the gradient off: use the torch functions",
-    "parameters": ": give the further arguments of the function as parameters={name: value}",
-    "index": ": dim is smaller than the number of coordinates that the function reads",
-    "autograd": ": differentiate inside a loss with torch.func.grad instead of torch.autograd.grad",
-}
-
-
-def _told(error: Exception) -> str:
-    """Kind and first sentence of an error, without torch's advice to detach what must be differentiated."""
-    text = str(error).split(". Use tensor.detach()")[0].split(" For (1)")[0]
-    text = text.replace("It looks like you're either ", "").replace(
-        " or (3) encountering this error in PyTorch internals.", ""
-    )
-    return f"{type(error).__name__}: {text.splitlines()[0] if text else ''}"
-
-
-def advice_on(error: BaseException, function: Callable[..., Any]) -> str:
-    """What to write instead, where an error of torch has one of the usual causes; else nothing.
-
-    Examples
-    --------
-    >>> advice_on(RuntimeError("expected scalar type Double but found Float"), abs)[-46:]
-    'call .double() on those that the function uses'
-    """
-    text = f"{type(error).__name__}: {error}"
-    for pattern, kind in _CAUSES:
-        if re.search(pattern, text):
-            if kind == "numpy":
-                return (
-                    _torch_names(function, error)
-                    or ": use torch's functions on w, such as torch.sin for np.sin"
-                )
-            more = _torch_names(function, error) if kind in ("item", "branch") else ""
-            return more or _SAYINGS[kind]
-    return _torch_names(function, error)
-
-
-def _torch_names(function: Callable[..., Any], error: BaseException | None = None) -> str:
-    """Functions of numpy or math that a user's code names, and the functions of torch to take instead."""
-    inner = getattr(function, "func", function)
-    places = [(getattr(inner, "__code__", None), getattr(inner, "__globals__", {}))]
-    trace = None if error is None else error.__traceback__
-    while trace is not None:  # the function may have called another one
-        places.append((trace.tb_frame.f_code, trace.tb_frame.f_globals))
-        trace = trace.tb_next
-    for code, space in places:
-        if code is None or str(space.get("__name__", "")).split(".")[0] in ("torch", "numpy", "samdyn"):
-            continue
-        known = [n for n in code.co_names if getattr(space.get(n), "__name__", "") in ("numpy", "math")]
-        used = [n for n in code.co_names if n not in known and hasattr(np, n) and hasattr(torch, n)]
-        if known and used:
-            return f": use {', '.join(f'torch.{n} for {known[0]}.{n}' for n in used)}"
-    return ""
 
 
 def _refuse_a_module(function: Any, error: Exception | None) -> None:

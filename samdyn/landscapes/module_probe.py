@@ -72,6 +72,8 @@ def probe(function: ModuleFunction, x: Tensor, data: ModuleData) -> Probe:
         mean = torch.stack(singles).mean()
         size = torch.stack(singles).abs().mean() + value.abs()
         if bool(value.isfinite()) and not bool((value - mean).abs() <= SAME[function.dtype] * size):
+            if _drops(function.model):  # it dropped the same twice
+                raise ValueError(_random(function.model))
             raise ValueError(_no_mean(function.model, float(value), float(mean), count))
         kept = _numbers_kept(function, x, few)
         if count > 1:
@@ -146,11 +148,16 @@ def _advice(error: Exception, data: ModuleData) -> str:
     return ""
 
 
-def _random(model: torch.nn.Module) -> str:
-    drops = [
+def _drops(model: torch.nn.Module) -> list[str]:
+    """Names of the layers that drop at random."""
+    return [
         name for name, part in model.named_modules()
         if isinstance(part, torch.nn.modules.dropout._DropoutNd) and part.training and part.p > 0
     ]  # fmt: skip
+
+
+def _random(model: torch.nn.Module) -> str:
+    drops = _drops(model)
     where = f" ({', '.join(map(repr, drops))} drops at random)" if drops else ""
     return (
         f"model must give the same loss each time, got {type(model).__name__}{where}, whose loss differs "

@@ -320,7 +320,18 @@ def as_optimizer(
                 f"{need}"
             )
     checks.function("base", base)
-    optimizer = base(params, **options)
+    if model is not None and not isinstance(model, torch.nn.Module):
+        raise TypeError(f"model must be a torch.nn.Module, got {checks.shown(model)}")
+    try:
+        optimizer = base(params, **options)
+    except (TypeError, ValueError) as error:
+        given = "".join(f", {name}={checks.shown(value)}" for name, value in options.items())
+        raise type(error)(
+            f"params and the options of {getattr(base, '__name__', base)} must be as torch takes them, got "
+            f"{checks.shown(params)}{given}: {error}"
+        ) from error
+    if not isinstance(optimizer, torch.optim.Optimizer):
+        raise TypeError(f"base must make a torch.optim.Optimizer, got {checks.shown(optimizer)}")
     for group in optimizer.param_groups if _has_radii(optimizer) else ():
         if "rho" in group:
             if "rho" not in rule.coefficient_names or rule.needs:

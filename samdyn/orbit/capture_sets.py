@@ -1,7 +1,7 @@
 """What a critical point under a normalised rule does, where no Jacobian exists: it captures, and how.
 
-The flow is drawn onto the point from a ball (`samdyn.equilibria.stability.at_jumps`) and rests there. On a
-quadratic that ball has exactly the radius rho lam / (1 - rho (1 - lam) a), a the smallest eigenvalue of the
+The flow is drawn onto the point from a ball (`samdyn.equilibria.stability.captured_ball`) and rests there. On
+a quadratic that ball has exactly the radius rho lam / (1 - rho (1 - lam) a), a the smallest eigenvalue of the
 Hessian in modulus, if that is negative; for SAM, rho.
 
 The map cannot rest: it hovers within O(lr rho). How, is read off its own orbit: after `TRANSIENT` steps from
@@ -29,14 +29,10 @@ from samdyn.arguments import checks
 from samdyn.arguments.checks import Array
 from samdyn.arguments.signature import checked
 from samdyn.dynamics.trajectories import trajectory
-from samdyn.equilibria.stability.at_jumps import (
-    CHATTER_STEPS,
-    FLAT,
-    check_size,
-    jump_stability,
-    kind_of,
-    seconds_of_capture,
-)
+from samdyn.equilibria.stability.at_jumps import jump_stability
+from samdyn.equilibria.stability.captured_ball import check_size, seconds_of_capture
+from samdyn.equilibria.stability.critical_kinds import FLAT, kind_of
+from samdyn.equilibria.stability.hovering import CHATTER_STEPS
 from samdyn.equilibria.stability.wording import listed
 from samdyn.jobs.cost import CostWarning, announce, seconds_of
 from samdyn.jobs.progress import PartsBar

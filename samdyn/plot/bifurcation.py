@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from samdyn.arguments import checks
 from samdyn.arguments.checks import Array
 from samdyn.bifurcation.branch import Branch
 from samdyn.bifurcation.orbits import OrbitDiagram
@@ -218,16 +219,30 @@ def _pieces(branch: Branch) -> Iterable[tuple[int, int, str, str]]:
         yield max(0, first - 1) if first else 0, after - 1, str(branch.kind[first]), str(stability[first])
 
 
+def _check_function(coordinate: Callable[[Array], Array], dim: int) -> None:
+    """Refuse a function that does not make one number of each point, before anything is drawn."""
+    try:
+        shape = np.shape(coordinate(np.ones((3, dim))))
+    except Exception as error:  # of a user's function: anything
+        raise TypeError(f"coordinate must be a function of points (..., {dim}): {error}") from error
+    if shape != (3,):
+        raise ValueError(
+            f"coordinate must be a function from points (..., {dim}) to numbers (...), got shape {shape} for "
+            "3 points"
+        )
+
+
 def _upwards(coordinate: Coordinate, dim: int) -> tuple[Callable[[Array], Array], str]:
     if callable(coordinate):
+        _check_function(coordinate, dim)
         return coordinate, getattr(coordinate, "__name__", "").replace("<lambda>", "") or "function of x"
-    if coordinate == "norm":
+    if isinstance(coordinate, str) and coordinate == "norm":
         return (lambda x: np.linalg.norm(x, axis=-1)), "$|x|$"
-    if not isinstance(coordinate, int | np.integer) or not 0 <= int(coordinate) < dim:
+    if isinstance(coordinate, str):
         raise ValueError(
             f"coordinate must be an integer in [0, {dim}), 'norm' or a function, got {coordinate!r}"
         )
-    index = int(coordinate)
+    index = checks.integer("coordinate", coordinate, at_least=0, below=dim)
     return (lambda x: x[..., index]), "$x$" if dim == 1 else f"$x_{{{index}}}$"
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
+from samdyn.arguments import checks
 from samdyn.plot.appearance import style
 from samdyn.plot.appearance.settings import curve_colors, picture, width
 from samdyn.plot.survival_curves import LINES
@@ -71,19 +72,28 @@ def convergence(
         raise TypeError(f"result must be a Convergence, got {type(result).__name__}")
     if isinstance(settings, str) or not (settings is None or isinstance(settings, Iterable)):
         raise TypeError(f"settings must be a sequence of numbers of settings, got {settings!r}")
-    shown = list(range(min(len(result.settings), MAX_CURVES))) if settings is None else list(settings)
+    n = len(result.settings)
+    shown = (
+        list(range(min(n, MAX_CURVES)))
+        if settings is None
+        else [checks.integer("settings", k, at_least=0, below=n) for k in settings]
+    )
     if not 0 < len(shown) <= MAX_CURVES:
         raise ValueError(f"settings must name 1 to {MAX_CURVES} settings, got {len(shown)}")
     if labels is not None and len(labels) != len(shown):
         raise ValueError(f"labels must be one for each of the {len(shown)} curves, got {len(labels)}")
+    if np.ndim(bound) == 0 and not (bound is None or callable(bound)):  # type: ignore[arg-type]
+        raise TypeError(f"bound must be a function of the steps, or a sequence of such, got {bound!r}")
     if not (bound is None or callable(bound) or (isinstance(bound, Iterable) and all(map(callable, bound)))):
         raise TypeError(f"bound must be a function of the steps, or a sequence of such, got {bound!r}")
     bounds = [] if bound is None else ([bound] if callable(bound) else list(bound))
     if len(bounds) not in (0, 1, len(shown)):
         raise ValueError(f"bound must be one, or one for each of the {len(shown)} curves, got {len(bounds)}")
+    steps = result.steps
+    for one in bounds:
+        _values_of(one, steps[steps > 0])
     ax = style.axes(ax)
     colors = curve_colors()
-    steps = result.steps
     # step 0 has no place on a logarithmic axis
     late = steps > 0
     handles: list[Any] = []
@@ -133,8 +143,21 @@ def convergence(
     return ax
 
 
+def _values_of(bound: Bound, steps: Any) -> Any:
+    """A bound at steps, or an error that says what is wrong with it."""
+    try:
+        values = np.asarray(bound(steps), dtype=np.float64)
+    except Exception as error:  # of a user's function: anything
+        raise TypeError(f"bound must be a function of an array of steps: {error}") from error
+    if values.shape not in ((), steps.shape):
+        raise ValueError(
+            f"bound must give a number for each of the {len(steps)} steps, got shape {values.shape}"
+        )
+    return np.broadcast_to(values, steps.shape)
+
+
 def _draw_bound(ax: Axes, bound: Bound, steps: Any, color: str, label: str) -> list[Any]:
-    values = np.broadcast_to(np.asarray(bound(steps), dtype=np.float64), steps.shape)
+    values = _values_of(bound, steps)
     return list(ax.plot(steps, values, color=color, ls=(0, (1, 1.2)), lw=width(2.2), label=label))
 
 

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 TIME = {"time": "exit time (learning rate $\\times$ steps)", "steps": "exit time (steps)"}
 
+MOST_BINS = 10_000  # more bars than a screen has columns
+
 
 @settings.picture
 def exit_density(
@@ -218,6 +220,8 @@ def _check(result: ExitTimes) -> None:
 
 def _edges(t: Any, result: ExitTimes, bins: int | None) -> Any:
     last = float(t.max())
+    if bins is not None:
+        bins = checks.integer("bins", bins, at_least=1, below=MOST_BINS + 1)
     if bins is None:
         spread = float(np.subtract(*np.quantile(t, [0.75, 0.25])))
         ideal = last * len(t) ** (1 / 3) / (2 * spread) if spread > 0 else 10
@@ -230,6 +234,7 @@ def _edges(t: Any, result: ExitTimes, bins: int | None) -> Any:
 
 
 def _tail(result: ExitTimes, quantile: float) -> Any:
+    quantile = checks.number("tail", quantile, at_least=0, below=1)
     try:
         return result.slowest_rate(quantile)
     except ValueError:  # too few exits for a tail

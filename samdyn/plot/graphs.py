@@ -130,7 +130,7 @@ def _label(graph: nx.Graph, label: Any) -> str | None:
         return (
             "barrier" if np.isfinite([v for d in edges for v in d["barrier"].values()]).all() else "distance"
         )
-    if label not in LABELS:
+    if not isinstance(label, str) or label not in LABELS:
         raise ValueError(f"label must be one of {', '.join(map(repr, LABELS))} or False, got {label!r}")
     if not all(label in data for data in edges):
         raise ValueError(

@@ -66,13 +66,15 @@ def exit_locations(
         raise ValueError(f"kind must be one of {', '.join(map(repr, KINDS))}, got {kind!r}")
     if kind == "positions" and not known:
         raise ValueError(
-            "kind 'positions' needs a two-dimensional region with straight or circular faces; for a result "
-            "read from a file give it to exit_location(region=...)"
+            "kind must be 'shares' or 'points' here: 'positions' needs a two-dimensional region with "
+            "straight or circular faces; for a result read from a file give it to exit_location(region=...)"
         )
     if kind == "positions" and place.angular.any() and not place.angular.all():
-        raise ValueError("kind 'positions' needs faces that are all straight or all circular")
+        raise ValueError(
+            "kind must be 'shares' or 'points': 'positions' needs faces that are all straight or all circular"
+        )
     if kind == "points" and place.points.shape[1] < 2:
-        raise ValueError("kind 'points' needs two dimensions, got 1")
+        raise ValueError("kind must be 'shares' or 'positions' in one dimension, got 'points'")
     draw = {"shares": _shares, "positions": _positions, "points": _points}[kind]
     return draw(place, style.axes(ax), look)
 

@@ -14,6 +14,7 @@ import numpy as np
 from samdyn.arguments import checks
 from samdyn.basin import Basins
 from samdyn.escape.statistics.result import ExitTimes
+from samdyn.jobs.progress import paced
 from samdyn.plot.appearance import settings, style
 from samdyn.plot.registry import draw
 from samdyn.plot.survival_curves import survival
@@ -60,6 +61,11 @@ def animate_results(
     TypeError, ValueError
         No results, results of several classes, or not one label for each; before anything is drawn.
 
+    Warns
+    -----
+    CostWarning
+        Drawing all frames would take more than ten seconds, by the time of the first.
+
     Notes
     -----
     Basins are matched (`Basins.matched_to`), each to the one before it: an attractor that is absent from a
@@ -94,7 +100,8 @@ def animate_results(
         return []
 
     limits = []
-    for i in range(len(shown)):  # the limits must not jump from frame to frame
+    # the limits must not jump from frame to frame; each is drawn once more when it is shown
+    for i in paced(range(len(shown)), "animate_results", len(shown), "pass fewer results", unit="frame"):
         update(i)
         limits.append([*drawn.get_xlim(), *drawn.get_ylim()])
     low, high = np.min(limits, axis=0), np.max(limits, axis=0)

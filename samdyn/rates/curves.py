@@ -277,6 +277,8 @@ class Convergence(Result):
             the centre's size, plus their extent. Sets that are not points or cycles have centres that
             scatter: there four extents are allowed, from one replica to its neighbour and on to the next.
         """
+        setting = checks.integer("setting", setting, at_least=0, below=len(self.settings))
+        within = checks.number("within", within, at_least=0)
         found: list[LimitSet] = []
         left = np.ones(self.n_replicas, dtype=bool)
         kind, period = self.kind[setting], self.period[setting]

@@ -258,7 +258,7 @@ def _times(n_steps: int, n_replicas: int) -> npt.NDArray[np.int64]:
 
 
 def _given_times(times: Sequence[int], n_steps: int) -> npt.NDArray[np.int64]:
-    if isinstance(times, str) or not isinstance(times, Iterable):
+    if isinstance(times, str) or not isinstance(times, Iterable) or np.ndim(times) == 0:
         raise TypeError(f"times must be a sequence of steps, got {times!r}")
     steps = np.unique([checks.integer("times", t, at_least=0) for t in times])
     if not len(steps) or steps[-1] > n_steps:
@@ -269,6 +269,8 @@ def _given_times(times: Sequence[int], n_steps: int) -> npt.NDArray[np.int64]:
 def _minimisers(loss: Any, given: Any, start: Array) -> tuple[Array, float]:
     if given is not None:
         points = np.atleast_2d(checks.points("minimum", given, loss.dim))
+        if len(points) == 0:
+            raise ValueError("minimum must be at least one point, got none")
         return points, float(loss.value(points).min())
     if isinstance(loss, FiniteSum):
         best: Minimum = loss.minimum(start)

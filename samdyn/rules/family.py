@@ -98,8 +98,8 @@ class SAM(Rule):
     eps: float = field(default=0.0, repr=False)
 
     def __post_init__(self) -> None:
+        _check_eps(self.eps)  # first: whether it is 0 decides what the coefficients are
         super().__post_init__()
-        _check_eps(self.eps)
 
     @property
     def coefficient_names(self) -> tuple[str, ...]:
@@ -156,8 +156,8 @@ class UnifiedSAM(Rule):
     eps: float = field(default=0.0, repr=False)
 
     def __post_init__(self) -> None:
+        _check_eps(self.eps)  # first: whether it is 0 decides what the coefficients are
         super().__post_init__()
-        _check_eps(self.eps)
         if not callable(self.lam) and checks.number("lam", self.lam) > 1:
             raise ValueError(f"lam must be a number in [0, 1] or a schedule, got {self.lam!r}")
 

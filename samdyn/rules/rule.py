@@ -136,7 +136,7 @@ class Rule:
 
     def coefficients(self, step: int = 0) -> dict[str, float]:
         """The coefficients' values at a step."""
-        return {name: value_at(getattr(self, name), step) for name in self.coefficient_names}
+        return {name: value_at(getattr(self, name), step, name) for name in self.coefficient_names}
 
     @property
     def parameters(self) -> dict[str, Any]:

@@ -13,6 +13,16 @@ from typing import Any, TypeAlias
 
 from samdyn.arguments import checks
 
+__all__ = [
+    "Coefficient",
+    "CosineDecay",
+    "Delayed",
+    "ExponentialDecay",
+    "PowerDecay",
+    "Schedule",
+    "StepDecay",
+]
+
 Schedule: TypeAlias = Callable[[int], float]
 Coefficient: TypeAlias = float | Schedule
 
@@ -161,7 +171,7 @@ def keep(instance: Any, **values: Any) -> None:
         object.__setattr__(instance, name, value)
 
 
-def value_at(coefficient: Coefficient, step: int) -> float:
+def value_at(coefficient: Coefficient, step: int, name: str = "coefficient") -> float:
     """A number, or a schedule's value at a step.
 
     Raises
@@ -180,10 +190,10 @@ def value_at(coefficient: Coefficient, step: int) -> float:
         value = coefficient(step)
     except Exception as error:
         raise ValueError(
-            f"the schedule {coefficient!r} must be callable with a step, at step {step} it raised "
-            f"{type(error).__name__}: {error}"
+            f"{name} must be a number or callable with a step, got {coefficient!r}, which at step {step} "
+            f"raised {type(error).__name__}: {error}"
         ) from error
-    return checks.number(f"the schedule {coefficient!r} at step {step}", value, at_least=0)
+    return checks.number(f"{name} = {coefficient!r} at step {step}", value, at_least=0)
 
 
 def check_coefficient(
@@ -191,10 +201,7 @@ def check_coefficient(
 ) -> Coefficient:
     """The coefficient as a float or a schedule; what is neither, or a number out of range, is refused."""
     if callable(coefficient):
-        try:
-            value_at(coefficient, 0)
-        except (TypeError, ValueError) as error:
-            raise type(error)(f"{name}: {error}") from error
+        value_at(coefficient, 0, name)
         return coefficient
     try:
         return checks.number(name, coefficient, at_least=at_least, above=above)

@@ -197,7 +197,7 @@ class Diffusion(System):
     @property
     def step_length(self) -> float | None:
         """Time of one step of the algorithm, lr(0); None for `from_function`."""
-        return None if self.lr is None else value_at(self.lr, 0)
+        return None if self.lr is None else value_at(self.lr, 0, "lr")
 
     @property
     def scheduled(self) -> bool:
@@ -208,7 +208,7 @@ class Diffusion(System):
         """Values at a step of the rule's coefficients and of lr; none for `from_function`."""
         if self.rule is None or self.lr is None:
             return {}
-        return {**self.rule.coefficients(step), "lr": value_at(self.lr, step)}
+        return {**self.rule.coefficients(step), "lr": value_at(self.lr, step, "lr")}
 
     def as_flow(self) -> Flow:
         """The drift as a Flow."""
@@ -231,7 +231,7 @@ class Diffusion(System):
             field = -gaussian_model(self.landscape, self.rule, self.noise, x, **coefficients)[0]
         else:
             field = velocity(self.landscape.oracle, self.rule, "perturbed", **coefficients)(x)
-        return field * (lr / value_at(self.lr, 0)) if callable(self.lr) else field
+        return field * (lr / value_at(self.lr, 0, "lr")) if callable(self.lr) else field
 
     def point_root(self, x: Tensor, **coefficients: Any) -> Tensor:
         """The noise root B at one point, in torch, of shape (dim, n_normals)."""
@@ -256,12 +256,12 @@ class Diffusion(System):
         mean, covariance = gaussian_model(self.landscape, self.rule, self.noise, x, **coefficients)
         basis = torch.eye(self.n_normals, dtype=x.dtype, device=x.device)
         root = self._noise_scale(lr) * torch.stack([positive_root(covariance, z) for z in basis], dim=1)
-        return (-mean * (lr / value_at(self.lr, 0)) if callable(self.lr) else -mean), root
+        return (-mean * (lr / value_at(self.lr, 0, "lr")) if callable(self.lr) else -mean), root
 
     def _noise_scale(self, lr: Any) -> Any:
         """sqrt(lr) at a step; over lr of the first step, the time unit, where lr is on a schedule."""
         if callable(self.lr):
-            return lr / value_at(self.lr, 0) ** 0.5
+            return lr / value_at(self.lr, 0, "lr") ** 0.5
         return lr**0.5 if isinstance(lr, float) else torch.sqrt(lr)
 
     def point_noise(self, x: Tensor, normals: Tensor, *, lr: Any = None, **coefficients: Any) -> Tensor:
@@ -315,7 +315,7 @@ class Diffusion(System):
         """-d(x), times lr(step) / lr(0); see `System.field_of_direction`."""
         if self._function is not None or isinstance(self.noise, Minibatch):
             return None
-        return 0.0, -value_at(self.lr, step) / value_at(self.lr, 0), None  # type: ignore[arg-type]
+        return 0.0, -value_at(self.lr, step, "lr") / value_at(self.lr, 0, "lr"), None  # type: ignore[arg-type]
 
     def drift(self, x: checks.PointLike, step: int = 0) -> Array:
         """The drift -grad f(x + e(x)), or the given one, at points (..., dim): shape (..., dim)."""

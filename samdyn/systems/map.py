@@ -191,7 +191,7 @@ class Map(System):
         """Values at a step of the rule's coefficients and of lr."""
         if self.rule is None:
             return {}
-        return {**self.rule.coefficients(step), "lr": value_at(self.lr, step)}
+        return {**self.rule.coefficients(step), "lr": value_at(self.lr, step, "lr")}
 
     def advance(
         self, state: Tensor, normals: Tensor | None, *, lr: Any = None, **coefficients: Any
@@ -283,7 +283,7 @@ class Map(System):
         """x - lr d(x), or with momentum the step of (x, v); see `System.field_of_direction`."""
         if self.rule is None or self.rule.memory or self.rule.uses_lr:
             return None
-        return 1.0, -value_at(self.lr, step), self.momentum or None
+        return 1.0, -value_at(self.lr, step, "lr"), self.momentum or None
 
     @property
     def parameters(self) -> dict[str, Any]:

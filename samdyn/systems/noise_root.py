@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from samdyn.arguments import checks
+from samdyn.trace.advice import advice_on, told, torch_names
 
 Function = Callable[..., Any]
 
@@ -81,7 +82,7 @@ class NoiseRoot:
         self.matrix: tuple[tuple[float, ...], ...] = ()
         if callable(root):
             self.function = Selected(root)
-            self.n_normals = self._width_of_function()
+            self.n_normals = self._width_of_function(root)
             return
         matrix = checks.array("noise_root", root, wanted="a matrix of numbers or a function")
         if matrix.ndim != 2 or matrix.shape[0] != dim or not matrix.size:
@@ -89,7 +90,7 @@ class NoiseRoot:
         self.matrix = tuple(map(tuple, matrix.tolist()))
         self.n_normals = matrix.shape[1]
 
-    def _width_of_function(self) -> int:
+    def _width_of_function(self, root: Function) -> int:
         wanted = (
             f"noise_root must take one point, a torch tensor of shape ({self.dim},), and return a "
             f"floating-point tensor of shape ({self.dim}, m)"
@@ -101,10 +102,10 @@ class NoiseRoot:
                 torch.func.vmap(self)(trial[None])
         except Exception as error:
             raise TypeError(
-                f"{wanted}; on {trial.tolist()} it raised {type(error).__name__}: {error}"
+                f"{wanted}; on {trial.tolist()} it raised {told(error)}{advice_on(error, root)}"
             ) from error
         if not isinstance(value, Tensor) or not value.is_floating_point():
-            raise TypeError(f"{wanted}, got {value!r}")
+            raise TypeError(f"{wanted}, got {checks.shown(value)}{torch_names(root)}")
         if value.ndim != 2 or value.shape[0] != self.dim or not value.shape[1]:
             raise ValueError(f"{wanted}, got shape {tuple(value.shape)}")
         return int(value.shape[1])

@@ -27,6 +27,7 @@ from samdyn.rules.schedules import value_at
 from samdyn.systems.jump import jumps_at
 from samdyn.systems.tangent import Tangent, check_rule, tangent_at
 from samdyn.trace import batch
+from samdyn.trace.advice import USUAL, advice_on, told
 from samdyn.trace.product_operator import ProductOperator
 from samdyn.trace.surroundings import own_surroundings
 
@@ -299,7 +300,7 @@ class FromFunction:
             raise TypeError(
                 f"{name} must take one point, a torch tensor of shape ({dim},), and return "
                 f"a differentiable tensor "
-                f"of the same shape; on {trial.tolist()} it raised {type(error).__name__}: {error}"
+                f"of the same shape; on {trial.tolist()} it raised {told(error)}{advice_on(error, function)}"
             ) from error
         with own_surroundings(gradients=True):
             result = self.point_function(0)(trial.clone().requires_grad_(True))
@@ -313,7 +314,7 @@ class FromFunction:
 
     def point_function(self, step: int) -> Callable[[Tensor], Tensor]:
         values = {
-            name: value_at(value, step) if callable(value) else value
+            name: value_at(value, step, name) if callable(value) else value
             for name, value in self.parameters.items()
         }
         function = self.function
@@ -390,13 +391,24 @@ def _check_rule(rule: Rule, dim: int) -> None:
         except Exception as error:
             raise TypeError(
                 f"rule must give its perturbation as a torch tensor from x and gradient of shape ({dim},), "
-                f"got {rule!r}, which raised {type(error).__name__}: {error}"
+                f"got {rule!r}, which raised {told(error)}{advice_on(error, type(rule).perturbation)}"
             ) from error
     if not all(isinstance(e, Tensor) and e.shape == x.shape for e in (first, second, resting)):
         raise TypeError(
             f"rule must give its perturbation as a torch tensor of shape ({dim},), got {rule!r}, which gives "
             f"{tuple(first.shape) if isinstance(first, Tensor) else type(first).__name__}"
         )
+    with own_surroundings():
+        try:
+            torch.func.vmap(lambda x, g: rule.perturbation(x, g, **coefficients))(x[None], x.flip(0)[None])
+        except Exception as error:
+            if isinstance(error, RuntimeError) and "randomness" in str(error):
+                pass  # random numbers are refused by name below
+            else:
+                raise TypeError(
+                    f"rule must have a perturbation that torch.func batches, got {rule!r}, which raised "
+                    f"{told(error)}{advice_on(error, type(rule).perturbation) or USUAL}"
+                ) from error
     if not torch.equal(first, second) and first.isfinite().all():
         raise ValueError(
             f"rule must be a function of x and gradient alone, got {rule!r}, whose perturbation is random "

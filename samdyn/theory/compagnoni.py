@@ -58,7 +58,7 @@ def _batches(
     gradients: npt.ArrayLike, hessians: npt.ArrayLike, weights: npt.ArrayLike | None
 ) -> tuple[Array, Array, Array]:
     G, H = array("gradients", gradients), array("hessians", hessians)
-    if G.ndim != 2 or H.shape != (*G.shape, G.shape[-1]):
+    if G.ndim != 2 or G.size == 0 or H.shape != (*G.shape, G.shape[-1]):
         raise ValueError(
             f"gradients must have shape (n, dim) and hessians (n, dim, dim), got {G.shape} and {H.shape}"
         )

@@ -16,6 +16,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
 from samdyn.arguments.checks import array, integer, number
@@ -191,4 +192,6 @@ def gradient_bound(
     squared = 2 * L**2 * rho**2 * k
     a = 2 * residual.A * lr * L * (rho * k + lr * (1 + squared))
     b = L * (residual.C * (lr * (1 + squared) + rho * k) + rho * lam**2 * (1 + 2 * lr * L**2 * rho))
-    return 2 * (1 + a) ** T * gap / (lr * T) + 2 * b
+    with np.errstate(over="ignore"):  # after many steps the bound is infinite: it says nothing
+        growth = float(np.float64(1 + a) ** T)
+    return 2 * growth * gap / (lr * T) + 2 * b

@@ -138,7 +138,11 @@ def centre_equilibrium(
         raise ValueError(f"bracket must be a pair (lower, upper), got {bracket!r}")
 
     def excess(x: float) -> float:
-        return x - mean - rho * (1 - 2 * distribution(x))
+        try:
+            share = number("distribution", distribution(x), at_least=0, at_most=1)
+        except TypeError as error:
+            raise TypeError(f"distribution must return the probability up to a number: {error}") from error
+        return x - mean - rho * (1 - 2 * share)
 
     low, high = (number("bracket", end) for end in bracket)
     if not excess(low) <= 0 <= excess(high):

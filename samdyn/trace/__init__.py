@@ -14,6 +14,7 @@ file                 what it computes or holds
 `product_operator`   Jacobians and Hessians as scipy operators, without the matrix
 `function_identity`  what a function reads besides its arguments, as one hash
 `device`             where tensors live, and on how many threads torch works there
+`advice`             what to write instead of what torch does not differentiate or batch
 `surroundings`       settings of torch and numpy under which the library computes
 `printed`            traced functions as Python and C++ source, compiled
 ===================  ===============================================================================

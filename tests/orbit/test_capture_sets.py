@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import samdyn as sd
-from samdyn.equilibria.stability.at_jumps import capture_radius
+from samdyn.equilibria.stability.captured_ball import capture_radius
 from samdyn.orbit.capture_sets import quadratic_capture_radius
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import functools
 import json
@@ -280,6 +281,48 @@ def test_names_are_text_in_html(loss_name: str) -> None:
         assert loss_name not in html, type(result)
         assert "<script" not in html
         assert loss_name in repr(result), type(result)
+
+
+HOSTILE = '"><script>alert(1)</script><b>'
+
+
+@pytest.mark.parametrize("name", [name for name, _ in KINDS])
+def test_texts_of_every_result_are_escaped(name: str) -> None:
+    """Kind: hostile input. 16 of 21 classes wrote names into HTML as they were. Right: none of all classes.
+
+    Texts among the fields are replaced one by one, and then every text of the table.
+    """
+    result = examples()[name]
+    for key, value in fields_of(result).items():
+        texts = isinstance(value, tuple) and value and all(isinstance(part, str) for part in value)
+        if not isinstance(value, str) and not texts:
+            continue
+        changed = copy.copy(result)
+        object.__setattr__(changed, key, tuple(HOSTILE for _ in value) if texts else HOSTILE)  # type: ignore[union-attr]
+        try:
+            html = changed._repr_html_()
+        except (KeyError, ValueError, AttributeError, StopIteration):  # a word that the table looks up
+            continue
+        assert "<script" not in html
+        assert "<b>" not in html
+    table = result.table()
+    whole = dataclasses.replace(
+        table,
+        title=f"{HOSTILE}\n{HOSTILE}",
+        rows=[[HOSTILE for _ in row] for row in table.rows],
+        head=tuple(HOSTILE for _ in table.head),
+        notes=(HOSTILE,),
+    )
+    assert "<script" not in whole.html()
+    assert "<b>" not in whole.html()
+
+
+def test_a_function_in_a_region_is_seen() -> None:
+    """Kind: the same. ``Region(function=<function ...>)`` vanished from the page. Right: it is text."""
+    region = sd.Region(lambda w: w.norm() - 1.0, dim=1)
+    sde = sd.Diffusion(sd.landscapes.double_well(), sd.GD(), lr=0.1, noise=sd.GaussianNoise(3.0))
+    html = sd.exit_times(sde, [0.1], region, 5, t_max=1.0, compile=False)._repr_html_()
+    assert "function=&lt;function" in html
 
 
 @pytest.mark.parametrize(("package", "method"), [("pandas", "to_pandas"), ("xarray", "to_xarray")])

@@ -44,6 +44,15 @@ def test_every_spelling_of_a_number_is_the_number(value: object) -> None:
     assert bartlett.cycle_amplitude(2.0, value, 0.1) == bartlett.cycle_amplitude(2.0, 200.0, 0.1)
 
 
+def test_shares_of_small_integers() -> None:
+    """Kind: the same. uint8(100) of uint8(200) gave (-inf, inf). Right: Wilson's interval of 100 of 200."""
+    z = 1.959963984540054
+    middle, half = 0.5, z / (1 + z**2 / 200) * math.sqrt(0.25 / 200 + z**2 / (4 * 200**2))
+    low, high = sd.basin.wilson_interval(np.uint8(100), np.uint8(200))
+    np.testing.assert_allclose([low, high], [middle - half, middle + half], rtol=1e-12)
+    np.testing.assert_allclose([low, high], [0.4314, 0.5686], atol=5e-5)
+
+
 NO_NUMBERS = [
     "0.5",
     b"1",

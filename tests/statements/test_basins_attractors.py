@@ -206,6 +206,41 @@ def test_long_cycles_beside_short_ones() -> None:
     assert (got != period).sum() <= 2  # a cell or two of a fractal boundary turn on rounding
 
 
+def test_shares_of_long_cycles_beside_short_ones() -> None:
+    """The same on 60 x 60 cells: two of the three were found there, with one share for both.
+
+    Kind: several objects as one. Right: how many cells go to each, by the orbits in numpy.
+    """
+
+    def henon(w: torch.Tensor) -> torch.Tensor:
+        return torch.stack([1 - 0.98 * w[0] ** 2 + w[1], 0.4415 * w[0]])
+
+    found = sd.basins(sd.Map.from_function(henon, 2), [(-2, 2), (-1, 1)], 60)
+    x = found.grid.points(np.arange(3600)).T
+    with np.errstate(all="ignore"):
+        for _ in range(20_000):
+            x = np.stack([1 - 0.98 * x[0] ** 2 + x[1], 0.4415 * x[0]])
+        start, period = x, np.zeros(3600, dtype=int)
+        for p in range(1, 25):
+            x = np.stack([1 - 0.98 * x[0] ** 2 + x[1], 0.4415 * x[0]])
+            period[(period == 0) & (np.linalg.norm(x - start, axis=0) < 1e-6)] = p
+    for k, a in found.attractors.items():
+        assert abs(int((found.labels == k).sum()) - int((period == a.period).sum())) <= 3
+    assert sorted(a.period for a in found.attractors.values()) == [8, 12, 20]
+
+
+def test_an_attractor_on_the_end_of_an_interval() -> None:
+    """w - .1 sin(pi w) on (0, 2) reaches 2 from inside and rounds to 2 + 4e-16: half of the box was lost.
+
+    Kind: an object lost at an edge. Right: 0 and 2, both in the box, each for half of the cells.
+    """
+    system = sd.Map.from_function(lambda w: w - 0.1 * torch.sin(np.pi * w), 1, box=[(0, 2)])
+    found = sd.basins(system, resolution=40)
+    np.testing.assert_allclose([a.position[0] for a in found.attractors.values()], [0, 2], atol=1e-7)
+    assert all(a.inside for a in found.attractors.values())
+    assert np.array_equal(found.labels, [1] * 20 + [2] * 20)
+
+
 def test_attractors_on_edges_and_corners() -> None:
     """25 attracting points, 16 of them on the boundary of the box: five were lost, as left the box."""
     system = sd.Map.from_function(lambda w: w - 0.1 * torch.sin(np.pi * w), 2, box=[(0, 8), (0, 8)])

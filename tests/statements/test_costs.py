@@ -104,6 +104,58 @@ def test_a_long_verb_says_what_it_costs(verb: str, monkeypatch: pytest.MonkeyPat
     assert any(text.startswith(f"{verb} will take about") for text in said), said
 
 
+RINGS = np.random.default_rng(0).normal(size=(40, 3))
+
+
+@functools.cache
+def logistic_sum() -> sd.FiniteSum:
+    """A sum of logistic losses, whose components are not quadratic."""
+    return sd.FiniteSum(
+        lambda w, s: torch.nn.functional.softplus(-s @ w) + 0.05 * w @ w, RINGS, dim=3, box=[(-2, 2)] * 3
+    )
+
+
+def animated() -> Any:
+    """Pictures of one result, three times."""
+    one = sd.convergence(STEP, [0.5], 50)
+    return sd.plot.animate_results([one, one, one])
+
+
+TINKERBELL = sd.Map.from_function(
+    lambda w, a: torch.stack(
+        [w[0] ** 2 - w[1] ** 2 + a * w[0] - 0.6013 * w[1], 2 * w[0] * w[1] + 2 * w[0] + 0.5 * w[1]]
+    ),
+    2,
+    {"a": 0.3},
+    box=[(-1.5, 0.8), (-1.7, 0.8)],
+)
+MORE: dict[str, Callable[[], Any]] = {
+    "FiniteSum.smoothness": lambda: logistic_sum().smoothness(n_points=64),
+    "animate_results": animated,
+    "cycles": lambda: sd.cycles(TINKERBELL, period=2, n_starts=16),
+    "continuation": lambda: sd.continuation(TINKERBELL, [0.0, 0.0], "a", (0.1, 0.5)),
+    "lyapunov_exponents": lambda: sd.lyapunov_exponents(TINKERBELL, [-0.3, -0.3], 200),
+    "basin_graph": lambda: sd.basin_graph(two_basins(), action=True),
+    "diagnose": lambda: sd.diagnose(sd.Map(FOUR_WELLS, sd.SAM(0.1), lr=0.1), [0.9, 0.1]),
+}
+
+
+@pytest.mark.parametrize("verb", MORE)
+def test_other_long_verbs_say_what_they_cost(verb: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kind: the same on other systems. `FiniteSum.smoothness` and `animate_results` said nothing: 10 000
+    samples in ten coordinates take half a minute, and so do a hundred frames.
+    """
+    monkeypatch.setattr(cost, "LONG_SECONDS", 1e-6)
+    monkeypatch.setattr("samdyn.jobs.progress.SAMPLE_SECONDS", 0.0)
+    patient = PacedBar.__init__
+    monkeypatch.setattr(PacedBar, "__init__", lambda *a, **k: patient(*a, **{**k, "after": 0.0}))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        MORE[verb]()
+    said = [str(w.message) for w in caught if issubclass(w.category, sd.CostWarning)]
+    assert any(f"{verb} will take about" in text for text in said), said
+
+
 def stopped(verb: str, call: Callable[[], Any]) -> float:
     """Seconds until a long call is stopped by its own warning, taken as an error."""
     began = time.perf_counter()

@@ -22,6 +22,8 @@ def held_by_simulation(step: sd.Map, z: np.ndarray, radius: float, n_steps: int)
     ("values", "lr", "rule", "momentum", "within"),
     [
         ((0.58, -0.83), 0.01, sd.SAM(0.4), 0.0, 0.0034),
+        ((0.58, -0.83), 0.001, sd.SAM(0.4), 0.0, 0.00034),
+        ((1.0, -1.5), 0.01, sd.SAM(0.4), 0.0, 0.0061),
         ((1.0, -3.0), 0.001, sd.SAM(0.4), 0.0, 0.0013),
         ((0.5, 2.0, -4.0), 0.002, sd.SAM(0.4), 0.0, 0.0033),
         ((1.0, -1.5), 0.01, sd.UnifiedSAM(0.4, 0.6), 0.0, 0.0037),

@@ -78,6 +78,22 @@ def test_losses_without_a_second_derivative_or_a_trace() -> None:
     np.testing.assert_allclose(paths[0], paths[1], rtol=1e-12)
 
 
+def test_a_loss_that_differentiates_inside() -> None:
+    """torch.autograd.grad inside a loss was accepted and failed raw later. Right: of sum 16 w^6 the gradient
+    is 96 w^5 and the Hessian 480 w^4.
+    """
+
+    def squared_gradient(w: torch.Tensor) -> torch.Tensor:
+        (g,) = torch.autograd.grad((w**4).sum(), w, create_graph=True)
+        return (g**2).sum()
+
+    loss, x = sd.Landscape(squared_gradient, dim=2), np.array([0.5, 1.0])
+    np.testing.assert_allclose(loss.gradient(x), 96 * x**5, rtol=1e-12)
+    np.testing.assert_allclose(loss.hessian(x), np.diag(480 * x**4), rtol=1e-12)
+    step = sd.Map(loss, sd.GD(), lr=1e-3)
+    np.testing.assert_allclose(sd.trajectory(step, x, n_steps=1).x[-1], x - 1e-3 * 96 * x**5, rtol=1e-12)
+
+
 def test_components_are_refused_likewise() -> None:
     """A component of a sum gets the same advice."""
     with pytest.raises(TypeError, match=r"component.*use torch\.tanh for np\.tanh"):

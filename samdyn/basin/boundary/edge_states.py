@@ -84,15 +84,15 @@ class EdgeState(Result):
         return columns, {"converged": self.converged}
 
 
-def check_known(basins: Basins, *ids: int) -> None:
+def check_known(basins: Basins, **ids: int) -> None:
     """Refuse what is no Basins, or one without its system or these attractors."""
     if not isinstance(basins, Basins):
         raise TypeError(f"basins must be a Basins, got {basins!r}")
     if basins.course is None or basins.system is None:
         raise ValueError("basins must know its system: load it with system=...")
-    for i in ids:
+    for name, i in ids.items():
         if i not in basins.attractors:
-            raise ValueError(f"attractor must be one of {list(basins.attractors)}, got {i!r}")
+            raise ValueError(f"{name} must be one of the attractors {list(basins.attractors)}, got {i!r}")
 
 
 @checked
@@ -182,7 +182,7 @@ def edge_state(
     """
     for name, label in (("a", a), ("b", b)):
         checks.integer(name, label)
-    check_known(basins, *(k for k in (a, b) if k > 0))
+    check_known(basins, **{name: k for name, k in (("a", a), ("b", b)) if k > 0})
     assert basins.course is not None
     system, course = basins.system, basins.course
     if course.scale.size != len(basins.box):
@@ -254,13 +254,14 @@ def _middle_pair(basins: Basins, on_a: Array, on_b: Array, a: int, b: int) -> tu
 
 
 def _together(basins: Basins, one: Array, two: Array, label: int, width: float) -> tuple[Array, Array]:
-    """Two points on either side, no more than `width` apart."""
+    """Two points on either side, no more than `width` apart, or neighbouring numbers of float64."""
     while np.linalg.norm(two - one) > width:
         x = one + np.linspace(0, 1, N_PARTS + 1)[:, None] * (two - one)
         inside = basins.label_at(x[1:-1]) == label
         # the first change: `one` is inside by construction, `two` is not
         k = int(np.argmin(np.append(inside, False)))
-        if np.array_equal(x[k], x[k + 1]):
+        before = np.linalg.norm(two - one)
+        if np.array_equal(x[k], x[k + 1]) or np.linalg.norm(x[k + 1] - x[k]) >= before:
             break
         one, two = x[k], x[k + 1]
     return one, two

@@ -109,7 +109,7 @@ def smallest_kick(
     >>> round(sd.basin.smallest_kick(result, 1).distance, 4)
     1.0
     """
-    check_known(basins, attractor)
+    check_known(basins, attractor=attractor)
     seed = checks.seed("seed", seed)
     own = basins.attractors[attractor].points
     other = basins.labels != attractor if target is None else basins.labels == target

@@ -28,7 +28,7 @@ import numpy.typing as npt
 import torch
 
 from samdyn.arguments.checks import Array
-from samdyn.equilibria.stability.at_jumps import hover_radii
+from samdyn.equilibria.stability.hovering import hover_radii
 from samdyn.numerics.sphere import directions
 from samdyn.systems.map import Map
 from samdyn.trace.printed.printing import numpy_form

@@ -161,6 +161,6 @@ def check_boundary(evaluate: Evaluation, box: Array, indices: Array, curves: boo
     else:
         degree = boundary_degree(evaluate, box)
         if np.isfinite(degree):
-            return IndexCheck(1, 1, abs(round(degree - float(indices.sum()))), none)
+            return IndexCheck(1, 1, abs(round(degree - float(indices.sum()))), none, on_boundary=True)
         reason = "the degree of the field on the box's boundary is not known"
-    return IndexCheck(1, 0, 0, none, reason)
+    return IndexCheck(1, 0, 0, none, reason, on_boundary=True)

@@ -19,7 +19,8 @@ Algorithm
    turn, is a point where the field jumps or is infinite, if it is no smaller on the last
    cell than at a distance; otherwise so many zeros are missing.
 
-Zeros of opposite index in one cell cancel: that the indices add up is no proof that the list is complete.
+Zeros of opposite index in one cell cancel: that the indices add up is no proof that the list is complete,
+and what is printed says so.
 
 References
 ----------
@@ -71,14 +72,16 @@ class IndexCheck(Result):
     jumps : ndarray, shape (n, 2)
         Points with an index at which the field does not vanish: it jumps or is infinite there.
     reason : str
-        Above two dimensions, where the box is the one cell
-        (`samdyn.equilibria.proof.boundary_index`): why it is not checked.
+        Where the sum is one over the whole box and is not checked: why.
+    on_boundary : bool
+        Whether the sum is compared with the degree of the field on the box's boundary, as above two
+        dimensions (`samdyn.equilibria.proof.boundary_index`), and not in each cell of a grid.
 
     Examples
     --------
     >>> import numpy as np
     >>> IndexCheck(1024, 1024, 0, np.empty((0, 2)))
-    the indices add up in all 1024 cells of a grid
+    the indices add up in all 1024 cells of a grid (two zeros of opposite index in one cell cancel)
     """
 
     row = "jump"
@@ -88,6 +91,7 @@ class IndexCheck(Result):
     missing: int
     jumps: Array
     reason: str = ""
+    on_boundary: bool = False
 
     @property
     def complete(self) -> bool:
@@ -99,15 +103,21 @@ class IndexCheck(Result):
         parts = []
         if self.missing:
             parts.append(f"the index sum says at least {self.missing} more")
-        if self.n_cells == 1 and not self.missing:
-            text = "the indices add up to the degree of the field on the box's boundary"
+        if self.on_boundary and not self.missing:
+            text = (
+                "the indices add up to the degree of the field on the box's boundary (two further zeros of "
+                "opposite index cancel)"
+            )
             parts.append(text if self.n_checked else f"the index sum is not checked: {self.reason}")
         elif self.n_checked == 0:
             parts.append("the index sum is not checked: the field vanishes or jumps on every curve tried")
         elif not self.missing:
             where = f"all {self.n_cells}" if self.n_checked == self.n_cells else f"{self.n_checked}"
             of = "" if self.n_checked == self.n_cells else f" of {self.n_cells}"
-            parts.append(f"the indices add up in {where}{of} cells of a grid")
+            parts.append(
+                f"the indices add up in {where}{of} cells of a grid (two zeros of opposite index in one cell "
+                "cancel)"
+            )
         if self.n_checked and self.n_checked < self.n_cells:
             parts.append(
                 f"{self.n_cells - self.n_checked} cells are not checked: the field vanishes or jumps there"

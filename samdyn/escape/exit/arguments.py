@@ -202,6 +202,8 @@ def _starts(
     if not np.all(inside):
         first = np.atleast_2d(x)[~np.atleast_1d(inside)][0]
         distance = float(region.signed_distance(first))
+        if np.isnan(distance):
+            raise ValueError(f"region must have a signed distance at x0 = {first}, got nan from {region!r}")
         raise ValueError(
             f"x0 must lie inside the region, got {first} at signed distance {distance:.3g} of {region!r}"
         )

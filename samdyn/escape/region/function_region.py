@@ -11,6 +11,7 @@ from torch import Tensor
 from samdyn.arguments.checks import integer
 from samdyn.escape.region.faces import Face, FunctionFace, OnePoint
 from samdyn.escape.region.open_set import OpenSet
+from samdyn.trace.advice import USUAL, advice_on, told
 from samdyn.trace.function_identity import fingerprint
 from samdyn.trace.surroundings import own_surroundings
 
@@ -82,7 +83,7 @@ def _check_function(function: OnePoint, dim: int) -> None:
         with own_surroundings():
             value: Any = function(torch.zeros(dim, dtype=torch.float64))
     except Exception as error:
-        raise TypeError(f"{wanted}; it raised {type(error).__name__}: {error}") from error
+        raise TypeError(f"{wanted}; it raised {told(error)}{advice_on(error, function)}") from error
     if not isinstance(value, Tensor) or not value.dtype.is_floating_point:
         got = f"dtype {value.dtype}" if isinstance(value, Tensor) else type(value).__name__
         raise TypeError(f"{wanted} of a floating-point type, got {got}")
@@ -93,7 +94,6 @@ def _check_function(function: OnePoint, dim: int) -> None:
             torch.func.vmap(torch.func.grad(function))(torch.zeros(1, dim, dtype=torch.float64))
     except Exception as error:
         raise TypeError(
-            "signed_distance cannot be differentiated and batched by torch.func "
-            f"({type(error).__name__}: {error}): "
-            "write it with torch operations, without .item(), numpy calls or Python branches on values"
+            f"signed_distance cannot be differentiated and batched by torch.func ({told(error)})"
+            f"{advice_on(error, function) or USUAL}"
         ) from error

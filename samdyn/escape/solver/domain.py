@@ -26,6 +26,7 @@ from samdyn.escape.region.faces import PlaneFace, SphereFace
 from samdyn.results import storable
 
 RISE = {1: 45.0, 2: 30.0}
+SHORTEST = 1e-140  # of a side: the square of a shorter one leaves the range of float64
 
 
 class ItoDiffusion(Protocol):
@@ -162,7 +163,8 @@ def solve_box(diffusion: ItoDiffusion, exits: Sequence[Exit], box: npt.ArrayLike
     Raises
     ------
     ValueError
-        A side is unbounded and the drift does not lead back from it, or nothing says where to start.
+        A side is shorter than `SHORTEST`, or unbounded and the drift does not lead back from it, or nothing
+        says where to start.
     """
     dim = diffusion.dim
     limits = np.tile([-np.inf, np.inf], (dim, 1))
@@ -172,6 +174,11 @@ def solve_box(diffusion: ItoDiffusion, exits: Sequence[Exit], box: npt.ArrayLike
             limits = np.stack(
                 [np.maximum(limits[:, 0], own[:, 0]), np.minimum(limits[:, 1], own[:, 1])], axis=1
             )
+    if (np.ptp(limits, axis=1) < SHORTEST).any():
+        raise ValueError(
+            f"region must be at least {SHORTEST:g} wide, since exit times go with the square of its width, "
+            f"got {limits.tolist()}"
+        )
     if box is not None:
         given = checks.box("box", box, dim)
         result = np.stack(

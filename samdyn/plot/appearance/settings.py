@@ -16,6 +16,8 @@ import inspect
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
+from samdyn.arguments.signature import checked
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -101,6 +103,9 @@ def curve_colors() -> list[Any]:
 def picture(draw: Callable[P, R]) -> Callable[P, R]:
     """A drawing function whose own figures have larger text; on given axes it follows the settings alone.
 
+    Its arguments are checked by their annotations (`samdyn.arguments.signature`) before anything is drawn,
+    and so are axes and legends.
+
     Parameters
     ----------
     draw : callable
@@ -114,18 +119,28 @@ def picture(draw: Callable[P, R]) -> Callable[P, R]:
     >>> size(), size(ax="given")
     (11.0, 10.0)
     """
-    signature = inspect.signature(draw)
+    signature, drawn = inspect.signature(draw), checked(draw)
+    texts_alone = str(getattr(signature.parameters.get("legend"), "annotation", "")) == "bool | str"
 
     @functools.wraps(draw)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
-        if signature.bind(*args, **kwargs).arguments.get("ax") is not None:
+        from samdyn.plot.appearance.style import check_axes, check_legend
+
+        try:
+            given = signature.bind(*args, **kwargs).arguments
+        except TypeError:  # Python's own message names the function and says how many arguments it takes
             return draw(*args, **kwargs)
+        check_axes(given.get("ax"))
+        if texts_alone and "legend" in given:
+            check_legend(given["legend"])
+        if given.get("ax") is not None:
+            return drawn(*args, **kwargs)
         from matplotlib import rc_context, rcParams, rcParamsDefault
 
         own: Any = {
             key: value for key, value in OF_OWN_FIGURES.items() if rcParams[key] == rcParamsDefault[key]
         }
         with rc_context(own):
-            return draw(*args, **kwargs)
+            return drawn(*args, **kwargs)
 
     return call

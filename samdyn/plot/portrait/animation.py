@@ -129,7 +129,7 @@ def family(system: System, parameter: str, values: Any) -> tuple[list[System], n
         raise ValueError(
             f"parameter must be one of the parameters of {system.name} ({known}), got {parameter!r}"
         )
-    numbers = np.atleast_1d(checks.points("values", np.asarray(values)[..., None], 1)[..., 0])
+    numbers = np.atleast_1d(checks.array("values", values))
     if numbers.ndim != 1 or len(numbers) == 0:
         raise ValueError(f"values must be a sequence of at least one number, got shape {numbers.shape}")
     return [system.with_parameters(**{parameter: float(value)}) for value in numbers], numbers
