@@ -24,8 +24,7 @@ annotation             what comes
 ``tuple[..., ...]``    two numbers
 ``Sequence[int]``      whole numbers in a sequence; so is ``tuple[int, int]``, of two
 ``Sequence[str]``      a list of texts; one text is none
-``Sequence[Branch]``   a list of objects of that class, as of other classes and of ``Iterable``; one such
-                       object is a list of one
+``Sequence[Branch]``   a list, as of other results and of ``Iterable``; of one such object a list of one
 ``Callable[...]``      `checks.function`
 ``Mapping[...]``       `checks.mapping`
 ``Map``, ``Basins``    an object of that class; where a system is wanted, any system
@@ -138,15 +137,16 @@ def _two_integers(name: str, value: Any) -> tuple[int, ...]:
 
 
 def _several(kind: str) -> Callable[[str, Any], list[Any]]:
-    """A check that all in a sequence are of a class; one that is in no sequence is a sequence of one."""
-    check = _instance([kind], kind)
+    """A check that makes a list of what a sequence holds, and of one object in no sequence a list of one; the
+    body knows what to say of objects of another class.
+    """
 
-    def checked_list(name: str, value: Any) -> list[Any]:
+    def listed(name: str, value: Any) -> list[Any]:
         if any(base.__name__ == kind for base in type(value).__mro__):
             return [value]
-        return [check(name, part) for part in _elements(name, value, f"a sequence of {kind}s")]
+        return _elements(name, value, f"a sequence of {kind}s")
 
-    return checked_list
+    return listed
 
 
 _BY_SEQUENCE: dict[str, Callable[[str, Any], Any]] = {

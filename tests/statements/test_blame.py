@@ -171,7 +171,7 @@ PICTURES: dict[str, tuple[Callable[[], Any], str]] = {
     ),
     "no axes": (lambda: sd.plot.survival([], ax=3), "ax must be a matplotlib Axes"),  # type: ignore[arg-type]
     "no results": (lambda: sd.plot.manifolds(3.5), "results must be a sequence of Manifolds"),  # type: ignore[arg-type]
-    "results of another class": (lambda: sd.plot.survival([sd.GD()]), "results must be an ExitTimes"),  # type: ignore[list-item]
+    "results of another class": (lambda: sd.plot.survival([sd.GD()]), "results must be ExitTimes"),  # type: ignore[list-item]
     "one text as labels": (lambda: sd.plot.survival([], labels="ab"), "labels must be a sequence of texts"),
     "numbers as labels": (lambda: sd.plot.survival([], labels=[1, 2]), "labels must be a string"),  # type: ignore[list-item]
     "a coordinate that is none": (
