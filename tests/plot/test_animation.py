@@ -86,7 +86,7 @@ def test_a_parameter_of_the_loss() -> None:
     ("arguments", "options", "error", "message"),
     [
         ((3.0, "rho", [1.0]), {}, TypeError, "system must be"),
-        ((FLOW, 3, [1.0]), {}, TypeError, "parameter must be a name"),
+        ((FLOW, 3, [1.0]), {}, TypeError, "parameter must be a string"),
         ((FLOW, "lr", [1.0]), {}, ValueError, "parameter must be one of the parameters of .*rho"),
         ((FLOW, "rho", []), {}, ValueError, "values must be"),
         ((FLOW, "rho", [-1.0]), {}, ValueError, "rho must be"),
