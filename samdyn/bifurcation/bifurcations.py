@@ -23,7 +23,6 @@ from samdyn.results import Result, Table, storable
 
 KINDS = ("fold", "flip", "pitchfork", "branch point", "Neimark-Sacker", "Hopf", "border")
 MARGIN = 1e-11  # by which an eigenvalue must be past the border of stability to count
-LINEAR = 1e-8  # a cubic coefficient below this is none: a linear map
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -83,7 +82,7 @@ class Bifurcation(Result):
         """Whether what is born is stable if the rest is ("supercritical") or not ("subcritical"); "" where
         neither applies, or where the coefficient vanishes.
         """
-        if self.kind not in ("flip", "pitchfork", *COMPLEX) or not abs(self.coefficient.real) > LINEAR:
+        if self.kind not in ("flip", "pitchfork", *COMPLEX) or not abs(self.coefficient.real) > 0:
             return ""
         stable = self.coefficient.real > 0 if self.kind == "flip" else self.coefficient.real < 0
         return "supercritical" if stable else "subcritical"

@@ -36,6 +36,7 @@ from samdyn.bifurcation.defining_systems import COMPLEX, DefiningSystem, null_ve
 from samdyn.bifurcation.normal_forms import complex_coefficient, eigenvalue_speed, real_coefficients
 
 BRACKET = 1e-10  # of the step
+LINEAR = 1e-8  # a cubic coefficient below this, in units of the state and of time, is none: a linear map
 NO_QUADRATIC_TERM = 1e-5
 NEAR = 1e-3  # how far, in scaled units, the polished point may lie from the end of a branch
 SAME_POINT = 1e-3  # of the step: a fold nearer than this to a branch point is that point
@@ -188,15 +189,20 @@ def locate(
     direction = null_vector(a - shift * np.eye(len(a)))
     distance = values - (1.0 if curve.field.discrete else 0.0)
     crossing = int((np.abs(curve.growth(values)) < 1e-6 * max(float(np.abs(distance).max()), 1e-300)).sum())
-    simple = crossing == (2 if kind in COMPLEX else 1)
+    number = 2 if kind in COMPLEX else 1
+    # where there are no others, nothing is left to compare the critical ones with
+    simple = crossing == number or len(values) == number
     jacobian = scaled_rows(*curve.equations(u))[1]
     tangent = point.tangent if kind in ("branch point", "fold") else tangent_of(jacobian, point.tangent)
     tangent = point.tangent if tangent is None else tangent
     quadratic, coefficient = _coefficients(curve, kind, z, p, critical) if simple else (np.nan, np.nan)
+    speed = _speed(curve, u, tangent, critical) if simple else complex(np.nan)
     if kind == "branch point" and simple and _is_pitchfork(curve, z, p, quadratic, complex(coefficient).real):
         kind = "pitchfork"
     if kind in ("branch point", "fold"):
         coefficient = quadratic
+    elif abs(complex(coefficient).real) * curve.scale.state**2 <= LINEAR * _rate(curve, values, speed):
+        coefficient = 0.0
     result = Bifurcation(
         kind,
         name,
@@ -204,7 +210,7 @@ def locate(
         z[: curve.field.system.dim],
         critical,
         complex(coefficient),
-        _speed(curve, u, tangent, critical) if simple else complex(np.nan),
+        speed,
         float(error * curve.scale.width[0]),
         False,
         z,
@@ -294,6 +300,14 @@ def _is_pitchfork(curve: Curve, z: Array, p: Array, quadratic: float, cubic: flo
     """Whether the second derivative along the null vector vanishes beside the third's."""
     size = max(abs(cubic) * curve.scale.state, float(np.abs(curve.field.evaluate(z, p)[1]).max()) * 1e-3)
     return abs(quadratic) <= NO_QUADRATIC_TERM * size
+
+
+def _rate(curve: Curve, values: npt.NDArray[np.complex128], speed: complex) -> float:
+    """What a coefficient is compared with: 1 for a map, a typical eigenvalue for a flow."""
+    if curve.field.discrete:
+        return 1.0
+    along = abs(speed) * float(curve.scale.width[0])
+    return max(float(np.abs(values).max()), along if np.isfinite(along) else 0.0)
 
 
 def _speed(curve: Curve, u: Array, tangent: Array, critical: complex) -> complex:

@@ -41,7 +41,9 @@ from samdyn.rates.moments import Moments
 from samdyn.results import Table
 from samdyn.systems.diffusion import Diffusion
 from samdyn.systems.map import Map
+from samdyn.systems.matrix_root import covariance_root
 from samdyn.systems.minibatch import Minibatch
+from samdyn.systems.noise import GaussianNoise, Noise
 
 SIGNIFICANT = 3.3
 """Standard errors, or normal deviates of signs, above which a difference is no chance: one in a thousand."""
@@ -244,7 +246,8 @@ def relaxation(system: Map | Diffusion, minimisers: Array) -> tuple[float, float
     components in up to `EXACT_DIM` dimensions; otherwise from the curvatures of the loss at the minimiser and
     the step's linear part, with the square of the mean's radius for second moments. The normalised part of a
     rule is left out: on convex losses it pulls in besides, so that the times are upper bounds for it.
-    Curvatures of 0 are left out: nothing pulls there.
+    Curvatures of 0 are left out where the noise does not act along them; where it does nothing is known: the
+    weights wander, or are held by terms of higher order.
     """
     unknown = (math.nan, math.nan)
     if system.scheduled or len(minimisers) != 1 or system.landscape is None or system.rule is None:
@@ -267,16 +270,31 @@ def relaxation(system: Map | Diffusion, minimisers: Array) -> tuple[float, float
             return _time(moments.spectral_radius), _time(moments.mean_radius)
         except (ValueError, RuntimeError):
             pass
-    curvatures = np.linalg.eigvalsh(np.asarray(loss.hessian(minimisers[0])))
-    if not np.isfinite(curvatures).all() or curvatures[0] < -1e-9 * abs(curvatures[-1]):
+    hessian = np.asarray(loss.hessian(minimisers[0]))
+    if not np.isfinite(hessian).all():
         return unknown
-    pulls = lr * curvatures[curvatures > 1e-12 * curvatures[-1]]
+    curvatures, directions = np.linalg.eigh(hessian)
+    flat = curvatures <= 1e-12 * curvatures[-1]
+    if curvatures[0] < -1e-9 * abs(curvatures[-1]) or _acts_along(system.noise, directions[:, flat]):
+        return unknown
+    pulls = lr * curvatures[~flat]
     pulls = pulls * (1 + radius * pulls / lr)
     half = (1 + momentum - pulls) / 2
     root = np.sqrt((half**2 - momentum).astype(np.complex128))
     factor = float(np.maximum(np.abs(half + root), np.abs(half - root)).max(initial=0.0))
     mean = _time(factor)
     return mean / 2, mean
+
+
+def _acts_along(noise: Noise | None, directions: Array) -> bool:
+    """Whether Gaussian noise moves the weights along any of the directions, the columns."""
+    if not isinstance(noise, GaussianNoise) or not directions.size:
+        return False
+    if noise.cov is not None:
+        spread = np.linalg.norm(covariance_root(np.array(noise.cov)) @ directions, axis=0)
+    else:
+        spread = np.linalg.norm(np.reshape(noise.std, (-1, 1)) * directions, axis=0)
+    return bool((spread > 1e-12 * np.max(noise.std)).any())
 
 
 def _time(radius: float) -> float:

@@ -47,5 +47,5 @@ def test_which_losses_have_kinks() -> None:
 def test_a_list_of_fixed_points_says_that_kinks_are_not_searched() -> None:
     """A list that reads as complete: the origin of |w0| + w1^2/2 is missing from it. Right: it says so."""
     loss = sd.Landscape(lambda w: w[0].abs() + w[1] ** 2 / 2, 2, [(-2, 2)] * 2)
-    assert "the loss has kinks" in repr(sd.fixed_points(sd.Flow(loss, sd.GD()), n_starts=64))
+    assert "the loss may have kinks" in repr(sd.fixed_points(sd.Flow(loss, sd.GD()), n_starts=64))
     assert "kinks" not in repr(sd.fixed_points(sd.Flow(sd.landscapes.beale(), sd.GD()), n_starts=64))

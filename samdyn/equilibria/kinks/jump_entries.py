@@ -28,6 +28,9 @@ from samdyn.numerics.scales import diagonal_of
 from samdyn.systems.map import Map
 from samdyn.systems.system import System
 
+MAY_HAVE = "the loss may have kinks (its gradient chooses between branches)"
+"""What a trace shows: whether the branches differ, and within the box, it does not."""
+
 
 def kinked_entries(
     system: System,
@@ -72,22 +75,22 @@ def kinked_entries(
         return [], []
     if summed:
         return [], [
-            "the loss has kinks (its gradient jumps): points at rest on them are found by the index sum, "
-            "which pairs of opposite index in one cell may escape"
+            f"{MAY_HAVE}: points at rest on them are found by the index sum, which "
+            "pairs of opposite index in one cell may escape"
         ]
     found = search_kinks(loss, displacement, box, perturbed)
     missing = "points at rest there (such as the minimum of |w|) are not listed; follow trajectories"
     if found.refused:
         return [], [
-            f"the loss has kinks (its gradient jumps), which are not searched: {found.refused}; {missing}"
+            f"{MAY_HAVE}, which are not searched: {found.refused}; {missing}"
         ]
     notes = [
-        f"the loss has kinks (its gradient jumps): {len(found.points)} points at rest on them, by a search "
-        "that may miss others"
+        f"{MAY_HAVE}: {len(found.points)} points at rest on them, by a search that "
+        "may miss others"
     ]
     if found.n_in_families:
         notes.append(
-            "the loss has kinks on which points at rest form curves or surfaces: these are not listed"
+            "the loss may have kinks on which points at rest form curves or surfaces: these are not listed"
         )
     if found.only_loss:
         notes.append(

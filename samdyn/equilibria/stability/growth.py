@@ -11,7 +11,8 @@ Algorithm
 2. Flows: exp(tA) at `N_TIMES` equal times and on a geometric grid from 1e-3 / |A| up to the horizon, and a
    bounded search around the largest: the largest found, which a narrower peak could exceed.
 3. The horizon by default is `HORIZON` e-folding times of the slowest decaying mode. An unstable system has no
-   maximum: its growth is reported as infinite.
+   maximum: its growth is reported as infinite. Eigenvalues on the border of stability that have all their
+   eigenvectors let nothing grow without bound: then the largest until the horizon is reported as found.
 4. The Kreiss constant K = sup (|z| - 1) / smallest singular value of (z - A) over |z| > 1 (for a flow
    sup Re z / smallest singular value over Re z > 0) is bounded from below on a grid around the spectrum. It
    is itself a lower bound: K <= max growth <= e n K.
@@ -47,6 +48,8 @@ PER_DECADE = 40  # times to a decade of the geometric grid; chosen
 MOST_POWERS = 1_000_000  # of the matrix; chosen
 N_ANGLES = 48
 N_DISTANCES = 40
+ON_THE_BORDER = 1e-12  # of a decay rate, over the matrix' norm for a flow: rounding of eigenvalues
+DEFECTIVE = 1e-6  # least singular value of unit eigenvectors; a Jordan block has 1e-8 or less
 SMALL = 64  # the order of a matrix up to which the work is not worth an estimate
 TILE = 1 << 22  # entries of matrices held at a time
 
@@ -72,6 +75,8 @@ class TransientGrowth(Result):
         The unit vector that is amplified most; nan if unstable.
     discrete : bool
         Whether A is the matrix of a map.
+    proved : bool
+        Whether nothing later exceeds `largest`: the powers of a map have come below 1.
     """
 
     cited = ("trefethen2005",)
@@ -84,6 +89,7 @@ class TransientGrowth(Result):
     kreiss: float
     start: Array
     discrete: bool
+    proved: bool
 
     def table(self) -> Table:
         """The largest growth, when, and its bounds."""
@@ -96,7 +102,7 @@ class TransientGrowth(Result):
             else f"numerical abscissa {self.numerical_abscissa:.6g}"
         )
         bound = "" if np.isnan(self.kreiss) else f", Kreiss constant >= {self.kreiss:.6g}"
-        how = "at most" if self.discrete else "found"
+        how = "at most" if self.proved else "found"
         return Table(f"TransientGrowth: {how} {self.largest:.6g} times, at {at}", [(f"{first}{bound}",)])
 
 
@@ -159,29 +165,34 @@ def transient_growth(
     if horizon is not None:
         horizon = checks.number("horizon", horizon, above=0)
     values = np.linalg.eigvals(a)
-    growth = float(np.abs(values).max()) if discrete else float(values.real.max())
     norm = float(np.linalg.norm(a, 2))
     one_step, abscissa = (
         (norm, np.nan) if discrete else (np.nan, float(np.linalg.eigvalsh((a + a.T) / 2)[-1]))
     )
-    stable = growth < 1 if discrete else growth < 0
-    if not stable and horizon is None:
+    decay = -np.log(np.maximum(np.abs(values), 1e-300)) if discrete else -values.real
+    still = np.abs(decay) <= ON_THE_BORDER * (1.0 if discrete else norm)
+    bounded = bool((decay[~still] > 0).all()) and _has_all_eigenvectors(a, still)
+    if not bounded and horizon is None:
         nothing = np.full(len(a), np.nan)
-        return TransientGrowth(np.inf, np.inf, one_step, abscissa, np.inf, nothing, discrete)
-    if discrete:
-        rate = -np.log(max(growth, 1e-300)) if stable else 0.0
-        end = horizon or min(HORIZON / rate + len(a), MOST_POWERS)
-    else:
-        end = horizon or HORIZON / -growth
+        return TransientGrowth(np.inf, np.inf, one_step, abscissa, np.inf, nothing, discrete, False)
+    # what stays on the border only turns: a few turns of it, beside what decays
+    turning = np.abs(np.angle(values[still]) if discrete else values[still].imag)
+    rates = np.concatenate([decay[~still], turning[turning > ON_THE_BORDER * (1.0 if discrete else norm)]])
+    end = horizon or HORIZON / float(rates.min(initial=np.inf if len(rates) else 1.0))
+    if discrete and horizon is None:
+        end = min(end + len(a), MOST_POWERS)
     if len(a) > SMALL:
-        _announce(a, discrete, end, kreiss and stable)
+        _announce(a, discrete, end, kreiss and bounded)
     with PartsBar(progress, "transient_growth", None, "matrix") as bar:
-        largest, when, best = _powers(a, end, bar) if discrete else _exponentials(a, end, bar)
-        bound = np.inf if not stable else np.nan
-        if stable and kreiss:
+        if discrete:
+            largest, when, best, proved = _powers(a, end, bar)
+        else:
+            (largest, when, best), proved = _exponentials(a, end, bar), False
+        bound = np.inf if not bounded else np.nan
+        if bounded and kreiss:
             bound = max(_kreiss(a, values, discrete, bar), 1.0)
     start = np.linalg.svd(best)[2][0]
-    return TransientGrowth(largest, when, one_step, abscissa, bound, start, discrete)
+    return TransientGrowth(largest, when, one_step, abscissa, bound, start, discrete, proved)
 
 
 def _matrix_of_kind(matrix: Any, discrete: bool | None) -> tuple[Array, bool]:
@@ -229,7 +240,15 @@ def _announce(a: Array, discrete: bool, end: float, kreiss: bool) -> None:
     )
 
 
-def _powers(a: Array, horizon: float, bar: PartsBar) -> tuple[float, float, Array]:
+def _has_all_eigenvectors(a: Array, still: npt.NDArray[np.bool_]) -> bool:
+    """Whether the eigenvectors of the eigenvalues on the border of stability are independent."""
+    if not still.any():
+        return True
+    vectors = np.linalg.eig(a)[1][:, still]
+    return bool(np.linalg.svd(vectors, compute_uv=False)[-1] > DEFECTIVE)
+
+
+def _powers(a: Array, horizon: float, bar: PartsBar) -> tuple[float, float, Array, bool]:
     power = best = np.eye(len(a))
     largest, when = 1.0, 0
     for k in range(1, int(min(horizon, MOST_POWERS)) + 1):
@@ -239,8 +258,8 @@ def _powers(a: Array, horizon: float, bar: PartsBar) -> tuple[float, float, Arra
         if norm > largest:
             largest, when, best = norm, k, power
         if norm < 1:
-            break
-    return largest, float(when), best
+            return largest, float(when), best, True
+    return largest, float(when), best, False
 
 
 def _exponentials(a: Array, horizon: float, bar: PartsBar) -> tuple[float, float, Array]:
