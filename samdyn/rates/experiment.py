@@ -156,7 +156,7 @@ def convergence(
             target[owner, replica] = joined(part, name)
     for i, (one, reference) in enumerate(zip(systems, references, strict=True)):
         if noisy:
-            rests[i] = *relaxation(one, reference[0]), _bias(one, final[i], reference)
+            rests[i] = *relaxation(one, reference[0], final[i]), _bias(one, final[i], reference)
     result = Convergence(
         steps,
         curves["gap"],

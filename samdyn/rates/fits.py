@@ -6,8 +6,8 @@
   say.
 - Rates: least squares on the logarithm of the mean curve, against t (exponential) or log t (power law). The
   error is a jackknife over at most 20 groups of replicas, since the points of one curve are not independent;
-  with one replica it is unknown. It is the error of the fit alone: a curve that is no exponential, or no
-  power, has no rate, and the straightness of the curve is for the eye to judge.
+  with one replica it is unknown. A curve that is no exponential, or no power, has no rate: where the slopes
+  of the two halves differ by more than `BEND` errors, their difference is a part of the error.
 - Scaling: least squares of log plateau on log parameter, weighted by the plateaus' errors where they have
   any, with the error from the scatter about the line if that is larger.
 """
@@ -15,7 +15,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,6 +29,8 @@ from samdyn.arguments.signature import checked
 from samdyn.results import Result, Table
 
 GROUPS = 20  # of the jackknife: 19 degrees of freedom for its error
+BEND = 4.0
+"""Standard errors above which the slopes of two halves of a curve differ by more than chance."""
 BLOCKS = 8
 """Least number of blocks of a single curve from whose scatter an error is taken."""
 MOST_BLOCKS = 24
@@ -189,7 +191,7 @@ def exponential_rate(steps: npt.ArrayLike, curves: npt.ArrayLike) -> Estimate:
     0.25
     """
     t = np.asarray(steps, dtype=np.float64)
-    return _jackknife(np.asarray(curves, dtype=np.float64), lambda mean: _slope(t, np.log(mean)), -1.0)
+    return _rate(t, np.asarray(curves, dtype=np.float64))
 
 
 def power_rate(steps: npt.ArrayLike, curves: npt.ArrayLike) -> Estimate:
@@ -210,7 +212,7 @@ def power_rate(steps: npt.ArrayLike, curves: npt.ArrayLike) -> Estimate:
     2.0
     """
     t = np.log(np.asarray(steps, dtype=np.float64))
-    return _jackknife(np.asarray(curves, dtype=np.float64), lambda mean: _slope(t, np.log(mean)), -1.0)
+    return _rate(t, np.asarray(curves, dtype=np.float64))
 
 
 def scaling_exponent(parameter: npt.ArrayLike, estimates: Sequence[Estimate]) -> Estimate:
@@ -266,20 +268,32 @@ def _slope(t: Array, y: Array) -> tuple[float, float]:
     return slope, math.sqrt(float(left @ left) / max(len(t) - 2, 1) / spread)
 
 
-def _jackknife(curves: Array, fit: Callable[[Array], tuple[float, float]], sign: float) -> Estimate:
+def _rate(t: Array, curves: Array) -> Estimate:
+    """The rate at which the logarithm of the mean curve falls with t."""
     if len(curves) < 3:
         return Estimate(math.nan, math.nan)
     n, total = curves.shape[1], curves.sum(axis=1)
-    slope = fit(total / n)[0]
+    slope, bend = _slope_and_bend(t, total / n)
     groups = min(GROUPS, n)
     if groups < 2:  # the points of one curve are not independent: their scatter says nothing
-        return Estimate(sign * slope, math.nan)
+        return Estimate(-slope, math.nan)
     without = []
     for part in np.array_split(np.arange(n), groups):
         mean = (total - curves[:, part].sum(axis=1)) / (n - len(part))
         if not (mean > 0).all():  # one group carries the mean: nothing is known of its error
-            return Estimate(sign * slope, math.nan)
-        without.append(fit(mean)[0])
+            return Estimate(-slope, math.nan)
+        without.append(_slope_and_bend(t, mean))
     left_out = np.array(without)
-    variance = (groups - 1) / groups * float(((left_out - left_out.mean()) ** 2).sum())
-    return Estimate(sign * slope, widened(math.sqrt(variance), groups - 1.0), groups - 1.0)
+    spread = np.sqrt((groups - 1) / groups * ((left_out - left_out.mean(axis=0)) ** 2).sum(axis=0))
+    error, chance = (widened(float(one), groups - 1.0) for one in spread)
+    if abs(bend) > BEND * chance:
+        error = math.hypot(error, bend)
+    return Estimate(-slope, error, groups - 1.0)
+
+
+def _slope_and_bend(t: Array, mean: Array) -> tuple[float, float]:
+    """The slope of log mean against t, and that of the second half less that of the first."""
+    y, half = np.log(mean), len(t) // 2
+    if half < 3:
+        return _slope(t, y)[0], 0.0
+    return _slope(t, y)[0], _slope(t[half:], y[half:])[0] - _slope(t[:half], y[:half])[0]

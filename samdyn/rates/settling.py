@@ -53,6 +53,8 @@ KNOWN_TIMES = 8.0
 """Least length of a block of a single curve in known relaxation times of second moments."""
 EXACT_DIM = 40
 """Largest dimension in which the spectral radius of second moments is computed on the way."""
+CONVEX = 0.1
+"""Share of a minimiser's least curvature that replicas must have where its relaxation time is used."""
 SETTLED = 0.005
 """Share of the plateau that may be left of the start after the steps that are said to be needed."""
 STATES = ("settled", "moving", "undecided")
@@ -237,7 +239,7 @@ def _needed(start: float, level: float, times: tuple[float, float, float], last:
     return float(f"{max(steps, 1.5 * last):.2g}")
 
 
-def relaxation(system: Map | Diffusion, minimisers: Array) -> tuple[float, float]:
+def relaxation(system: Map | Diffusion, minimisers: Array, points: Array) -> tuple[float, float]:
     """Relaxation times, in steps, of second moments and of the mean near the one minimiser; nan if unknown.
 
     Notes
@@ -247,7 +249,9 @@ def relaxation(system: Map | Diffusion, minimisers: Array) -> tuple[float, float
     the step's linear part, with the square of the mean's radius for second moments. The normalised part of a
     rule is left out: on convex losses it pulls in besides, so that the times are upper bounds for it.
     Curvatures of 0 are left out where the noise does not act along them; where it does nothing is known: the
-    weights wander, or are held by terms of higher order.
+    weights wander, or are held by terms of higher order. Nothing is known either where the loss at one of
+    `points`, the last of the replicas, has a direction that pulls less than `CONVEX` times the weakest at the
+    minimiser: between wells times are those of hopping.
     """
     unknown = (math.nan, math.nan)
     if system.scheduled or len(minimisers) != 1 or system.landscape is None or system.rule is None:
@@ -275,8 +279,14 @@ def relaxation(system: Map | Diffusion, minimisers: Array) -> tuple[float, float
         return unknown
     curvatures, directions = np.linalg.eigh(hessian)
     flat = curvatures <= 1e-12 * curvatures[-1]
-    if curvatures[0] < -1e-9 * abs(curvatures[-1]) or _acts_along(system.noise, directions[:, flat]):
+    if flat.all() or curvatures[0] < -1e-9 * abs(curvatures[-1]):
         return unknown
+    if _acts_along(system.noise, directions[:, flat]):
+        return unknown
+    if not quadratic and loss.dim <= EXACT_DIM:
+        there = np.linalg.eigvalsh(np.asarray(loss.hessian(points[np.isfinite(points).all(axis=1)])))
+        if there.size and not there[:, flat.sum()].min() >= CONVEX * curvatures[~flat].min():
+            return unknown
     pulls = lr * curvatures[~flat]
     pulls = pulls * (1 + radius * pulls / lr)
     half = (1 + momentum - pulls) / 2

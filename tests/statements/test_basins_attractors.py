@@ -126,6 +126,27 @@ def test_heavy_ball_on_two_points() -> None:
     assert np.sort(cycle.states[:, 0]) == pytest.approx([-0.409480, 0.409480], abs=1e-6)
 
 
+def test_the_dissipative_standard_map_on_two_points() -> None:
+    """x + y mod 2 pi, .98 y + 4 sin(x + y): a slow 2-cycle was a "20-cycle" (a label given before it is
+    established). Right: (3.387, -.4906) and (2.896, .4906), which the map takes into each other.
+    """
+
+    def step(w: torch.Tensor) -> torch.Tensor:
+        return torch.stack(
+            [torch.remainder(w[0] + w[1], 2 * np.pi), 0.98 * w[1] + 4 * torch.sin(w[0] + w[1])]
+        )
+
+    system = sd.Map.from_function(step, 2, box=[(0, 2 * np.pi), (-5, 5)])
+    assert system.box is not None
+    course = course_of(system, system.box, None, False, 0, 1e3)
+    cycle = cycle_of(quiet_motion(course), course, tail_of(system, [3.3, -0.4], 500))
+    assert cycle is not None
+    states = cycle.states[np.argsort(cycle.states[:, 0])]
+    np.testing.assert_allclose(states, [[2.896, 0.4906], [3.387, -0.4906]], atol=5e-4)
+    (x, y), back = states[0], states[1]
+    np.testing.assert_allclose([x + y, 0.98 * y + 4 * np.sin(x + y)], back, atol=1e-9)
+
+
 @pytest.mark.parametrize("angle", [1.0, 2.0, (5**0.5 - 1) * np.pi])
 def test_one_circle_is_one_attractor(angle: float) -> None:
     """The unit circle, filled slowly by a rotation of 1 or 2 radians, was seven attractors and four."""

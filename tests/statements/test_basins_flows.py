@@ -185,6 +185,14 @@ def predator(w: torch.Tensor) -> torch.Tensor:
     return torch.stack([0.8 * w[0] * (1 - w[0] / 15) - eaten, 0.5 * eaten - 0.4 * w[1]])
 
 
+def test_a_long_trajectory_stays_on_its_cycle() -> None:
+    """A cost: a path of 2000 units of time took 20 s, and takes 2.6. Right: the limits of the cycle."""
+    flow = sd.Flow.from_function(predator, 2, box=[(0, 20), (0, 5)])
+    prey = np.asarray(sd.trajectory(flow, [5.0, 2.0], t_max=2000.0))[-500:, 0]
+    assert prey.max() == pytest.approx(14.0373, rel=1e-3)
+    assert 4.4e-4 < prey.min() < 1e-3
+
+
 @pytest.mark.slow
 def test_a_predator_and_its_prey() -> None:
     """One limit cycle, along which the prey falls to 4.5e-4; probes at the pole w0 = -3 took a minute."""

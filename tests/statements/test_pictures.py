@@ -140,6 +140,26 @@ def test_numbers_of_a_basin_graph_lie_beside_each_other() -> None:
     assert max(overlap(a, b) for a, b in itertools.combinations(boxes, 2)) < 1.0
 
 
+def test_attracting_morse_sets_are_not_hidden_by_artefacts() -> None:
+    """Kind: one object drawn over another. Of 25 sets one attracts, and it has a number, an own colour and a
+    place above the grey ones; with three numbers allowed it is the first of them.
+    """
+
+    def corner(w: Any) -> Any:
+        return w / (2 - w)  # attracts to 0 from below 1 in each coordinate, 1 repels
+
+    graph = sd.morse_graph(
+        sd.Map.from_function(corner, 2, box=[(-0.31, 1.3), (-0.31, 1.3)]), resolution=32, image="padded"
+    )
+    attracting = [str(node) for node, kind in graph.kind.items() if kind == "attracting"]
+    assert len(graph) > 3 > len(attracting) > 0
+    ax = graph.plot()
+    ax.clear()
+    sd.plot.morse_graph(graph, ax, largest=3)
+    assert set(attracting) <= {text.get_text() for text in ax.texts}
+    assert len([text for text in ax.texts if text.get_text().isdigit()]) == 3
+
+
 def test_every_interval_of_radii_is_seen() -> None:
     """Kind: one object drawn over another. Right: four bars at four places where their radii overlap."""
     found = sd.hallucination_intervals(sd.landscapes.two_gaussian_well())

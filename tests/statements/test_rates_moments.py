@@ -156,6 +156,31 @@ def test_critical_rates_are_where_the_factor_is_one(criterion: str, momentum: fl
     assert factor == pytest.approx(1, abs=1e-8)
 
 
+def test_the_critical_rate_of_forty_coordinates() -> None:
+    """A cost: 40 s for 200 samples in 40 dimensions with batches of 2; half a second now.
+
+    Right, by powers in numpy: E[J X J] = X - lr (H X + X H) + lr^2 E[M X M], with M the mean of two of the
+    samples' a a^T, has spectral radius 1 there.
+    """
+    rng = np.random.default_rng(0)
+    rows = rng.standard_normal((200, 40))
+    loss = sd.FiniteSum.least_squares(rows, rng.standard_normal(200))
+    lr = float(sd.critical_learning_rate(sd.Map(loss, sd.GD(), lr=0.01, noise=sd.Minibatch(2))))
+    hessian = rows.T @ rows / 200
+
+    def moments(x: np.ndarray) -> np.ndarray:
+        own = (rows.T * np.einsum("ni,ij,nj->n", rows, x, rows)) @ rows / 200  # the mean of h X h
+        pairs = (own + (200 * hessian @ x @ hessian - own) / 199) / 2
+        return np.asarray(x - lr * (hessian @ x + x @ hessian) + lr**2 * pairs)
+
+    x, size = np.eye(40), 0.0
+    for _ in range(3000):
+        x = moments(x)
+        size = float(np.trace(x))
+        x /= size
+    assert size == pytest.approx(1, abs=1e-6)
+
+
 def micro() -> sd.Map:
     """Two parts of two samples each: no closed form, and far more batches than are listed."""
     rng = np.random.default_rng(0)

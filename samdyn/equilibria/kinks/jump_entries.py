@@ -81,13 +81,8 @@ def kinked_entries(
     found = search_kinks(loss, displacement, box, perturbed)
     missing = "points at rest there (such as the minimum of |w|) are not listed; follow trajectories"
     if found.refused:
-        return [], [
-            f"{MAY_HAVE}, which are not searched: {found.refused}; {missing}"
-        ]
-    notes = [
-        f"{MAY_HAVE}: {len(found.points)} points at rest on them, by a search that "
-        "may miss others"
-    ]
+        return [], [f"{MAY_HAVE}, which are not searched: {found.refused}; {missing}"]
+    notes = [f"{MAY_HAVE}: {len(found.points)} points at rest on them, by a search that may miss others"]
     if found.n_in_families:
         notes.append(
             "the loss may have kinks on which points at rest form curves or surfaces: these are not listed"

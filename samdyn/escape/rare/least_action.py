@@ -25,10 +25,10 @@ Algorithm
 
 `converged` says that the last round changed too little and that no bend lowers the action. It is a local
 minimum then, the least that was found. The action that is printed is above the least one by the error of the
-polygon, of second order in its sides, and by what the descent leaves. Both are larger on the polygon of half as
-many corners, and `UNRESOLVED` times the difference between the two bounds what is left wherever halving the
-sides leaves 3/5 of it at most. Corners left out of one and the same path would show the first part alone, and
-less of it where a path winds.
+polygon, of second order in its sides, and by what the descent leaves. Both are larger on the polygon of half
+as many corners, and `UNRESOLVED` times the difference between the two bounds what is left wherever halving
+the sides leaves 3/5 of it at most. Corners left out of one and the same path would show the first part alone,
+and less of it where a path winds.
 """
 
 from __future__ import annotations

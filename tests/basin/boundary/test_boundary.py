@@ -125,6 +125,8 @@ def test_smallest_kick() -> None:
     assert kick.distance == pytest.approx(1, abs=1e-4)
     assert kick.distance >= 1 - 1e-9
     assert kick.label == 2
+    assert repr(kick).startswith("Kick of length 1 (at most 1e-06 shorter in its direction): from (-1, 0) of")
+    assert repr(found.attractors[1]) == "Attractor: minimum (-1, 0), 1 point, captures within 0.25"
     assert found.label_at(kick.end) == 2
     trapped = sd.basins(sd.Map(well(), sd.SAM(0.4), lr=0.01), resolution=20, n_starts=8)
     k = next(k for k, a in trapped.attractors.items() if a.name == "minimum (1, 0)")
