@@ -72,7 +72,8 @@ def test_tensors_are_sums_over_lattice_directions(ratio: float) -> None:
 )
 def test_oblique_noise(angle: float, ratio: float, variance: float) -> None:
     """Noise and drift up to 400 times as strong in one oblique direction: the one-dimensional time, within
-    the error and to a few percent. (Printed before: 10.3 +- 4.5 for 15.98, 43 +- 29 for 134.3, 459 +- 410 for 13 094.)
+    the error and to a few percent. (Printed before: 10.3 +- 4.5 for 15.98, 43 +- 29 for 134.3, 459 +- 410
+    for 13 094.)
     """
     system, region, exact = valley(angle, ratio, variance)
     for resolution in (48, 80):

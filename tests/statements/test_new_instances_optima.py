@@ -1,0 +1,72 @@
+"""Kind (c): optima that are only stationary, or the best of one neighbourhood.
+
+Systems of their own, each with several local optima; right values from numpy and scipy alone. All held when
+they were first run.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.linalg import expm
+
+import samdyn as sd
+
+
+@pytest.mark.parametrize("slow_coupling", [0.0304, 0.0296])
+def test_growth_with_two_peaks_far_apart(slow_coupling: float) -> None:
+    """Kind (c): peaks of nearly one height at times 1 and 950. Right: the higher of both, by exp(tA)."""
+    a = np.zeros((4, 4))
+    a[:2, :2] = [[-1.0, 30.0], [0.0, -1.1]]
+    a[2:, 2:] = [[-1e-3, slow_coupling], [0.0, -1.1e-3]]
+    times = np.concatenate([np.linspace(0.8, 1.1, 61), np.linspace(850, 1050, 61)])
+    norms = np.array([np.linalg.norm(expm(t * a), 2) for t in times])
+    found = sd.transient_growth(a, discrete=False, kreiss=False)
+    assert found.largest == pytest.approx(norms.max(), rel=1e-4)
+    assert found.largest >= norms.max() * (1 - 1e-12)
+    assert found.when == pytest.approx(times[norms.argmax()], rel=0.02)
+
+
+def test_powers_with_resonances_at_three_angles() -> None:
+    """Kind (c): blocks that resonate at angles 0 and 2, fast and slowly. Right: the largest power."""
+    turn = 0.97 * np.array([[np.cos(2.0), -np.sin(2.0)], [np.sin(2.0), np.cos(2.0)]])
+    a = np.zeros((8, 8))
+    a[:2, :2] = a[2:4, 2:4] = turn
+    a[:2, 2:4] = 0.5 * np.eye(2)
+    a[4:6, 4:6] = [[0.9, 1.0], [0.0, 0.9]]
+    a[6:, 6:] = [[0.999, 0.004], [0.0, 0.999]]
+    power, largest = np.eye(8), 1.0
+    for _ in range(3000):
+        power = a @ power
+        largest = max(largest, float(np.linalg.norm(power, 2)))
+    found = sd.transient_growth(a, discrete=True)
+    assert found.proved
+    assert found.largest == pytest.approx(largest, rel=1e-12)
+    assert found.kreiss <= largest
+
+
+@pytest.mark.parametrize(
+    ("near", "rho", "n_minima"),
+    [([-0.27, -0.92], 3.0, 3), ([-0.27, -0.92], 1.0, 2), ([3.0, 2.0], 2.5, 2)],
+    ids=["maximum, far", "maximum, near", "minimum"],
+)
+def test_the_least_value_on_a_circle(near: list[float], rho: float, n_minima: int) -> None:
+    """Kind (c): on circles about critical points of Himmelblau's function there are two or three minima.
+
+    Right: the lowest of 100 000 points of the circle.
+    """
+    loss, x = sd.landscapes.himmelblau(), np.array(near)
+    for _ in range(20):
+        x = x - np.linalg.solve(loss.hessian(x), loss.gradient(x))
+    angles = np.linspace(0, 2 * np.pi, 100_000, endpoint=False)
+    values = loss.value(x + rho * np.stack([np.cos(angles), np.sin(angles)], axis=-1))
+    assert ((values < np.roll(values, 1)) & (values < np.roll(values, -1))).sum() == n_minima
+    found = sd.hallucination.spherical_minima(loss, x, rho)
+    assert found.values[0] == pytest.approx(values.min(), rel=1e-8)
+
+
+@pytest.mark.parametrize("down", [(0.5, 0.25), (0.25, 0.5), (0.3, 0.3)])
+def test_the_radius_at_which_all_directions_turn(down: tuple[float, float]) -> None:
+    """Kind (c): each direction of a saddle turns at one over its curvature. Right: the last of them."""
+    saddle = sd.landscapes.quadratic(np.diag([2.0, -down[0], -down[1]]))
+    assert sd.critical_rho(saddle, np.zeros(3)) == pytest.approx(1 / min(down), rel=1e-12)
