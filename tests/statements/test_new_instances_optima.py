@@ -53,16 +53,16 @@ def test_powers_with_resonances_at_three_angles() -> None:
 def test_the_least_value_on_a_circle(near: list[float], rho: float, n_minima: int) -> None:
     """Kind (c): on circles about critical points of Himmelblau's function there are two or three minima.
 
-    Right: the lowest of 100 000 points of the circle.
+    Right: the lowest of 20 000 points of the circle.
     """
     loss, x = sd.landscapes.himmelblau(), np.array(near)
     for _ in range(20):
         x = x - np.linalg.solve(loss.hessian(x), loss.gradient(x))
-    angles = np.linspace(0, 2 * np.pi, 100_000, endpoint=False)
+    angles = np.linspace(0, 2 * np.pi, 20_000, endpoint=False)
     values = loss.value(x + rho * np.stack([np.cos(angles), np.sin(angles)], axis=-1))
     assert ((values < np.roll(values, 1)) & (values < np.roll(values, -1))).sum() == n_minima
     found = sd.hallucination.spherical_minima(loss, x, rho)
-    assert found.values[0] == pytest.approx(values.min(), rel=1e-8)
+    assert found.values[0] == pytest.approx(values.min(), rel=1e-6)
 
 
 @pytest.mark.parametrize("down", [(0.5, 0.25), (0.25, 0.5), (0.3, 0.3)])
