@@ -111,6 +111,7 @@ def calls() -> tuple[Call, ...]:
         ("GSAM", sd.GSAM, {"rho": 0.1}),
         ("InfoSAM", sd.InfoSAM, {"rho": 0.1}),
         ("LESAM", sd.LESAM, {"rho": 0.1, "budget": 0.05}),
+        ("LightAdamSAM", sd.LightAdamSAM, {"rho": 0.1}),
         ("LightSAM", sd.LightSAM, {"rho": 0.1}),
         ("LookSAM", sd.LookSAM, {"rho": 0.1}),
         ("LookbehindSAM", sd.LookbehindSAM, {"rho": 0.1}),

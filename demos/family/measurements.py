@@ -96,10 +96,6 @@ def fixed_points(make: Make, settings: Settings) -> dict[str, Any]:
             found[name] = "no outputs"
         elif rule.without_flow:
             found[name] = RESTS
-        elif "samples" in rule.needs:
-            found[name] = "no samples"  # what looks for critical points asks for gradients alone
-        elif "products" in rule.needs and loss.dim > 1:
-            found[name] = "minutes"  # an eigendecomposition within every Jacobian
         else:
             search = sd.fixed_points(sd.Flow(loss, rule), loss.box, n_starts=settings.n_searches)
             points = search.hallucinated
@@ -210,23 +206,28 @@ def largest_lr(make: Make, settings: Settings) -> float | str:
 def escape(make: Make, settings: Settings, reference: Any = None) -> Any:
     """Exit times of the map over the barrier of the double well, and their ratio to those of SGD.
 
-    Without `reference`, the exit times of SGD, the ratio is 1.
+    Without `reference`, the exit times of SGD, the ratio is 1. Members that see samples get batches of four,
+    whose gradients vary as much as those of the other members, and are compared with SGD on such batches.
     """
     rule = make(0.1)
-    if "samples" in rule.needs:
-        return None, "minutes"  # every path evaluates its samples on its own
     loss = DOUBLE_WELL.form(rule)
     assert loss is not None
-    noise = sd.GaussianNoise(std=1.2, probe="same")
-    region = sd.HalfSpace([1.0, 0.0], 0.0)
-    times = sd.exit_times(
-        sd.Map(loss, rule, lr=0.1, noise=noise),
-        [-1.0, 0.0],
-        region,
-        settings.n_paths,
-        t_max=settings.t_max,
-        seed=settings.seed + (1 if reference is None else 2),
-    )
+    of_samples = "samples" in rule.needs
+    noise = sd.Minibatch(4) if of_samples else sd.GaussianNoise(std=1.2, probe="same")
+
+    def leave(rule: sd.Rule, seed: int) -> Any:
+        return sd.exit_times(
+            sd.Map(loss, rule, lr=0.1, noise=noise),
+            [-1.0, 0.0],
+            sd.HalfSpace([1.0, 0.0], 0.0),
+            settings.n_paths,
+            t_max=settings.t_max,
+            seed=settings.seed + seed,
+        )
+
+    times = leave(rule, 1 if reference is None else 2)
+    if of_samples:
+        reference = leave(sd.GD(), 1)
     ratio = (1.0, 1.0, 1.0) if reference is None else sd.escape.ratio_of_means(times, reference)
     return times, {
         "ratio": [float(value) if np.isfinite(value) else None for value in ratio],
@@ -260,12 +261,10 @@ def flattest(make: Make, settings: Settings) -> Any:
     return {"share": reached / n, "interval": [float(low), float(high)], "ends": found[1]}
 
 
-def ends_on_network(make: Make, settings: Settings) -> dict[str, float] | str:
+def ends_on_network(make: Make, settings: Settings) -> dict[str, float]:
     """Where starts near the origin of the XOR network end, at radius 1 and lr 0.1."""
     loss = xor_network()
     rule = make(1.0)
-    if "samples" in rule.needs or "products" in rule.needs:
-        return "minutes"
     starts = np.random.default_rng(settings.seed).normal(size=(settings.n_network_starts, loss.dim))
     late = late_points(loss, rule, 0.1, starts, settings.n_network_steps, settings.seed)
     return ends(loss, late)

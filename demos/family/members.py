@@ -54,6 +54,7 @@ GROUPS: dict[str, dict[str, Callable[[float], sd.Rule]]] = {
         "AdaSAM": sd.AdaSAM,
         "RMSPropSAM": sd.RMSPropSAM,
         "LightSAM": sd.LightSAM,
+        "LightAdamSAM": sd.LightAdamSAM,
     },
     "curvature": {"EigenSAM": sd.EigenSAM, "XSAM": sd.XSAM, "Sassha": sd.Sassha},
     "random points": {

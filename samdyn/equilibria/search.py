@@ -53,7 +53,13 @@ from samdyn.dynamics.kinks import kinks_of
 from samdyn.equilibria.fixed_point import FixedPoint, FixedPoints
 from samdyn.equilibria.kinks.following_orbits import field_jumps
 from samdyn.equilibria.kinks.index import boxes_about
-from samdyn.equilibria.kinks.jump_entries import jumping_entry, kinked_entries, resting_entries
+from samdyn.equilibria.kinks.jump_entries import (
+    crossed_jumps,
+    jumping_entry,
+    kinked_entries,
+    resting_at,
+    resting_entries,
+)
 from samdyn.equilibria.newton import (
     perturbed_evaluation,
     sobol_starts,
@@ -268,7 +274,12 @@ def _found(system: System, options: Options, certify: bool) -> FixedPoints:
             known = np.empty((0, system.dim)) if system.rule.jumps else genuine.x
             hallucinated = proven(hallucinated, zero_field(system, displacement), options, known)
         hallucinated = replace(hallucinated, coverage=with_undefined(hallucinated.coverage, undefined))
+        if "samples" in system.rule.needs:
+            points = resting_at(system, displacement, points, box)
         points += _described(system, hallucinated, "hallucinated")
+        if system.dim == 1 and system.rule.jumps_elsewhere:
+            listed = np.concatenate([known, hallucinated.x])
+            points += crossed_jumps(system, evaluate, box, listed, is_critical)
         points += _as_families(system, hallucinated, "hallucinated")
         coverage["hallucinated"] = hallucinated.coverage
         if hallucinated.proof is not None:

@@ -26,7 +26,7 @@ file             what it computes or holds
 
 from samdyn.rules import schedules
 from samdyn.rules.averages import MSAM, FriendlySAM, InfoSAM, VaSSO
-from samdyn.rules.bases import AdamWSAM, AdaSAM, LightSAM, RMSPropSAM
+from samdyn.rules.bases import AdamWSAM, AdaSAM, LightAdamSAM, LightSAM, RMSPropSAM
 from samdyn.rules.curvature import XSAM, EigenSAM, Sassha
 from samdyn.rules.dnsam import DNSAM
 from samdyn.rules.extragradient import Extragradient, PastExtragradient, multipliers
@@ -68,6 +68,7 @@ __all__ = [
     "FrobSAM",
     "FunctionalSAM",
     "InfoSAM",
+    "LightAdamSAM",
     "LightSAM",
     "LookSAM",
     "LookbehindSAM",

@@ -24,6 +24,10 @@ With the learning rate :math:`\eta`:
   .. math:: u \leftarrow u + |g|^2, \quad e = \rho g/\sqrt u, \quad
             v \leftarrow v + |P|^2, \quad x' = x - \eta P/\sqrt v
 
+- LightAdamSAM, the same template with averages m and n of g and P, and u and v of their squares:
+
+  .. math:: e = \rho\, m/(\sqrt u + \epsilon), \quad x' = x - \eta\, n/(\sqrt v + \epsilon)
+
 Moments are memory. 1 - b^t is memory too, c = b c + (1 - b), so that the step is one map. While the weights
 stand still m and v settle at P and P^2: near a point where P = 0 the step is x - lr m/eps to first order,
 with a Jacobian as large as 1/eps, so that linearisations describe distances below eps/abs(curvature) only.
@@ -40,7 +44,7 @@ from torch import Tensor
 
 from samdyn.arguments import checks
 from samdyn.numerics.vector import dot
-from samdyn.rules.mixtures import Perturbed
+from samdyn.rules.mixtures import Normalised, Perturbed
 from samdyn.rules.rule import GradientFunction, Memory, Update, fixed
 from samdyn.rules.schedules import Coefficient, keep
 
@@ -249,7 +253,7 @@ class LightSAM(Perturbed):
     Notes
     -----
     Claim: convergence for any rho and lr. Sums never settle: radius and step fall for ever. The authors'
-    third variant, with Adam's moments in both steps, is not here.
+    third variant, with Adam's moments in both steps, is `LightAdamSAM`.
 
     References
     ----------
@@ -306,3 +310,94 @@ class LightSAM(Perturbed):
         p = gradient(x + rho * g / torch.sqrt(ascents))
         descents = memory["descents"] + (p**2 if self.by_entry else dot(p, p))
         return Update(p / torch.sqrt(descents), {"ascents": ascents, "descents": descents})
+
+
+@dataclass(frozen=True)
+class LightAdamSAM(Perturbed):
+    """LightSAM with Adam's moments in both steps: entries of about rho and of about lr, whatever g and P.
+
+    m = b1 m + (1 - b1) g, u = b2 u + (1 - b2) g^2, e = rho m/(sqrt(u) + eps), and with the gradient P at
+    x + e: n = b1 n + (1 - b1) P, v = b2 v + (1 - b2) P^2, x' = x - lr n/(sqrt(v) + eps), by entry.
+
+    Parameters
+    ----------
+    rho : float or schedule
+        Size of each entry of the perturbation, nearly.
+    beta1, beta2 : float or schedule
+        Weights of the past in the two moments; 0.9 and 0.999.
+    eps : float or schedule
+        Added to both roots; 1e-8.
+
+    Notes
+    -----
+    All moments are 0 before the first step. There are no corrections of bias [a hypothesis], as in `AdaSAM`.
+    Once moments have settled, e is rho along the signs of g, the direction that raises the linearised loss
+    most among abs(e_i) <= rho.
+
+    References
+    ----------
+    Cheng et al. (arXiv 2505.24399): Adam in place of SGD for the perturbation and for the step [abstract; a
+    public formula sheet says that the second moments are by entry, in averages with beta1 and beta2].
+
+    Examples
+    --------
+    >>> import samdyn as sd
+    >>> sd.Map(sd.landscapes.quadratic([[2.0]]), sd.LightAdamSAM(0.5), lr=0.01)([1.0]).round(6)
+    array([0.99])
+    """
+
+    beta1: Coefficient = 0.9
+    beta2: Coefficient = 0.999
+    eps: Coefficient = 1e-8
+    vectors: ClassVar[tuple[str, ...]] = ("first_ascent", "ascents", "first_descent", "descents")
+
+    @property
+    def layer(self) -> float | None:
+        """Of the size of eps."""
+        return super(Normalised, self).layer
+
+    @property
+    def jump_radius(self) -> None:
+        """None: up to rho in every coordinate."""
+        return None
+
+    def update(
+        self,
+        x: Tensor,
+        memory: Memory,
+        ascent: GradientFunction,
+        gradient: GradientFunction,
+        rho: Any = 0.0,
+        beta1: Any = 0.0,
+        beta2: Any = 0.0,
+        eps: Any = 0.0,
+        **others: Any,
+    ) -> Update:
+        """The step of Adam on P, over lr, with P at a step of Adam along g."""
+
+        def averaged(g: Tensor, first: str, second: str) -> tuple[Tensor, Tensor]:
+            return beta1 * memory[first] + (1 - beta1) * g, beta2 * memory[second] + (1 - beta2) * g**2
+
+        first_ascent, ascents = averaged(ascent(x), "first_ascent", "ascents")
+        p = gradient(x + rho * first_ascent / (root(ascents) + eps))
+        first_descent, descents = averaged(p, "first_descent", "descents")
+        after = {
+            "first_ascent": first_ascent,
+            "ascents": ascents,
+            "first_descent": first_descent,
+            "descents": descents,
+        }
+        return Update(first_descent / (root(descents) + eps), after)
+
+    def perturbation(
+        self, x: Tensor, gradient: Tensor, rho: Any = 0.0, eps: Any = 0.0, **others: Any
+    ) -> Tensor:
+        """Along the signs of g, nearly: the one of settled moments."""
+        result: Tensor = rho * gradient / (gradient.abs() + eps)
+        return result
+
+    def settled(self, x: Tensor, gradient: GradientFunction, **coefficients: Any) -> dict[str, Tensor]:
+        """g and P, and their squares."""
+        g = gradient(x)
+        p = gradient(x + self.perturbation(x, g, **coefficients))
+        return {"first_ascent": g, "ascents": g**2, "first_descent": p, "descents": p**2}

@@ -52,13 +52,66 @@ class Eigenvector(Perturbed):
             v = torch.where(dot(moved, v) < 0, -moved, moved)
         return v
 
+    @property
+    def jumps_elsewhere(self) -> bool:
+        """True: where two eigenvalues are equal in modulus, and where the rule normalises or takes a sign."""
+        return True
+
+    def direction(
+        self, x: Tensor, v: Tensor, ascent: GradientFunction, gradient: GradientFunction, **coefficients: Any
+    ) -> Tensor:
+        """What the base step is given, once the eigenvector v is known."""
+        raise NotImplementedError
+
+    def update(
+        self,
+        x: Tensor,
+        memory: Memory,
+        ascent: GradientFunction,
+        gradient: GradientFunction,
+        **coefficients: Any,
+    ) -> Update:
+        """The direction for an estimate that is improved first."""
+        v = self.improved(ascent, x, memory["eigenvector"], int(vars(self)["iterations"]))
+        return Update(self.direction(x, v, ascent, gradient, **coefficients), {"eigenvector": v})
+
+    def descent(
+        self, x: Tensor, ascent: GradientFunction, gradient: GradientFunction, **coefficients: Any
+    ) -> Tensor:
+        """The direction for the eigenvector itself, which iterations would leave as it is."""
+        # of the loss: beside a critical point the ascent gradient is held while its direction turns
+        v = self.settled(x, gradient)["eigenvector"]
+        return self.direction(x, v, ascent, gradient, **coefficients)
+
     def settled(self, x: Tensor, gradient: GradientFunction, **coefficients: Any) -> dict[str, Tensor]:
         """The eigenvector of the largest eigenvalue in modulus."""
         if x.shape[-1] > DENSE:
             return {"eigenvector": self.improved(gradient, x, torch.ones_like(x), SETTLING)}
-        values, columns = torch.linalg.eigh(torch.func.jacrev(gradient)(x))
-        last = (values[..., -1] >= -values[..., 0]).to(x.dtype)
-        return {"eigenvector": last * columns[..., -1] + (1 - last) * columns[..., 0]}
+        columns = [curvature_product(gradient, x, unit_vector) for unit_vector in torch.eye(len(x)).to(x)]
+        return {"eigenvector": leading_eigenvector(torch.stack(columns))}
+
+
+def leading_eigenvector(hessian: Tensor) -> Tensor:
+    """The unit eigenvector (dim,) of a symmetric matrix's largest eigenvalue in modulus.
+
+    In up to two dimensions it is a closed form, which is traced and compiled where an eigendecomposition is
+    not.
+    """
+    if len(hessian) == 1:
+        return torch.ones_like(hessian[0])
+    if len(hessian) > 2:
+        values, columns = torch.linalg.eigh(hessian)
+        last = (values[-1] >= -values[0]).to(hessian.dtype)
+        return last * columns[:, -1] + (1 - last) * columns[:, 0]
+    a, b, d = hessian[0, 0], hessian[0, 1], hessian[1, 1]
+    half = (a - d) / 2
+    # eigenvalues are (a + d)/2 + r and (a + d)/2 - r; r has the sign of the leading one here
+    r = torch.where(a + d >= 0, 1.0, -1.0) * root(half**2 + b**2)
+    # either form of the eigenvector may cancel, and one of them does not
+    first = half * r >= 0
+    v = torch.stack([torch.where(first, half + r, b), torch.where(first, b, r - half)])
+    along = torch.stack([torch.ones_like(b), torch.zeros_like(b)])
+    return torch.where(r == 0, along, unit(v))
 
 
 @dataclass(frozen=True)
@@ -99,23 +152,21 @@ class EigenSAM(Eigenvector):
         super().__post_init__()
         keep(self, iterations=checks.integer("iterations", self.iterations, at_least=1))
 
-    def update(
+    def direction(
         self,
         x: Tensor,
-        memory: Memory,
+        v: Tensor,
         ascent: GradientFunction,
         gradient: GradientFunction,
         rho: Any = 0.0,
         alpha: Any = 0.0,
         **others: Any,
-    ) -> Update:
+    ) -> Tensor:
         """The gradient at x + e."""
         g = ascent(x)
-        v = self.improved(ascent, x, memory["eigenvector"], self.iterations)
         u = unit(g)
         normal = v - dot(u, v) * u
-        e = rho * (u + alpha * torch.sign(dot(g, v)) * normal)
-        return Update(gradient(x + e), {"eigenvector": v})
+        return gradient(x + rho * (u + alpha * torch.sign(dot(g, v)) * normal))
 
 
 @dataclass(frozen=True)
@@ -164,21 +215,20 @@ class XSAM(Eigenvector):
         keep(self, iterations=checks.integer("iterations", self.iterations, at_least=1))
         checks.flag("normalised", self.normalised)
 
-    def update(
+    def direction(
         self,
         x: Tensor,
-        memory: Memory,
+        v: Tensor,
         ascent: GradientFunction,
         gradient: GradientFunction,
         rho: Any = 0.0,
         alpha: Any = 0.0,
         **others: Any,
-    ) -> Update:
+    ) -> Tensor:
         """The corrected direction."""
-        v = self.improved(ascent, x, memory["eigenvector"], self.iterations)
         p = self.perturbed_gradient(x, ascent, gradient, rho=rho)
         p = unit(p) if self.normalised else p
-        return Update(p - alpha * dot(p, v) * v, {"eigenvector": v})
+        return p - alpha * dot(p, v) * v
 
 
 @dataclass(frozen=True)

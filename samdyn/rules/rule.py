@@ -197,6 +197,12 @@ class Rule:
         own = (kind.descent, kind.combine, kind.update)
         return own == (Rule.descent, Rule.combine, Rule.update) or not self.perturbs
 
+    @property
+    def own_steps(self) -> bool:
+        """Whether `perturbation` need not say where the rule looks: it makes its step in a way of its own."""
+        kind = type(self)
+        return (kind.descent, kind.update) != (Rule.descent, Rule.update)
+
     def bound(self, loss: Any) -> Rule:
         """The rule for one loss: names of blocks become coordinates; what has no meaning there is refused."""
         return self

@@ -137,6 +137,11 @@ class RWSAM(Perturbed):
     temperature: Coefficient = 1.0
     needs: ClassVar[tuple[str, ...]] = ("samples",)
 
+    @property
+    def jumps_elsewhere(self) -> bool:
+        """True: where G = 0, which is not where g = 0 unless samples balance."""
+        return True
+
     def descent(
         self,
         x: Tensor,

@@ -43,6 +43,7 @@ from samdyn.arguments.checks import Array
 from samdyn.jobs.cost import seconds_of
 from samdyn.landscapes.landscape import Landscape
 from samdyn.numerics.sphere import directions
+from samdyn.numerics.vector import unit
 from samdyn.rules.rule import Rule
 from samdyn.trace import batch
 from samdyn.trace.printed.printing import numpy_form
@@ -56,6 +57,7 @@ RATES = 1000  # that following one direction takes, where the Hessian's eigenval
 FEW_TERMS = 500  # samples times coordinates up to which a written-out form is faster at one point than torch
 TINY = 1e-100
 SAME_LENGTH = 1e-9  # lengths that differ by less are one, up to the rounding of a norm
+NEAR = 1e-6  # of the perturbation's length: how far beside a point a rule that sees samples is asked
 RESOLVED = 1e3  # gradients this many times the layer of a rule do not see it
 
 
@@ -140,6 +142,11 @@ def descent_beside(loss: Landscape, rule: Rule, z: Array, u: Array) -> Array:
 
 def _descent_of_direction(loss: Landscape, rule: Rule, z: Array) -> Callable[[Tensor], Tensor]:
     gradient, point = loss.oracle, torch.from_numpy(np.array(z))
+    if "samples" in rule.needs:
+        # samples have gradients of their own at z: the rule is asked at a point beside it
+        inverse = torch.from_numpy(np.linalg.pinv(loss.hessian(z)))
+        step, coefficients = NEAR * jump_length(rule), rule.coefficients()
+        return lambda u: rule.descent(point + step * unit(inverse @ u), gradient, gradient, **coefficients)
     size = beside(rule)
     return lambda u: rule.descent(point, lambda _: size * u, gradient, **rule.coefficients())
 

@@ -21,7 +21,7 @@ from samdyn.arguments import checks
 from samdyn.arguments.checks import Array
 from samdyn.landscapes.landscape import LARGE, Landscape
 from samdyn.numerics.scales import ROUNDING, length_scale
-from samdyn.rules.oracle import WORDS
+from samdyn.rules.oracle import WORDS, Oracle
 from samdyn.rules.rule import Rule
 from samdyn.rules.schedules import value_at
 from samdyn.systems.jump import jumps_at
@@ -228,6 +228,10 @@ class System(ABC):
     def perturbation(self, x: checks.PointLike, step: int = 0) -> Array:
         """The rule's perturbation e(x) at points (..., dim): shape (..., dim).
 
+        Of a rule with memory it is the one of settled memory; of a rule that looks at several points, the way
+        to the first. Of a rule that is no function of the point (`Rule.without_limit`) it is the perturbation
+        without its random numbers, or of the steps that perturb.
+
         Examples
         --------
         >>> import samdyn as sd
@@ -237,11 +241,13 @@ class System(ABC):
         points = checks.points("x", x, self.dim, finite=False)
         if self.landscape is None or self.rule is None:
             raise ValueError(f"a perturbation belongs to a rule, got {self!r}, which is made from a function")
-        rule, gradient, coefficients = (
-            self.rule,
-            self.landscape.gradient(points),
-            self.rule.coefficients(step),
-        )
+        rule, coefficients = self.rule, self.rule.coefficients(step)
+        if rule.own_steps and rule.without_limit is None and "outputs" not in rule.needs:
+            if rule.uses_lr:
+                coefficients["lr"] = self.coefficients(step)["lr"]
+            oracle = self.landscape.oracle
+            return batch.evaluate(lambda w: _first_look(rule, w, oracle, coefficients), points)
+        gradient = self.landscape.gradient(points)
         return batch.evaluate_pairs(lambda w, g: rule.perturbation(w, g, **coefficients), points, gradient)
 
     def states(self, x: checks.PointLike) -> Array:
@@ -262,6 +268,19 @@ class System(ABC):
             length = length_scale(self.landscape.box, x) + np.linalg.norm(x, axis=-1)
             critical = size <= ROUNDING * (1e-100 + steepness * length)
         return np.asarray(critical & jumps_at(self.rule, steepness))
+
+
+def _first_look(rule: Rule, x: Tensor, oracle: Oracle, coefficients: Mapping[str, Any]) -> Tensor:
+    """The way from x to the first other point at which a rule asks for the descent gradient; 0 without."""
+    asked: list[Tensor] = []
+
+    def gradient(point: Tensor) -> Tensor:
+        asked.append(point)
+        return oracle(point)
+
+    rule.descent(x, oracle, oracle.with_gradient(gradient), **coefficients)
+    others = [point for point in asked if point is not x]
+    return others[0] - x if others else torch.zeros_like(x)
 
 
 PROBES = 4

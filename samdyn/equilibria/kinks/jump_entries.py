@@ -24,12 +24,15 @@ from samdyn.equilibria.kinks.following_orbits import (
 )
 from samdyn.equilibria.kinks.index import kind_around
 from samdyn.equilibria.kinks.points import BESIDE, in_hull, search_kinks
+from samdyn.equilibria.newton import Evaluation, sobol_starts
+from samdyn.equilibria.search_seeds import between_zeros
 from samdyn.numerics.scales import diagonal_of
 from samdyn.systems.map import Map
 from samdyn.systems.system import System
 
 MAY_HAVE = "the loss may have kinks (its gradient chooses between branches)"
 """What a trace shows: whether the branches differ, and within the box, it does not."""
+AT_REST = 1e-6  # of the field's usual size: a larger one at a critical point is no rounding
 
 
 def kinked_entries(
@@ -125,6 +128,37 @@ def resting_entries(
         kind = kind_around(loss, x, diagonal) if n < len(critical) else "hallucinated"
         result.append(_entry(system, field, x, kind, box))
     return result
+
+
+def crossed_jumps(
+    system: System, evaluate: Evaluation, box: Array, known: Array, critical: Callable[[Array], Array]
+) -> list[FixedPoint]:
+    """Entries for points on a line at which the field of a rule changes its sign by a jump, away from critical
+    points and from the points `known` (n, 1). As of all points at which a rule itself jumps, nothing is said
+    of their stability.
+    """
+    crossings = between_zeros(evaluate, known, box)
+    if len(crossings):
+        crossings = crossings[~critical(crossings)]
+    if len(crossings):
+        crossings = crossings[field_jumps(lambda x: evaluate(x)[0], crossings, diagonal_of(box))]
+    none = np.full(system.state_dim, np.nan)
+    return [FixedPoint(x, "hallucinated", "jump", none, 0.0) for x in crossings]
+
+
+def resting_at(
+    system: System, displacement: Callable[[Tensor], Tensor], points: list[FixedPoint], box: Array
+) -> list[FixedPoint]:
+    """Those of some critical points at which a rule that sees samples rests: its direction need not vanish
+    with the gradient of the mean. Where its field jumps it rests by convention, as other rules do.
+    """
+    if not points:
+        return []
+    x, field = np.array([p.x for p in points]), field_of(displacement, system.dim)
+    size = np.linalg.norm(field(x), axis=1)
+    around = np.linalg.norm(field(sobol_starts(box, 64)), axis=1)
+    moves = (size > AT_REST * np.nanmedian(around)) & ~field_jumps(field, x, diagonal_of(box))
+    return [point for point, leaves in zip(points, moves, strict=True) if not leaves]
 
 
 def jumping_entry(
