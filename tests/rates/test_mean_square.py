@@ -302,3 +302,9 @@ def test_representations() -> None:
     system = batches(problems.r6(), sd.USAM(0.002), lr=0.01)
     assert "stable in mean square" in repr(sd.mean_square_stability(system))
     assert "bias" in repr(sd.stationary_law(system))
+
+
+def test_curvature_of_the_reference_sum() -> None:
+    np.testing.assert_allclose(
+        np.linalg.eigvalsh(problems.s4().hessian(np.zeros(2))), [2.58917824, 3.60309744], atol=5e-9
+    )

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from scipy.special import ndtri
+from scipy.special import ndtr, ndtri
 from torch import Tensor
 
 import samdyn as sd
@@ -66,9 +66,39 @@ ORACLE = Oracle(
     lambda x, v: torch.from_numpy(np.stack([hessian(k, x[k].numpy()) @ v[k].numpy() for k in range(3)])),
 )
 
+SLOPES = 0.3 * np.array([[1.0, 0.5, -1.0], [-2.0, 1.0, 0.5], [1.0, -1.5, 0.5], [0.4, 0.2, -0.3]])
+"""Of the samples f_i(x) = f(x) + s_i . x, whose mean is not f: their slopes do not cancel."""
+
+
+def outputs(x: Any) -> Any:
+    """Of the loss f(F(x)), with f of the problem: a product, a square and a coordinate."""
+    return np.array([x[0] * x[1], x[1] ** 2 - x[2], x[2]])
+
+
+def outputs_slope(x: Any) -> Any:
+    """The Jacobian of the outputs."""
+    return np.array([[x[1], x[0], 0.0], [0.0, 2 * x[1], -1.0], [0.0, 0.0, 1.0]])
+
+
+def of_row(k: int, needs: str) -> Oracle:
+    """One problem as a rule that sees samples or outputs gets it, at one point (3,)."""
+
+    def at(function: Callable[[Any], Any]) -> Callable[[Tensor], Tensor]:
+        return lambda x: torch.from_numpy(np.asarray(function(x.numpy())))
+
+    if needs == "outputs":
+        return Oracle(
+            at(lambda x: outputs_slope(x).T @ slope(k, outputs(x))),
+            outputs=lambda y, x: torch.from_numpy(outputs_slope(y.numpy()).T @ slope(k, outputs(x.numpy()))),
+        )
+    values, gradients = at(lambda x: value(k, x) + SLOPES @ x), at(lambda x: slope(k, x) + SLOPES)
+    return Oracle(lambda x: gradients(x).mean(dim=0), samples=lambda x: (values(x), gradients(x)))
+
 
 def stepped(rule: sd.Rule, n_steps: int, normals: Any, lr: float = LR) -> np.ndarray:
     """The orbits of a rule's own update."""
+    if {"samples", "outputs"} & set(rule.needs):
+        return np.stack([stepped_alone(rule, n_steps, k, normals[:, k], lr) for k in range(3)], axis=1)
     x = torch.from_numpy(START.copy())
     memory = {name: torch.full((3, 3), rule.initial.get(name, 0.0)).double() for name in rule.vectors}
     memory |= {name: torch.full((3, 1), rule.initial.get(name, 0.0)).double() for name in rule.numbers}
@@ -76,10 +106,26 @@ def stepped(rule: sd.Rule, n_steps: int, normals: Any, lr: float = LR) -> np.nda
     for t in range(n_steps):
         given = given_to(rule, {**rule.coefficients(t), "lr": lr})
         if rule.n_normals(3):
-            given["normals"] = torch.from_numpy(normals[t])
+            given["normals"] = torch.from_numpy(normals[t])[:, : rule.n_normals(3)]
         step = rule.update(x, memory, ORACLE, ORACLE, **given)
         direction = step.direction if step.apart is None else step.direction + step.apart
         x, memory = x - lr * direction, dict(step.memory)
+        orbit.append(x.numpy())
+    return np.array(orbit)
+
+
+def stepped_alone(rule: sd.Rule, n_steps: int, k: int, normals: Any, lr: float) -> np.ndarray:
+    """The orbit on one problem."""
+    x, oracle = torch.from_numpy(START[k].copy()), of_row(k, rule.needs[0])
+    memory = {name: torch.zeros(3).double() for name in rule.vectors}
+    memory |= {name: torch.zeros(1).double() for name in rule.numbers}
+    orbit = [x.numpy()]
+    for t in range(n_steps):
+        given = rule.coefficients(t)
+        if rule.n_normals(3):
+            given["normals"] = torch.from_numpy(normals[t, :3])
+        step = rule.update(x, memory, oracle, oracle, **given)
+        x, memory = x - lr * step.direction, dict(step.memory)
         orbit.append(x.numpy())
     return np.array(orbit)
 
@@ -268,7 +314,7 @@ def x_sam(x: Any, m: dict[str, Any], g: Any, f: Any, h: Any, *_: Any) -> Any:
 
 
 def sassha(x: Any, m: dict[str, Any], g: Any, f: Any, h: Any, t: int, z: Any) -> Any:
-    y, signs = x + 0.1 * hat(g(x)), np.where(z < 0, -1.0, 1.0)
+    y, signs = x + 0.1 * hat(g(x)), np.where(z[:3] < 0, -1.0, 1.0)
     m["m"] = 0.9 * m.get("m", 0.0) + 0.1 * g(y)
     if t % 4 == 0:
         m["d"] = 0.999 * m.get("d", 0.0) + 0.001 * np.abs(signs * (h(y) @ signs))
@@ -277,20 +323,87 @@ def sassha(x: Any, m: dict[str, Any], g: Any, f: Any, h: Any, t: int, z: Any) ->
 
 
 def r_sam(x: Any, m: dict[str, Any], g: Any, f: Any, h: Any, t: int, z: Any) -> Any:
-    delta = 0.01 * norm(x) * z
+    delta = 0.01 * norm(x) * z[:3]
     return g(x + delta + 0.1 * hat(g(x + delta)))
 
 
 def b_sam(x: Any, m: dict[str, Any], g: Any, f: Any, h: Any, t: int, z: Any) -> Any:
     s = m.get("s", np.ones(3))
-    noisy = g(x + z * np.sqrt(1 / (1000.0 * s)))
+    noisy = g(x + z[:3] * np.sqrt(1 / (1000.0 * s)))
     m["g"] = 0.9 * m.get("g", np.zeros(3)) + 0.1 * (g(x + 0.1 * noisy / s) + 1e-4 * x)
     m["s"] = 0.999 * s + 0.001 * (np.sqrt(s) * np.abs(noisy) + 1e-4 + 0.1)
     return m["g"] / m["s"]
 
 
 def swp(x: Any, m: dict[str, Any], g: Any, f: Any, h: Any, t: int, z: Any) -> Any:
-    return g(x + 0.1 / 0.6 * (z < ndtri(0.6)) * g(x) / norm(g(x)))
+    return g(x + 0.1 / 0.6 * (z[:3] < ndtri(0.6)) * g(x) / norm(g(x)))
+
+
+def usam(x: Any, m: dict[str, Any], g: Any, *_: Any) -> Any:
+    return g(x + 0.1 * g(x))
+
+
+def unified(x: Any, m: dict[str, Any], g: Any, *_: Any) -> Any:
+    return g(x + 0.1 * (1 - 0.3 + 0.3 / norm(g(x))) * g(x))
+
+
+def light_adam(x: Any, m: dict[str, Any], g: Any, *_: Any) -> Any:
+    m["m"], m["u"] = 0.9 * m.get("m", 0.0) + 0.1 * g(x), 0.999 * m.get("u", 0.0) + 0.001 * g(x) ** 2
+    p = g(x + 0.1 * m["m"] / (np.sqrt(m["u"]) + 1e-8))
+    m["n"], m["v"] = 0.9 * m.get("n", 0.0) + 0.1 * p, 0.999 * m.get("v", 0.0) + 0.001 * p**2
+    return m["n"] / (np.sqrt(m["v"]) + 1e-8)
+
+
+def extragradient(x: Any, m: dict[str, Any], g: Any, *_: Any) -> Any:
+    return g(x - 0.1 * g(x))
+
+
+def trace(x: Any, m: dict[str, Any], g: Any, f: Any, h: Any, t: int, z: Any) -> Any:
+    return g(x) + 0.5 * (g(x + 0.1 * z[:3]) - g(x))
+
+
+def universal(x: Any, m: dict[str, Any], g: Any, f: Any, h: Any, t: int, z: Any) -> Any:
+    rises = [(f(x + 0.1 * v) - f(x)) / 0.1**2 for v in (z[:3], z[3:])]
+    psi = np.mean([np.sin(r) for r in rises])
+    turns = [np.cos(r) * (g(x + 0.1 * v) - g(x)) for r, v in zip(rises, (z[:3], z[3:]), strict=True)]
+    return g(x) + 0.5 * 2 * psi * np.mean(turns, axis=0)  # phi(y) = y^2
+
+
+def determinant(x: Any, m: dict[str, Any], g: Any, f: Any, h: Any, t: int, z: Any) -> Any:
+    v = 0.2 * (2 * ndtr(z[:3]) - 1)
+    psi = np.exp(-(f(x + v) - f(x)) / 2)
+    return g(x) + (-2 * psi**-3.0) * (-psi / 2) * (g(x + v) - g(x))
+
+
+def frobenius(x: Any, m: dict[str, Any], g: Any, f: Any, h: Any, t: int, z: Any) -> Any:
+    ends = x + 0.1 * z[:3], x + 0.1 * z[3:]
+    values, slopes = np.array([f(y) for y in ends]), np.array([g(y) for y in ends])
+    return g(x) + 0.5 / 0.1**2 * (values - values.mean()) @ slopes
+
+
+def kept_samples(x: Any, m: dict[str, Any], g: Any, f: Any, *_: Any) -> Any:
+    mean = SLOPES.mean(axis=0)
+    y = x + 0.1 * hat(g(x) + mean)
+    rises = [(f(y) + s @ y) - (f(x) + s @ x) for s in SLOPES]
+    return g(y) + SLOPES[np.argsort(rises)[-2:]].mean(axis=0)
+
+
+def reweighted(x: Any, m: dict[str, Any], g: Any, *_: Any) -> Any:
+    each = [g(x) + s for s in SLOPES]
+    weights = np.exp([0.7 * norm(v) for v in each])
+    return g(x + 0.1 * hat(weights @ np.array(each))) + SLOPES.mean(axis=0)
+
+
+def functional(x: Any, m: dict[str, Any], g: Any, *_: Any) -> Any:
+    y = x + 0.1 * hat(outputs_slope(x).T @ g(outputs(x)))
+    return outputs_slope(y).T @ g(outputs(x))
+
+
+def preconditioned_functional(x: Any, m: dict[str, Any], g: Any, f: Any, h: Any, t: int, z: Any) -> Any:
+    whole = outputs_slope(x).T @ g(outputs(x))
+    m["v"] = 0.99 * m.get("v", 0.0) + 0.01 * whole**2
+    y = x + 0.1 * hat(whole / (np.sqrt(m["v"] / (1 - 0.99 ** (t + 1))) + 1e-3))
+    return outputs_slope(y).T @ g(outputs(x))
 
 
 CASES: list[tuple[sd.Rule, Callable[..., Any]]] = [
@@ -327,7 +440,24 @@ CASES: list[tuple[sd.Rule, Callable[..., Any]]] = [
     (sd.RSAM(0.1), r_sam),
     (sd.BSAM(0.1, n_samples=1000.0), b_sam),
     (sd.ESAM(0.1, beta=0.6, gamma=1.0), swp),
+    (sd.USAM(0.1), usam),
+    (sd.UnifiedSAM(0.1, 0.3), unified),
+    (sd.DNSAM(0.1), sam),  # the gradient here is the full one
+    (sd.LightAdamSAM(0.1), light_adam),
+    (sd.Extragradient(0.1), extragradient),
+    (sd.TraceSAM(0.1, weight=0.5), trace),
+    (
+        sd.UniversalSAM(0.1, weight=0.5, phi=lambda y: y**2, psi=torch.sin, n_probes=2),
+        universal,
+    ),
+    (sd.DetSAM(1.0, weight=1.0, side=0.2), determinant),
+    (sd.FrobSAM(0.1, weight=0.5), frobenius),
+    (sd.ESAM(0.1, beta=1.0), kept_samples),
+    (sd.RWSAM(0.1, temperature=0.7), reweighted),
+    (sd.FunctionalSAM(0.1), functional),
+    (sd.PreconditionedFunctionalSAM(0.1, beta=0.99, eps=1e-3), preconditioned_functional),
 ]
+SAMS = [rule for rule, step in CASES if step is sam]
 
 
 def transcribed(step: Callable[..., Any], orbit: np.ndarray, normals: Any) -> np.ndarray:
@@ -347,7 +477,7 @@ def transcribed(step: Callable[..., Any], orbit: np.ndarray, normals: Any) -> np
 @pytest.mark.parametrize(("rule", "step"), CASES, ids=[type(rule).__name__ for rule, _ in CASES])
 def test_a_member_is_its_authors_formula(rule: sd.Rule, step: Callable[..., Any]) -> None:
     n_steps = 1000 if rule.memory else 200
-    normals = np.random.default_rng(3).standard_normal((n_steps, 3, 3))
+    normals = np.random.default_rng(3).standard_normal((n_steps, 3, 6))
     orbit = stepped(rule, n_steps, normals)
     assert np.isfinite(orbit).all()
     assert np.abs(orbit[1:] - orbit[:-1]).max() > 1e-3
@@ -356,7 +486,15 @@ def test_a_member_is_its_authors_formula(rule: sd.Rule, step: Callable[..., Any]
 
 def test_transcriptions_differ_from_sam() -> None:
     """What would a test tell where a member's formula were SAM's: all but SAM's are another one."""
-    normals = np.random.default_rng(3).standard_normal((20, 3, 3))
+    normals = np.random.default_rng(3).standard_normal((20, 3, 6))
     orbit = stepped(sd.SAM(0.1), 20, normals)
-    for rule, step in CASES[1:]:
+    assert SAMS == [sd.SAM(0.1), sd.DNSAM(0.1)]
+    for rule, step in [(rule, step) for rule, step in CASES if step is not sam]:
         assert np.abs(transcribed(step, orbit, normals) - orbit[1:]).max() > 1e-6, rule
+
+
+def test_every_rule_has_a_transcription() -> None:
+    """All but gradient descent, the base class, and the extragradient method with the gradient of the past."""
+    public = {name: getattr(sd, name) for name in sd.__all__}
+    rules = {name for name, thing in public.items() if isinstance(thing, type) and issubclass(thing, sd.Rule)}
+    assert rules - {type(rule).__name__ for rule, _ in CASES} == {"GD", "PastExtragradient", "Rule"}

@@ -133,9 +133,9 @@ def resting_entries(
 def crossed_jumps(
     system: System, evaluate: Evaluation, box: Array, known: Array, critical: Callable[[Array], Array]
 ) -> list[FixedPoint]:
-    """Entries for points on a line at which the field of a rule changes its sign by a jump, away from critical
-    points and from the points `known` (n, 1). As of all points at which a rule itself jumps, nothing is said
-    of their stability.
+    """Entries for points on a line at which the field of a rule changes its sign by a jump, away from
+    critical points and from the points `known` (n, 1). As of all points at which a rule itself jumps, nothing
+    is said of their stability.
     """
     crossings = between_zeros(evaluate, known, box)
     if len(crossings):
