@@ -19,6 +19,8 @@ from samdyn.rules.mixtures import Perturbed
 from samdyn.rules.rule import GradientFunction, Memory, Update, fixed
 from samdyn.rules.schedules import Coefficient, keep
 
+ROUNDING = 64  # units in the last place of a vector's length: what is left of a part that vanishes; chosen
+
 
 @dataclass(frozen=True)
 class LookSAM(Perturbed):
@@ -85,7 +87,7 @@ class LookSAM(Perturbed):
         g = ascent(x)
         p = gradient(x + rho * unit(g))
         sharp = memory["count"] <= 0
-        normal = torch.where(sharp, p - dot(p, unit(g)) * unit(g), memory["normal"])
+        normal = torch.where(sharp, normal_part(p, unit(g)), memory["normal"])
         direction = torch.where(sharp, p, g + alpha * norm(g) * unit(memory["normal"]))
         count = memory["count"] + 1
         count = torch.where(count >= self.every, torch.zeros_like(count), count)
@@ -95,7 +97,17 @@ class LookSAM(Perturbed):
         """With every = 1, the part of P that is normal to g."""
         g = gradient(x)
         p = gradient(x + self.perturbation(x, g, **coefficients))
-        return {"normal": p - dot(p, unit(g)) * unit(g), "count": torch.zeros_like(x[..., :1])}
+        return {"normal": normal_part(p, unit(g)), "count": torch.zeros_like(x[..., :1])}
+
+
+def normal_part(p: Tensor, along: Tensor) -> Tensor:
+    """The part of p that is normal to a unit vector; 0 where it is no more than rounding.
+
+    On a line, and with a radius of 0, there is none: what rounding leaves has a direction all the same, along
+    which the rule would step.
+    """
+    part = p - dot(p, along) * along
+    return torch.where(norm(part) > ROUNDING * torch.finfo(p.dtype).eps * norm(p), part, torch.zeros_like(p))
 
 
 @dataclass(frozen=True)

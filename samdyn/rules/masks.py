@@ -176,8 +176,8 @@ class ZSharp(Perturbed):
     -----
     Layers are a module's parameter tensors; a loss without blocks is one. The standard deviation is taken
     over the entries (division by n); the reproduction in bangyen/zsharp divides by n - 1, keeps ties, and
-    takes a few of the largest scores if nothing is left. In two dimensions both scores have one size but for
-    rounding, and nothing can be filtered. The perturbation jumps where an entry crosses the
+    takes a few of the largest scores if nothing is left. In two dimensions both scores have one size, and
+    nothing can be filtered: the rule is SAM. The perturbation jumps where an entry crosses the
     threshold.
 
     References
@@ -216,7 +216,9 @@ class ZSharp(Perturbed):
         pieces = []
         for cut in cuts(self._starts, gradient.shape[-1]):
             layer = gradient[..., cut]
-            off = layer - layer.mean(dim=-1, keepdim=True)
+            # of two entries both are as far off, which rounding must not break
+            two = layer.shape[-1] == 2
+            off = (layer - layer.flip(-1)) / 2 if two else layer - layer.mean(dim=-1, keepdim=True)
             spread = torch.sqrt((off**2).mean(dim=-1, keepdim=True))
             pieces.append(off.abs() / (spread + SMALLEST_SPREAD))
         return pieces[0] if len(pieces) == 1 else torch.cat(pieces, dim=-1)

@@ -72,6 +72,11 @@ class ESAM(Perturbed):
         """Samples, where some are left out."""
         return ("samples",) if self.gamma < 1 else ()
 
+    @property
+    def jumps_elsewhere(self) -> bool:
+        """Where samples are left out: as the rise of a kept one falls below that of another."""
+        return self.gamma < 1
+
     def n_normals(self, dim: int) -> int:
         """One for each coordinate, where some are left out."""
         return dim if self.beta < 1 else 0

@@ -64,6 +64,7 @@ SAME = [
     (sd.SAMON(0.0, blocks=[0]), sd.GD()),
     (sd.SAMON(0.2, blocks=[0, 1]), sd.SAM(0.2)),
     (sd.ZSharp(0.0), sd.GD()),
+    (sd.ZSharp(0.2), sd.SAM(0.2)),
     (sd.VaSSO(0.0), sd.GD()),
     (sd.VaSSO(0.2, theta=1.0), sd.SAM(0.2)),
     (sd.FriendlySAM(0.0), sd.GD()),
@@ -106,6 +107,8 @@ LIMITS: list[tuple[Any, Any]] = [
     (lambda rho: sd.VaSSO(rho, theta=1.0), sd.SAM),
     (lambda rho: sd.FriendlySAM(rho, sigma=0.0), sd.SAM),
     (lambda rho: sd.LookSAM(rho, every=1), sd.SAM),
+    (lambda rho: sd.LookSAM(0.0), lambda rho: sd.GD()),
+    (lambda rho: sd.ZSharp(rho), sd.SAM),
     (lambda rho: sd.ASAM(rho / 1e9, eta=1e9), sd.SAM),  # T is the identity where eta outweighs x
     (lambda rho: sd.PreconditionedSAM(rho), sd.SAM),
     (lambda rho: sd.ESAM(rho, beta=1.0, gamma=1.0), sd.SAM),
@@ -128,6 +131,53 @@ def test_limits_hold_everywhere(made: Any, end: Any, rho: float, x: Any, lr: flo
     np.testing.assert_allclose(*ends, rtol=1e-6, atol=1e-8)
 
 
+def zero_radius(name: str) -> sd.Rule:
+    """A rule of the public interface with radius 0 and what else it needs."""
+    more: dict[str, dict[str, Any]] = {
+        "LESAM": {"budget": 0.1},
+        "SAMON": {"blocks": [0]},
+        "UnifiedSAM": {"lam": 0.5},
+        "SAMPa": {"lam": 0.0},
+        "RSAM": {"sigma": 0.0},
+        "XSAM": {"alpha": 0.0, "normalised": False},
+        "MSAM": {"decay": 0.0},
+        "PolyakSAM": {"lower": -1e9},
+        "ESAM": {"gamma": 1.0},
+        "LookbehindSAM": {"steps": 2, "alpha": 0.5},  # two steps of half the length
+    }
+    rule: sd.Rule = getattr(sd, name)(rho=0.0, **more.get(name, {}))
+    return rule
+
+
+OWN_BASE = {"AdamWSAM", "AdaSAM", "RMSPropSAM", "LightSAM", "LightAdamSAM", "Sassha", "BSAM"}
+"""Members with a base step of their own, or none: `test_radius_zero_is_the_base`."""
+WITH_RADIUS = sorted(
+    name
+    for name in sd.__all__
+    if isinstance(getattr(sd, name), type)
+    and issubclass(getattr(sd, name), sd.Rule)
+    and "rho" in getattr(sd, name).__dataclass_fields__
+)
+
+
+@pytest.mark.parametrize("name", [name for name in WITH_RADIUS if name not in OWN_BASE | {"GCSAM"}])
+def test_radius_zero_is_gradient_descent(name: str) -> None:
+    """Every member with a radius: with 0 it is its base step, in the map's own step."""
+    rule = zero_radius(name)
+    loss = form_for(rule)
+    maps = [sd.Map(loss, which, lr=0.05) for which in (rule, sd.GD())]
+    if rule.n_normals(2):
+        ends = [np.asarray(sd.trajectory(system, X, n_steps=3, seed=1)) for system in maps]
+    else:
+        ends = []
+        for system in maps:
+            states = system.at_rest(X)
+            for step in range(3):
+                states = system.evaluate(states, step)
+            ends.append(states[:, :2])
+    np.testing.assert_allclose(ends[0], ends[1], rtol=1e-9, atol=1e-12)
+
+
 def test_radius_zero_is_the_base() -> None:
     """Of members with a base step of their own: that step on the gradient itself."""
     x, m, v, w = X.copy(), 0.0, 0.0, 1e-16
@@ -143,6 +193,46 @@ def test_radius_zero_is_the_base() -> None:
         w = np.maximum(w, v)
         x = x - 0.05 * m / np.sqrt(w)
     np.testing.assert_allclose(directions(sd.AdaSAM(0.0))[-1], x, rtol=1e-10)
+    # RMSProp, AdaGrad of norms, and Adam without corrections
+    x, v = X.copy(), 0.0
+    for _ in range(4):
+        g = LOSS.gradient(x)
+        v = 0.99 * v + 0.01 * g**2
+        x = x - 0.05 * g / (np.sqrt(v) + 1e-8)
+    np.testing.assert_allclose(directions(sd.RMSPropSAM(0.0))[-1], x, rtol=1e-10)
+    x, v = X.copy(), 1e-16
+    for _ in range(4):
+        g = LOSS.gradient(x)
+        v = v + (g**2).sum(axis=1, keepdims=True)
+        x = x - 0.05 * g / np.sqrt(v)
+    np.testing.assert_allclose(directions(sd.LightSAM(0.0))[-1], x, rtol=1e-10)
+    x, m, v = X.copy(), 0.0, 0.0
+    for _ in range(4):
+        g = LOSS.gradient(x)
+        m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g**2
+        x = x - 0.05 * m / (np.sqrt(v) + 1e-8)
+    np.testing.assert_allclose(directions(sd.LightAdamSAM(0.0))[-1], x, rtol=1e-10)
+    # the centred gradient is what GCSAM steps along
+    x = X.copy()
+    for _ in range(4):
+        g = LOSS.gradient(x)
+        x = x - 0.05 * (g - g.mean(axis=1, keepdims=True))
+    np.testing.assert_allclose(directions(sd.GCSAM(0.0))[-1], x, rtol=1e-10)
+    # the base of Sassha divides by the diagonal, the base of bSAM by its scale, at x instead of x + e
+    rng, x, s, mean = np.random.default_rng(0), X.copy(), np.ones_like(X), np.zeros_like(X)
+    for _ in range(4):
+        noisy = LOSS.gradient(x + rng.standard_normal((3, 2)) / np.sqrt(100.0 * s))
+        mean = 0.9 * mean + 0.1 * (LOSS.gradient(x) + 1e-4 * x)
+        s = 0.999 * s + 0.001 * (np.sqrt(s) * np.abs(noisy) + 1e-4 + 0.1)
+        x = x - 0.05 * mean / s
+    np.testing.assert_allclose(directions(sd.BSAM(0.0, n_samples=100.0))[-1], x, rtol=1e-10)
+    rng, x, mean, d = np.random.default_rng(0), X.copy(), 0.0, np.zeros_like(X)
+    for t in range(4):
+        z = np.where(rng.standard_normal((3, 2)) < 0, -1.0, 1.0)
+        d = 0.001 * np.abs(z * LOSS.hvp(x, z)) if t == 0 else d
+        mean = 0.9 * mean + 0.1 * LOSS.gradient(x)
+        x = x - 0.05 * mean / (1 - 0.9 ** (t + 1)) / (np.sqrt(d / 0.001) + 1e-4)
+    np.testing.assert_allclose(directions(sd.Sassha(0.0))[-1], x, rtol=1e-9)
     past, lr = sd.PastExtragradient(0.05), 0.05
     # SAMPa's other end: the optimistic method, whose y is the extrapolated point
     y = x = X.copy()
@@ -154,6 +244,9 @@ def test_radius_zero_is_the_base() -> None:
 
 
 DIFFERENTIABLE = [
+    sd.GD(), sd.USAM(0.2), sd.UnifiedSAM(0.2, 0.5), sd.SAM(0.2), sd.DNSAM(0.2), sd.Extragradient(0.2),
+    sd.PreconditionedSAM(0.2, [1.0, 2.0], [0.5, 1.0]), sd.ZSharp(0.2), sd.LightAdamSAM(0.2, eps=0.1),
+    sd.RWSAM(0.2), sd.ESAM(0.2, beta=1.0), sd.FunctionalSAM(0.2), sd.PreconditionedFunctionalSAM(0.2, eps=0.1),
     sd.ASAM(0.2), sd.MongeSAM(0.2), sd.LESAM(0.2, 0.05), sd.GSAM(0.2), sd.WSAM(0.2), sd.StableSAM(0.2),
     sd.PolyakSAM(0.2, lower=0.2), sd.SAMON(0.2, blocks=[0]), sd.GCSAM(0.2), sd.VaSSO(0.2),
     sd.FriendlySAM(0.2, sigma=0.5), sd.InfoSAM(0.2, eps=0.1), sd.LookbehindSAM(0.1, steps=2), sd.SAMPa(0.2),
@@ -162,10 +255,43 @@ DIFFERENTIABLE = [
 ]  # fmt: skip
 
 
+def form_for(rule: sd.Rule) -> sd.Landscape:
+    """A loss of two coordinates in the form that a rule asks for."""
+    if "samples" in rule.needs:
+        return problems.r6()
+    if "outputs" in rule.needs:
+        return sd.Landscape.composed(
+            lambda y: (y[0] ** 2 + y[1] ** 2 + y[0] * y[1]) / 2,
+            lambda w: torch.stack([w[0] * w[1] - 1, torch.tanh(w[0]) + w[1] ** 2]),
+            2,
+            box=[(-2, 2), (-2, 2)],
+        )
+    return LOSS
+
+
+NO_POINTS = [sd.AdaSAM(0.2, eps=0.1), sd.LightSAM(0.2, eps=0.1), sd.LightSAM(0.2, eps=0.1, by_entry=True),
+    sd.LookSAM(0.2), sd.AESAM(0.2), sd.FriendlySAM(0.2)]  # fmt: skip
+"""Members that are no functions of the point, but whose step is a function of the state."""
+
+
+@pytest.mark.parametrize("rule", NO_POINTS, ids=repr)
+def test_steps_of_states_are_differentiated_too(rule: sd.Rule) -> None:
+    """By the state map that orbits are made of: its derivative beside differences, from a state on the way."""
+    system = sd.Map(LOSS, rule, lr=0.05)
+    state = system.at_rest(X[0])
+    for step in range(3):
+        state = system.evaluate(state, step)
+    state, h = state + 0.01 * np.sin(1 + np.arange(len(state))) * (np.abs(state) > 0.1), 1e-5
+    got = torch.func.jacrev(system.point_function())(torch.from_numpy(state)).numpy()
+    units = h * np.eye(len(state))
+    differences = (system.evaluate(state + units) - system.evaluate(state - units)).T / (2 * h)
+    np.testing.assert_allclose(got, differences, atol=1e-6 * (1 + np.abs(differences).max()))
+
+
 @pytest.mark.parametrize("rule", DIFFERENTIABLE, ids=lambda rule: type(rule).__name__)
 def test_linearisations_are_those_of_the_step(rule: sd.Rule) -> None:
     """Jacobians of the state map, memory included, beside central differences of the step."""
-    system = sd.Map(LOSS, rule, lr=0.05)
+    system = sd.Map(form_for(rule), rule, lr=0.05)
     state = system.states(X[:1])[0]
     state = state + 0.05 * np.sin(1 + np.arange(len(state)))  # settled memory may lie on a kink of a norm
     if "started" in rule.numbers:
@@ -184,7 +310,7 @@ SETTLING = [
 @pytest.mark.parametrize("rule", SETTLING, ids=lambda rule: type(rule).__name__)
 def test_settled_memory_stays(rule: sd.Rule) -> None:
     """Where the weights are held, a step leaves settled memory as it is."""
-    system = sd.Map(LOSS, rule, lr=0.05)
+    system = sd.Map(form_for(rule), rule, lr=0.05)
     states = system.states(X)
     after = system.evaluate(states)
     np.testing.assert_allclose(after[:, 2:], states[:, 2:], atol=1e-9)
