@@ -353,7 +353,7 @@ class LightAdamSAM(Perturbed):
 
     @property
     def layer(self) -> float | None:
-        """Of the size of eps."""
+        """Gradients of the size of eps."""
         return super(Normalised, self).layer
 
     @property

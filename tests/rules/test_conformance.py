@@ -488,13 +488,13 @@ def test_transcriptions_differ_from_sam() -> None:
     """What would a test tell where a member's formula were SAM's: all but SAM's are another one."""
     normals = np.random.default_rng(3).standard_normal((20, 3, 6))
     orbit = stepped(sd.SAM(0.1), 20, normals)
-    assert SAMS == [sd.SAM(0.1), sd.DNSAM(0.1)]
+    assert [sd.SAM(0.1), sd.DNSAM(0.1)] == SAMS
     for rule, step in [(rule, step) for rule, step in CASES if step is not sam]:
         assert np.abs(transcribed(step, orbit, normals) - orbit[1:]).max() > 1e-6, rule
 
 
 def test_every_rule_has_a_transcription() -> None:
-    """All but gradient descent, the base class, and the extragradient method with the gradient of the past."""
+    """All but gradient descent, the base class, and past extragradient, which has tests of its own."""
     public = {name: getattr(sd, name) for name in sd.__all__}
     rules = {name for name, thing in public.items() if isinstance(thing, type) and issubclass(thing, sd.Rule)}
     assert rules - {type(rule).__name__ for rule, _ in CASES} == {"GD", "PastExtragradient", "Rule"}

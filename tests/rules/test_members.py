@@ -11,10 +11,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from scipy.optimize import brentq
+from scipy.optimize import brentq, root
 
 import samdyn as sd
 from samdyn.dynamics.batch_step import sample_table, sampled_step
+from samdyn.rules.curvature import leading_eigenvector
 from samdyn.rules.oracle import Oracle
 from samdyn.systems.step_of_rule import given_to
 
@@ -246,7 +247,8 @@ def test_radius_zero_is_the_base() -> None:
 DIFFERENTIABLE = [
     sd.GD(), sd.USAM(0.2), sd.UnifiedSAM(0.2, 0.5), sd.SAM(0.2), sd.DNSAM(0.2), sd.Extragradient(0.2),
     sd.PreconditionedSAM(0.2, [1.0, 2.0], [0.5, 1.0]), sd.ZSharp(0.2), sd.LightAdamSAM(0.2, eps=0.1),
-    sd.RWSAM(0.2), sd.ESAM(0.2, beta=1.0), sd.FunctionalSAM(0.2), sd.PreconditionedFunctionalSAM(0.2, eps=0.1),
+    sd.RWSAM(0.2), sd.ESAM(0.2, beta=1.0), sd.FunctionalSAM(0.2),
+    sd.PreconditionedFunctionalSAM(0.2, eps=0.1),
     sd.ASAM(0.2), sd.MongeSAM(0.2), sd.LESAM(0.2, 0.05), sd.GSAM(0.2), sd.WSAM(0.2), sd.StableSAM(0.2),
     sd.PolyakSAM(0.2, lower=0.2), sd.SAMON(0.2, blocks=[0]), sd.GCSAM(0.2), sd.VaSSO(0.2),
     sd.FriendlySAM(0.2, sigma=0.5), sd.InfoSAM(0.2, eps=0.1), sd.LookbehindSAM(0.1, steps=2), sd.SAMPa(0.2),
@@ -276,7 +278,7 @@ NO_POINTS = [sd.AdaSAM(0.2, eps=0.1), sd.LightSAM(0.2, eps=0.1), sd.LightSAM(0.2
 
 @pytest.mark.parametrize("rule", NO_POINTS, ids=repr)
 def test_steps_of_states_are_differentiated_too(rule: sd.Rule) -> None:
-    """By the state map that orbits are made of: its derivative beside differences, from a state on the way."""
+    """The derivative of the state map, which orbits are made of, beside differences at a state on the way."""
     system = sd.Map(LOSS, rule, lr=0.05)
     state = system.at_rest(X[0])
     for step in range(3):
@@ -354,16 +356,21 @@ ON_A_LINE = [
     sd.GSAM(1.5), sd.LookbehindSAM(0.4, steps=2), sd.SAMON(1.5, blocks=[0]), sd.USAM(1.7),
     sd.UnifiedSAM(1.5, 0.5), sd.DNSAM(1.5), sd.PreconditionedSAM(0.75, [2.0], [3.0]), sd.ZSharp(1.5),
     sd.StableSAM(1.5), sd.PolyakSAM(1.5, lower=-9.0), sd.ESAM(1.5, beta=1.0, gamma=1.0),
-    sd.FunctionalSAM(0.8), sd.Extragradient(0.7),
+    sd.FunctionalSAM(0.8), sd.Extragradient(0.7), sd.RWSAM(1.5), sd.ESAM(1.5, beta=1.0),
 ]  # fmt: skip
 WELL_OF_OUTPUTS = sd.Landscape.composed(lambda y: y**2 / 4, lambda w: w[0] ** 2 - 1, 1, box=[(-2, 2)])
 """The double well as an objective of an output."""
+SAMPLED_WELL = sd.FiniteSum(
+    lambda w, s: (w[0] ** 2 - 1) ** 2 / 4 + s[0] * w[0], [[0.4], [-0.1], [-0.3]], 1, box=[(-2, 2)]
+)
+"""The double well as a mean of three samples, whose gradients do not vanish with it."""
 
 
 @pytest.mark.parametrize("rule", ON_A_LINE, ids=lambda rule: type(rule).__name__)
 def test_fixed_points_are_those_of_brute_force(rule: sd.Rule) -> None:
-    """In one dimension: sign changes of the field on a grid, refined, kept where the field is continuous."""
-    well = WELL_OF_OUTPUTS if "outputs" in rule.needs else sd.landscapes.double_well()
+    """In one dimension: sign changes of the field on a grid, refined; smooth ones, and jumps."""
+    forms = {"outputs": WELL_OF_OUTPUTS, "samples": SAMPLED_WELL}
+    well = next((forms[need] for need in rule.needs if need in forms), sd.landscapes.double_well())
     system = sd.Map(well, rule, lr=0.1)
     x = np.linspace(-2.2, 2.2, 4402)  # no grid point on a critical point
 
@@ -371,17 +378,92 @@ def test_fixed_points_are_those_of_brute_force(rule: sd.Rule) -> None:
         return (system(np.reshape(z, (-1, 1))) - np.reshape(z, (-1, 1)))[:, 0]
 
     values = field(x)
-    found = []
+    found, crossed = [], []
     for i in np.flatnonzero(values[1:] * values[:-1] < 0):
         z = brentq(lambda y: float(field(y)[0]), x[i], x[i + 1], xtol=1e-13)
-        if abs(field(z + 1e-9)[0] - field(z - 1e-9)[0]) < 1e-6 and abs(well.gradient([z])[0]) > 1e-6:
-            found.append(z)
+        if abs(well.gradient([z])[0]) > 1e-6:
+            jumps = abs(field(z + 1e-9)[0] - field(z - 1e-9)[0]) > 1e-6
+            (crossed if jumps else found).append(z)
     points = sd.fixed_points(system, box=[(-2.2, 2.2)])
-    # What rests by the convention g/abs(g) = 0 on a jump of the field has no stability, and is none of these;
+    # What rests by the convention g/abs(g) = 0 on a jump of the field has no stability, and is no zero of it;
     # nor are the intervals in which a Polyak step is zero, which have no sign change.
     smooth = [p for p in points if p.kind == "hallucinated" and p.stability != "jump" and not p.dimension]
     got = sorted(float(p.x[0]) for p in smooth)
     np.testing.assert_allclose(got, found, atol=1e-8)
+    # where the field changes its sign by a jump of the rule's own, the point is listed as one
+    jumping = np.array([p.x[0] for p in points if p.kind == "hallucinated" and p.stability == "jump"])
+    assert all(np.abs(jumping - z).min(initial=np.inf) < 1e-8 for z in crossed)
+    assert bool(crossed) == isinstance(rule, sd.StableSAM | sd.RWSAM | sd.LookbehindSAM)
+
+
+def test_a_centred_gradient_of_one_entry_is_nothing() -> None:
+    """GCSAM on a line: every point rests, which is a family of the whole box."""
+    system = sd.Map(sd.landscapes.double_well(), sd.GCSAM(1.5), lr=0.1)
+    x = np.linspace(-2.2, 2.2, 45)[:, None]
+    np.testing.assert_array_equal(system(x), x)
+    (family,) = sd.fixed_points(system, box=[(-2.2, 2.2)], n_starts=64).families
+    assert family.dimension == 1
+    assert np.ptp(family.points) > 4
+
+
+def test_reweighted_samples_rest_beside_the_minimum() -> None:
+    """RW-SAM's direction vanishes elsewhere than the gradient of the mean: its field is not 0 at the minimum,
+    and its orbits hover where the direction vanishes.
+    """
+    loss, rule = problems.r6(), sd.RWSAM(0.1)
+    flow = sd.Flow(loss, rule)
+    minimum = loss.minimum().x
+    assert np.linalg.norm(flow(minimum)) > 0.1
+
+    def direction(x: np.ndarray) -> np.ndarray:
+        g = loss.sample_gradients(x)
+        return np.exp(np.linalg.norm(g, axis=1)) @ g
+
+    rest = root(direction, minimum, tol=1e-12).x
+    end = sd.trajectory(sd.Map(loss, rule, lr=0.01), [0.0, 0.2], n_steps=1000)[-1]
+    assert np.linalg.norm(end - rest) < 0.01 < np.linalg.norm(minimum - rest)
+    on_a_line = sd.fixed_points(sd.Flow(SAMPLED_WELL, sd.RWSAM(0.1)), n_starts=16)
+    assert {p.kind for p in on_a_line} == {"hallucinated"}
+    assert [p.stability for p in on_a_line].count("jump") == 3
+    # with weights that are alike it is SAM
+    np.testing.assert_allclose(
+        sd.Flow(loss, sd.RWSAM(0.1, temperature=0.0))(X), sd.Flow(loss, sd.SAM(0.1))(X), rtol=1e-12
+    )
+
+
+def test_settled_eigenvectors() -> None:
+    """The closed form in the plane beside an eigendecomposition, and multiples of the identity."""
+    rng = np.random.default_rng(0)
+    matrices = [a + a.T for a in rng.standard_normal((40, 2, 2))]
+    for h in [*matrices, np.diag([1.0, -3.0]), np.diag([-2.0, 1.0]), np.array([[1.0, 1e-9], [1e-9, 0.5]])]:
+        values, columns = np.linalg.eigh(h)
+        v = leading_eigenvector(torch.from_numpy(h)).numpy()
+        expected = columns[:, np.abs(values).argmax()]
+        np.testing.assert_allclose(np.outer(v, v), np.outer(expected, expected), atol=1e-12)
+    np.testing.assert_array_equal(leading_eigenvector(2 * torch.eye(2)), [1.0, 0.0])
+    v = leading_eigenvector(torch.diag(torch.tensor([1.0, -3.0, 2.0]))).numpy()
+    np.testing.assert_allclose(np.abs(v), [0, 1, 0], atol=1e-12)
+    # beside a critical point it is the loss's: Eigen-SAM turns from SAM there
+    well = sd.landscapes.double_well(2)
+    flows = [sd.Flow(well, rule) for rule in (sd.EigenSAM(0.3, alpha=0.5), sd.SAM(0.3))]
+    assert np.abs(flows[0]([-0.9, 0.1]) - flows[1]([-0.9, 0.1])).max() > 1e-2
+
+
+def test_perturbations_are_where_members_look() -> None:
+    """Of those that do not perturb along g/abs(g): `perturbation` says where the step does look."""
+    x, well = np.array([0.3, -0.7]), sd.landscapes.double_well(2)
+    g = well.gradient(x)
+    u = g / np.linalg.norm(g)
+    v = np.array([0.0, 1.0])  # the Hessian there is diag(3 0.09 - 1, 1)
+    e = 0.2 * (u + 0.5 * np.sign(g @ v) * (v - (u @ v) * u))
+    got = sd.Map(well, sd.EigenSAM(0.2, alpha=0.5), lr=0.1).perturbation(x)
+    np.testing.assert_allclose(got, e, rtol=1e-12)
+    np.testing.assert_array_equal(sd.Map(well, sd.MSAM(0.2), lr=0.1).perturbation(x), [0.0, 0.0])
+    rows = problems.r6()
+    gradients = rows.sample_gradients(x)
+    mean = np.exp(np.linalg.norm(gradients, axis=1)) @ gradients
+    got = sd.Map(rows, sd.RWSAM(0.2), lr=0.1).perturbation(x)
+    np.testing.assert_allclose(got, 0.2 * mean / np.linalg.norm(mean), rtol=1e-12)
 
 
 def test_who_can_rest_where_the_gradient_does_not_vanish() -> None:
@@ -635,17 +717,33 @@ def test_adaptive_bases_in_every_verb() -> None:
 
 EVERY = [
     sd.GD(), sd.SAM(0.2), sd.USAM(0.2), sd.UnifiedSAM(0.2, 0.5), sd.DNSAM(0.2), sd.Extragradient(0.1),
-    *DIFFERENTIABLE, sd.PreconditionedSAM(0.2), sd.ZSharp(0.2), sd.FriendlySAM(0.2), sd.LookSAM(0.2),
+    *DIFFERENTIABLE[6:], sd.FriendlySAM(0.2), sd.LookSAM(0.2),
     sd.AESAM(0.2), sd.AdaSAM(0.2), sd.LightSAM(0.2), sd.Sassha(0.2), sd.BSAM(0.2), sd.RSAM(0.2), sd.DetSAM(),
-    sd.FrobSAM(), sd.TraceSAM(), sd.ESAM(0.2), sd.RWSAM(0.2),
+    sd.FrobSAM(), sd.TraceSAM(), sd.ESAM(0.2),
     sd.UniversalSAM(0.2, psi=torch.tanh, n_probes=2),
 ]  # fmt: skip
+
+
+def test_every_rule_is_among_them() -> None:
+    public = {name: getattr(sd, name) for name in sd.__all__}
+    rules = {name for name, thing in public.items() if isinstance(thing, type) and issubclass(thing, sd.Rule)}
+    assert rules - {type(rule).__name__ for rule in EVERY} == {"Rule"}
+
+
+def loss_of_batches(rule: sd.Rule) -> tuple[sd.Landscape, np.ndarray]:
+    """A loss with samples, and a start: where outputs are asked for, a network."""
+    if "outputs" not in rule.needs:
+        return problems.r6(), np.array([0.4, -0.8])
+    net = torch.nn.Sequential(torch.nn.Linear(1, 1), torch.nn.Tanh()).double()
+    data = torch.linspace(-1, 1, 6).double()[:, None], torch.linspace(0, 1, 6).double()[:, None]
+    return sd.from_module(net, torch.nn.functional.mse_loss, data), np.array([0.4, -0.8])
 
 
 @pytest.mark.parametrize("rule", EVERY, ids=lambda rule: type(rule).__name__)
 def test_every_member_in_every_view(rule: sd.Rule) -> None:
     """A step of a map with noise and on batches, and the drift of a diffusion or the reason for none."""
-    loss, start, rng = problems.r6(), np.array([0.4, -0.8]), np.random.default_rng(5)
+    rng = np.random.default_rng(5)
+    loss, start = loss_of_batches(rule)
     noise, batches = sd.GaussianNoise(std=0.1, probe="independent"), sd.Minibatch(batch_size=2)
     if "samples" not in rule.needs:
         system = sd.Map(loss, rule, lr=0.01, noise=noise)
@@ -656,6 +754,13 @@ def test_every_member_in_every_view(rule: sd.Rule) -> None:
         assert after.isfinite().all()
         assert not torch.equal(after, system.advance(state, -normals, **system.coefficients()))
     system = sd.Map(loss, rule, lr=0.01, noise=batches)
+    if "outputs" in rule.needs:  # batches of a module are drawn by the module itself
+        ends = np.asarray(sd.trajectory(system, np.tile(start, (2, 1)), n_steps=2, seed=3))
+        assert np.isfinite(ends).all()
+        assert np.abs(ends[-1, 0] - ends[-1, 1]).max() > 1e-8
+        drift = sd.Diffusion(loss, rule, lr=0.01, noise=sd.GaussianNoise(std=0.1)).drift(start)
+        np.testing.assert_allclose(drift, sd.Flow(loss, rule)(start))
+        return
     names = tuple(system.coefficients())
     step = sampled_step(system, names, torch.from_numpy(sample_table(system)))
     own = rng.standard_normal(system.n_normals)
@@ -665,7 +770,11 @@ def test_every_member_in_every_view(rule: sd.Rule) -> None:
     assert after.shape == (system.state_dim,)
     assert after.isfinite().all()
     assert not np.allclose(after[:2].numpy(), start, atol=1e-6)
-    if rule.without_flow is None:
+    if rule.without_flow is None and "samples" in rule.needs:
+        assert np.isfinite(sd.Flow(loss, rule)(start)).all()
+        with pytest.raises(ValueError, match=r"noise must not be sd\.Minibatch in a Diffusion"):
+            sd.Diffusion(loss, rule, lr=0.01, noise=batches)
+    elif rule.without_flow is None:
         full = sd.GaussianNoise(std=0.1)
         drift = sd.Diffusion(loss, rule, lr=0.01, noise=full).drift(start)
         np.testing.assert_allclose(drift, sd.Flow(loss, rule)(start))

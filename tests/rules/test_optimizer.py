@@ -311,3 +311,47 @@ def test_rules_that_ask_for_more() -> None:
         sd.optim.as_optimizer(sd.FunctionalSAM(0.1), network().parameters(), lr=0.1)
     with pytest.raises(TypeError, match="rule must be a samdyn rule"):
         sd.optim.as_optimizer("SAM", network().parameters(), lr=0.1)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=["bfloat16", "float16"])
+@pytest.mark.parametrize("rule", [sd.SAM(0.05), sd.VaSSO(0.05), sd.GSAM(0.05)], ids=lambda rule: repr(rule))
+def test_autocast_with_a_scaler_and_accumulation(rule: sd.Rule, dtype: torch.dtype) -> None:
+    """Half precision in the forward passes, gradients of two halves added up, losses scaled: weights stay in
+    single precision, and a run ends where the one in single precision does, to the precision of the halves.
+    """
+    ends, losses = [], []
+    for mixed in (True, False):
+        model = network().float()
+        inputs, targets = DATA[0].float(), DATA[1].float()
+        scaler = torch.amp.GradScaler("cpu", init_scale=1024.0, enabled=mixed)
+        optimizer = sd.optim.as_optimizer(rule, model.parameters(), lr=0.1, momentum=0.5)
+        seen = []
+
+        def accumulate(
+            scaler: Any = scaler, model: Any = model, mixed: bool = mixed, inputs: Any = inputs,
+            targets: Any = targets,
+        ) -> float:  # fmt: skip
+            total = 0.0
+            for half in (slice(0, 3), slice(3, 6)):
+                with torch.autocast("cpu", dtype=dtype, enabled=mixed):
+                    predicted = model(inputs[half])
+                assert predicted.dtype == (dtype if mixed else torch.float32)
+                loss = torch.nn.functional.mse_loss(predicted.float(), targets[half]) / 2
+                scaler.scale(loss).backward()
+                total += loss.item()
+            return total
+
+        for _ in range(30):
+            seen.append(accumulate())
+            optimizer.first_step(zero_grad=True, scale=scaler.get_scale())
+            accumulate()
+            scaler.step(optimizer)
+            scaler.update()
+            optimizer.zero_grad()
+        assert all(p.dtype == torch.float32 for p in model.parameters())
+        ends.append(weights_of(model))
+        losses.append(seen)
+    assert losses[0][-1] < 0.7 * losses[0][0]
+    coarse = 2.0 ** (-8 if dtype == torch.bfloat16 else -11)
+    np.testing.assert_allclose(losses[0], losses[1], atol=10 * coarse)
+    np.testing.assert_allclose(ends[0], ends[1], atol=20 * coarse)

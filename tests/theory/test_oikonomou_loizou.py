@@ -112,8 +112,8 @@ def quadratic_form(polynomial: Callable[[np.ndarray], np.ndarray]) -> np.ndarray
 
 
 def test_largest_ratios_of_the_expected_residual() -> None:
-    """Both sides are quadratic in x: the largest ratio is a generalised eigenvalue, and the reference's maxima
-    over 400 random points lie just below it. Of whole batches it is 1, see above.
+    """Both sides are quadratic in x: the largest ratio is a generalised eigenvalue, and the maxima over 400
+    random points that the reference prints lie just below it. Of whole batches it is 1, see above.
     """
     references = {"uniform": 0.845, "importance": 0.99993, 2: 0.881, 3: 0.914}
     largest = {"uniform": 0.84496, "importance": 1.0, 2: 0.88135, 3: 0.91475}

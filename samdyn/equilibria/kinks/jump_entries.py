@@ -149,7 +149,7 @@ def crossed_jumps(
 def resting_at(
     system: System, displacement: Callable[[Tensor], Tensor], points: list[FixedPoint], box: Array
 ) -> list[FixedPoint]:
-    """Those of some critical points at which a rule that sees samples rests: its direction need not vanish
+    """The critical points at which a rule that sees samples rests: its direction need not vanish
     with the gradient of the mean. Where its field jumps it rests by convention, as other rules do.
     """
     if not points:
