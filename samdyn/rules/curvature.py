@@ -308,7 +308,7 @@ class Sassha(Perturbed):
         """The preconditioned step, over lr."""
         y = x + rho * unit(ascent(x))
         p = gradient(y)
-        signs = torch.where(normals < 0, -1.0, 1.0)
+        signs = torch.where(normals < 0, -torch.ones_like(normals), torch.ones_like(normals))
         estimate = (signs * curvature_product(gradient, y, signs)).abs()
         due = memory["count"] <= 0
         diagonal = torch.where(due, beta2 * memory["diagonal"] + (1 - beta2) * estimate, memory["diagonal"])

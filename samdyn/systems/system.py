@@ -243,8 +243,8 @@ class System(ABC):
             raise ValueError(f"a perturbation belongs to a rule, got {self!r}, which is made from a function")
         rule, coefficients = self.rule, self.rule.coefficients(step)
         if rule.own_steps and rule.without_limit is None and "outputs" not in rule.needs:
-            if rule.uses_lr:
-                coefficients["lr"] = self.coefficients(step)["lr"]
+            if rule.uses_lr and "lr" in self.parameters:
+                coefficients["lr"] = value_at(self.parameters["lr"], step)
             oracle = self.landscape.oracle
             return batch.evaluate(lambda w: _first_look(rule, w, oracle, coefficients), points)
         gradient = self.landscape.gradient(points)

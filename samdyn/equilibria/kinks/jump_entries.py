@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
+import numpy.typing as npt
 from torch import Tensor
 
 from samdyn.arguments.checks import Array
@@ -131,7 +132,7 @@ def resting_entries(
 
 
 def crossed_jumps(
-    system: System, evaluate: Evaluation, box: Array, known: Array, critical: Callable[[Array], Array]
+    system: System, evaluate: Evaluation, box: Array, known: Array, critical: Callable[[Array], npt.NDArray[np.bool_]]
 ) -> list[FixedPoint]:
     """Entries for points on a line at which the field of a rule changes its sign by a jump, away from
     critical points and from the points `known` (n, 1). As of all points at which a rule itself jumps, nothing
