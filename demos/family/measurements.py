@@ -213,7 +213,11 @@ def escape(make: Make, settings: Settings, reference: Any = None) -> Any:
     loss = DOUBLE_WELL.form(rule)
     assert loss is not None
     of_samples = "samples" in rule.needs
-    noise = sd.Minibatch(4) if of_samples else sd.GaussianNoise(std=1.2, probe="same")
+    noise = (
+        sd.Minibatch(4, sampling="with replacement")
+        if of_samples
+        else sd.GaussianNoise(std=1.2, probe="same")
+    )
 
     def leave(rule: sd.Rule, seed: int) -> Any:
         return sd.exit_times(

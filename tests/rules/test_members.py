@@ -784,3 +784,23 @@ def test_every_member_in_every_view(rule: sd.Rule) -> None:
             sd.Flow(loss, rule)
         with pytest.raises(ValueError, match="must have a limit for small learning rates in a Diffusion"):
             sd.Diffusion(loss, rule, lr=0.01, noise=noise)
+
+
+def test_members_with_products_on_a_network() -> None:
+    """Products of a module in double precision, with what the rule draws or keeps in it."""
+    net = torch.nn.Sequential(torch.nn.Linear(1, 1), torch.nn.Tanh()).double()
+    data = torch.linspace(-1, 1, 6).double()[:, None], torch.linspace(0, 1, 6).double()[:, None]
+    loss = sd.from_module(net, torch.nn.functional.mse_loss, data)
+    for rule in (sd.Sassha(0.1), sd.EigenSAM(0.1), sd.XSAM(0.1)):
+        path = np.asarray(sd.trajectory(sd.Map(loss, rule, lr=0.01), [0.4, -0.8], n_steps=3))
+        assert np.isfinite(path).all()
+        assert np.abs(path[-1] - path[0]).max() > 1e-4
+
+
+def test_looksam_on_a_line_is_descent_between_its_steps() -> None:
+    """Nothing of P is normal to g there, and rounding is no direction."""
+    well = sd.landscapes.double_well()
+    path = np.asarray(sd.trajectory(sd.Map(well, sd.LookSAM(0.3, every=4), lr=0.05), [0.3], n_steps=40))
+    for t in range(40):
+        rule = sd.SAM(0.3) if t % 4 == 0 else sd.GD()
+        np.testing.assert_allclose(path[t + 1], sd.Map(well, rule, lr=0.05)(path[t]), rtol=1e-12)

@@ -132,7 +132,11 @@ def resting_entries(
 
 
 def crossed_jumps(
-    system: System, evaluate: Evaluation, box: Array, known: Array, critical: Callable[[Array], npt.NDArray[np.bool_]]
+    system: System,
+    evaluate: Evaluation,
+    box: Array,
+    known: Array,
+    critical: Callable[[Array], npt.NDArray[np.bool_]],
 ) -> list[FixedPoint]:
     """Entries for points on a line at which the field of a rule changes its sign by a jump, away from
     critical points and from the points `known` (n, 1). As of all points at which a rule itself jumps, nothing
