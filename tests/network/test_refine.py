@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional
 
 import samdyn as sd
-from samdyn.network import newton_krylov, refinement
+from samdyn.network import newton_krylov
 
 
 def away(x: tuple[float, ...], distance: float, seed: int) -> np.ndarray:
@@ -180,4 +180,3 @@ def test_what_does_not_fit_is_refused() -> None:
     ):
         with pytest.raises(ValueError, match=words):
             call()
-    assert refinement.NONE == "none within reach"
