@@ -13,8 +13,9 @@ from samdyn.escape.kernel.sweep_native import native_sweep
 from samdyn.escape.kernel.sweep_torch import Sweep, torch_sweep
 from samdyn.trace.printed.compiling import compiler
 
-# path-steps of a job that take as long as compiling does
-COMPILE_FROM = 1e8
+# Path-steps from which compiling repays: it takes half a second, and torch takes 4 million path-steps a second
+# of thousands of paths side by side, and half a million of a few hundred.
+COMPILE_FROM = 3e6
 
 
 def can_compile(device: torch.device) -> bool:

@@ -459,7 +459,8 @@ def test_gpu_paths_are_the_same() -> None:
 @pytest.mark.parametrize("t_max", [3.0, 3.02, 4.99])
 def test_censoring(t_max: float) -> None:
     sde, region = planar()
-    run = partial(sd.exit_times, sde, [-1.0, 0.0], region, n_paths=200, seed=5)
+    # one engine for both: compiled paths are those of torch to rounding, and these are compared bit by bit
+    run = partial(sd.exit_times, sde, [-1.0, 0.0], region, n_paths=200, seed=5, compile=False)
     short, long = run(t_max=t_max), run(t_max=1000.0)
     assert long.exited.all()
     assert t_max <= short.t_max < t_max + sde.lr
