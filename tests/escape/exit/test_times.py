@@ -759,7 +759,7 @@ def test_single_precision_only_where_it_is_fine(
     loss = sd.Landscape(lambda w: w @ w, dim=2)
     sde = sd.Diffusion(loss, sd.GD(), lr=0.01, noise=sd.GaussianNoise(std))
     for n_paths, expected in ((10**8, precision), (10**4, "double")):  # and only where it pays
-        job, _ = make_job(
+        job = make_job(
             [sde], (), [center, 0.0], sd.Ball([center, 0.0], radius), n_paths, t_max=1.0, dt=None, seed=0,
             correction="bridge", device="cpu", precision=None, compile=True,
         )  # fmt: skip
