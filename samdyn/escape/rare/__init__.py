@@ -14,5 +14,6 @@ file                    what it computes or holds
 `least_action`          the path of least action (Freidlin and Wentzell), by the geometric method
 `action_polygon`        the action of polygons, its derivative and second variation
 `action_starts`         paths from which the search begins
+`action_grid`           one of them: the way of least action on a grid
 ======================  =========================================================================
 """

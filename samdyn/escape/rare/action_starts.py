@@ -7,7 +7,9 @@ begins from several paths at once:
 2. the way that the drift goes from the start to where it comes nearest to the end, and a straight line on;
 3. the way that the drift goes from the end, and from either side of it along its unstable directions, to
    where it comes nearest to the start, taken backwards: uphill on the track of the way down, which is the
-   path of least action of a gradient.
+   path of least action of a gradient;
+4. in two and three dimensions, the way of least action on a grid (`samdyn.escape.rare.action_grid`), which
+   is on the right side of obstacles.
 
 Ways of the drift are followed by arc length, all at once (Heun's method), until they turn back on
 themselves, which they do at a point at rest.
@@ -20,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from samdyn.arguments.checks import Array
+from samdyn.escape.rare.action_grid import grid_path
 from samdyn.escape.rare.action_polygon import respaced
 from samdyn.systems.flow import Flow
 
@@ -43,6 +46,9 @@ def first_paths(system: Any, first: Array, last: Array, n: int) -> Array:
     for normal in _normals((last - first) / span):
         paths += [line + sign * bow * span * np.sin(np.pi * t) * normal for bow in BOWS for sign in (1, -1)]
     paths += [respaced(path, n) for path in _ways(system, first, last, span)]
+    on_grid = grid_path(system, first, last)
+    if on_grid is not None:
+        paths.append(respaced(on_grid, n))
     return np.array([path for path in paths if np.isfinite(path).all()])
 
 

@@ -12,8 +12,8 @@ The rate of the transition is of the order exp(-S). For b = -grad U and a = s^2 
 
 Algorithm
 ---------
-1. The search begins from several paths (`samdyn.escape.rare.action_starts`): straight, bowed, and along the
-   drift. Each is a coarse polygon, the integrand taken at the middle of its sides
+1. The search begins from several paths (`samdyn.escape.rare.action_starts`): straight, bowed, along the
+   drift, and over a grid. Each is a coarse polygon, the integrand taken at the middle of its sides
    (`samdyn.escape.rare.action_polygon`); its inner corners are moved by L-BFGS (scipy), and spaced equally
    again between rounds.
 2. The `KEPT` best go through a polygon of twice as many corners, and the best of those through finer and
