@@ -1,7 +1,7 @@
 """Kind (c): optima that are only stationary, or the best of one neighbourhood.
 
-Systems of their own, each with several local optima; right values from numpy and scipy alone. All but the ring
-held when they were first run.
+Systems of their own, each with several local optima; right values from numpy and scipy alone. All held
+when they were first run, but for the ring.
 """
 
 from __future__ import annotations
@@ -84,6 +84,6 @@ def test_the_way_round_a_ring_past_a_bump() -> None:
 
     flow = sd.Flow(sd.Landscape(ring, dim=2), sd.GD())
     found = sd.minimum_action(flow, [-0.6, 0.8], [0.6, 0.8], n_points=51)
-    assert found.action == pytest.approx(0.6 * np.exp(-4.0), abs=2 * found.error)
-    assert found.error < 1e-3
+    assert found.action == pytest.approx(0.6 * np.exp(-4.0), abs=found.error)
+    assert found.error < 2e-3
     assert found.x[:, 1].min() < -0.9

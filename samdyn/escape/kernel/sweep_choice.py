@@ -13,8 +13,8 @@ from samdyn.escape.kernel.sweep_native import native_sweep
 from samdyn.escape.kernel.sweep_torch import Sweep, torch_sweep
 from samdyn.trace.printed.compiling import compiler
 
-# Path-steps from which compiling repays: it takes half a second, and torch takes 4 million path-steps a second
-# of thousands of paths side by side, and half a million of a few hundred.
+# Path-steps from which compiling repays: it takes half a second, and torch advances 4 million path-steps a
+# second of thousands of paths side by side, and half a million of a few hundred.
 COMPILE_FROM = 3e6
 
 

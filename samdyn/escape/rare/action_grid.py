@@ -31,7 +31,7 @@ DETOUR = 1e-6  # of |s| |b|, added to each edge: among ways that cost nothing th
 
 
 def grid_path(system: Any, first: Array, last: Array) -> Array | None:
-    """The way (m, dim) of least action on the grid, its ends replaced by the points; None if there is none."""
+    """The way (m, dim) of least action on the grid, its ends replaced by the points, or None."""
     dim = len(first)
     if dim not in NODES:
         return None
