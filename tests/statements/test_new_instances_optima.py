@@ -73,6 +73,7 @@ def test_the_radius_at_which_all_directions_turn(down: tuple[float, float]) -> N
     assert sd.critical_rho(saddle, np.zeros(3)) == pytest.approx(1 / min(down), rel=1e-12)
 
 
+@pytest.mark.slow
 def test_the_way_round_a_ring_past_a_bump() -> None:
     """Kind (c): over the bump costs .318, a minimum of the action, and all the way round the ring .011.
 
