@@ -218,7 +218,7 @@ def _announce(system: System, x: Array) -> None:
         beside = x + 1e-3 * np.random.default_rng(0).standard_normal((N_ORBITS, len(x)))
         # what is done once for a run, such as tracing a network, may take longer than thousands of steps
         once = seconds_of(lambda: trajectory(system, beside, n_steps=2), repeats=2)
-        each = max(seconds_of(lambda: trajectory(system, beside, n_steps=12), repeats=2) - once, 0.0) / 10
+        each = max(seconds_of(lambda: trajectory(system, beside, n_steps=8), repeats=1) - once, 0.0) / 6
         if each * PILOT < 0.5:  # what is done once for a run is most of so short a one
             once = seconds_of(lambda: trajectory(system, beside, n_steps=PILOT), repeats=2)
             longer = seconds_of(lambda: trajectory(system, beside, n_steps=4 * PILOT), repeats=2)
