@@ -8,6 +8,8 @@ import labelled_runs
 import numpy as np
 import problems
 import pytest
+import torch
+from sklearn.datasets import load_digits
 
 import samdyn as sd
 from samdyn.network.diagnosis import VERDICTS
@@ -159,3 +161,27 @@ def test_what_does_not_fit_is_refused() -> None:
     ):
         with pytest.raises(ValueError, match=words):
             call()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rho", [3.0, 10.0])
+def test_a_network_that_stalls_at_a_large_radius_bounces_on_the_edge(rho: float) -> None:
+    """8970 weights on the digits: from .480 the loss ends at .44 (rho 3), |g(y)| is many times |g|.
+
+    Right: runs of plain torch, whose largest curvature is then 1.0 to 1.2 times the edge.
+    """
+    digits = load_digits()
+    inputs = (digits.data - digits.data.mean(axis=0)) / 16
+    torch.manual_seed(0)
+    layers = [torch.nn.Linear(64, 64), torch.nn.Tanh(), torch.nn.Linear(64, 64), torch.nn.Tanh()]
+    net = torch.nn.Sequential(*layers, torch.nn.Linear(64, 10))
+
+    def squared_error(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        return ((outputs - targets) ** 2).sum(dim=1).mean() / 2
+
+    loss = sd.from_module(net, squared_error, (inputs, np.eye(10)[digits.target]), dtype=torch.float32)
+    assert loss.value(loss.x0) == pytest.approx(0.4801, abs=1e-3)
+    system = sd.Map(loss, sd.SAM(rho), lr=0.02)
+    end = np.asarray(sd.trajectory(system, loss.x0, n_steps=600, save_every=600))[..., -1, :].ravel()
+    found = sd.diagnose(system, end)
+    assert found.verdict == "bounces on the edge", found

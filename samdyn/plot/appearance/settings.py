@@ -113,10 +113,11 @@ def picture(draw: Callable[P, R]) -> Callable[P, R]:
 
     Examples
     --------
+    >>> from matplotlib.figure import Figure
     >>> @picture
     ... def size(ax=None):
     ...     return text_size(1.0)
-    >>> size(), size(ax="given")
+    >>> size(), size(ax=Figure().gca())
     (11.0, 10.0)
     """
     signature, drawn = inspect.signature(draw), checked(draw)
