@@ -330,7 +330,8 @@ class LightAdamSAM(Perturbed):
 
     Notes
     -----
-    All moments are 0 before the first step. There are no corrections of bias [a hypothesis], as in `AdaSAM`.
+    All moments are 0 before the first step. There are no corrections of bias [a hypothesis], as in `AdaSAM`:
+    the first step is (1 - beta1)/sqrt(1 - beta2) = 3.16 times as long as later ones along the same g.
     Once moments have settled, e is rho along the signs of g, the direction that raises the linearised loss
     most among abs(e_i) <= rho.
 
@@ -343,7 +344,7 @@ class LightAdamSAM(Perturbed):
     --------
     >>> import samdyn as sd
     >>> sd.Map(sd.landscapes.quadratic([[2.0]]), sd.LightAdamSAM(0.5), lr=0.01)([1.0]).round(6)
-    array([0.99])
+    array([0.968377])
     """
 
     beta1: Coefficient = 0.9

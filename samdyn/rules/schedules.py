@@ -45,7 +45,8 @@ class PowerDecay:
 
     Examples
     --------
-    >>> PowerDecay(0.1)(3)
+    >>> import samdyn as sd
+    >>> sd.schedules.PowerDecay(0.1)(3)
     0.05
     """
 
@@ -67,7 +68,8 @@ class ExponentialDecay:
 
     Examples
     --------
-    >>> ExponentialDecay(1.0, 0.5)(2)
+    >>> import samdyn as sd
+    >>> sd.schedules.ExponentialDecay(1.0, 0.5)(2)
     0.25
     """
 
@@ -89,7 +91,8 @@ class CosineDecay:
 
     Examples
     --------
-    >>> round(CosineDecay(1.0, 0.0, steps=10)(5), 12)
+    >>> import samdyn as sd
+    >>> round(sd.schedules.CosineDecay(1.0, 0.0, steps=10)(5), 12)
     0.5
     """
 
@@ -114,7 +117,8 @@ class StepDecay:
 
     Examples
     --------
-    >>> [StepDecay(1.0, 0.1, milestones=(100, 200))(t) for t in (99, 100)]
+    >>> import samdyn as sd
+    >>> [sd.schedules.StepDecay(1.0, 0.1, milestones=(100, 200))(t) for t in (99, 100)]
     [1.0, 0.1]
     """
 
@@ -141,7 +145,8 @@ class Delayed:
 
     Examples
     --------
-    >>> [Delayed(0.5, steps=10)(t) for t in (9, 10)]
+    >>> import samdyn as sd
+    >>> [sd.schedules.Delayed(0.5, steps=10)(t) for t in (9, 10)]
     [0.0, 0.5]
     """
 
