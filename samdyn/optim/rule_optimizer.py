@@ -104,6 +104,7 @@ class RuleOptimizer(torch.optim.Optimizer):
                 f"{self.rule!r} needs {' and '.join(self.rule.needs)} of the loss, got gradients alone: call "
                 "step(closure)"
             )
+        self.weights.require_gradients()
         x, g = self.weights.point(), self.weights.gradient(scale)
 
         def ask(point: Tensor) -> Tensor:
@@ -189,6 +190,8 @@ class RuleOptimizer(torch.optim.Optimizer):
                     return gradient, value
             self.weights.move_to(point)
             loss = evaluate()
+            if not kept:
+                self.weights.require_gradients()
             kept.append((point.clone(), self.weights.gradient(), loss))
             return kept[-1][1], loss
 
@@ -286,6 +289,8 @@ def as_optimizer(
     TypeError, ValueError
         No rule; a rule that needs samples, outputs or products; blocks that are not there; a group's ``rho``
         that is no number >= 0, or means nothing to the rule. Sparse gradients, when they come.
+    RuntimeError
+        In a first call or a closure that leaves no parameter a gradient.
 
     Notes
     -----
@@ -319,7 +324,11 @@ def as_optimizer(
                 f"rule must need gradients and values alone to train a module, got {rule!r}, which needs "
                 f"{need}"
             )
-    checks.function("base", base)
+    if not callable(base):
+        raise TypeError(
+            f"base must be a class of optimisers such as torch.optim.SGD, got {checks.shown(base)}: pass its "
+            "learning rate and other options to as_optimizer itself"
+        )
     if model is not None and not isinstance(model, torch.nn.Module):
         raise TypeError(f"model must be a torch.nn.Module, got {checks.shown(model)}")
     try:

@@ -71,6 +71,13 @@ class Weights:
         parts = [torch.zeros_like(p) if p.grad is None else p.grad for p in self.parameters]
         return torch.cat([part.detach().reshape(-1).to(self.like) for part in parts]) / scale
 
+    def require_gradients(self) -> None:
+        """Refuse weights none of which has a gradient: a step would do nothing, and nobody would see it."""
+        if all(p.grad is None for p in self.parameters):
+            raise RuntimeError(
+                "no parameter has a gradient: call backward on the loss before first_step, and inside a closure"
+            )
+
     def of_groups(self, values: Iterable[float], groups: Iterable[dict[str, object]]) -> Any:
         """One number where the groups' values agree, else a vector with the value of each weight's group."""
         values = list(values)

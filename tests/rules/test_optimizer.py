@@ -355,3 +355,14 @@ def test_autocast_with_a_scaler_and_accumulation(rule: sd.Rule, dtype: torch.dty
     coarse = 2.0 ** (-8 if dtype == torch.bfloat16 else -11)
     np.testing.assert_allclose(losses[0], losses[1], atol=10 * coarse)
     np.testing.assert_allclose(ends[0], ends[1], atol=20 * coarse)
+
+
+def test_a_step_without_gradients_is_refused() -> None:
+    """Nothing would move, and a forgotten `backward` would not be seen."""
+    net = torch.nn.Linear(2, 1)
+    optimizer = sd.optim.as_optimizer(sd.SAM(0.1), net.parameters(), lr=0.1)
+    for step in (optimizer.first_step, lambda: optimizer.step(lambda: net(torch.ones(2)).sum())):
+        with pytest.raises(RuntimeError, match="call backward on the loss"):
+            step()
+    with pytest.raises(TypeError, match="base must be a class of optimisers such as"):
+        sd.optim.as_optimizer(sd.SAM(0.1), net.parameters(), torch.optim.SGD(net.parameters(), lr=0.1))  # type: ignore[arg-type]
