@@ -75,7 +75,8 @@ class Weights:
         """Refuse weights none of which has a gradient: a step would do nothing, and nobody would see it."""
         if all(p.grad is None for p in self.parameters):
             raise RuntimeError(
-                "no parameter has a gradient: call backward on the loss before first_step, and inside a closure"
+                "no parameter has a gradient: call backward on the loss before first_step, and inside a "
+                "closure"
             )
 
     def of_groups(self, values: Iterable[float], groups: Iterable[dict[str, object]]) -> Any:
