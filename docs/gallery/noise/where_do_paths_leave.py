@@ -8,8 +8,8 @@ Besides the time, each path has a place of exit.
 import samdyn as sd
 
 loss, box = sd.landscapes.coupled_double_well(), sd.Box([-1.6, -1.2], [0.4, 1.2])
-noise = sd.GaussianNoise(std=1.5)
-sde = sd.Diffusion(loss, sd.SAM(rho=0.2), lr=0.1, noise=noise)
+noise = sd.GaussianNoise(std=4.7)
+sde = sd.Diffusion(loss, sd.SAM(rho=0.2), lr=0.01, noise=noise)
 times = sd.exit_times(sde, [-1.0, 0.0], box, n_paths=1500, t_max=500.0, seed=3)
 places = times.exit_location()
 ax = places.plot()

@@ -37,6 +37,10 @@ class CostWatch:
         self.done, self.of_sweep, self.left = 0.0, 0.0, 0
         self.start, self.silent = time.perf_counter(), False
 
+    def begin(self) -> None:
+        """The steps are compiled and begin: compiling says nothing of their speed."""
+        self.start = time.perf_counter()
+
     def tile(self, path_steps: float) -> None:
         """A tile has taken so many path-steps."""
         self.done += path_steps

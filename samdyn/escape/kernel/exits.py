@@ -55,6 +55,8 @@ SweepValues = Sequence[Sequence[Values]]
 class CostWatch(Protocol):
     """What wants to know how the work goes on."""
 
+    def begin(self) -> None: ...
+
     def tile(self, path_steps: float) -> None: ...
 
     def sweep(self, step: int, inside: int) -> None: ...
@@ -114,6 +116,8 @@ def first_exits(
     words = split_seed(seed)
     key = (torch.tensor(words[0], device=device), torch.tensor(words[1], device=device))
     advance = choose_sweep(stepper, test, coefficients, device, dtype, words, compile)
+    if cost is not None:
+        cost.begin()
     constant = None if coefficients.scheduled else coefficients.block(0, dtype, device)
     notes = Notes()
     if checkpoint is not None and checkpoint.meta is not None:
