@@ -37,9 +37,9 @@ def loss() -> sd.landscapes.ModuleLoss:
 
 
 def test_a_rule_without_a_second_derivative_is_refused_with_what_to_change() -> None:
-    system = sd.Map(loss(), Rounded(), lr=0.1)
-    with pytest.raises(ValueError, match=r"rule must be differentiable by torch.*write it with torch"):
-        sd.spectrum(system, loss().x0, 2)
+    """When the system is made: it can be neither differentiated nor batched."""
+    with pytest.raises(TypeError, match=r"rule must have a perturbation that torch.func batches.*torch.round"):
+        sd.Map(loss(), Rounded(), lr=0.1)
 
 
 def test_a_point_where_the_loss_is_not_finite_is_told() -> None:
