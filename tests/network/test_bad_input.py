@@ -38,7 +38,7 @@ def loss() -> sd.landscapes.ModuleLoss:
 
 def test_a_rule_without_a_second_derivative_is_refused_with_what_to_change() -> None:
     """When the system is made: it can be neither differentiated nor batched."""
-    with pytest.raises(TypeError, match=r"rule must have a perturbation that torch.func batches.*torch.round"):
+    with pytest.raises(TypeError, match=r"rule must have a perturbation that torch.func batches.*round"):
         sd.Map(loss(), Rounded(), lr=0.1)
 
 
