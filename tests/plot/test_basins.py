@@ -80,8 +80,9 @@ def test_numbers_and_colours_of_another_picture(himmelblau: sd.basin.Basins) -> 
     assert entries[0].startswith(f"{min(ids.values())}: ")
     assert {text.get_text() for text in ax.texts} <= {str(k) for k in ids.values()}
     assert not sd.plot.basins(himmelblau, numbers=False).texts
-    for wrong in ({1: 1}, 3):
-        with pytest.raises(ValueError, match="ids must have a number for each"):
-            sd.plot.basins(himmelblau, ids=wrong)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="ids must have a number for each"):
+        sd.plot.basins(himmelblau, ids={1: 1})
+    with pytest.raises(TypeError, match="ids must be a dict"):
+        sd.plot.basins(himmelblau, ids=3)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"ids\[1\] must be an integer >= 1"):
         sd.plot.basins(himmelblau, ids=ids | {1: 0})

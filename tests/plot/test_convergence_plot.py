@@ -43,7 +43,7 @@ def test_bounds() -> None:
         ({"quantity": "loss"}, ValueError, "quantity must be"),
         ({"ax": 3}, TypeError, "ax must be"),
         ({"settings": []}, ValueError, "settings must name"),
-        ({"settings": [5]}, ValueError, "setting must be one of the 2"),
+        ({"settings": [5]}, ValueError, "settings must be an integer >= 0 and < 2"),
         ({"labels": ["a"]}, ValueError, "labels must be one for each"),
         ({"bound": [abs, abs, abs]}, ValueError, "bound must be one"),
         ({"bound": 3}, TypeError, "bound must be a function"),

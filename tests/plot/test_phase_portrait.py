@@ -413,7 +413,7 @@ def test_importing_does_not_import_matplotlib() -> None:
         ({"resolution": 3}, ValueError, "resolution must be"),
         ({"density": 0.0}, ValueError, "density must be"),
         ({"legend": 1.5}, TypeError, "legend must be"),
-        ({"coordinates": (0,)}, ValueError, "coordinates must be two"),
+        ({"coordinates": (0,)}, ValueError, "coordinates must be a pair"),
         ({"coordinates": (0, 2)}, ValueError, "coordinates must be an integer"),
         ({"coordinates": (1, 1)}, ValueError, "coordinates must be two different"),
         ({"at": [0.0]}, ValueError, "at must be left out"),
@@ -431,7 +431,11 @@ def test_importing_does_not_import_matplotlib() -> None:
             ValueError,
             "trajectories must be left out",
         ),
-        ({"system": sd.Flow(LINE, sd.GD()), "coordinates": (0,)}, ValueError, "coordinates must be left out"),
+        (
+            {"system": sd.Flow(LINE, sd.GD()), "coordinates": (0, 1)},
+            ValueError,
+            "coordinates must be left out",
+        ),
         (
             {"system": sd.Flow.from_function(lambda w: -w, dim=2, name="sink")},
             ValueError,
