@@ -432,9 +432,9 @@ def test_importing_does_not_import_matplotlib() -> None:
             "trajectories must be left out",
         ),
         (
-            {"system": sd.Flow(LINE, sd.GD()), "coordinates": (0, 1)},
+            {"system": sd.Flow(LINE, sd.GD()), "coordinates": (0,)},
             ValueError,
-            "coordinates must be left out",
+            "coordinates must be a pair",
         ),
         (
             {"system": sd.Flow.from_function(lambda w: -w, dim=2, name="sink")},
