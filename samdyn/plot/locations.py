@@ -76,7 +76,10 @@ def exit_locations(
     if kind == "points" and place.points.shape[1] < 2:
         raise ValueError("kind must be 'shares' or 'positions' in one dimension, got 'points'")
     draw = {"shares": _shares, "positions": _positions, "points": _points}[kind]
-    return draw(place, style.axes(ax), look)
+    ax = draw(place, style.axes(ax), look)
+    intervals = f", {100 * place.level:g} % intervals" if kind == "shares" else ""
+    ax.set_title(f"{len(place.points)} exits{intervals}")
+    return ax
 
 
 def _shares(place: ExitLocation, ax: Axes, look: dict[str, Any]) -> Axes:
@@ -89,7 +92,6 @@ def _shares(place: ExitLocation, ax: Axes, look: dict[str, Any]) -> Axes:
     ax.set_xticks(x, [f"${name}$" if name.startswith("x_") else name for name in place.face_names])
     ax.set_xlim(-0.6, len(place) - 0.4)
     ax.set_ylim(0, min(1.05, 1.25 * float(place.upper.max())))
-    ax.set_title(f"{len(place.points)} exits, {100 * place.level:g} % intervals")
     return ax
 
 

@@ -69,7 +69,7 @@ def manifolds(
     if dim < 2:
         raise ValueError("results must be in two or more dimensions: in one a manifold is an interval")
     i, j = (checks.integer("coordinates", c, at_least=0, below=dim) for c in coordinates)
-    own = ax is None
+    own = ax is None or not ax.has_data()  # else it lies over another picture, which has its title
     ax = style.axes(ax)
     handles: dict[str, Any] = {}
     for result in results:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from samdyn.plot.appearance import settings, style
+from samdyn.plot.appearance.titles import wrapped
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,18 +29,27 @@ def spectrum(result: Spectrum, ax: Axes | None = None) -> Axes:
     values = result.eigenvalues
     if result.symmetric:
         rank = np.arange(1, len(values) + 1)
-        ax.errorbar(rank, np.real(values), yerr=result.residuals, fmt="o", color=COLOR, capsize=3)
-        ax.axhline(0.0, color="0.7", lw=0.8)
+        ax.errorbar(
+            rank,
+            np.real(values),
+            yerr=result.residuals,
+            fmt="o",
+            ms=settings.mark(6.0),
+            color=COLOR,
+            capsize=3,
+        )
+        ax.axhline(0.0, color="0.7", lw=settings.width(0.8))
         style.axis_labels(ax, f"rank ({result.which})", "eigenvalue of the Hessian")
         return ax
-    ax.scatter(np.real(values), np.imag(values), s=24, color=COLOR, zorder=3)
+    ax.scatter(np.real(values), np.imag(values), s=settings.mark(5.0) ** 2, color=COLOR, zorder=3)
     if result.discrete:
         angle = np.linspace(0, 2 * np.pi, 400)
-        ax.plot(np.cos(angle), np.sin(angle), color="0.6", lw=0.9)
+        ax.plot(np.cos(angle), np.sin(angle), color="0.6", lw=settings.width(0.9))
         ax.set_aspect("equal", adjustable="datalim")
     else:
-        ax.axvline(0.0, color="0.6", lw=0.9)
-    ax.axhline(0.0, color="0.85", lw=0.6, zorder=0)
+        ax.axvline(0.0, color="0.6", lw=settings.width(0.9))
+    ax.axhline(0.0, color="0.85", lw=settings.width(0.6), zorder=0)
+    ax.set_title(wrapped(ax, result.of))
     style.axis_labels(ax, f"real part of the {'multiplier' if result.discrete else 'rate'}", "imaginary part")
     return ax
 
