@@ -335,7 +335,8 @@ def as_optimizer(
         optimizer = base(params, **options)
     except (TypeError, ValueError) as error:
         given = "".join(f", {name}={checks.shown(value)}" for name, value in options.items())
-        raise type(error)(
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(
             f"params and the options of {getattr(base, '__name__', base)} must be as torch takes them, got "
             f"{checks.shown(params)}{given}: {error}"
         ) from error

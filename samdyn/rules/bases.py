@@ -45,8 +45,16 @@ from torch import Tensor
 from samdyn.arguments import checks
 from samdyn.numerics.vector import dot
 from samdyn.rules.mixtures import Normalised, Perturbed
-from samdyn.rules.rule import GradientFunction, Memory, Update, fixed
-from samdyn.rules.schedules import Coefficient, keep
+from samdyn.rules.rule import GradientFunction, Memory, Rule, Update, fixed
+from samdyn.rules.schedules import Coefficient, check_coefficient, keep
+
+
+def _check_weights(rule: Rule, *names: str) -> None:
+    """Refuse weights of the past that are no share: an average would grow, or stand still."""
+    for name in names:
+        value = getattr(rule, name)
+        if not callable(value):
+            checks.number(name, value, at_least=0, below=1)
 
 
 def root(values: Tensor) -> Tensor:
@@ -88,6 +96,11 @@ class AdamWSAM(Perturbed):
     decoupled_decay: Coefficient = 0.01
     vectors: ClassVar[tuple[str, ...]] = ("first", "second")
     numbers: ClassVar[tuple[str, ...]] = ("weight1", "weight2")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_weights(self, "beta1", "beta2")
+        check_coefficient("eps", self.eps, above=0)
 
     def update(
         self,
@@ -156,6 +169,7 @@ class AdaSAM(Perturbed):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        _check_weights(self, "beta1", "beta2")
         keep(self, eps=checks.number("eps", self.eps, above=0))
 
     @property
@@ -214,6 +228,11 @@ class RMSPropSAM(Perturbed):
     decay: Coefficient = 0.99
     eps: Coefficient = 1e-8
     vectors: ClassVar[tuple[str, ...]] = ("second",)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_weights(self, "decay")
+        check_coefficient("eps", self.eps, above=0)
 
     def update(
         self,
@@ -314,7 +333,7 @@ class LightSAM(Perturbed):
 
 @dataclass(frozen=True)
 class LightAdamSAM(Perturbed):
-    """LightSAM with Adam's moments in both steps: entries of about rho and of about lr, whatever g and P.
+    """LightSAM with Adam's moments in both steps: entries of some rho and some lr, whatever g and P.
 
     m = b1 m + (1 - b1) g, u = b2 u + (1 - b2) g^2, e = rho m/(sqrt(u) + eps), and with the gradient P at
     x + e: n = b1 n + (1 - b1) P, v = b2 v + (1 - b2) P^2, x' = x - lr n/(sqrt(v) + eps), by entry.
@@ -322,16 +341,17 @@ class LightAdamSAM(Perturbed):
     Parameters
     ----------
     rho : float or schedule
-        Size of each entry of the perturbation, nearly.
+        Size of each entry of the perturbation, nearly, once moments have settled.
     beta1, beta2 : float or schedule
-        Weights of the past in the two moments; 0.9 and 0.999.
+        Weights of the past in the two moments, in [0, 1); 0.9 and 0.999.
     eps : float or schedule
-        Added to both roots; 1e-8.
+        Added to both roots, > 0; 1e-8.
 
     Notes
     -----
     All moments are 0 before the first step. There are no corrections of bias [a hypothesis], as in `AdaSAM`:
-    the first step is (1 - beta1)/sqrt(1 - beta2) = 3.16 times as long as later ones along the same g.
+    along one and the same g, steps and perturbations are (1 - beta1^t)/sqrt(1 - beta2^t) times as long as
+    settled ones, 3.2 times at t = 1, at most 6.6 times (t = 12), and still 1.26 times at t = 1000.
     Once moments have settled, e is rho along the signs of g, the direction that raises the linearised loss
     most among abs(e_i) <= rho.
 
@@ -352,6 +372,11 @@ class LightAdamSAM(Perturbed):
     eps: Coefficient = 1e-8
     vectors: ClassVar[tuple[str, ...]] = ("first_ascent", "ascents", "first_descent", "descents")
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_weights(self, "beta1", "beta2")
+        check_coefficient("eps", self.eps, above=0)
+
     @property
     def layer(self) -> float | None:
         """Gradients of the size of eps."""
@@ -359,7 +384,7 @@ class LightAdamSAM(Perturbed):
 
     @property
     def jump_radius(self) -> None:
-        """None: up to rho in every coordinate."""
+        """None: some rho in every coordinate."""
         return None
 
     def update(

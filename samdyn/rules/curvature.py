@@ -103,6 +103,8 @@ def leading_eigenvector(hessian: Tensor) -> Tensor:
         values, columns = torch.linalg.eigh(hessian)
         last = (values[-1] >= -values[0]).to(hessian.dtype)
         return last * columns[:, -1] + (1 - last) * columns[:, 0]
+    largest = hessian.abs().max()
+    hessian = hessian / torch.where(largest > 0, largest, 1.0)  # squares of very small entries would be 0
     a, b, d = hessian[0, 0], hessian[0, 1], hessian[1, 1]
     half = (a - d) / 2
     # eigenvalues are (a + d)/2 + r and (a + d)/2 - r; r has the sign of the leading one here

@@ -22,6 +22,11 @@ from samdyn.rules.rule import Rule, fixed
 from samdyn.rules.schedules import Coefficient, keep
 
 
+def _is_bias(name: str) -> bool:
+    """Whether a parameter of that name is a bias: bias, in_proj_bias, bias_ih_l0, but not bias_table."""
+    return name == "bias" or name.endswith("_bias") or name.startswith(("bias_ih", "bias_hh"))
+
+
 @dataclass(frozen=True)
 class ASAM(Normalised):
     """Adaptive SAM: e = rho T^2 g / abs(T g) with T = abs(x) + eta, and T = 1 on the biases of a module.
@@ -65,7 +70,7 @@ class ASAM(Normalised):
         """The rule that knows the biases of a module."""
         blocks = loss.blocks if hasattr(type(loss), "blocks") else {}
         # attention and recurrent layers name theirs in_proj_bias, bias_ih_l0
-        names = [name for name in blocks if "bias" in name.rpartition(".")[2]]
+        names = [name for name in blocks if _is_bias(name.rpartition(".")[2])]
         index = [i for name in names for i in range(*blocks[name].indices(loss.dim))]
         return with_found(self, _biases=tuple(index))
 

@@ -804,3 +804,22 @@ def test_looksam_on_a_line_is_descent_between_its_steps() -> None:
     for t in range(40):
         rule = sd.SAM(0.3) if t % 4 == 0 else sd.GD()
         np.testing.assert_allclose(path[t + 1], sd.Map(well, rule, lr=0.05)(path[t]), rtol=1e-12)
+
+
+@pytest.mark.parametrize("rule", [sd.AdamWSAM, sd.AdaSAM, sd.RMSPropSAM, sd.LightAdamSAM])
+def test_weights_of_the_past_are_shares(rule: Any) -> None:
+    """With 1 an average stands still and beyond it grows; without eps a gradient of 0 gives nan."""
+    weight = "decay" if rule is sd.RMSPropSAM else "beta2"
+    for wrong in (1.0, 1.5):
+        with pytest.raises(ValueError, match=f"{weight} must be"):
+            rule(0.1, **{weight: wrong})
+    with pytest.raises(ValueError, match="eps must be"):
+        rule(0.1, eps=0.0)
+
+
+def test_the_leading_eigenvector_of_very_small_and_large_matrices() -> None:
+    matrix = torch.tensor([[1.0, 2.0], [2.0, -1.0]], dtype=torch.float64)
+    usual = leading_eigenvector(matrix)
+    for scale in (1e-170, 1e170):
+        torch.testing.assert_close(leading_eigenvector(scale * matrix), usual)
+    assert abs(float(usual @ matrix @ usual) - 5**0.5) < 1e-12

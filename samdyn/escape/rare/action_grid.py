@@ -1,10 +1,11 @@
 """The way of least action on a grid: a start for the search of a path that is right up to small moves.
 
 A descent of the action keeps its path on the side of an obstacle on which it began. On a grid of nodes all
-sides are looked at: every node is joined with the nodes around it by straight edges. An edge s costs its
-action, |s| |b| - <s, b> with the drift b at its middle, and Dijkstra's algorithm (scipy) finds the way of
-least cost from one end to the other. The cost of the way is above the least action by the coarseness of the
-grid, so it is a start and no answer; of two ways whose actions are closer than that it may be the wrong one.
+sides within it are looked at, as finely as it is: every node is joined with the nodes around it by straight
+edges. An edge s costs its action, |s| |b| - <s, b> with the drift b at its middle, and Dijkstra's algorithm
+(scipy) finds the way of least cost from one end to the other. The cost of the way is above the least action
+by the coarseness of the grid, so it is a start and no answer; of two ways whose actions are closer than that
+it may be the wrong one, and of a valley that is narrower than its sides it sees nothing.
 
 The grid covers the box of the system, enlarged where the ends lie near its border or beyond it. Its number of
 nodes grows with the power of the dimension: it is made in two and three dimensions only (`NODES`).

@@ -9,7 +9,8 @@ begins from several paths at once:
    where it comes nearest to the start, taken backwards: uphill on the track of the way down, which is the
    path of least action of a gradient;
 4. in two and three dimensions, the way of least action on a grid (`samdyn.escape.rare.action_grid`), which
-   is on the right side of obstacles.
+   is on the right side of obstacles that the grid resolves: give the system a box that holds all ways, and no
+   larger one.
 
 Ways of the drift are followed by arc length, all at once (Heun's method), until they turn back on
 themselves, which they do at a point at rest.
