@@ -45,16 +45,17 @@ from torch import Tensor
 from samdyn.arguments import checks
 from samdyn.numerics.vector import dot
 from samdyn.rules.mixtures import Normalised, Perturbed
-from samdyn.rules.rule import GradientFunction, Memory, Rule, Update, fixed
+from samdyn.rules.rule import GradientFunction, Memory, Update, fixed
 from samdyn.rules.schedules import Coefficient, check_coefficient, keep
 
 
-def _check_weights(rule: Rule, *names: str) -> None:
-    """Refuse weights of the past that are no share: an average would grow, or stand still."""
-    for name in names:
-        value = getattr(rule, name)
-        if not callable(value):
-            checks.number(name, value, at_least=0, below=1)
+def _check_moments(rule: Any, *weights: str) -> None:
+    """Refuse weights of the past that are no share, since an average would grow or stand still, and eps 0,
+    since a moment of 0 would be divided by.
+    """
+    for name in weights:
+        check_coefficient(name, getattr(rule, name), at_least=0, below=1)
+    check_coefficient("eps", rule.eps, above=0)
 
 
 def root(values: Tensor) -> Tensor:
@@ -99,8 +100,7 @@ class AdamWSAM(Perturbed):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check_weights(self, "beta1", "beta2")
-        check_coefficient("eps", self.eps, above=0)
+        _check_moments(self, "beta1", "beta2")
 
     def update(
         self,
@@ -169,7 +169,7 @@ class AdaSAM(Perturbed):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check_weights(self, "beta1", "beta2")
+        _check_moments(self, "beta1", "beta2")
         keep(self, eps=checks.number("eps", self.eps, above=0))
 
     @property
@@ -231,8 +231,7 @@ class RMSPropSAM(Perturbed):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check_weights(self, "decay")
-        check_coefficient("eps", self.eps, above=0)
+        _check_moments(self, "decay")
 
     def update(
         self,
@@ -374,8 +373,7 @@ class LightAdamSAM(Perturbed):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check_weights(self, "beta1", "beta2")
-        check_coefficient("eps", self.eps, above=0)
+        _check_moments(self, "beta1", "beta2")
 
     @property
     def layer(self) -> float | None:

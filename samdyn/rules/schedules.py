@@ -202,14 +202,19 @@ def value_at(coefficient: Coefficient, step: int, name: str = "coefficient") -> 
 
 
 def check_coefficient(
-    name: str, coefficient: Coefficient, *, at_least: float | None = None, above: float | None = None
+    name: str,
+    coefficient: Coefficient,
+    *,
+    at_least: float | None = None,
+    above: float | None = None,
+    below: float | None = None,
 ) -> Coefficient:
     """The coefficient as a float or a schedule; what is neither, or a number out of range, is refused."""
     if callable(coefficient):
         value_at(coefficient, 0, name)
         return coefficient
     try:
-        return checks.number(name, coefficient, at_least=at_least, above=above)
+        return checks.number(name, coefficient, at_least=at_least, above=above, below=below)
     except TypeError as error:
         raise TypeError(
             f"{name} must be a number or a schedule (a callable of the step), got {checks.shown(coefficient)}"
