@@ -68,6 +68,8 @@ suppress_warnings = ["ref.citation"]
 
 html_theme = "furo"
 html_title = f"samdyn {release}"
+html_static_path = ["_static"]
+html_css_files = ["pictures.css"]
 
 # estimates of cost depend on how busy the machine is, and are no part of an example's output
 warnings.filterwarnings("ignore", category=samdyn.CostWarning)

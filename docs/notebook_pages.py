@@ -117,6 +117,9 @@ def pictures(notebook: nbformat.NotebookNode) -> list[str]:
 def run(source: Path) -> None:
     """Run a notebook and write the copy with its outputs, and its last picture as a thumbnail."""
     notebook = executed(source)
+    for cell in notebook["cells"]:
+        if cell["cell_type"] == "code":  # estimates of cost depend on how busy the machine is
+            cell["outputs"] = [o for o in cell["outputs"] if "CostWarning" not in o.get("text", "")]
     picture_of(source).parent.mkdir(parents=True, exist_ok=True)
     with Image.open(io.BytesIO(base64.b64decode(pictures(notebook)[-1]))) as picture:
         small = picture.convert("RGB")

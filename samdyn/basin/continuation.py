@@ -150,6 +150,11 @@ def basin_continuation(
     TypeError, ValueError
         The system has no such parameter, there are no values, or as in `basin_fractions`.
 
+    Warns
+    -----
+    CostWarning
+        Work of more than ten seconds, by an estimate at its beginning.
+
     Examples
     --------
     >>> import samdyn as sd

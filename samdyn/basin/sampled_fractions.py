@@ -191,6 +191,11 @@ def basin_fractions(
     TypeError, ValueError
         An argument is of the wrong kind or out of range, or the checkpoint is damaged or of another job.
 
+    Warns
+    -----
+    CostWarning
+        Work of more than ten seconds, by an estimate at its beginning.
+
     Examples
     --------
     >>> import samdyn as sd

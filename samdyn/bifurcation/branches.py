@@ -99,6 +99,11 @@ def continuation(
         A parameter that the system lacks (those it has are listed) or that is no number; bounds reversed or
         without the system's own value; `x` is no fixed point (how far off it is, is said) or not isolated.
 
+    Warns
+    -----
+    CostWarning
+        Work of more than ten seconds, by an estimate at its beginning.
+
     Notes
     -----
     The algorithm is in the module's documentation (`samdyn.bifurcation.branches`). Bifurcation points are

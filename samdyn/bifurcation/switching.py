@@ -79,6 +79,11 @@ def switch_branch(
         The point is not of the branch, no other branch of fixed points or cycles leaves from it (a fold,
         Hopf, Neimark-Sacker), or none is found.
 
+    Warns
+    -----
+    CostWarning
+        Work of more than ten seconds, by an estimate at its beginning.
+
     Examples
     --------
     >>> import torch

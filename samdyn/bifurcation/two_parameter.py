@@ -143,6 +143,11 @@ def bifurcation_curve(
     TypeError, ValueError
         Not a bifurcation of the branch, a border, a parameter that the system lacks, a bad range.
 
+    Warns
+    -----
+    CostWarning
+        Work of more than ten seconds, by an estimate at its beginning.
+
     Examples
     --------
     A step of gradient descent flips at lr = 2/lambda:

@@ -243,6 +243,11 @@ def morse_graph(
         An argument is of the wrong kind or out of range, or there are more boxes than fit into memory, or
         more sets than can be put in order (`samdyn.morse.order.MOST_SETS`).
 
+    Warns
+    -----
+    CostWarning
+        Work of more than ten seconds, by an estimate at its beginning.
+
     Notes
     -----
     Closed boxes: an image that touches a box meets it. With iterates, images are images of images (cut into

@@ -175,6 +175,11 @@ def lyapunov_exponents(
     TypeError, ValueError
         Not a map or a flow, a coefficient on a schedule, a start of the wrong shape, a flow that jumps.
 
+    Warns
+    -----
+    CostWarning
+        Work of more than ten seconds, by an estimate at its beginning.
+
     Notes
     -----
     Cost: n_steps evaluations of the step and its Jacobian for each start, vectorised over starts; above 24

@@ -149,6 +149,11 @@ def perturbation_geometry(
     TypeError, ValueError
         No loss or rule, a coefficient on a schedule, points of the wrong shape.
 
+    Warns
+    -----
+    CostWarning
+        Work of more than ten seconds, by an estimate at its beginning.
+
     Notes
     -----
     Cost of the basins: two solutions of the gradient flow for each point, all at once. The algorithm is in

@@ -32,6 +32,7 @@ def animate_results(
     ax: Axes | None = None,
     *,
     interval: float = 400.0,
+    progress: bool = False,
     **options: Any,
 ) -> FuncAnimation:
     """One frame for each result, such as basins against the perturbation radius.
@@ -46,6 +47,8 @@ def animate_results(
         Where to draw; a new figure by default.
     interval : float
         Milliseconds from frame to frame.
+    progress : bool
+        Whether to show a bar over the frames.
     **options
         Keywords of the picture of the class (``result.plot``).
 
@@ -101,7 +104,8 @@ def animate_results(
 
     limits = []
     # the limits must not jump from frame to frame; each is drawn once more when it is shown
-    for i in paced(range(len(shown)), "animate_results", len(shown), "pass fewer results", unit="frame"):
+    n = len(shown)
+    for i in paced(range(n), "animate_results", n, "pass fewer results", show=progress, unit="frame"):
         update(i)
         limits.append([*drawn.get_xlim(), *drawn.get_ylim()])
     low, high = np.min(limits, axis=0), np.max(limits, axis=0)

@@ -29,6 +29,7 @@ from scipy.sparse.linalg import LinearOperator, eigs
 from samdyn.arguments.checks import Array
 from samdyn.arguments.signature import checked
 from samdyn.jobs.cost import announce, seconds_of
+from samdyn.jobs.progress import PartsBar
 from samdyn.rates.affine_steps import forces_near, ingredients
 from samdyn.rates.forces import Forces, moving_forces, sampling_error
 from samdyn.rates.moments import Moments
@@ -75,7 +76,11 @@ class CriticalRate(float):
 
 @checked
 def critical_learning_rate(
-    system: Map, x: npt.ArrayLike | None = None, *, criterion: str = "mean square"
+    system: Map,
+    x: npt.ArrayLike | None = None,
+    *,
+    criterion: str = "mean square",
+    progress: bool = False,
 ) -> CriticalRate:
     """The learning rate at which an interpolating minimum loses stability.
 
@@ -88,6 +93,8 @@ def critical_learning_rate(
     criterion : {"mean square", "one step", "mean"}
         Which factor reaches 1: the spectral radius of K, the largest eigenvalue of E[J^T J], or the radius of
         E J.
+    progress : bool
+        Whether to count the applications of the moments in a bar; their number is not known beforehand.
 
     Returns
     -------
@@ -129,13 +136,17 @@ def critical_learning_rate(
             'criterion="one step" is a bound from below by one eigenvalue problem of a matrix',
         )
 
-    def rate(of: Forces) -> float:
-        return _with_momentum(of, system.momentum, criterion) if system.momentum else _plain(of, criterion)
+    with PartsBar(progress, "critical_learning_rate", None, "application of the moments") as bar:
 
-    return CriticalRate(rate(forces), sampling_error(rate, forces), forces.exact)
+        def rate(of: Forces) -> float:
+            if system.momentum:
+                return _with_momentum(of, system.momentum, criterion, bar.update)
+            return _plain(of, criterion, bar.update)
+
+        return CriticalRate(rate(forces), sampling_error(rate, forces), forces.exact)
 
 
-def _plain(forces: Forces, criterion: str) -> float:
+def _plain(forces: Forces, criterion: str, report: Callable[[], None]) -> float:
     """One over the leading eigenvalue, without momentum; 0 if no learning rate is stable."""
     mean = forces.mean
     values = np.linalg.eigvals(mean)
@@ -148,13 +159,13 @@ def _plain(forces: Forces, criterion: str) -> float:
         if np.linalg.eigvalsh(below)[0] <= 0:
             return 0.0
         return 1 / float(eigh(forces.adjoint(np.eye(len(mean))), below, eigvals_only=True)[-1])
-    moments = Moments(forces, 0.0)
+    moments = Moments(forces, 0.0, report=report)
     return 1 / _radius(lambda x: moments.settle_slowly(moments.second(x)), len(mean))
 
 
-def _with_momentum(forces: Forces, momentum: float, criterion: str) -> float:
+def _with_momentum(forces: Forces, momentum: float, criterion: str, report: Callable[[], None]) -> float:
     def excess(lr: float) -> float:
-        moments = Moments(forces, lr, momentum)
+        moments = Moments(forces, lr, momentum, report)
         if criterion == "one step":
             return moments.one_step() - 1
         if criterion == "mean" or moments.mean_radius >= 1:

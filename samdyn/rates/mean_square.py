@@ -25,6 +25,7 @@ from samdyn.arguments import checks
 from samdyn.arguments.checks import Array
 from samdyn.arguments.signature import checked
 from samdyn.jobs.cost import announce, seconds_of
+from samdyn.jobs.progress import PartsBar
 from samdyn.rates.affine_steps import forces_near, ingredients
 from samdyn.rates.forces import Forces, moving_forces, sampling_error
 from samdyn.rates.moments import SMALL, Moments
@@ -85,7 +86,9 @@ class MeanSquareStability(Result):
 
 
 @checked
-def mean_square_stability(system: Map, x: checks.PointLike | None = None) -> MeanSquareStability:
+def mean_square_stability(
+    system: Map, x: checks.PointLike | None = None, *, progress: bool = False
+) -> MeanSquareStability:
     """Whether the second moments of a sampled optimiser die out at an interpolating minimum.
 
     Parameters
@@ -94,6 +97,8 @@ def mean_square_stability(system: Map, x: checks.PointLike | None = None) -> Mea
         A map with `Minibatch` noise.
     x : array_like, shape (dim,), optional
         The point; the minimiser of the loss by default.
+    progress : bool
+        Whether to count the applications of the moments in a bar; their number is not known beforehand.
 
     Returns
     -------
@@ -123,14 +128,15 @@ def mean_square_stability(system: Map, x: checks.PointLike | None = None) -> Mea
     forces = moving_forces(forces_near(system, x))
     lr, momentum = system.coefficients()["lr"], system.momentum
     announce_moments("mean_square_stability", forces, momentum)
-    moments = Moments(forces, lr, momentum)
-    return MeanSquareStability(
-        moments.spectral_radius,
-        moments.one_step(),
-        moments.mean_radius,
-        forces.exact,
-        sampling_error(lambda part: Moments(part, lr, momentum).spectral_radius, forces),
-    )
+    with PartsBar(progress, "mean_square_stability", None, "application of the moments") as bar:
+        moments = Moments(forces, lr, momentum, bar.update)
+        return MeanSquareStability(
+            moments.spectral_radius,
+            moments.one_step(),
+            moments.mean_radius,
+            forces.exact,
+            sampling_error(lambda part: Moments(part, lr, momentum, bar.update).spectral_radius, forces),
+        )
 
 
 def announce_moments(verb: str, forces: Forces, momentum: float) -> None:

@@ -28,6 +28,7 @@ compared with lists of all batches and with simulated exits in the tests.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -40,6 +41,7 @@ from samdyn.arguments.checks import Array
 from samdyn.arguments.signature import checked
 from samdyn.dynamics.batch_step import sample_table, sampled_step
 from samdyn.jobs.cost import announce, seconds_of
+from samdyn.jobs.progress import PartsBar
 from samdyn.landscapes.finite_sum import FiniteSum
 from samdyn.numerics.scales import ROUNDING, length_scale
 from samdyn.results import Result, Table
@@ -159,6 +161,7 @@ def batch_linearization(
     *,
     n_batches: int = 4096,
     seed: int = 0,
+    progress: bool = False,
 ) -> BatchLinearization:
     """Mean direction, mean Jacobian and covariance of the batches of a sampled optimiser at a point.
 
@@ -177,6 +180,8 @@ def batch_linearization(
         How many batches are drawn; where there are no more, all are listed.
     seed : int
         Of the drawn batches.
+    progress : bool
+        Whether to show a bar over the batches.
 
     Returns
     -------
@@ -232,7 +237,8 @@ def batch_linearization(
     few = law.index[: min(tile, 16)]
     once = seconds_of(lambda: _at_batches(system, point, basis, few, tile))
     announce("batch_linearization", once / len(few) * len(law.index), "pass fewer n_batches or directions")
-    offsets, jacobians = _at_batches(system, point, basis, law.index, tile)
+    with PartsBar(progress, "batch_linearization", len(law.index), "batch") as bar:
+        offsets, jacobians = _at_batches(system, point, basis, law.index, tile, bar.update)
     if not (np.isfinite(offsets).all() and np.isfinite(jacobians).all()):
         raise ValueError(
             "x must be a point where every batch has a finite direction and Jacobian, got one without: the "
@@ -323,7 +329,14 @@ def _on_jump(system: Map, x: Array, index: Index, tile: int) -> bool:
     return float(min(sizes)) <= ROUNDING * float(steepness_of(loss, x)) * length
 
 
-def _at_batches(system: Map, x: Array, basis: Array, index: Index, tile: int) -> tuple[Array, Array]:
+def _at_batches(
+    system: Map,
+    x: Array,
+    basis: Array,
+    index: Index,
+    tile: int,
+    report: Callable[[int], None] = lambda _: None,
+) -> tuple[Array, Array]:
     """Directions (m, k) and Jacobians (m, k, k) of batches, seen in the basis."""
     assert system.rule is not None
     lr = float(system.coefficients()["lr"]) if system.rule.uses_lr else 1.0
@@ -343,7 +356,9 @@ def _at_batches(system: Map, x: Array, basis: Array, index: Index, tile: int) ->
         return d.T @ both[0], rows @ d
 
     with torch.no_grad(), derivatives_by_name():
-        tiles = torch.split(torch.from_numpy(index).double(), tile)
-        pieces = [torch.func.vmap(one)(part) for part in tiles]
+        pieces = []
+        for part in torch.split(torch.from_numpy(index).double(), tile):
+            pieces.append(torch.func.vmap(one)(part))
+            report(len(part))
     offsets = torch.cat([offset for offset, _ in pieces])
     return offsets.numpy(), torch.cat([jacobian for _, jacobian in pieces]).numpy()

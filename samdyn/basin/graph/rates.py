@@ -105,6 +105,11 @@ def rate_graph(
         Not the basins of a Diffusion or not their graph, fewer than two attractors, cores that overlap or
         hold no node of the solver's grid, or another argument out of range.
 
+    Warns
+    -----
+    CostWarning
+        Work of more than ten seconds, by an estimate at its beginning.
+
     Examples
     --------
     >>> import samdyn as sd

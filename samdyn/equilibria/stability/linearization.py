@@ -244,6 +244,11 @@ def linearize(system: System, x: checks.PointLike) -> Linearization:
     TypeError, ValueError
         `x` is not one finite point of the right dimension.
 
+    Warns
+    -----
+    CostWarning
+        Work of more than ten seconds, by an estimate at its beginning.
+
     Notes
     -----
     The Jacobian is exact (reverse-mode automatic differentiation, through g/|g| too): with y = x + e(x) and

@@ -139,6 +139,11 @@ def minimum_action(
     TypeError, ValueError
         An argument is of the wrong kind or out of range, or the noise is singular on the path.
 
+    Warns
+    -----
+    CostWarning
+        Work of more than ten seconds, by an estimate at its beginning.
+
     Examples
     --------
     >>> import samdyn as sd

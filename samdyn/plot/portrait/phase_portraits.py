@@ -61,6 +61,7 @@ def phase_portrait(
     t_max: float | None = None,
     dt: float | None = None,
     seed: int = 0,
+    progress: bool = False,
 ) -> Axes:
     r"""Phase portrait of a system in one or two dimensions, or on a plane in more.
 
@@ -109,6 +110,8 @@ def phase_portrait(
         where the field itself does not diverge, a smaller dt is called for.
     seed : int
         Of the noise in computed trajectories.
+    progress : bool
+        Whether to show a bar over the saddles whose separatrices are computed.
 
     Returns
     -------
@@ -162,6 +165,7 @@ def phase_portrait(
         t_max=t_max,
         dt=dt,
         seed=seed,
+        progress=progress,
     )
     style.check_axes(ax)
     style.check_legend(legend)

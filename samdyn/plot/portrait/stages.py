@@ -4,7 +4,6 @@ slider can do the first once and for all of its frames.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -15,7 +14,7 @@ from samdyn.arguments import checks
 from samdyn.arguments.checks import Array
 from samdyn.equilibria.search import FixedPoint
 from samdyn.equilibria.search import fixed_points as find_fixed_points
-from samdyn.jobs.cost import announce
+from samdyn.jobs.progress import paced
 from samdyn.plot.appearance.titles import title_of
 from samdyn.plot.portrait.field import Grid, computed_paths, single_paths
 from samdyn.plot.portrait.line import draw_line
@@ -59,7 +58,7 @@ class Portrait:
             self.points = list(find_fixed_points(self.system, self.region))
             self.points += _cycles(self.system, self.region, self.options["cycles"])
         if self.options["separatrices"]:
-            self.curves = _separatrices(self.system, self.region, self.points)
+            self.curves = _separatrices(self.system, self.region, self.points, self.options["progress"])
 
     def draw(self, ax: Axes) -> list[Any]:
         """The picture on `ax`; returns the legend entries."""
@@ -99,6 +98,7 @@ def portrait(
     t_max: float | None = None,
     dt: float | None = None,
     seed: int = 0,
+    progress: bool = False,
 ) -> Portrait:
     """The arguments of `phase_portrait`, checked before any work is done.
 
@@ -120,6 +120,7 @@ def portrait(
         "nullclines": nullclines,
         "contours": contours,
         "separatrices": separatrices,
+        "progress": checks.flag("progress", progress),
     }
     plane = _plane(system.dim, coordinates)
     base = _base(at, plane, region)
@@ -223,7 +224,7 @@ def _cycles(system: System, region: Array, period: int) -> list[FixedPoint]:
     return [cycle for cycle in found if cycle.stability == "attracting"]
 
 
-def _separatrices(system: System, region: Array, points: list[FixedPoint]) -> list[Array]:
+def _separatrices(system: System, region: Array, points: list[FixedPoint], progress: bool) -> list[Array]:
     """Stable manifolds (n, 2) of the saddles among the points, under the flow of the drawn field."""
     from samdyn.orbit.manifolds import manifold
 
@@ -246,14 +247,9 @@ def _separatrices(system: System, region: Array, points: list[FixedPoint]) -> li
         if np.isnan(rates).any() or not rates.real.min() < 0 < rates.real.max():
             continue
         saddles.append(point.x)
-    curves: list[Array] = []
-    for x in saddles:
-        started = time.perf_counter()
-        curves.append(manifold(flow, x, "stable", box=region).curve)
-        if len(curves) == 1:  # the first tells what the others take
-            seconds = (time.perf_counter() - started) * (len(saddles) - 1)
-            announce("phase_portrait", seconds, "pass separatrices=False, or fewer fixed_points")
-    return curves
+    cheaper = "pass separatrices=False, or fewer fixed_points"
+    each = paced(saddles, "phase_portrait", len(saddles), cheaper, show=progress, unit="saddle")
+    return [manifold(flow, x, "stable", box=region).curve for x in each]
 
 
 def _slice_note(plane: list[int], base: Array) -> str:
