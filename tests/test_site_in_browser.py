@@ -170,9 +170,10 @@ def test_text_is_legible_in_both_themes(browser: Any, address: str, theme: str) 
         faint = browser.execute_script(CONTRAST)
         assert faint["looked"] > 30, page
         assert not faint["faint"], f"{page}: {faint['faint'][:10]}"
-        grounds = browser.execute_script(
-            "return [...document.querySelectorAll('article img')].map(i => getComputedStyle(i).backgroundColor)"
-        )
+        grounds = browser.execute_script("""
+            const pictures = [...document.querySelectorAll("article img")];
+            return pictures.map(picture => getComputedStyle(picture).backgroundColor);
+        """)
         # black text of pictures that may be transparent
         assert set(grounds) <= {"rgb(255, 255, 255)"}, f"{page}: {grounds}"
 

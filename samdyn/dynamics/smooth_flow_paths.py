@@ -67,18 +67,17 @@ def smooth_flow(system: Flow, x: Array, times: Array, progress: bool = False) ->
     """
     if len(x) == 0:
         return np.empty((len(times), *x.shape))
+    velocity = _velocity(system)
     if len(x) > FEW_PATHS:
         with PartsBar(progress, "trajectory", times[-1], "time") as bar:
-            explicit = _many_paths(system, x, times, bar)
-        velocity = None
+            explicit = _many_paths(velocity, x, times, bar)
     else:
-        velocity = _velocity(system)
         with PartsBar(progress, "trajectory", len(x), "path") as bar:
             explicit = _few_paths(velocity, x, times, bar)
     if explicit is not None:
         return explicit
     with PartsBar(progress, "trajectory", len(x), "path") as bar:
-        return _implicit(_velocity(system) if velocity is None else velocity, x, times, bar)
+        return _implicit(velocity, x, times, bar)
 
 
 def _few_paths(velocity: Velocity, x: Array, times: Array, bar: PartsBar) -> Array | None:
@@ -125,11 +124,10 @@ class _TooMany(Exception):
     """A path needs more evaluations than an explicit method should."""
 
 
-def _many_paths(system: Flow, x: Array, times: Array, bar: PartsBar) -> Array | None:
+def _many_paths(velocity: Velocity, x: Array, times: Array, bar: PartsBar) -> Array | None:
     """All at once, or None if one needs too many steps or is not finite."""
     from torchdiffeq import odeint
 
-    batched = torch.func.vmap(system.point_function())
     start, reached = torch.from_numpy(np.array(x)), 0.0
 
     def field(t: Tensor, y: Tensor) -> Tensor:
@@ -137,10 +135,10 @@ def _many_paths(system: Flow, x: Array, times: Array, bar: PartsBar) -> Array | 
         if t > reached:
             bar.update(float(t) - reached)
             reached = float(t)
-        return batched(y)
+        return torch.from_numpy(velocity(0.0, y.numpy().T).T)
 
     try:
-        with torch.no_grad():
+        with torch.no_grad(), np.errstate(all="ignore"):
             path: Tensor = odeint(
                 field,
                 start,
@@ -159,10 +157,12 @@ def _many_paths(system: Flow, x: Array, times: Array, bar: PartsBar) -> Array | 
 
 
 def _velocity(system: Flow) -> Velocity:
+    """The field at a point (dim,), or at points (dim, n), by its printed form."""
     one = numpy_form(traced_or_batched(system.point_function(), system.dim))
 
     def velocity(_: float, y: Array) -> Array:
-        return np.concatenate([np.broadcast_to(v, 1) for v in one(*y[:, None])])
+        points = y.reshape(system.dim, -1)
+        return np.stack([np.broadcast_to(v, points.shape[1]) for v in one(*points)]).reshape(y.shape)
 
     return velocity
 
