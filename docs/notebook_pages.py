@@ -1,9 +1,11 @@
 """The notebooks of demos/ as pages of the manual with their outputs, and their last pictures for the gallery.
 
-A notebook is run in a fresh kernel and an empty folder, as the tests run it, and the copy with its outputs is
-written to made/notebooks. It is run again when its text has changed, as sphinx-gallery does with examples;
-`make clean` forgets all. The copy says of which text and of which samdyn it is the output: where both are
-those of the checkout, the tests need not run it once more.
+A notebook is run in a fresh kernel and an empty folder, and the copy with its outputs is written to
+made/notebooks. It is run again when its text has changed, as sphinx-gallery does with examples; `make clean`
+forgets all. The copy says of which text and of which samdyn it is the output: where both are those of the
+checkout, the tests need not run it once more. Where they do, they run it in a small setting: the metadata of
+a cell may say under "small" which texts stand for which (a coarser grid, fewer paths). Every assertion holds
+there too.
 """
 
 from __future__ import annotations
@@ -92,9 +94,20 @@ def title_and_intro(source: Path) -> tuple[str, str]:
     return title.removeprefix("# ").strip(), re.split(r"(?<=[.?!])\s", rest.strip())[0]
 
 
-def executed(source: Path) -> nbformat.NotebookNode:
+def in_small(notebook: nbformat.NotebookNode) -> None:
+    """Put the small setting of each cell in the place of the full one."""
+    for cell in notebook["cells"]:
+        for full, small in cell["metadata"].get("small", {}).items():
+            if cell["source"].count(full) != 1:
+                raise ValueError(f"{full!r} must stand once in the cell that has a small setting for it")
+            cell["source"] = cell["source"].replace(full, small)
+
+
+def executed(source: Path, *, small: bool = False) -> nbformat.NotebookNode:
     """The notebook with its outputs, run in a fresh kernel and an empty folder."""
     notebook = nbformat.read(source, as_version=4)
+    if small:
+        in_small(notebook)
     with tempfile.TemporaryDirectory() as folder:
         # the kernel imports this checkout and picks its own inline backend, as in front of a reader
         changed = {
