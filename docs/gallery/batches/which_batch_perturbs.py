@@ -21,7 +21,7 @@ for probe, line in (("same", "-"), ("independent", "--"), ("full", ":")):
     circle = np.exp(1j * np.linspace(0, 2 * np.pi, 100)).view(float).reshape(-1, 2)
     ax.plot(*(law.mean + 2 * (circle * values**0.5) @ vectors.T).T, line, label=f'probe="{probe}"')
 ax.set(xlabel="$w_0$", ylabel="$w_1$", aspect="equal", title="two standard deviations in the long run")
-legend = ax.legend(loc="upper right")
+legend = figure.legend(loc="outside lower center", ncols=3)
 law
 
 # %%
