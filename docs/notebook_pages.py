@@ -3,9 +3,9 @@
 A notebook is run in a fresh kernel and an empty folder, and the copy with its outputs is written to
 made/notebooks. It is run again when its text has changed, as sphinx-gallery does with examples; `make clean`
 forgets all. The copy says of which text and of which samdyn it is the output: where both are those of the
-checkout, the tests need not run it once more. Where they do, they run it in a small setting: the metadata of
-a cell may say under "small" which texts stand for which (a coarser grid, fewer paths). Every assertion holds
-there too.
+checkout, the tests need not run it once more. Where they do, they run it in a small setting, one notebook
+after the other in the same kernel: the metadata of a cell may say under "small" which texts stand for which
+(a coarser grid, fewer paths). Every assertion holds there too.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from functools import cache
 from pathlib import Path
 
 import nbformat
+from jupyter_client import AsyncKernelManager
 from nbclient import NotebookClient
 from PIL import Image
 
@@ -65,8 +66,10 @@ def library() -> str:
 
 
 def key(source: Path) -> dict[str, str]:
-    """What the outputs depend on: the notebook's text, and samdyn."""
-    return {"text": hashlib.sha256(source.read_bytes()).hexdigest(), "samdyn": library()}
+    """What the outputs depend on: the text of the notebook's cells, and samdyn."""
+    cells = nbformat.read(source, as_version=4)["cells"]
+    text = "\0".join(cell["source"] for cell in cells).encode()
+    return {"text": hashlib.sha256(text).hexdigest(), "samdyn": library()}
 
 
 def copy_of(source: Path) -> Path:
@@ -103,11 +106,22 @@ def in_small(notebook: nbformat.NotebookNode) -> None:
             cell["source"] = cell["source"].replace(full, small)
 
 
-def executed(source: Path, *, small: bool = False) -> nbformat.NotebookNode:
-    """The notebook with its outputs, run in a fresh kernel and an empty folder."""
+FORGET = """import os
+os.chdir({folder!r})  # the folder of the notebook before is gone
+%reset -f
+import matplotlib.pyplot
+matplotlib.pyplot.close("all")
+matplotlib.rcdefaults()
+%matplotlib inline
+%reset -f"""
+"""What makes a kernel ready for the next notebook."""
+
+
+def executed(source: Path, kernel: AsyncKernelManager | None = None) -> nbformat.NotebookNode:
+    """The notebook with its outputs, run in an empty folder and a fresh kernel; or in the small setting and a
+    kernel that is kept, whose names and settings of pictures are forgotten first.
+    """
     notebook = nbformat.read(source, as_version=4)
-    if small:
-        in_small(notebook)
     with tempfile.TemporaryDirectory() as folder:
         # the kernel imports this checkout and picks its own inline backend, as in front of a reader
         changed = {
@@ -116,8 +130,15 @@ def executed(source: Path, *, small: bool = False) -> nbformat.NotebookNode:
         }
         environment = {name: value for name, value in os.environ.items() if name != "MPLBACKEND"} | changed
         place = {"metadata": {"path": folder}}
-        client = NotebookClient(notebook, timeout=600, kernel_name="python3", resources=place)
-        client.execute(env=environment)
+        if kernel is not None:
+            in_small(notebook)
+            notebook["cells"].insert(0, nbformat.v4.new_code_cell(FORGET.format(folder=folder)))
+        client = NotebookClient(notebook, timeout=600, kernel_name="python3", resources=place, km=kernel)
+        try:
+            client.execute(env=environment)
+        finally:
+            if kernel is not None and client.kc is not None:
+                client.kc.stop_channels()
     return notebook
 
 
