@@ -74,7 +74,7 @@ def probe(function: ModuleFunction, x: Tensor, data: ModuleData) -> Probe:
         if bool(value.isfinite()) and not bool((value - mean).abs() <= SAME[function.dtype] * size):
             if _drops(function.model):  # it dropped the same twice
                 raise ValueError(_random(function.model))
-            raise ValueError(_no_mean(function.model, float(value), float(mean), count))
+            raise ValueError(_no_mean(function.model, float(value), float(mean), few))
         kept = _numbers_kept(function, x, few)
         if count > 1:
             kept = max(kept - _numbers_kept(function, x, one_sample(few, 0)), 0.0) / (count - 1)
@@ -173,7 +173,7 @@ def _changing(model: torch.nn.Module, changed: list[str]) -> str:
     )
 
 
-def _no_mean(model: torch.nn.Module, whole: float, mean: float, count: int) -> str:
+def _no_mean(model: torch.nn.Module, whole: float, mean: float, few: ModuleData) -> str:
     norms = [
         name for name, part in model.named_modules()
         if isinstance(part, torch.nn.modules.batchnorm._NormBase)
@@ -185,9 +185,10 @@ def _no_mean(model: torch.nn.Module, whole: float, mean: float, count: int) -> s
             "batch: call model.eval() with running statistics, or use GroupNorm or LayerNorm"
         )
     return (
-        f"objective must be the mean over the samples of the batch, got {whole:.6g} for the first {count} "
-        f"samples together and {mean:.6g} as the mean of each alone: average over samples "
-        '(reduction="mean"), without weights that depend on the batch'
+        f"objective must be the mean over the samples of the batch, got {whole:.6g} for the first "
+        f"{len(few.targets)} samples together and {mean:.6g} as the mean of each alone: average over samples "
+        '(reduction="mean"), without weights that depend on the batch; outputs and targets of unequal shapes '
+        f"do this too (one target has shape {tuple(few.targets.shape[1:])} here)"
     )
 
 

@@ -237,7 +237,9 @@ def scaling_exponent(parameter: npt.ArrayLike, estimates: Sequence[Estimate]) ->
     """
     at = np.asarray(parameter, dtype=np.float64)
     if not (np.isfinite(at) & (at > 0)).all():
-        raise ValueError(f"parameter must take finite values > 0 for a power law, got {at}")
+        raise ValueError(
+            f"parameter must take finite values > 0 for a power law, got {at}: sweep it without 0"
+        )
     levels = np.array([e.value for e in estimates])
     if not (np.isfinite(levels) & (levels > 0)).all():
         raise ValueError(f"estimates must be finite and > 0 for a power law, got {levels}")

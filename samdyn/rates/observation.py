@@ -12,7 +12,7 @@ The last `WINDOW` steps of every replica are searched for periods up to `MAX_PER
   chaos, is on its way somewhere else;
 - "undecided": (with noise) no motion is seen, but the run is too short to exclude one; see
   `samdyn.rates.settling`, which decides for noisy runs between "bounded set", "moving" and this;
-- "diverged": not finite.
+- "diverged": not finite, or so large that distances overflow.
 
 The way to go is read off the means of the halves of the window: if they are apart by d2 now and were by d1
 half a window before, d2 is the first term of a geometric series of ratio d2/d1. A small step alone does not
@@ -138,7 +138,9 @@ class Watcher(Observer):
                 drifts[on] = np.where(still[on], False, drifts[on]) | (_way_to_go(x[:, on], int(p)) > room)
         period[still] = 1
         kind = np.where(still, 0, np.where(period > 0, 1, 2))
-        kind[~np.isfinite(centre).all(axis=1)] = KINDS.index("diverged")
+        # an extent that overflows would pass for a small part of a centre whose size overflows as well
+        bounded = np.isfinite(centre).all(axis=1) & np.isfinite(extent)
+        kind[~bounded] = KINDS.index("diverged")
         period[kind >= 2] = 0
         self.kind[part], self.period[part], self.centre[part], self.extent[part] = (
             kind,

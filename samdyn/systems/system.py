@@ -395,11 +395,20 @@ def check_flow(view: str, rule: Rule) -> None:
         )
 
 
+STEP_PARTS = ("perturbation", "combine", "descent", "update", "perturbed_gradient", "parts")
+"""Methods of a rule of which one at least makes its step differ from gradient descent's."""
+
+
 def _check_rule(rule: Rule, dim: int) -> None:
-    """Refuse a rule that is random, or has no value where the gradient is 0, with the rule named."""
+    """Refuse a rule that does nothing, is random, or has no value where the gradient is 0."""
     kind = type(rule)
     if kind.__module__.split(".")[0] == "samdyn":
         return
+    if rule.coefficient_names and all(getattr(kind, part) is getattr(Rule, part) for part in STEP_PARTS):
+        raise TypeError(
+            f"rule must define perturbation(self, x, gradient, ...), or {', '.join(STEP_PARTS[1:])}, "
+            f"got {rule!r}, which defines none of them and would be gradient descent: is a name misspelt?"
+        )
     x, coefficients = batch.tensor_of(np.linspace(0.1, 0.7, dim)), rule.coefficients()
     if rule.uses_full_gradient:
         coefficients = {**coefficients, "full_gradient": x}  # type: ignore[dict-item]

@@ -37,7 +37,8 @@ _SAYINGS = {
     "for `if`, torch.maximum and torch.minimum for max and min",
     "random": ": it must give the same number each time: noise is the `noise` of a Map or a Diffusion",
     "item": ": .item(), float(w) and functions of `math` cut the gradient off: use the torch functions",
-    "parameters": ": give the further arguments of the function as parameters={name: value}",
+    "parameters": ": it takes all coordinates as one tensor w, w[0], w[1] and so on; give arguments that are "
+    "no coordinates as parameters={name: value}",
     "index": ": dim is smaller than the number of coordinates that the function reads",
     "autograd": ": differentiate inside it with torch.func.grad instead of torch.autograd.grad",
 }

@@ -318,6 +318,13 @@ REFUSED: dict[str, tuple[Callable[[], Any], Any, Any, type[Exception], str]] = {
         ValueError,
         "objective must return a scalar",
     ),
+    "targets of another shape": (
+        linear,
+        lambda o, t: (o - t[:, 0, None].T).square().mean(),
+        lambda: (torch.eye(3), torch.arange(6.0).reshape(3, 2)),
+        ValueError,
+        r"unequal shapes do this too \(one target has shape \(2,\) here\)",
+    ),
     "sum": (linear, nn.MSELoss(reduction="sum"), regression, ValueError, "objective must be the mean"),
     "detached": (
         linear,

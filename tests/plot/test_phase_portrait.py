@@ -361,6 +361,19 @@ def test_own_figure_holds_the_legend_beside_the_axes(loss: sd.Landscape) -> None
     assert len(set(labels(ax))) == len(labels(ax))
 
 
+def test_legend_below_has_two_columns_in_a_column_of_a_page() -> None:
+    with plt.rc_context({"font.size": 8}):
+        _, ax = plt.subplots(figsize=(3.35, 3.4), layout="constrained")
+        crowd = [point([0.0, 0.0], "saddle", "saddle"), point([0.8, 0.8], "minimum", "attracting")]
+        quick(sd.Flow(SADDLE, sd.GD()), ax=ax, fixed_points=crowd, legend="below")
+        ax.figure.canvas.draw()
+    box = ax.get_legend()
+    assert box._ncols == 2
+    assert ax.figure.bbox.x0 <= box.get_window_extent().x0
+    assert box.get_window_extent().x1 <= ax.figure.bbox.x1
+    assert ax.get_window_extent().height > 0.4 * ax.figure.bbox.height
+
+
 def test_legend_in_given_axes_goes_where_there_is_room() -> None:
     _, ax = plt.subplots(layout="constrained")
     quick(sd.Flow(SADDLE, sd.GD()), ax=ax)

@@ -86,6 +86,14 @@ def test_kinds_of_limit_sets() -> None:
     assert limit.extent <= 0.2
 
 
+@pytest.mark.parametrize("noise", [None, sd.GaussianNoise(1.0)])
+def test_what_grows_until_distances_overflow_has_diverged(noise: Any) -> None:
+    step = sd.Map(sd.landscapes.quadratic([[2.0]]), sd.SAM(0.1), lr=5.0, noise=noise)  # times -9 a step
+    result = sd.convergence(step, [1.0], n_steps=200, n_paths=3)
+    assert np.isfinite(result.final).all()
+    assert [limit.kind for limit in result.limit_sets()] == ["diverged"]
+
+
 def test_a_cycle_on_its_way_is_moving() -> None:
     """Hops across a valley whose floor point drifts, by a thousandth of a hop and less in a period."""
     valley = sd.Landscape(lambda w: (1 + 0.5 * w[1]) * w[0] ** 2 / 2, dim=2)

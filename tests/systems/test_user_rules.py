@@ -66,3 +66,23 @@ def test_rules_that_leave_the_graph_are_refused(view: str) -> None:
         system.operator(POINT)
     with pytest.raises(ValueError, match="rule must be differentiable by torch"):
         sd.spectrum(system, POINT)
+
+
+def test_a_rule_whose_perturbation_is_misspelt_is_refused() -> None:
+    @dataclass(frozen=True)
+    class Misspelt(sd.Rule):
+        rho: float = 0.1
+
+        def pertubation(self, x: Tensor, gradient: Tensor, rho: Any) -> Tensor:
+            return rho * gradient
+
+    with pytest.raises(TypeError, match="rule must define perturbation"):
+        sd.Map(LOSS, Misspelt(), lr=1e-3)
+
+    @dataclass(frozen=True)
+    class Heir(sd.SAM):
+        """What a class inherits counts."""
+
+        share: float = 1.0
+
+    sd.Map(LOSS, Heir(0.1), lr=1e-3)

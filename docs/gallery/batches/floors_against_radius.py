@@ -23,4 +23,6 @@ for setting, values in enumerate(curves.settings):
 #
 # **Cost.** 1 s.
 #
-# **Swap this.** ``parameters={"lr": [...]}``; ``curves.scaling("rho")`` for the exponent of the floor.
+# **Swap this.** ``parameters={"lr": [0.02, 0.05, 0.1]}`` with ``system.with_parameters(rho=0.0)``, and then
+# ``curves.scaling("lr")`` for the exponent of the floor. With batches the floor over rho is no power law: at
+# rho = 0 the variance is left. ``curves.scaling("rho")`` is for runs without noise, over radii above 0.

@@ -20,14 +20,17 @@ Cerou, Guyader, Lelievre & Pommier, Journal of Chemical Physics 134, 054108 (201
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable
 from concurrent.futures import Executor
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from torch import Tensor
 
 from samdyn.arguments import checks
+from samdyn.arguments.checks import Array
 from samdyn.dynamics.path_job import check_device
 from samdyn.escape.rare.rare_committors import probability_of
 from samdyn.escape.rare.reaction_coordinate import reaction_coordinate_and_levels
@@ -42,7 +45,9 @@ from samdyn.escape.rare.stopping import (
     max_steps_of,
 )
 from samdyn.escape.region import OpenSet
+from samdyn.jobs import cost
 from samdyn.jobs.job import check_run
+from samdyn.numerics.vector import Coordinates
 from samdyn.systems.diffusion import Diffusion
 from samdyn.systems.map import Map
 
@@ -114,12 +119,16 @@ def rare_exit_time(
     Raises
     ------
     TypeError, ValueError
-        An argument is of the wrong kind or out of range. Before any work.
+        An argument is of the wrong kind or out of range, or `origin` reaches out of `region`. Before any
+        work.
     RuntimeError
         A path reached neither the origin nor the outside within `t_max`.
 
     Warns
     -----
+    UserWarning
+        The surface where loops turn reaches out of `region`. The mean is right, but paths that leave there
+        have to be waited for, as without splitting.
     CostWarning
         The work will take more than ten seconds, by the time of its first repeats (right to a factor of two
         or three).
@@ -160,6 +169,7 @@ def rare_exit_time(
         if not distance < 0:
             raise ValueError(f"x0 must lie inside {name}, got {start} at signed distance {distance:.3g}")
     margin = -distance if margin is None else checks.number("margin", margin, above=0)
+    _check_surfaces(region, origin, start, margin)
     n_loops = checks.integer("n_loops", n_loops, at_least=0)
     bridge = check_correction(correction) and not system.discrete
     outside = StoppingSet(region.faces, bridge)
@@ -180,3 +190,48 @@ def rare_exit_time(
         time_reactive=dt * split.batch.reactive.numpy(),
         path_steps=split.tally.path_steps + split.loops.path_steps,
     )
+
+
+def _check_surfaces(region: OpenSet, origin: OpenSet, start: Array, margin: float) -> None:
+    """Refuse an origin, and warn of a surface of loops, that reach out of the region.
+
+    Both are looked at on rays from the start, along the axes and to and from the region's faces.
+    """
+    at = Coordinates(torch.from_numpy(start)[:, None].unbind(0))
+    normals = [[float(n) for n in face.distance_and_normal(at)[1]] for face in region.faces]
+    along = np.concatenate([np.eye(len(start)), np.reshape(normals, (-1, len(start)))])
+    along = np.concatenate([along, -along])
+    for distance, name in ((0.0, "origin"), (margin, "margin")):
+        points = start + along * _first_beyond(origin, start, along, distance)[:, None]
+        depth = region.signed_distance(np.nan_to_num(points, posinf=0.0, neginf=0.0))
+        out = np.isfinite(points).all(axis=1) & (depth > 0)
+        if not out.any():
+            continue
+        place = points[out][0]
+        if name == "origin":
+            raise ValueError(f"origin must lie inside region, got {origin}, which reaches to {place}")
+        warnings.warn(
+            f"the surface at margin = {margin:g} from origin reaches out of region, to {place}: paths that "
+            "leave there are waited for, as without splitting, which takes long where exits are rare; pass a "
+            "smaller margin or origin",
+            UserWarning,
+            stacklevel=cost.outside(),
+        )
+
+
+def _first_beyond(origin: OpenSet, start: Array, along: Array, distance: float) -> Array:
+    """How far rays from a start inside go to a distance from the origin; inf where they never get there."""
+    low, high = np.zeros(len(along)), np.full(len(along), -float(origin.signed_distance(start)))
+
+    def inside(t: Array) -> npt.NDArray[np.bool_]:
+        return origin.signed_distance(start + along * t[:, None]) < distance
+
+    for _ in range(60):
+        on = inside(high)
+        low, high = np.where(on, high, low), np.where(on, 2 * high, high)
+    endless = inside(high)
+    for _ in range(50):
+        middle = (low + high) / 2
+        on = inside(middle)
+        low, high = np.where(on, middle, low), np.where(on, high, middle)
+    return np.where(endless, np.inf, high)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 GAP_INCHES, EDGE_INCHES = 0.55, 0.08  # from axes to a legend below them: ticks and label; from it to the edge
 COLUMN_INCHES = 1.9
-"""Width of a column of a legend below the axes."""
+"""Width of a column of a legend below the axes, in letters of 10 points."""
 SHARED = "shared legend"
 MOST_OF_AXES = 0.45
 """Largest share of the axes' height that a legend below may take from them."""

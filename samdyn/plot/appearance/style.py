@@ -264,6 +264,8 @@ def legend(ax: Axes, handles: Sequence[Any], where: str, busy: Array | None = No
     busy : ndarray, shape (n, 2), optional
         Points in data coordinates that the legend should not hide.
     """
+    from matplotlib import rcParams
+    from matplotlib.font_manager import FontProperties
     from matplotlib.transforms import ScaledTranslation
 
     present = ax.get_legend()
@@ -297,8 +299,9 @@ def legend(ax: Axes, handles: Sequence[Any], where: str, busy: Array | None = No
     elif where == "below":
         gap = ScaledTranslation(0.0, -GAP_INCHES, ax.figure.dpi_scale_trans)  # inches: below ticks and label
         place = {"loc": "upper center", "bbox_to_anchor": (0.5, 0.0), "bbox_transform": ax.transAxes + gap}
-        inches = ax.get_window_extent().width / ax.figure.dpi
-        columns = int(np.clip(inches / COLUMN_INCHES, 1, 2))  # more would squeeze the axes of a narrow panel
+        inches = ax.figure.bbox.width / ax.figure.dpi
+        column = COLUMN_INCHES * FontProperties(size=rcParams["legend.fontsize"]).get_size_in_points() / 10
+        columns = int(np.clip(inches / column, 1, 2))  # more would squeeze the axes of a narrow figure
         place |= {"ncols": columns, "columnspacing": 1.2, "borderaxespad": 0.0}
     elif where == "inside":
         place = {"loc": emptiest_corner(ax, np.empty((0, 2)) if busy is None else busy)}

@@ -419,3 +419,25 @@ def test_compiled_sweeps_give_the_same_estimates(
     np.testing.assert_allclose(found[1].probability.estimates, found[0].probability.estimates, rtol=1e-12)
     np.testing.assert_allclose(found[1].time_first, found[0].time_first, rtol=1e-12)
     assert found[0].path_steps == found[1].path_steps
+
+
+@pytest.mark.parametrize(
+    "origin", [sd.Ball([-1.0], 1.5), sd.Box([-3.0], [0.1]), sd.HalfSpace([1.0], 0.2)], ids=repr
+)
+def test_an_origin_that_reaches_out_of_the_region_is_refused(origin: Any) -> None:
+    with pytest.raises(ValueError, match="origin must lie inside region"):
+        rare_exit_time(well(0.02), [-1.0], LEFT, origin)
+
+
+def test_a_surface_of_loops_beyond_the_region_is_said() -> None:
+    with pytest.warns(UserWarning, match="reaches out of region, to"):
+        wide = rare_exit_time(
+            well(0.1), [-1.0], LEFT, sd.Ball([-1.0], 0.6), levels=5, n_clones=10, n_repeats=20, dt=0.05
+        )
+    assert math.isfinite(wide.mean)
+
+
+def test_an_origin_without_end_is_allowed() -> None:
+    near = sd.HalfSpace([1.0], -0.8)  # all that lies beyond the minimum
+    result = rare_exit_time(well(0.1), [-1.0], LEFT, near, margin=0.2, n_clones=20, n_repeats=20, dt=0.05)
+    assert result.mean > 0
