@@ -21,5 +21,7 @@ graph
 #
 # **Cost.** 1 s.
 #
-# **Swap this.** ``resolution=512``, for smaller sets; :func:`samdyn.morse_continuation` follows them
-# through rho.
+# **Swap this.** ``iterates=4`` (5 s): most of the 67 sets are boxes whose image touches themselves, since a
+# step is shorter than a box; four steps at once leave 5 sets. ``resolution=512`` makes sets smaller, not
+# fewer. ``len(graph.region_of_attraction(0)) / 128**2`` is the share that is proved to go to set 0, up to the
+# points that stay in sets before it. :func:`samdyn.morse_continuation` follows sets through rho.
