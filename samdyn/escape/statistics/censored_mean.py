@@ -46,6 +46,7 @@ from samdyn.escape.statistics.tail import checks_level
 from samdyn.jobs.cost import announce
 
 METHODS = ("normal", "exact", "bootstrap")
+PICKED_AT_ONCE = 1 << 20  # times drawn at once, for the memory of a resample to be bounded
 N_RESAMPLES = 2000  # of the bootstrap: its quantiles near 2.5 % then rest on 50 resamples
 FEW = (
     10  # exits below which the number of exits, not the scatter of times, decides how well the mean is known
@@ -203,14 +204,15 @@ def mean_deviation(watched: Array, exited: Flags, expected: float, error: float 
 
 def _resampled_means(watched: Array, exited: Flags, seed: int) -> Array:
     rng = np.random.default_rng(seed)
-    means, n, spent = np.empty(N_RESAMPLES), len(watched), 0.0
-    for i in range(N_RESAMPLES):  # one resample at a time: memory stays at one index array
-        start = time.perf_counter()
-        pick = rng.integers(0, n, n)
-        events = int(exited[pick].sum())
-        means[i] = watched[pick].sum() / events if events else math.inf
-        if i < 3:
-            spent += time.perf_counter() - start
-            if i == 2:
-                announce("confidence_interval", spent / 3 * N_RESAMPLES, "leave method out")
+    means, n, start = np.empty(N_RESAMPLES), len(watched), time.perf_counter()
+    rows = max(1, PICKED_AT_ONCE // n)
+    for first in range(0, N_RESAMPLES, rows):
+        pick = rng.integers(0, n, (min(rows, N_RESAMPLES - first), n))
+        events = exited[pick].sum(axis=1)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            some = np.where(events > 0, watched[pick].sum(axis=1) / events, math.inf)
+        means[first : first + rows] = some
+        if first == 0:
+            spent = (time.perf_counter() - start) / len(pick)
+            announce("confidence_interval", spent * N_RESAMPLES, "leave method out")
     return means
