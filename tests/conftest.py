@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 
 # Before numpy and torch are imported, since both read it then. Sums come out in one order, and several test
@@ -35,6 +36,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("gpu"):
             item.add_marker(pytest.mark.skip(reason="no CUDA device"))
+
+
+def pytest_collection_finish() -> None:
+    """Garbage collections do not look through modules and tests again and again: none of those is garbage."""
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
