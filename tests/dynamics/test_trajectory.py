@@ -207,6 +207,7 @@ def test_the_sam_flow_slides_along_a_valley() -> None:
 
 def test_the_sam_flow_does_not_grind_to_a_halt_at_a_kink() -> None:
     loss = sd.Landscape(lambda w: w[0].abs() + w[1] ** 2, 2)
-    path = sd.trajectory(sd.Flow(loss, sd.SAM(0.1)), [0.3, 0.8], t_max=1.0, dt=0.1)
+    # at the kink from t = 0.3 on
+    path = sd.trajectory(sd.Flow(loss, sd.SAM(0.1)), [0.3, 0.8], t_max=0.5, dt=0.1)
     assert np.isfinite(path).all()
     assert abs(path[-1, 0]) < 0.05

@@ -104,8 +104,8 @@ def test_edges_join_what_both_arms_end_in(monkeypatch: pytest.MonkeyPatch) -> No
     for a, b, data in graph.edges(data=True):
         _, vectors = np.linalg.eigh(loss.hessian(data["position"]))
         x = data["position"] + 1e-4 * np.array([[1.0], [-1.0]]) * vectors[:, 0]
-        for _ in range(3000):
-            x = found.system(x)  # type: ignore[misc]
+        assert isinstance(found.system, sd.Map)
+        x = sd.trajectory(found.system, x, n_steps=3000)[-1]
         ends = [
             min(found.attractors, key=lambda k: np.linalg.norm(found.attractors[k].position - y)) for y in x
         ]
