@@ -52,7 +52,9 @@ def everything() -> dict[str, Any]:
         "exits": sd.exit_times(sde, [0.3, 0.2], region, 20, t_max=3.0, device="cpu", compile=False).watched,
         "batches": np.asarray(sd.trajectory(batches, [0.3, 0.2], n_steps=5, seed=0)),
         "displacement": sd.mean_squared_displacement(sde, [0.3, 0.2], 0.2, n_paths=10, seed=0).mean,
-        "basins": sd.basins(step, resolution=6).labels,
+        "points": sd.fixed_points(step, n_starts=32).x,
+        # attractors that are points and cycles: the chaotic ones of SAM at this rate take five times as long
+        "basins": sd.basins(sd.Map(loss, sd.USAM(0.1), lr=0.1), resolution=6).labels,
     }
 
 
