@@ -83,9 +83,10 @@ def test_hallucinated_points_of_normalised_sam() -> None:
 @pytest.mark.parametrize("rule", [sd.GD(), sd.USAM(0.02), sd.SAM(0.05)], ids=repr)
 def test_every_view_has_the_same_points(rule: sd.Rule) -> None:
     loss = sd.landscapes.beale()
-    flow = sd.fixed_points(sd.Flow(loss, rule))
-    step = sd.fixed_points(sd.Map(loss, rule, lr=1e-3))
-    sde = sd.fixed_points(sd.Diffusion(loss, rule, lr=1e-3, noise=sd.GaussianNoise()))
+    # the default number of starts is in `test_beale_under_sam`
+    flow = sd.fixed_points(sd.Flow(loss, rule), n_starts=256)
+    step = sd.fixed_points(sd.Map(loss, rule, lr=1e-3), n_starts=256)
+    sde = sd.fixed_points(sd.Diffusion(loss, rule, lr=1e-3, noise=sd.GaussianNoise()), n_starts=256)
     np.testing.assert_allclose(step.x, flow.x, atol=1e-8)
     np.testing.assert_allclose(sde.x, flow.x, atol=1e-8)
     assert [p.kind for p in step] == [p.kind for p in flow] == [p.kind for p in sde]
