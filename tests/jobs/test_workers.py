@@ -22,6 +22,7 @@ import torch
 
 import samdyn as sd
 from samdyn.jobs import workers
+from samdyn.jobs.processes import worker_context
 from samdyn.jobs.workers import ranges, run_pieces
 
 SDE = sd.Diffusion(sd.landscapes.double_well(2), sd.SAM(0.2), lr=0.05, noise=sd.GaussianNoise(std=3.0))
@@ -302,7 +303,8 @@ def test_a_local_worker_that_dies(long_whole: sd.escape.ExitTimes, monkeypatch: 
 def test_a_worker_of_an_executor_that_dies(
     long_whole: sd.escape.ExitTimes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as executor:
+    # its workers are forks of a server that has torch already
+    with ProcessPoolExecutor(2, mp_context=worker_context()) as executor:
         reasons = kill_after_the_first_piece(monkeypatch, lambda: next(iter(executor._processes)))
         # a broken ProcessPoolExecutor stays broken
         with pytest.warns(RuntimeWarning, match="workers failed 3 times in a row"):
