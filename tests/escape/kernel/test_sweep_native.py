@@ -86,17 +86,19 @@ def test_paths_are_those_of_torch(system: str, region: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("correction", ["bridge", None])
 def test_share_of_paths_that_rounding_changes(correction: str | None) -> None:
-    """At most one path in 20 000: twice as many as the bound allows would be seen in nine of ten tests."""
+    """At most one path in 20 000: twice as many as the bound allows would be seen in nine of ten tests.
+
+    In double precision none is: `test_paths_are_those_of_torch` asks for that on as many paths.
+    """
     sde = sd.Diffusion(WELL, sd.SAM(0.2), lr=0.01, noise=sd.GaussianNoise(std=20.0**0.5))
     run = partial(
         sd.exit_times, sde, [-1.0, 0.0], sd.Box([-2.0, -1.0], [0.0, 1.0]), n_paths=20_000, t_max=10.0,
         seed=8, correction=correction, device="cpu",
     )  # fmt: skip
-    for precision in ("single", "double"):
-        a, b = (run(precision=precision, compile=compile) for compile in (False, True))
-        different = (a.exited != b.exited) | (a.faces != b.faces) | (np.abs(a.watched - b.watched) > 1e-3)
-        assert different.mean() < 1e-4
-        assert 0.2 < a.exited.mean() < 0.9
+    a, b = (run(precision="single", compile=compile) for compile in (False, True))
+    different = (a.exited != b.exited) | (a.faces != b.faces) | (np.abs(a.watched - b.watched) > 1e-3)
+    assert different.mean() < 1e-4
+    assert 0.2 < a.exited.mean() < 0.9
 
 
 @needs_compiler
