@@ -128,7 +128,7 @@ def test_smallest_kick() -> None:
     assert repr(kick).startswith("Kick of length 1 (at most 1e-06 shorter in its direction): from (-1, 0) of")
     assert repr(found.attractors[1]) == "Attractor: minimum (-1, 0), 1 point, captures within 0.25"
     assert found.label_at(kick.end) == 2
-    trapped = sd.basins(sd.Map(well(), sd.SAM(0.4), lr=0.01), resolution=20, n_starts=8)
+    trapped = sd.basins(sd.Map(well(), sd.SAM(0.4), lr=0.05), resolution=20, n_starts=8)
     k = next(k for k, a in trapped.attractors.items() if a.name == "minimum (1, 0)")
     saddle = next(k for k, a in trapped.attractors.items() if "saddle" in a.name)
     assert sd.basin.smallest_kick(trapped, k, target=saddle).distance < 0.65
