@@ -11,7 +11,8 @@ BENCH_READY := $(VENV)/.bench-ready
 # the build tool comes from the pinned list too, so the package is built in .venv itself and not in a throw-away environment
 INSTALL = $(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt
 # worksteal: a few slow tests would otherwise keep one process busy while the others idle
-PYTEST = $(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(PYTEST_ARGS)
+# bytecode is kept even where the environment says not to: processes that tests start would compile samdyn each time
+PYTEST = PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(PYTEST_ARGS)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-fast coverage lint format docs bench studies family clean
