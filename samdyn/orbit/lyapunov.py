@@ -43,6 +43,7 @@ from samdyn.results import Result, Rows, Table
 from samdyn.systems.flow import Flow
 from samdyn.systems.map import Map
 from samdyn.systems.system import System
+from samdyn.systems.tangent import pushed
 
 EARLIEST = 100  # steps of the transient, at least
 MOST_STORED = 1 << 25  # numbers that are kept of the states along the orbit
@@ -289,9 +290,9 @@ def _steepness(system: Flow, points: Array) -> float:
         x = torch.from_numpy(point.copy())
         v = torch.from_numpy(np.random.default_rng(0).standard_normal(len(point)))
         for _ in range(12):
-            pushed = torch.func.jvp(field, (x,), (v / v.norm(),))[1]
-            v = torch.func.vjp(field, x)[1](pushed)[0]
-        largest = max(largest, float(pushed.norm()))
+            along = pushed(field, x, v / v.norm())[1]
+            v = torch.func.vjp(field, x)[1](along)[0]
+        largest = max(largest, float(along.norm()))
     return 1.2 * largest  # the power method approaches from below
 
 

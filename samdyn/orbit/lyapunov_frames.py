@@ -23,9 +23,12 @@ from samdyn.arguments.checks import Array
 from samdyn.dynamics.backends.native_program import compiled_or_none
 from samdyn.dynamics.backends.native_step import NativeStep
 from samdyn.systems.map import Map
+from samdyn.systems.tangent import pushed
+from samdyn.trace.batch import derivatives_by_name
 from samdyn.trace.iterate import iterate_scalar
 from samdyn.trace.printed.compiling import compiler
 from samdyn.trace.printed.printing import numpy_form
+from samdyn.trace.surroundings import own_surroundings
 from samdyn.trace.tracing import NotTraceable, coordinate_form
 
 FEW_STARTS = 24  # starts up to which a loop of Python floats is used; chosen
@@ -136,17 +139,14 @@ class Frames:
         step = self.step
 
         def along(x: Tensor, frame: Tensor) -> tuple[Tensor, Tensor]:
-            def one(v: Tensor) -> tuple[Tensor, Tensor]:
-                pair = torch.func.jvp(step, (x,), (v,))
-                return pair[0], pair[1]
-
-            values, changes = torch.func.vmap(one, in_dims=1, out_dims=(0, 1))(frame)
+            values, changes = torch.func.vmap(lambda v: pushed(step, x, v), in_dims=1, out_dims=(0, 1))(frame)
             return values[0], changes
 
         lanes = torch.func.vmap(along)
 
         def once(x: Array, frame: Array) -> tuple[Array, Array]:
-            ahead, moved = lanes(torch.from_numpy(x.copy()), torch.from_numpy(frame.copy()))
+            with own_surroundings(), derivatives_by_name():
+                ahead, moved = lanes(torch.from_numpy(x.copy()), torch.from_numpy(frame.copy()))
             return ahead.detach().numpy(), moved.detach().numpy()
 
         return self._loop(once, state, n_steps, every)

@@ -47,10 +47,24 @@ class Tangent(NamedTuple):
     transposed: Product
 
 
+def pushed(function: Callable[[Tensor], Tensor], x: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+    """A torch function at x and its derivative along v.
+
+    In forward mode, or, where an operation has no forward rule (the derivative of `mse_loss` has none in
+    torch 2.13), in reverse mode twice: w to J^T w is linear, and its own transposed is J.
+    """
+    try:
+        value, along = torch.func.jvp(function, (x,), (v,))
+    except (RuntimeError, NotImplementedError):
+        value, pulled = torch.func.vjp(function, x)
+        along = torch.func.vjp(lambda w: pulled(w)[0], torch.zeros_like(value))[1](v)[0]
+    return value, along
+
+
 def differentiated(function: Callable[[Tensor], Tensor], x: Tensor) -> Tangent:
     """The tangent of any torch function at x, by automatic differentiation of the whole."""
     return Tangent(
-        lambda v: torch.func.jvp(function, (x,), (v,))[1],
+        lambda v: pushed(function, x, v)[1],
         lambda w: torch.func.vjp(function, x)[1](w)[0],
     )
 

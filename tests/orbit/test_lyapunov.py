@@ -179,3 +179,21 @@ def test_long_orbits_are_compiled(n_starts: int, monkeypatch: pytest.MonkeyPatch
     found = sd.lyapunov_exponents(henon, starts, 20_000)
     np.testing.assert_allclose(found.sum, np.log(0.3), atol=1e-9)
     assert np.abs(found.largest - 0.4192).max() < 0.02
+
+
+@pytest.mark.parametrize("view", ["map", "flow"])
+def test_a_loss_whose_gradient_has_no_forward_rule(view: str) -> None:
+    """torch 2.13 refuses to push a vector through the gradient of `mse_loss`: reverse mode twice does."""
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(torch.nn.Linear(6, 3), torch.nn.Tanh(), torch.nn.Linear(3, 3))  # 33 weights
+    rng = np.random.default_rng(0)
+    data = rng.normal(size=(4, 6)), rng.normal(size=(4, 3))
+    fused = sd.from_module(net, torch.nn.functional.mse_loss, data)
+    plain = sd.from_module(net, lambda out, target: ((out - target) ** 2).mean(), data)
+    assert plain.probed.forward
+    assert not fused.probed.forward
+    found = []
+    for loss in (fused, plain):
+        system = sd.Map(loss, sd.SAM(0.1), lr=0.1) if view == "map" else sd.Flow(loss, sd.USAM(0.1))
+        found.append(sd.lyapunov_exponents(system, loss.x0, 3, n_exponents=1, transient=0))
+    np.testing.assert_allclose(found[0].exponents, found[1].exponents, rtol=1e-9)
