@@ -28,6 +28,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import algorithm_pages
 import api_examples
 import notebook_pages
+import studies_page
 import validation_page
 
 logger = logging.getLogger(__name__)
@@ -192,6 +193,11 @@ def write_validation(app: Sphinx, config: Config) -> None:
     validation_page.write(Path(app.srcdir) / "made" / "validation.md")
 
 
+def write_studies(app: Sphinx, config: Config) -> None:
+    """Write what reproductions.md includes of the stored results of studies."""
+    studies_page.write(Path(app.srcdir) / "made" / "studies.md")
+
+
 RUNS: list[Future[None]] = []
 
 
@@ -213,6 +219,7 @@ def setup(app: Sphinx) -> None:
     app.connect("config-inited", write_listings)
     app.connect("config-inited", write_algorithms)
     app.connect("config-inited", write_validation)
+    app.connect("config-inited", write_studies)
     app.connect("builder-inited", finish_notebooks, priority=600)  # after the gallery's examples
     app.connect("autodoc-process-docstring", api_examples.add_example, priority=400)  # before numpydoc's
     app.connect("html-page-context", list_pages_of_the_manual, priority=100)  # before the theme's

@@ -29,12 +29,12 @@ from samdyn.arguments import checks
 from samdyn.arguments.checks import Array
 from samdyn.arguments.signature import checked
 from samdyn.dynamics.trajectories import trajectory
-from samdyn.equilibria.stability.at_jumps import jump_stability
+from samdyn.equilibria.stability.at_jumps import flow_of, is_drawn, jump_stability
 from samdyn.equilibria.stability.captured_ball import check_size, seconds_of_capture
 from samdyn.equilibria.stability.critical_kinds import FLAT, kind_of
-from samdyn.equilibria.stability.hovering import CHATTER_STEPS
+from samdyn.equilibria.stability.hovering import CHATTER_STEPS, has_memory
 from samdyn.equilibria.stability.wording import listed
-from samdyn.jobs.cost import CostWarning, announce, seconds_of
+from samdyn.jobs.cost import CostWarning, announce, is_long, seconds_of
 from samdyn.jobs.progress import PartsBar
 from samdyn.numerics.scales import ACCURACY, displacement_tolerance
 from samdyn.orbit.lyapunov import lyapunov_exponents
@@ -42,14 +42,20 @@ from samdyn.results import Result, Table
 from samdyn.rules.rule import Rule
 from samdyn.systems.diffusion import Diffusion
 from samdyn.systems.flow import Flow
-from samdyn.systems.jump import along_the_gradient, jump_length, perturbations_beside, same_length
+from samdyn.systems.jump import (
+    along_the_gradient,
+    jump_length,
+    perturbations_beside,
+    same_length,
+    seconds_of_attracts,
+)
 from samdyn.systems.map import Map
 from samdyn.systems.system import System
 
 TRANSIENT = 4000  # steps dropped before an orbit is judged; chosen
 OBSERVED = 4000  # steps of an orbit from which its Lyapunov exponent is taken; chosen
 N_ORBITS = 8  # starts about the point; chosen
-PILOT = 200  # steps that are timed for the estimate of cost
+PILOT = 1000  # steps that are timed at most for the estimate of cost, or a few more
 LONGEST_PERIOD = 24  # longer periods are called aperiodic; chosen
 
 
@@ -212,17 +218,24 @@ def capture_set(system: System, x: checks.PointLike, *, progress: bool = False) 
 
 def _announce(system: System, x: Array) -> None:
     """Say what the radii, and of a map its orbits, will cost."""
-    flow = system if isinstance(system, Flow) else Flow(system.landscape, system.rule)  # type: ignore[arg-type]
-    seconds = seconds_of_capture(flow, x)
+    loss, rule, flow = system.landscape, system.rule, flow_of(system)
+    assert loss is not None
+    assert rule is not None
+    seconds = 0.0
+    if flow is not None:
+        seconds = seconds_of_attracts(loss, rule, x, flow.form)
+        # a ball is looked for only where the flow is drawn onto the point; to ask takes what is estimated
+        if is_long(seconds) or has_memory(system) or is_drawn(flow, x):
+            seconds = seconds_of_capture(flow, x)
     if isinstance(system, Map):
         beside = x + 1e-3 * np.random.default_rng(0).standard_normal((N_ORBITS, len(x)))
         # what is done once for a run, such as tracing a network, may take longer than thousands of steps
         once = seconds_of(lambda: trajectory(system, beside, n_steps=2), repeats=2)
-        each = max(seconds_of(lambda: trajectory(system, beside, n_steps=8), repeats=1) - once, 0.0) / 6
-        if each * PILOT < 0.5:  # what is done once for a run is most of so short a one
-            once = seconds_of(lambda: trajectory(system, beside, n_steps=PILOT), repeats=2)
-            longer = seconds_of(lambda: trajectory(system, beside, n_steps=4 * PILOT), repeats=2)
-            each = max(longer - once, 0.0) / (3 * PILOT)
+        n_steps, whole = 2, once
+        while whole < 2 * once and n_steps < PILOT:
+            n_steps *= 8
+            whole = seconds_of(lambda: trajectory(system, beside, n_steps=n_steps))  # noqa: B023, called at once
+        each = max(whole - once, 0.0) / (n_steps - 2)
         # three runs; a tangent moves beside the last orbit
         seconds += 3 * once + each * (CHATTER_STEPS + TRANSIENT + 2 * OBSERVED)
     announce("capture_set", seconds, "restrict the loss to fewer coordinates (samdyn.restrict)")

@@ -54,11 +54,11 @@ def pushed(function: Callable[[Tensor], Tensor], x: Tensor, v: Tensor) -> tuple[
     torch 2.13), in reverse mode twice: w to J^T w is linear, and its own transposed is J.
     """
     try:
-        value, along = torch.func.jvp(function, (x,), (v,))
+        both = torch.func.jvp(function, (x,), (v,))
     except (RuntimeError, NotImplementedError):
-        value, pulled = torch.func.vjp(function, x)
-        along = torch.func.vjp(lambda w: pulled(w)[0], torch.zeros_like(value))[1](v)[0]
-    return value, along
+        back = torch.func.vjp(function, x)
+        both = back[0], torch.func.vjp(lambda w: back[1](w)[0], torch.zeros_like(back[0]))[1](v)[0]
+    return both[0], both[1]
 
 
 def differentiated(function: Callable[[Tensor], Tensor], x: Tensor) -> Tangent:
