@@ -22,6 +22,11 @@ Algorithm
    the box's boundary, where that is known and the loss has no kinks
    (`samdyn.equilibria.proof.boundary_index`): the coverage says how many more there must be, or why this is
    not checked.
+8. A rule may jump away from the critical points: at ties of eigenvalues, where a part of the gradient
+   vanishes, or, in a layer as wide as its eps, where an entry does. Where the indices of step 7 do not add up
+   in two dimensions they are summed across such jumps too (`samdyn.equilibria.kinks.index`), which locates a
+   point at rest to 1e-6 of the box, or better where no other jump is near. Reflections of such points in the
+   coordinate planes and the origin are tried, in any number of dimensions.
 
 Systems given by a function skip 1 and 4.
 
@@ -29,7 +34,8 @@ Losses with kinks (abs, maximum, relu): points at rest on a kink, in Filippov's 
 (`samdyn.equilibria.kinks.points`), for losses of up to 12 coordinates with up to 32 kinks and comparisons;
 others, and losses that cannot be traced or have more than 64 coordinates, are named in the result's `notes`.
 Their stability comes from orbits (`samdyn.equilibria.kinks.following_orbits`), as it does at hallucinated
-points where a rule that is not samdyn's makes its own field jump.
+points where a rule that is not samdyn's makes its own field jump. Where a rule of samdyn does, and the loss
+has no kinks, nothing is said of stability ("jump").
 
 Without step 6 the search is complete with high probability, not certainly; how high, the `coverage` says
 (`samdyn.equilibria.coverage`).
@@ -57,9 +63,11 @@ from samdyn.equilibria.kinks.jump_entries import (
     crossed_jumps,
     jumping_entry,
     kinked_entries,
+    reflected_entries,
     resting_at,
     resting_entries,
 )
+from samdyn.equilibria.kinks.points import BESIDE, in_hull
 from samdyn.equilibria.newton import (
     perturbed_evaluation,
     sobol_starts,
@@ -292,14 +300,27 @@ def _found(system: System, options: Options, certify: bool) -> FixedPoints:
     kinked, notes = kinked_entries(system, displacement, box, perturbed=perturbs, kinks=kinks, summed=summed)
     if len(resting) or len(others):
         known = np.array([p.x for p in (*points, *kinked)]).reshape(-1, system.dim)
-        kinked += resting_entries(system, displacement, box, resting, others, known)
+        kinked += resting_entries(system, displacement, box, resting, others, known, kinks=may_jump)
     if system.rule is not None and system.rule.memory and isinstance(system, Map):
         # a step from settled memory may look elsewhere than the field of settled memory does
-        points = [p for p in points if p.residual <= RESTING * (1 + np.linalg.norm(p.x))]
+        points = [p for p in points if _step_rests(system, p, diagonal)]
     if system.rule is not None and system.rule.jumps_elsewhere:
         points = _without_jacobians(system, displacement, points, diagonal)
     points = [p for p in points if all(np.linalg.norm(p.x - q.x) > 1e-7 * diagonal for q in kinked)]
+    kinked += reflected_entries(system, displacement, box, [*points, *kinked])
     return FixedPoints((*points, *kinked), system, box, coverage, proofs, tuple(notes))
+
+
+def _step_rests(system: System, point: FixedPoint, diagonal: float) -> bool:
+    """Whether a step from settled memory moves nowhere, or to and fro across a jump."""
+    if point.residual <= RESTING * (1 + np.linalg.norm(point.x)):
+        return True
+
+    def motion(x: Array) -> Array:
+        return motion_at(system, x)
+
+    jumps = not point.dimension and bool(field_jumps(motion, point.x[None], diagonal)[0])
+    return jumps and in_hull(motion, point.x, BESIDE * diagonal)
 
 
 def _perturbs(rule: Rule) -> bool:

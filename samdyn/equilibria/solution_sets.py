@@ -45,6 +45,7 @@ MOST_POINTS = 4000  # samples of all families: the search grows no further; chos
 CORRECTIONS = 12
 SHRINKS = 5
 FEWEST = 3
+NEIGHBOURS = 4  # samples by which a family is told to be straight; chosen
 SINGULAR = 1e-6
 """Ratio of singular values below which a direction counts as a null direction."""
 
@@ -114,7 +115,24 @@ def split_families(evaluate: Evaluation, zeros: Array, box: Array) -> tuple[Inde
             continue
         # a few members may sit where the set leaves the box or is crossed: the commonest dimension counts
         families.append(Family(samples, int(np.bincount(sizes[label == k]).argmax())))
-    return np.sort(isolated), families
+    return np.sort(_apart(zeros, isolated, families, diagonal)), families
+
+
+def _apart(zeros: Array, isolated: Index, families: list[Family], diagonal: float) -> Index:
+    """The isolated zeros but for those on a straight line through neighbouring samples of a family, where one
+    of these is near: beside a family at which the field is steep a Jacobian is rounding, and not singular at
+    all zeros.
+    """
+    samples = np.concatenate([np.empty((0, zeros.shape[1])), *(family.points for family in families)])
+    if len(samples) < NEIGHBOURS or len(isolated) == 0:
+        return isolated
+    away, near = cKDTree(samples).query(zeros[isolated], NEIGHBOURS)
+    offset = samples[near] - zeros[isolated, None]
+    along = offset[:, 1:] - offset[:, :1]
+    along /= np.maximum(np.linalg.norm(along, axis=2, keepdims=True), 1e-300)
+    across = offset[:, :1] - (offset[:, :1] * along).sum(axis=2, keepdims=True) * along
+    on_line = (np.linalg.norm(across, axis=2) <= SEPARATION * diagonal).all(axis=1)
+    return isolated[~(on_line & (away[:, 0] <= 2 * STEP * diagonal))]
 
 
 def _follow(evaluate: Evaluation, zeros: Array, box: Array) -> tuple[Index, Array]:

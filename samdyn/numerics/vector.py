@@ -78,9 +78,37 @@ def dot(a: Vector, b: Vector) -> Tensor:
     return (a * b).sum(-1, keepdim=True)
 
 
+USUAL = 1e-280, 1e280
+"""Squares that are neither lost nor overflow, with room for those of smaller coordinates."""
+
+
 def norm(g: Vector) -> Tensor:
-    """Euclidean norm, in the same shapes as `dot`."""
-    return torch.sqrt(dot(g, g))
+    """Euclidean norm, in the same shapes as `dot`.
+
+    Notes
+    -----
+    Where squares would be lost or overflow, the stacked form divides by the largest coordinate first; the
+    coordinate form does not, and gives 0 below 1e-162 and infinity above 1e154 in float64.
+
+    Examples
+    --------
+    >>> import torch
+    >>> norm(torch.tensor([[3.0, 4.0], [3e-200, 4e-200], [3e200, 4e200]], dtype=torch.float64))
+    tensor([[ 5.0000e+00],
+            [5.0000e-200],
+            [5.0000e+200]], dtype=torch.float64)
+    """
+    square = dot(g, g)
+    if isinstance(g, Coordinates):
+        return torch.sqrt(square)
+    usual = (square > USUAL[0]) & (square < USUAL[1])
+    largest = g.detach().abs().amax(-1, keepdim=True)
+    there = (largest > 0) & ~usual
+    scale = torch.where(there, largest, 1.0)
+    scaled = g / scale
+    # the inner `where` keeps derivatives free of 0/0
+    rare = scale * torch.sqrt(torch.where(there, dot(scaled, scaled), 1.0))
+    return torch.where(usual, torch.sqrt(torch.where(usual, square, 1.0)), torch.where(there, rare, 0.0))
 
 
 @overload
@@ -92,9 +120,9 @@ def unit(g: Vector) -> Vector:
 
     Notes
     -----
-    The stacked form divides by the largest coordinate first, so that gradients down to the smallest float
-    keep their direction; the coordinate form, which is the inner loop of the ensemble, does not: below a
-    norm of 1e-154 in float64 (1e-19 in float32) it returns 0. In one dimension both are the sign. The
+    The stacked form divides by the largest coordinate first, so that gradients of any size keep their
+    direction; the coordinate form does not: below a norm of 1e-162 and above 1e154 in float64 (1e-22 and 1e19
+    in float32) it returns 0. In one dimension both are the sign. The
     derivative at 0 is defined as 0.
 
     Examples

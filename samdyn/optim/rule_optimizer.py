@@ -13,6 +13,7 @@ With a closure the rule's update runs once and may ask for gradients and values 
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -22,7 +23,7 @@ from torch import Tensor
 
 from samdyn.arguments import checks
 from samdyn.numerics.random import standard_normal
-from samdyn.optim.weights import Weights
+from samdyn.optim.weights import Gradients, Weights
 from samdyn.rules.oracle import Oracle
 from samdyn.rules.rule import Rule, Update
 
@@ -49,6 +50,7 @@ class RuleOptimizer(torch.optim.Optimizer):
         self.seed, self.t = seed, 0
         self._origin: Tensor | None = None
         self._ascent: Tensor | None = None
+        self._kept, self._asked = Gradients([]), False
         self._step_supports_amp_scaling = True  # a GradScaler leaves it to `step` what to do with infinities
         super().__init__([{"params": p} for p in self.weights.parameters], dict(base.defaults))
         # one set of groups and states for both: schedulers, clippers and scalers find what they expect
@@ -104,32 +106,48 @@ class RuleOptimizer(torch.optim.Optimizer):
                 f"{self.rule!r} needs {' and '.join(self.rule.needs)} of the loss, got gradients alone: call "
                 "step(closure)"
             )
-        self.weights.require_gradients()
+        self.weights.require_gradients("before first_step")
         x, g = self.weights.point(), self.weights.gradient(scale)
 
         def ask(point: Tensor) -> Tensor:
             raise _Asked(point)
 
-        self._origin, self._ascent = x, g
+        self._origin, self._ascent, self._asked = x, g, False
         try:
             self._update(x, g, ask)
         except _Asked as asked:
+            self._asked = asked.point is not x
             if asked.point is not x and torch.isfinite(asked.point).all():
                 self.weights.move_to(asked.point)
         if zero_grad:
             self.zero_grad()
+        self._kept = Gradients(self.weights.parameters)
 
     @torch.no_grad()
     def second_step(self, zero_grad: bool = False, scale: float = 1.0) -> None:
         """Put the weights back and take the step; ``p.grad`` holds the gradient at the perturbed point.
 
         Where a gradient is not finite the weights are put back and no step is taken.
+
+        Raises
+        ------
+        RuntimeError
+            Without a `first_step`, or without a backward pass since it where the rule asks for a gradient
+            there; the weights are put back first.
         """
         if self._origin is None or self._ascent is None:
             raise RuntimeError("second_step needs a first_step before it")
-        x, g, p = self._origin, self._ascent, self.weights.gradient(scale)
+        x, g = self._origin, self._ascent
         self._origin = self._ascent = None
         self.weights.move_to(x)
+        if self._asked:
+            self.weights.require_gradients("once more, after first_step and before second_step")
+        p = self.weights.gradient(scale)
+        if self._asked and self._kept.are_untouched() and torch.equal(p, g):
+            raise RuntimeError(
+                "gradients are the same tensors as before first_step, written to by nobody since: call "
+                "backward on the loss once more, after first_step and before second_step"
+            )
         if torch.isfinite(g).all() and torch.isfinite(p).all():
             asked: list[Tensor] = []
 
@@ -170,6 +188,12 @@ class RuleOptimizer(torch.optim.Optimizer):
         -------
         Tensor or None
             The loss at the weights before the step.
+
+        Raises
+        ------
+        RuntimeError
+            A call of the closure that leaves no parameter a gradient. Whatever a call raises, the weights are
+            put back.
         """
         if closure is None and self._origin is not None:
             scale = getattr(self, "grad_scale", None)
@@ -189,9 +213,9 @@ class RuleOptimizer(torch.optim.Optimizer):
                 if torch.equal(known, point):
                     return gradient, value
             self.weights.move_to(point)
+            self.zero_grad()  # what an earlier call left is no gradient at this point
             loss = evaluate()
-            if not kept:
-                self.weights.require_gradients()
+            self.weights.require_gradients("inside the closure, whenever it is called")
             kept.append((point.clone(), self.weights.gradient(), loss))
             return kept[-1][1], loss
 
@@ -201,9 +225,11 @@ class RuleOptimizer(torch.optim.Optimizer):
         missing = [need for need in self.rule.needs if need != "values"]
         if missing:
             raise ValueError(f"{self.rule!r} needs {missing[0]} of the loss, which a closure does not give")
-        loss = at(x)[1]
-        update = self.rule.update(x, self.memory, oracle, oracle, **self._given())
-        self.weights.move_to(x)
+        try:
+            loss = at(x)[1]
+            update = self.rule.update(x, self.memory, oracle, oracle, **self._given())
+        finally:  # also where the closure fails at a perturbed point
+            self.weights.move_to(x)
         if torch.isfinite(update.direction).all():
             self._take(update)
         return loss
@@ -288,9 +314,10 @@ def as_optimizer(
     ------
     TypeError, ValueError
         No rule; a rule that needs samples, outputs or products; blocks that are not there; a group's ``rho``
-        that is no number >= 0, or means nothing to the rule. Sparse gradients, when they come.
+        that is no number >= 0, or means nothing to the rule; a base optimiser that evaluates a closure
+        itself, as LBFGS; a parameter that is not the model's. Sparse gradients, when they come.
     RuntimeError
-        In a first call or a closure that leaves no parameter a gradient.
+        In a call of `step`, `first_step` or `second_step` to which no backward pass belongs.
 
     Notes
     -----
@@ -342,6 +369,21 @@ def as_optimizer(
         ) from error
     if not isinstance(optimizer, torch.optim.Optimizer):
         raise TypeError(f"base must make a torch.optim.Optimizer, got {checks.shown(optimizer)}")
+    closure = inspect.signature(optimizer.step).parameters.get("closure")
+    if closure is not None and closure.default is inspect.Parameter.empty:
+        raise ValueError(
+            f"base must step along a gradient that it is given, got {type(optimizer).__name__}, which "
+            "evaluates a closure itself, at points where the rule has no direction: take torch.optim.SGD or "
+            "another first-order optimiser"
+        )
+    if model is not None:
+        own = {id(p) for p in model.parameters()}
+        foreign = sum(id(p) not in own for group in optimizer.param_groups for p in group["params"])
+        if foreign:
+            raise ValueError(
+                f"model must have the parameters that are trained, got {type(model).__name__}, to which "
+                f"{foreign} of them do not belong: pass the module that params are taken from"
+            )
     for group in optimizer.param_groups if _has_radii(optimizer) else ():
         if "rho" in group:
             if "rho" not in rule.coefficient_names or rule.needs:

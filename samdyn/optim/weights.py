@@ -12,6 +12,22 @@ import torch
 from torch import Tensor
 
 
+class Gradients:
+    """The gradients of some parameters at one moment, to tell later whether anything was written to them."""
+
+    def __init__(self, parameters: Iterable[torch.nn.Parameter]) -> None:
+        self.parameters = list(parameters)
+        self.known = [None if p.grad is None else (p.grad, p.grad._version) for p in self.parameters]
+
+    def are_untouched(self) -> bool:
+        """Whether there are gradients, and they are the same tensors, written to by nobody since."""
+        now = [None if p.grad is None else (p.grad, p.grad._version) for p in self.parameters]
+        pairs = [pair for pair in zip(self.known, now, strict=True) if pair != (None, None)]
+        return bool(pairs) and all(
+            a is not None and b is not None and a[0] is b[0] and a[1] == b[1] for a, b in pairs
+        )
+
+
 class Weights:
     """The parameters of some groups, one after the other; to a rule it is a loss with blocks.
 
@@ -71,13 +87,10 @@ class Weights:
         parts = [torch.zeros_like(p) if p.grad is None else p.grad for p in self.parameters]
         return torch.cat([part.detach().reshape(-1).to(self.like) for part in parts]) / scale
 
-    def require_gradients(self) -> None:
+    def require_gradients(self, when: str) -> None:
         """Refuse weights none of which has a gradient: a step would do nothing, and nobody would see it."""
         if all(p.grad is None for p in self.parameters):
-            raise RuntimeError(
-                "no parameter has a gradient: call backward on the loss before first_step, and inside a "
-                "closure"
-            )
+            raise RuntimeError(f"no parameter has a gradient: call backward on the loss {when}")
 
     def of_groups(self, values: Iterable[float], groups: Iterable[dict[str, object]]) -> Any:
         """One number where the groups' values agree, else a vector with the value of each weight's group."""

@@ -31,6 +31,10 @@ With the learning rate :math:`\eta`:
 Moments are memory. 1 - b^t is memory too, c = b c + (1 - b), so that the step is one map. While the weights
 stand still m and v settle at P and P^2: near a point where P = 0 the step is x - lr m/eps to first order,
 with a Jacobian as large as 1/eps, so that linearisations describe distances below eps/abs(curvature) only.
+
+Moments are squares of entries, or of norms, as in torch's optimisers: of gradients above 1e154 they are
+infinite, and the step is 0 or not a number; those below 1e-162 are lost beside eps, which has decided long
+before.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from samdyn.numerics.vector import dot
+from samdyn.numerics.vector import norm, unit
 from samdyn.rules.rule import Rule
 from samdyn.rules.schedules import Coefficient
 
@@ -50,7 +50,10 @@ class DNSAM(Rule):
         self, x: Tensor, gradient: Tensor, rho: Any = 0.0, full_gradient: Any = None, **others: Any
     ) -> Tensor:
         """Rho g_S / |grad f|."""
-        g = gradient if full_gradient is None else full_gradient
-        square = dot(g, g)
-        there = square > 0
-        return rho * gradient * torch.where(there, torch.rsqrt(torch.where(there, square, 1.0)), 0.0)
+        if full_gradient is None:
+            sam: Tensor = rho * unit(gradient)
+            return sam
+        size = norm(full_gradient)
+        there = size > 0
+        # a quotient first: both may be so small, or so large, that a product with the inverse is not defined
+        return torch.where(there, rho * (gradient / torch.where(there, size, 1.0)), 0.0)

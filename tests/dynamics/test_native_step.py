@@ -148,3 +148,26 @@ def test_verbs_give_the_same_figures_compiled(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr("samdyn.basin.paths.course.COMPILE_FROM", 0.0)
     for one, other in zip(run(), plain, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("rule", [sd.SAM(0.1), sd.StableSAM(0.1), sd.DNSAM(0.1), sd.GSAM(0.1), sd.WSAM(0.1)])
+def test_directions_of_gradients_of_any_size(rule: sd.Rule) -> None:
+    """Rules without a scale of their own make the same step on 1e-200 times the loss, at lr over that; and at
+    weights, radius and gradients of 1e200 times the usual ones.
+    """
+
+    def steps(size: float, weights: float) -> list[np.ndarray]:
+        loss = sd.landscapes.quadratic([[2.0 * size, 0.3 * size], [0.3 * size, size]])
+        system = sd.Map(loss, rule.with_parameters(rho=0.1 * weights), lr=0.05 / size)
+        x, ends = weights * np.array([[1.0, 0.4], [0.3, -0.7]]), [system(weights * np.array([1.0, 0.4]))]
+        for kind in (TracedStep, NativeStep):
+            step = kind(system)
+            loaded = step.advance(
+                step.load(x), step.stream(3, np.arange(2), 1), 0, 1, coefficients_at(system)
+            )
+            ends.append(np.asarray(step.points(loaded))[0])
+        return [end / weights for end in ends]
+
+    usual = steps(1.0, 1.0)
+    for ends in (usual, steps(1e-200, 1.0), steps(1.0, 1e200), steps(1.0, 1e-200)):
+        np.testing.assert_allclose(ends, [usual[0]] * 3, rtol=1e-12)

@@ -258,7 +258,8 @@ def test_between_the_two_calls() -> None:
     with pytest.raises(RuntimeError, match="state_dict must be taken between steps"):
         optimizer.state_dict()
     assert not np.array_equal(weights_of(model), start)
-    optimizer.second_step()  # without a second backward pass there is no gradient, and no step
+    with pytest.raises(RuntimeError, match="call backward on the loss once more, after first_step"):
+        optimizer.second_step()
     np.testing.assert_array_equal(weights_of(model), start)
     assert set(optimizer.state_dict()) == {"base", "memory", "t", "seed"}
     with pytest.raises(RuntimeError, match="needs a first_step"):
@@ -286,6 +287,7 @@ def test_weights_that_are_frozen_unused_sparse_or_of_mixed_precision() -> None:
     mixed = sd.optim.as_optimizer(sd.SAM(0.1), [half, full], lr=0.1)
     (half.float() ** 2 + full * 0).sum().backward()
     mixed.first_step()
+    (half.float() ** 2).sum().backward()
     mixed.second_step()
     assert full.item() == 1.0 + 2.0**-20
 
@@ -362,7 +364,81 @@ def test_a_step_without_gradients_is_refused() -> None:
     net = torch.nn.Linear(2, 1)
     optimizer = sd.optim.as_optimizer(sd.SAM(0.1), net.parameters(), lr=0.1)
     for step in (optimizer.first_step, lambda: optimizer.step(lambda: net(torch.ones(2)).sum())):
-        with pytest.raises(RuntimeError, match="call backward on the loss"):
+        with pytest.raises(RuntimeError, match="no parameter has a gradient: call backward on the loss"):
             step()
     with pytest.raises(TypeError, match="base must be a class of optimisers such as"):
         sd.optim.as_optimizer(sd.SAM(0.1), net.parameters(), torch.optim.SGD(net.parameters(), lr=0.1))  # type: ignore[arg-type]
+
+
+def test_a_second_gradient_that_does_not_come() -> None:
+    """Weights come back, nothing is stepped, and the text says which call of backward is missing."""
+    model = network()
+    start = weights_of(model).copy()
+    optimizer = sd.optim.as_optimizer(sd.SAM(0.1), model.parameters(), lr=0.05)
+    loss_of(model).backward()
+    optimizer.first_step()
+    with pytest.raises(
+        RuntimeError, match=r"same tensors as before first_step.* call backward on the loss once"
+    ):
+        optimizer.second_step()
+    calls = []
+
+    def once() -> torch.Tensor:
+        optimizer.zero_grad()
+        loss = loss_of(model)
+        if not calls:
+            loss.backward()
+        calls.append(loss)
+        if len(calls) > 3:
+            raise KeyError("of the user")
+        return loss
+
+    with pytest.raises(RuntimeError, match="inside the closure, whenever it is called"):
+        optimizer.step(once)
+    with pytest.raises(RuntimeError, match="inside the closure"):  # none is left from an earlier step
+        optimizer.step(once)
+    with pytest.raises(KeyError):
+        optimizer.step(once)
+    np.testing.assert_array_equal(weights_of(model), start)
+    assert optimizer.t == 0
+    # gradient descent looks at one point: the gradient of the first call is enough
+    plain = sd.optim.as_optimizer(sd.GD(), model.parameters(), lr=0.05)
+    loss_of(model).backward()
+    plain.first_step()
+    plain.second_step()
+    assert plain.t == 1
+
+
+def test_a_closure_need_not_clear_gradients() -> None:
+    """Of two gradients that add up the second would be another one's."""
+
+    def unclear() -> torch.Tensor:
+        loss = loss_of(model)
+        loss.backward()
+        return loss
+
+    ends = []
+    for closure in (True, False):
+        model = network()
+        optimizer = sd.optim.as_optimizer(sd.SAM(0.1), model.parameters(), lr=0.05)
+        if closure:
+            optimizer.step(unclear)
+            optimizer.step(unclear)
+        else:
+            trained(optimizer, model, 2)
+        ends.append(weights_of(model))
+    np.testing.assert_array_equal(*ends)
+
+
+def test_bases_and_models_that_do_not_fit() -> None:
+    net = torch.nn.Linear(2, 1)
+    with pytest.raises(
+        ValueError, match=r"base must step along a gradient .* LBFGS, which evaluates a closure"
+    ):
+        sd.optim.as_optimizer(sd.SAM(0.1), net.parameters(), torch.optim.LBFGS)
+    with pytest.raises(
+        ValueError, match="model must have the parameters that are trained, got Linear, to which 2"
+    ):
+        sd.optim.as_optimizer(sd.SAM(0.1), net.parameters(), lr=0.1, model=torch.nn.Linear(2, 1))
+    for base in (torch.optim.Adam, torch.optim.Rprop, torch.optim.ASGD, torch.optim.NAdam):
+        sd.optim.as_optimizer(sd.SAM(0.1), net.parameters(), base, lr=0.1, model=net)

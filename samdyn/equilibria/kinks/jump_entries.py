@@ -111,9 +111,12 @@ def resting_entries(
     critical: Array,
     others: Array,
     known: Array,
+    *,
+    kinks: bool,
 ) -> list[FixedPoint]:
     """Entries for points at rest that index sums found in the plane: critical ones (n, 2), and hallucinated
-    ones (m, 2), but for those that are near the points `known` (k, 2).
+    ones (m, 2), but for those that are near the points `known` (k, 2). Without `kinks` of the loss it is the
+    rule that jumps there.
     """
     loss = system.landscape
     assert loss is not None
@@ -127,7 +130,7 @@ def resting_entries(
         if not in_hull(field, x, BESIDE * diagonal):
             continue  # a critical point at which this rule does not rest
         kind = kind_around(loss, x, diagonal) if n < len(critical) else "hallucinated"
-        result.append(_entry(system, field, x, kind, box))
+        result.append(_entry(system, field, x, kind, box) if kinks else _own_jump(system, x))
     return result
 
 
@@ -147,8 +150,36 @@ def crossed_jumps(
         crossings = crossings[~critical(crossings)]
     if len(crossings):
         crossings = crossings[field_jumps(lambda x: evaluate(x)[0], crossings, diagonal_of(box))]
-    none = np.full(system.state_dim, np.nan)
-    return [FixedPoint(x, "hallucinated", "jump", none, 0.0) for x in crossings]
+    return [_own_jump(system, x) for x in crossings]
+
+
+def reflected_entries(
+    system: System, displacement: Callable[[Tensor], Tensor], box: Array, points: list[FixedPoint]
+) -> list[FixedPoint]:
+    """Entries for reflections of points at which the rule itself jumps, through the origin and each
+    coordinate plane, where it jumps and rests there too: a search that meets a jump at one point by chance
+    need not meet it at the other one of a symmetric loss.
+    """
+    jumping = [p.x for p in points if p.kind == "hallucinated" and p.stability == "jump"]
+    if not jumping:
+        return []
+    flips = np.concatenate([-np.ones((1, system.dim)), 1 - 2 * np.eye(system.dim)])
+    images = (np.array(jumping)[:, None] * flips + 0.0).reshape(-1, system.dim)
+    images = images[((images >= box[:, 0]) & (images <= box[:, 1])).all(axis=1)]
+    field, diagonal = field_of(displacement, system.dim), diagonal_of(box)
+    known, result = np.array([p.x for p in points]), []
+    for x in images[field_jumps(field, images, diagonal)]:
+        if np.linalg.norm(known - x, axis=1).min() <= 1e-6 * diagonal:
+            continue
+        if in_hull(field, x, BESIDE * diagonal):
+            known = np.concatenate([known, x[None]])
+            result.append(_own_jump(system, x))
+    return result
+
+
+def _own_jump(system: System, x: Array) -> FixedPoint:
+    """A point where the rule itself jumps: nothing is said of its stability."""
+    return FixedPoint(x, "hallucinated", "jump", np.full(system.state_dim, np.nan), 0.0)
 
 
 def resting_at(

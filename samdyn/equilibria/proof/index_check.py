@@ -55,7 +55,7 @@ REGULAR = 1e-7  # ratio of the singular values
 SMALL = 1e-4  # of |J| at half a square's width: smaller singular values may belong to a degenerate zero
 SAME = 1e-6  # of the diagonal: closer zeros are one, as in `samdyn.equilibria.newton`
 MOST_CELLS = 2048
-LOCATED = 1e-7  # of the box: a cell that no cut divides, as where the field jumps along one direction only
+LOCATED = 1e-6  # of the box: a cell that no cut divides, as where the field jumps along one direction only
 
 
 @dataclass(frozen=True, eq=False, repr=False)
