@@ -67,7 +67,7 @@ def test_lorenz_84() -> None:
     assert (found.labels > 0).all()
 
 
-def duffing(w: torch.Tensor, n: int = 24) -> torch.Tensor:
+def duffing(w: torch.Tensor, n: int = 16) -> torch.Tensor:
     """x'' + 0.08 x' + x^3 = 0.2 cos t over a period of the drive, by the classical Runge-Kutta method."""
     h = 2 * np.pi / n
 
