@@ -17,12 +17,13 @@ import numpy.typing as npt
 from samdyn.arguments import checks
 from samdyn.arguments.checks import Array
 from samdyn.bifurcation.start import check_parameter
+from samdyn.dynamics.backends.parametric_step import ParametricStep
+from samdyn.dynamics.contract import Step
 from samdyn.dynamics.driver import build_step, drive
 from samdyn.dynamics.observers import Record
-from samdyn.dynamics.parametric import full_state, stepper
+from samdyn.dynamics.parametric import full_state
 from samdyn.equilibria.newton import sobol_starts
-from samdyn.jobs.cost import announce, seconds_of
-from samdyn.jobs.progress import PartsBar, path_bar
+from samdyn.jobs.progress import path_bar
 from samdyn.results import Result, Table
 from samdyn.systems.map import Map
 from samdyn.systems.system import check_limit
@@ -158,9 +159,7 @@ def orbit_diagram(
             f"got {m * k * n_keep * dim:g}"
         )
     states, each = system.at_rest(np.tile(starts, (m, 1))), np.repeat(swept, k)
-    # of a momentum that is swept the state has a velocity that the system's own may lack
-    orbits = _by_the_stepper if parameter == "momentum" else _driven
-    kept = orbits(system, parameter, states, each, n_transient, n_keep, progress)
+    kept = _orbits(system, parameter, states, each, n_transient, n_keep, progress)
     kept[:, :, ~np.isfinite(kept[-1]).all(axis=0)] = np.nan
     points = kept.reshape(n_keep, dim, m, k).transpose(2, 3, 0, 1)
     return OrbitDiagram(parameter, swept, np.ascontiguousarray(points), n_transient, system)
@@ -169,40 +168,20 @@ def orbit_diagram(
 CHEAPER = "pass fewer values, n_starts or n_transient"
 
 
-def _driven(
+def _orbits(
     system: Map, parameter: str, states: Array, each: Array, n_transient: int, n_keep: int, progress: bool
 ) -> Array:
     """The kept points (n_keep, dim, paths), from states (paths, state_dim) at their values."""
-    quiet = system.without_noise()
+    quiet, n_steps = system.without_noise(), n_transient + n_keep
     values = {**quiet.coefficients(), parameter: each}
-    n_steps = n_transient + n_keep
-    varied = () if parameter in quiet.coefficients() else (parameter,)
-    step = build_step(quiet, path_steps=float(len(each) * n_steps), varied=varied)
+    step: Step
+    if parameter == "momentum":
+        # a map whose momentum is swept has velocities, whatever its own momentum; they start at rest
+        states, step = full_state(quiet, (parameter,), states), ParametricStep(quiet, (parameter,))
+    else:
+        varied = () if parameter in quiet.coefficients() else (parameter,)
+        step = build_step(quiet, path_steps=float(len(each) * n_steps), varied=varied)
     record = Record(np.arange(n_transient + 1, n_steps + 1), len(each), system.dim)
     with path_bar(progress, "orbit_diagram", len(each) * n_steps, CHEAPER) as bar:
-        drive(
-            quiet, states, n_steps, record, coefficients=lambda _: values, report=bar.update, step=step,
-        )  # fmt: skip
+        drive(quiet, states, n_steps, record, coefficients=lambda _: values, report=bar.update, step=step)
     return np.ascontiguousarray(record.x.swapaxes(1, 2))
-
-
-def _by_the_stepper(
-    system: Map, parameter: str, states: Array, each: Array, n_transient: int, n_keep: int, progress: bool
-) -> Array:
-    """The same by the system as a function of its state and the parameter."""
-    dim, kept = system.dim, np.empty((n_keep, system.dim, len(each)))
-    step, _ = stepper(system, (parameter,))
-    # a map whose momentum is swept has velocities, whatever momentum it was built with; they start at rest
-    state, parameters = np.ascontiguousarray(full_state(system, (parameter,), states).T), each[None]
-    with np.errstate(all="ignore"):
-        once = seconds_of(lambda: step(state, parameters), repeats=2)
-        announce("orbit_diagram", once * (n_transient + n_keep), CHEAPER)
-        with PartsBar(progress, "orbit_diagram", n_transient + n_keep, "step") as bar:
-            for _ in range(n_transient):
-                state = step(state, parameters)
-                bar.update()
-            for i in range(n_keep):
-                state = step(state, parameters)
-                kept[i] = state[:dim]
-                bar.update()
-    return kept

@@ -21,7 +21,9 @@ file                  what it computes or holds
 `trajectory_result`   its result
 `smooth_flow_paths`   paths of smooth flows, by solvers of libraries
 `parametric`          a system as a function of its state and some parameters, with both Jacobians
-`dormand_prince`      smooth flows: order 5(4), with a step for each path
+`adaptive_steps`      the driver of step lengths: paths of a flow, each with a step of its own
+`dormand_prince`      its formula for smooth flows: order 5(4)
+`rosenbrock`          its formula for stiff flows, also across jumps: order 2(3), linearly implicit
 `filippov`            flows of normalised rules, whose field jumps where the gradient is 0
 `kinks`               flows of losses with kinks, along which paths slide
 `backends`            kinds of steps: traced, compiled, closed forms, networks

@@ -1,7 +1,5 @@
-"""Strides of a smooth flow: Dormand & Prince's method of order 5(4), with a step for each path.
-
-What a path does does not depend on the paths beside it: all arithmetic is by element, and a path's step
-follows its own error alone.
+"""Strides of a smooth flow: Dormand & Prince's method of order 5(4), with a step for each path
+(`samdyn.dynamics.adaptive_steps`).
 
 Accuracy: the error of a step is at most `RELATIVE` times a coordinate's size, or half a width of the box
 where that is less, plus `ABSOLUTE` times the width. So a problem and its copy in other units, or at another
@@ -19,6 +17,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from samdyn.arguments.checks import Array
+from samdyn.dynamics.adaptive_steps import ARRIVED, Attempt, StepFormula, follow
 
 RELATIVE, ABSOLUTE = 1e-7, 5e-10
 THIN = 1e-6  # of the widest side: what a side counts for at least, where the box is a section
@@ -67,6 +66,42 @@ class Tolerance:
         return np.asarray(self.least + self.relative * size)
 
 
+class DormandPrince(StepFormula):
+    """A smooth field by coordinates: `dim` arrays (n,) to as many, or to numbers.
+
+    Parameters
+    ----------
+    form : callable
+    tolerance : Tolerance
+    longest : float
+        What is narrow is not stepped over.
+    """
+
+    order, safety, least_error = 5, 0.9, 1e-10
+
+    def __init__(self, form: Callable[..., Sequence[Array]], tolerance: Tolerance, longest: float) -> None:
+        self.form, self.tolerance, self.longest = form, tolerance, longest
+
+    def begin(self, x: Array) -> Array:
+        """The field."""
+        out = np.empty(x.shape)
+        for i, column in enumerate(self.form(*x)):
+            out[i] = column
+        return out
+
+    def step(self, x: Array, carried: Array, length: Array) -> Attempt:
+        """One step; the field at its end is the next step's first stage."""
+        k = np.empty((len(_ROWS), *x.shape))
+        k[0] = carried
+        new = x
+        for i, row in enumerate(_ROWS[:-1]):
+            new = x + length * _weighted(row, k)
+            k[i + 1] = self.begin(new)
+        error = np.abs(length * _weighted(_ROWS[-1], k)) / self.tolerance(x, new)
+        # the sum is finite only where the new point and all stages are
+        return Attempt(new, k[-1], np.where(np.isfinite(error).all(axis=0), error.max(axis=0), np.inf))
+
+
 class ExplicitFlow:
     """A smooth field, followed for given times.
 
@@ -94,54 +129,21 @@ class ExplicitFlow:
         unit: float,
         tolerance: Tolerance | None = None,
     ) -> None:
-        self.form, self.unit, self.tolerance = form, unit, tolerance or Tolerance(box)
+        self.unit = unit
+        self.tolerance = tolerance or Tolerance(box)
+        self.formula = DormandPrince(form, self.tolerance, unit)
 
     def advance(self, x: Array, duration: float | Array) -> Array:
         """Points (dim, n) after a time, or after times (n,)."""
-        result, at = np.full(x.shape, np.nan), np.arange(x.shape[1])
-        left = np.broadcast_to(np.asarray(duration, dtype=np.float64), at.shape).copy()
-        end, h = 1e-12 * left, np.minimum(self.unit, left)  # the first step is cut where it is too long
-        shortest = SINGULAR * h
         if x.shape[1] == 0:
-            return result
-        rounds = MAX_ROUNDS * max(1.0, float(left.max()) / self.unit)
-        first = self._field(x)
-        while len(at) and rounds > 0:
-            rounds -= 1
-            step = np.minimum(h, np.minimum(left, self.unit))  # what is narrow is not stepped over
-            new, last, error = self._step(x, first, step)
-            good = error <= 1
-            left = np.where(good, left - step, left)
-            x, first = np.where(good, new, x), np.where(good, last, first)
-            factor = np.minimum(np.maximum(0.9 * np.maximum(error, 1e-10) ** -0.2, 0.2), 5.0)
-            # a step cut short by the end says nothing against the longer one
-            h = np.where(good & (step < h), np.maximum(step * factor, h), step * factor)
-            over = (left <= end) | (h < shortest)
-            if over.any():
-                there = left <= end
-                result[:, at[there]] = x[:, there]
-                on = ~over
-                at, x, first = at[on], x[:, on], first[:, on]
-                left, end, h, shortest = left[on], end[on], h[on], shortest[on]
-        return result
-
-    def _field(self, x: Array) -> Array:
-        out = np.empty(x.shape)
-        for i, column in enumerate(self.form(*x)):
-            out[i] = column
-        return out
-
-    def _step(self, x: Array, first: Array, h: Array) -> tuple[Array, Array, Array]:
-        """The new points, the field there, and the error over the tolerance (n,); inf where not finite."""
-        k = np.empty((len(_ROWS), *x.shape))
-        k[0] = first
-        new = x
-        for i, row in enumerate(_ROWS[:-1]):
-            new = x + h * _weighted(row, k)
-            k[i + 1] = self._field(new)
-        error = np.abs(h * _weighted(_ROWS[-1], k)) / self.tolerance(x, new)
-        # the sum is finite only where the new point and all stages are
-        return new, k[-1], np.where(np.isfinite(error).all(axis=0), error.max(axis=0), np.inf)
+            return np.empty(x.shape)
+        times = np.broadcast_to(np.asarray(duration, dtype=np.float64), x.shape[1])
+        first = np.minimum(self.unit, times)  # it is cut where it is too long
+        tries = MAX_ROUNDS * max(1.0, float(times.max()) / self.unit)
+        followed = follow(
+            self.formula, x, times, first, most_tries=tries, shortest=SINGULAR * first
+        )  # fmt: skip
+        return np.asarray(np.where(followed.status == ARRIVED, followed.x, np.nan))
 
 
 def _weighted(row: Sequence[float], k: Array) -> Array:

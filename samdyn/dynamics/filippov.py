@@ -6,9 +6,9 @@ finite time.
 
 Algorithm
 ---------
-1. The linearly implicit Rosenbrock method of order 2(3) (ode23s), L-stable, with a step of its own for each
-   path; relative tolerance 1e-6, absolute tolerance 1e-9. Jacobians are exact and include the derivative of
-   g/|g|.
+1. The linearly implicit Rosenbrock method of order 2(3) (`samdyn.dynamics.rosenbrock`), with a step of its
+   own for each path (`samdyn.dynamics.adaptive_steps`); relative tolerance 1e-6, absolute tolerance 1e-9.
+   Jacobians include the derivative of g/|g|.
 2. A step in which the gradient turns around (g(x) . g(x') < 0) may have run over a critical point. If
    Newton's method finds one within the step's length (or `NEAR` times the perturbation's length), and the
    field points inwards on all sides of it, the path is held there: that is the Filippov solution, of which
@@ -18,40 +18,32 @@ Algorithm
    return to the valley.
 4. A path that has not got through a storage step after `PATIENCE` steps, at a jump of another kind (a kink
    of the loss), takes steps of a `FLOOR`-th of it, whatever their error, so that no path grinds to a halt.
+   One whose field is not finite there is lost.
 
 References
 ----------
-Shampine & Reichelt, The MATLAB ODE suite, SIAM J. Sci. Comput. 18 (1997) 1-22. Filippov, Differential
-Equations with Discontinuous Righthand Sides (1988).
+Filippov, Differential Equations with Discontinuous Righthand Sides (1988).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
 
 from samdyn.arguments.checks import Array
+from samdyn.dynamics.adaptive_steps import ARRIVED, Attempt, follow
+from samdyn.dynamics.rosenbrock import OfPoints, Rosenbrock, stacked_form
 from samdyn.jobs.progress import PartsBar
 from samdyn.landscapes.landscape import hessian_of
 from samdyn.systems.flow import Flow
 from samdyn.systems.jump import attracts, descent_beside, jump_length
-from samdyn.trace.printed.printing import numpy_form
-from samdyn.trace.tracing import traced_or_batched
 
-RELATIVE = 1e-6  # local error of a step of a rule that jumps, whose method has order 2
-ABSOLUTE = 1e-9  # the same near 0
+HELD, ON_VALLEY = 3, 4  # what has become of a path: at a critical point for good, or sliding along a valley
 FLOOR = 20
 PATIENCE = 2000
 NEAR = 2e-4  # of the perturbation's length
 SHORTEST = 1e-12  # of the storage step; a path that needs less has diverged
-D = 1 / (2 + 2**0.5)
-E32 = 6 + 2**0.5
-
-OfPoints = Callable[[Array], Array]
 
 
 def jumping_flow(system: Flow, x: Array, times: Array, bar: PartsBar | None = None) -> Array:
@@ -74,96 +66,66 @@ def jumping_flow(system: Flow, x: Array, times: Array, bar: PartsBar | None = No
     assert system.landscape is not None and system.rule is not None
     loss, dim = system.landscape.one_point, system.dim
     function = system.point_function()
-    field, gradient = _stacked(function, dim), _stacked(torch.func.grad(loss), dim)
-    hessian, jacobian = _stacked(hessian_of(loss), dim), _stacked(torch.func.jacrev(function), dim)
+    gradient, hessian = stacked_form(torch.func.grad(loss), dim), stacked_form(hessian_of(loss), dim)
+    function = system.point_function()
+    field, jacobian = stacked_form(function, dim), stacked_form(torch.func.jacrev(function), dim)
     stored = np.empty((len(times), *x.shape))
     stored[0] = current = np.array(x)
-    moving, sliding = np.ones(len(x), dtype=bool), np.zeros(len(x), dtype=bool)
-    # closer than this the direction g/|g| spins faster than the path advances
-    near = NEAR * jump_length(system.rule)
+    status = np.full(len(x), ARRIVED)
     h = np.full(len(x), (times[1] - times[0]) / FLOOR)
     with np.errstate(all="ignore"):
         for k in range(1, len(times)):
             interval = times[k] - times[k - 1]
-            for i in np.flatnonzero(sliding):
+            for i in np.flatnonzero(status == ON_VALLEY):
                 current[i] = slide(system, current[i], interval)
-            left = np.where(moving & ~sliding, interval, 0.0)
-            rounds = 0
-            while (left > 0).any():
-                rounds += 1
-                at = np.flatnonzero(left > 0)
-                y, step = current[at], np.minimum(h[at], left[at])
-                new, speed, error = _rosenbrock(field, jacobian, y, step)
-                turned = np.einsum("ni,ni->n", gradient(y), gradient(new)) < 0
-                good = error <= 1
-                if rounds > PATIENCE:  # a jump of another kind: go over it in steps of fixed size
-                    good |= np.isfinite(new).all(axis=1)
-                    h[at] = step = np.minimum(interval / FLOOR, left[at])
-                    new = _rosenbrock(field, jacobian, y, step)[0]
-                candidates = np.flatnonzero(turned | (step <= 1e-3 * interval))
-                if len(candidates):
-                    reach = np.maximum(2 * step[candidates] * speed[candidates], near)
-                    z, held, valley = trapped(system, gradient, hessian, y[candidates], reach)
-                    there = candidates[held]
-                    new[there], good[there] = z[held], True
-                    moving[at[there[~valley[held]]]] = False
-                    sliding[at[there[valley[held]]]] = True
-                left[at[good]] -= step[good]
-                current[at[good]] = new[good]
-                grow = np.clip(0.8 * np.maximum(error, 1e-12) ** (-1 / 3), 0.2, 5.0)
-                wanted = np.where(np.isfinite(grow), step * grow, 0.2 * step)
-                # a step cut short by the end of the interval says nothing against the longer one
-                h[at] = np.where(good & (step < h[at]), np.maximum(wanted, h[at]), wanted)
-                h[at] = np.minimum(h[at], interval)
-                lost = h[at] < SHORTEST * interval
-                current[at[lost]], moving[at[lost]] = np.nan, False
-                left[(left < 1e-12 * interval) | ~moving | sliding] = 0.0
+            at = np.flatnonzero(status == ARRIVED)
+            formula = _ToTraps(system, field, jacobian, gradient, hessian, interval)
+            y, first = np.ascontiguousarray(current[at].T), np.minimum(h[at], interval)
+            followed = follow(formula, y, interval, first, shortest=SHORTEST * interval)
+            current[at], h[at], status[at] = followed.x.T, followed.length, followed.status
             stored[k] = current
             if bar is not None:
                 bar.update()
     return stored
 
 
-def _tolerance(y: Array, new: Array) -> Array:
-    """The error of a step that is allowed, from its ends (n, dim)."""
-    return np.asarray(ABSOLUTE + RELATIVE * np.maximum(np.abs(y), np.abs(new)))
+class _ToTraps(Rosenbrock):
+    """Steps of a storage interval, that end at critical points which hold a path."""
 
+    def __init__(
+        self,
+        system: Flow,
+        field: OfPoints,
+        jacobian: OfPoints,
+        gradient: OfPoints,
+        hessian: OfPoints,
+        interval: float,
+    ) -> None:
+        super().__init__(field, jacobian)
+        assert system.rule is not None
+        self.system, self.gradient, self.hessian, self.interval = system, gradient, hessian, interval
+        # closer than this the direction g/|g| spins faster than the path advances
+        self.near = NEAR * jump_length(system.rule)
 
-def _rosenbrock(
-    field: OfPoints,
-    jacobian: OfPoints,
-    y: Array,
-    step: Array,
-    allowed: Callable[[Array, Array], Array] = _tolerance,
-) -> tuple[Array, Array, Array]:
-    """One step of ode23s: the new points, the largest stage speed, and the error over the tolerance."""
-    n, dim = y.shape
-    h = step[:, None]
-    matrix = np.eye(dim) - D * h[:, :, None] * jacobian(y).reshape(n, dim, dim)
-    usable = np.isfinite(matrix).all(axis=(1, 2))
-    matrix[~usable] = np.eye(dim)
-    inverse = np.linalg.inv(matrix)
+    def floor(self, x: Array, carried: Array, tries: int) -> float | Array:
+        """At a jump of another kind (a kink of the loss) paths go on in steps of a fixed size."""
+        return self.interval / FLOOR if tries > PATIENCE else 0.0
 
-    def solve(v: Array) -> Array:
-        return np.einsum("nij,nj->ni", inverse, v)
-
-    f0 = field(y)
-    k1 = solve(f0)
-    f1 = field(y + h / 2 * k1)
-    k2 = solve(f1 - k1) + k1
-    new = y + h * k2
-    f2 = field(new)
-    k3 = solve(f2 - E32 * (k2 - f1) - 2 * (k1 - f0))
-    error = np.abs(h / 6 * (k1 - 2 * k2 + k3)) / allowed(y, new)
-    speed = np.linalg.norm(np.stack([f0, f1, f2]), axis=-1).max(axis=0)
-    worst = error.max(axis=1)
-    return new, speed, np.where(usable & np.isfinite(worst), worst, np.inf)
-
-
-def _stacked(function: Callable[[Tensor], Tensor], dim: int) -> Callable[[Array], Array]:
-    """A one-point torch function as numpy (n, dim) -> (n, size of the output)."""
-    form = numpy_form(traced_or_batched(function, dim))
-    return lambda y: np.stack([np.broadcast_to(v, len(y)) for v in form(*np.ascontiguousarray(y.T))], axis=1)
+    def step(self, x: Array, carried: Array, length: Array) -> Attempt:
+        """A step of ode23s, or to the critical point that it would run over."""
+        new, ahead, error, speed = self.stages(x, carried, length)
+        y, end = np.ascontiguousarray(x.T), np.ascontiguousarray(new.T)
+        turned = np.einsum("ni,ni->n", self.gradient(y), self.gradient(end)) < 0
+        candidates = np.flatnonzero(turned | (length <= 1e-3 * self.interval))
+        if not len(candidates):
+            return Attempt(new, ahead, error)
+        stopped = np.zeros(len(length), dtype=np.int64)
+        reach = np.maximum(2 * length[candidates] * speed[candidates], self.near)
+        z, held, valley = trapped(self.system, self.gradient, self.hessian, y[candidates], reach)
+        there = candidates[held]
+        new[:, there], error[there] = z[held].T, 0.0
+        stopped[there] = np.where(valley[held], ON_VALLEY, HELD)
+        return Attempt(new, ahead, error, stopped)
 
 
 def trapped(

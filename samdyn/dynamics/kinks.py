@@ -4,7 +4,7 @@ On such a surface Filippov's solution slides, with the combination of the two fi
 it. Here the sliding motion is the limit of small steps: a path that crosses a kink takes explicit steps
 of a `FLOOR`-th of the storage step, which jump to and fro across the surface, at most (speed times step)
 from it, and whose mean is the sliding velocity to first order in the step. Elsewhere the steps are those
-of the linearly implicit method of `samdyn.dynamics.filippov`, with error control.
+of the linearly implicit method of `samdyn.dynamics.rosenbrock`, with error control.
 
 Which losses have kinks is read off the traced gradient: a sign, a comparison or a choice between two
 branches. A false alarm (a choice whose branches meet smoothly) costs accuracy, relative 1e-6 for 1e-9,
@@ -17,16 +17,14 @@ Filippov, Differential Equations with Discontinuous Righthand Sides (1988), sect
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from samdyn.arguments.checks import Array
-from samdyn.dynamics.filippov import _rosenbrock as rosenbrock
-from samdyn.dynamics.filippov import _stacked as stacked
+from samdyn.dynamics.adaptive_steps import follow
+from samdyn.dynamics.rosenbrock import AcrossJumps, stacked_form
 from samdyn.jobs.progress import PartsBar
 from samdyn.landscapes.landscape import Landscape
 from samdyn.systems.flow import Flow
@@ -72,31 +70,22 @@ def kinked_flow(system: Flow, x: Array, times: Array, bar: PartsBar | None = Non
 
     A path that diverges is nan from then on.
     """
-    function: Callable[[Tensor], Tensor] = system.point_function()
-    field, jacobian = stacked(function, system.dim), stacked(torch.func.jacrev(function), system.dim)
+    function = system.point_function()
+    field, jacobian = (
+        stacked_form(function, system.dim),
+        stacked_form(torch.func.jacrev(function), system.dim),
+    )
     stored = np.empty((len(times), *x.shape))
     stored[0] = current = np.array(x)
     h = np.full(len(x), (times[1] - times[0]) / FLOOR)
     with np.errstate(all="ignore"):
         for k in range(1, len(times)):
             interval = times[k] - times[k - 1]
-            least = interval / FLOOR
-            left = np.where(np.isfinite(current).all(axis=1), interval, 0.0)
-            while (left > 0).any():
-                at = np.flatnonzero(left > 0)
-                y, step = current[at], np.minimum(np.maximum(h[at], least), left[at])
-                new, _, error = rosenbrock(field, jacobian, y, step)
-                across = (error > 1) & (step <= least * (1 + 1e-9))
-                new[across] = y[across] + step[across, None] * field(y[across])
-                good = (error <= 1) | across
-                lost = across & ~np.isfinite(new).all(axis=1)
-                new[lost] = np.nan
-                current[at[good]] = new[good]
-                left[at[good]] -= step[good]
-                left[at[lost]] = 0.0
-                left[left < 1e-12 * interval] = 0.0
-                grow = np.clip(0.8 * np.maximum(error, 1e-12) ** (-1 / 3), 0.2, 5.0)
-                h[at] = np.clip(step * np.where(np.isfinite(grow), grow, 0.2), least, interval)
+            at = np.flatnonzero(np.isfinite(current).all(axis=1))
+            formula = AcrossJumps(field, jacobian, interval / FLOOR)
+            y, first = np.ascontiguousarray(current[at].T), np.minimum(h[at], interval)
+            followed = follow(formula, y, interval, first)
+            current[at], h[at] = followed.x.T, followed.length
             stored[k] = current
             if bar is not None:
                 bar.update()

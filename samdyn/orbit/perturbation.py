@@ -39,8 +39,8 @@ from torch import Tensor
 from samdyn.arguments import checks
 from samdyn.arguments.checks import Array
 from samdyn.arguments.signature import checked
-from samdyn.dynamics.filippov import _rosenbrock as rosenbrock
-from samdyn.dynamics.filippov import _stacked as stacked
+from samdyn.dynamics.adaptive_steps import follow
+from samdyn.dynamics.rosenbrock import Rosenbrock, stacked_form
 from samdyn.equilibria.virtual_gradients import ingredients
 from samdyn.jobs.cost import announce, seconds_of
 from samdyn.jobs.progress import PartsBar
@@ -227,34 +227,33 @@ def descend(
     minima = np.empty((0, loss.dim))
     if len(x) == 0:
         return labels, minima
-    field, jacobian = stacked(_descent(loss), loss.dim), stacked(_descent_jacobian(loss), loss.dim)
+    field, jacobian = (stacked_form(f(loss), loss.dim) for f in (_descent, _descent_jacobian))
+    formula = Rosenbrock(field, jacobian)
     spread = float(np.linalg.norm(np.ptp(x, axis=0)))
     diagonal = spread if loss.box is None else diagonal_of(loss.box)
     current, moving = x.copy(), np.arange(len(x))
     with np.errstate(all="ignore"):
         step = 0.1 / np.linalg.norm(loss.hessian(x), axis=(-1, -2))
         step = np.where(np.isfinite(step), step, 1.0)
-        for k in range(MOST_STEPS):
-            if k % CHECK_EVERY == 0:
-                z, arrived = _minimum_near(loss, current[moving], NEAR * diagonal)
-                for point in z[arrived]:
-                    if not (np.linalg.norm(minima - point, axis=1) < SAME * diagonal).any():
-                        minima = np.concatenate([minima, point[None]])
-                if arrived.any():
-                    distance = np.linalg.norm(z[arrived][:, None] - minima, axis=-1)
-                    labels[moving[arrived]] = 1 + distance.argmin(axis=1)
-                moving = moving[~arrived]
-                left = _beyond(loss, current[moving]) > diagonal / 2
-                labels[moving[left]] = -1
-                moving = moving[~left]
-                if report is not None:
-                    report(int(arrived.sum() + left.sum()))
-                if len(moving) == 0:
-                    break
-            new, _, error = rosenbrock(field, jacobian, current[moving], step[moving])
-            good = error <= 1
-            current[moving[good]] = new[good]
-            step[moving] *= np.clip(0.8 * np.maximum(error, 1e-12) ** (-1 / 3), 0.2, 5.0)
+        for _ in range(0, MOST_STEPS, CHECK_EVERY):
+            z, arrived = _minimum_near(loss, current[moving], NEAR * diagonal)
+            for point in z[arrived]:
+                if not (np.linalg.norm(minima - point, axis=1) < SAME * diagonal).any():
+                    minima = np.concatenate([minima, point[None]])
+            if arrived.any():
+                distance = np.linalg.norm(z[arrived][:, None] - minima, axis=-1)
+                labels[moving[arrived]] = 1 + distance.argmin(axis=1)
+            moving = moving[~arrived]
+            left = _beyond(loss, current[moving]) > diagonal / 2
+            labels[moving[left]] = -1
+            moving = moving[~left]
+            if report is not None:
+                report(int(arrived.sum() + left.sum()))
+            if len(moving) == 0:
+                break
+            y = np.ascontiguousarray(current[moving].T)
+            followed = follow(formula, y, np.inf, step[moving], most_tries=CHECK_EVERY)
+            current[moving], step[moving] = followed.x.T, followed.length
     order = np.lexsort(minima.T[::-1])
     rank = np.zeros(len(minima) + 1, dtype=int)
     rank[1 + order] = 1 + np.arange(len(minima))

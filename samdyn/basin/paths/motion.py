@@ -7,7 +7,7 @@ steps of a diffusion.
 - Flow of a smooth field: strides of fixed length, by Dormand-Prince 5(4) with a step for each path
   (`samdyn.dynamics.dormand_prince`).
 - Flow of a normalised rule, or on a loss with kinks: strides by the linearly implicit Rosenbrock method
-  2(3) of `samdyn.dynamics.filippov`, whose field jumps at critical points or kinks. Near a jump no
+  2(3) of `samdyn.dynamics.rosenbrock`, whose field jumps at critical points or kinks. Near a jump no
   step size meets the tolerance: steps are not cut below a 20th of the stride, or what takes a path a
   quarter of `HOVER` where it is faster, so that a path hovers about a trapping point within `HOVER`.
 
@@ -25,13 +25,14 @@ import torch
 from samdyn.arguments.checks import Array
 from samdyn.basin.paths.contract import Motion, Paths
 from samdyn.basin.paths.motion_on_device import MotionOnDevice
+from samdyn.dynamics.adaptive_steps import follow
 from samdyn.dynamics.backends.native_step import NativeStep
 from samdyn.dynamics.backends.traced_step import TracedStep
 from samdyn.dynamics.clock import coefficients_at
 from samdyn.dynamics.dormand_prince import ExplicitFlow, Tolerance
 from samdyn.dynamics.driver import build_step
-from samdyn.dynamics.filippov import _rosenbrock
 from samdyn.dynamics.kinks import has_kinks
+from samdyn.dynamics.rosenbrock import AcrossJumps
 from samdyn.dynamics.step_length import default_dt
 from samdyn.numerics.scales import diagonal_of
 from samdyn.systems.diffusion import Diffusion
@@ -141,52 +142,39 @@ class _Flow(Motion):
         self.jumps = system.rule is not None and system.rule.jumps
         self.jumps |= system.landscape is not None and has_kinks(system.landscape)
         self.hover = HOVER if self.jumps else 0.0
-        self.longest_jump = HOVER / 4 * diagonal_of(box)
+        self.unit = default_stride(self.field, box) if stride is None else stride
         if self.jumps:
             form = numpy_form(traced_or_batched(torch.func.jacrev(function), dim))
-            self.jacobian = _stacked(form, dim * dim)
-        self.unit = default_stride(self.field, box) if stride is None else stride
+            self.across = AcrossJumps(
+                self.field,
+                _stacked(form, dim * dim),
+                SHORTEST * self.unit,
+                HOVER / 4 * diagonal_of(box),
+                Tolerance(box, IMPLICIT_RELATIVE),
+            )
         self.explicit = ExplicitFlow(velocity, box, self.unit)
         self.accurate = ExplicitFlow(velocity, box, self.unit, Tolerance(box, *ACCURATE))
-        allowed = Tolerance(box, IMPLICIT_RELATIVE)
-        self.allowed = lambda x, new: allowed(x.T, new.T).T
 
     def __call__(self, state: Array, path: Paths, step: int, n_steps: int) -> Array:
         with np.errstate(all="ignore"):
             if not self.jumps:
                 return self.explicit.advance(np.ascontiguousarray(state), n_steps * self.unit)
-            ends = self._implicit(np.ascontiguousarray(state.T), n_steps * self.unit)
-            return np.ascontiguousarray(ends.T)
+            return self._implicit(np.ascontiguousarray(state), n_steps * self.unit)
 
     def advance(self, x: Array, duration: float | Array) -> Array:
         """Points (n, dim) after a time; of a smooth field also after times (n,)."""
         with np.errstate(all="ignore"):
-            if self.jumps:
-                return self._implicit(x, float(duration))
-            return np.ascontiguousarray(self.explicit.advance(np.ascontiguousarray(x.T), duration).T)
+            columns = np.ascontiguousarray(x.T)
+            ends = (
+                self._implicit(columns, float(duration))
+                if self.jumps
+                else self.explicit.advance(columns, duration)
+            )
+            return np.ascontiguousarray(ends.T)
 
     def _implicit(self, x: Array, duration: float) -> Array:
-        left, h = np.full(len(x), duration), np.full(len(x), duration / 8)
-        result = x.copy()
-        while True:
-            at = np.flatnonzero(left > 0)
-            if len(at) == 0:
-                return result
-            speed = np.linalg.norm(self.field(result[at]), axis=1)
-            shortest = np.minimum(SHORTEST * self.unit, self.longest_jump / np.maximum(speed, 1e-300))
-            step = np.minimum(np.maximum(h[at], shortest), left[at])
-            new, _, error = _rosenbrock(self.field, self.jacobian, result[at], step, self.allowed)
-            short = step <= shortest * (1 + 1e-9)
-            # the Jacobian is no guide across a jump: there the shortest step is one of Euler's
-            euler = short & ~(error <= 1)
-            new[euler] = result[at[euler]] + step[euler, None] * self.field(result[at[euler]])
-            good = (error <= 1) | short
-            result[at[good]] = new[good]
-            left[at[good]] -= step[good]
-            left[left < 1e-12 * duration] = 0.0
-            factor = np.clip(0.8 * np.maximum(error, 1e-12) ** (-1 / 3), 0.2, 5.0)
-            factor = np.where(np.isfinite(factor), factor, 0.2)
-            h[at] = np.where(good & (step < h[at]), np.maximum(step * factor, h[at]), step * factor)
+        """Points (dim, n) after a time, nan where a path is lost."""
+        return follow(self.across, x, duration, np.full(x.shape[1], duration / 8)).x
 
 
 def _stack(current: Coordinates, state: Array) -> Array:
