@@ -75,7 +75,7 @@ from samdyn.equilibria.newton import (
 )
 from samdyn.equilibria.proof.enclosure import critical_field, shift_coefficients, zero_field
 from samdyn.equilibria.search_watch import SearchWatch
-from samdyn.equilibria.stability.at_jumps import jump_stability
+from samdyn.equilibria.stability.at_jumps import jump_stability, jump_words
 from samdyn.equilibria.stability.critical_kinds import kind_of
 from samdyn.equilibria.stability.linearization import motion_at, scales_of, stability_of
 from samdyn.equilibria.zero_search import (
@@ -97,6 +97,7 @@ from samdyn.trace.tracing import NotTraceable
 
 __all__ = ["FixedPoint", "FixedPoints", "fixed_points"]
 
+TOLERANCE = 1e-12  # of a residual, relative: some thousand times rounding
 MOST_DIMENSIONS = 6
 """Above it no box can be subdivided to the end: `certify` is refused."""
 
@@ -178,7 +179,7 @@ def fixed_points(
     period = checks.integer("period", period, at_least=1)
     given: dict[str, Any] = {"n_starts": n_starts, "tolerance": tolerance}
     n_starts = 2048 if n_starts is None else checks.integer("n_starts", n_starts, at_least=1)
-    tolerance = 1e-12 if tolerance is None else checks.number("tolerance", tolerance, above=0)
+    tolerance = TOLERANCE if tolerance is None else checks.number("tolerance", tolerance, above=0)
     if system.scheduled:
         raise ValueError(f"system must have constant coefficients to have fixed points, got {system!r}")
     check_limit("fixed points", system.rule)
@@ -199,18 +200,38 @@ def fixed_points(
             f"certify must be False in more than {MOST_DIMENSIONS} dimensions, got dim={system.dim}"
         )
     try:
-        with SearchWatch(
-            progress,
-            "fixed_points",
-            2 if system.rule is not None and _perturbs(system.rule) else 1,
-            "pass a smaller n_starts",
-            "a smaller box, or certify=False, is cheaper",
-        ) as watch:
+        with _watch(system, progress) as watch:
             return _found(system, Options(region, n_starts, tolerance, watch), certify)
     except NotTraceable as error:
         raise ValueError(
             f"certify must be False for {system.name}: it cannot be evaluated on intervals ({error})"
         ) from error
+
+
+def points_to_name(system: System, box: Array, n_starts: int) -> FixedPoints:
+    """The fixed points in a box, for names of attractors: without the balls that trapping points capture,
+    whose measurement is a third of the search of a rule that jumps.
+
+    Examples
+    --------
+    >>> import samdyn as sd
+    >>> well = sd.Flow(sd.landscapes.double_well(), sd.SAM(0.2))
+    >>> [p.stability for p in points_to_name(well, well.box, 64)][:3]
+    ['trapping', 'trapping', 'trapping']
+    """
+    check_limit("fixed points", system.rule)
+    with _watch(system, False) as watch:
+        return _found(system, Options(box, n_starts, TOLERANCE, watch, radii=False), certify=False)
+
+
+def _watch(system: System, progress: bool) -> SearchWatch:
+    return SearchWatch(
+        progress,
+        "fixed_points",
+        2 if system.rule is not None and _perturbs(system.rule) else 1,
+        "pass a smaller n_starts",
+        "a smaller box, or certify=False, is cheaper",
+    )
 
 
 RESTING = 1e-8
@@ -249,7 +270,9 @@ def _found(system: System, options: Options, certify: bool) -> FixedPoints:
     if certify:
         genuine = proven(genuine, critical_field(loss), options)
     kinds = _kinds(genuine, box)
-    points = _described_critical(system, genuine, kinds, box) + _as_families(system, genuine, "degenerate")
+    points = _described_critical(system, genuine, kinds, options) + _as_families(
+        system, genuine, "degenerate"
+    )
     others = np.empty((0, system.dim))
     coverage, proofs = {"genuine": genuine.coverage}, {}
     if genuine.proof is not None:
@@ -402,12 +425,17 @@ def _described(system: System, search: Zeros, kind: str | list[str]) -> list[Fix
     return result
 
 
-def _described_critical(system: System, search: Zeros, kinds: list[str], box: Array) -> list[FixedPoint]:
+def _described_critical(
+    system: System, search: Zeros, kinds: list[str], options: Options
+) -> list[FixedPoint]:
     """Entries for isolated critical points, which trap where the rule jumps."""
     assert system.rule is not None
     if not system.rule.jumps or len(search.x) == 0:
         return _described(system, search, kinds)
-    stabilities = jump_stability(system, search.x, reach=diagonal_of(box))
+    if options.radii:
+        stabilities = jump_stability(system, search.x, reach=diagonal_of(options.box))
+    else:
+        stabilities = jump_words(system, search.x)
     residuals = np.linalg.norm(search.evaluate(search.x)[0], axis=1)
     none = np.full(system.state_dim, np.nan)
     return [

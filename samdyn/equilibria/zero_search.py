@@ -48,13 +48,14 @@ MORE_ROUNDS = 2
 class Options:
     """Where and how zeros are searched for; see `samdyn.fixed_points`.
 
-    `watch` hears of the work as it is done.
+    `watch` hears of the work as it is done; `radii` says whether balls that are captured are measured.
     """
 
     box: Array
     n_starts: int
     tolerance: float
     watch: SearchWatch | None = None
+    radii: bool = True
 
 
 @dataclass(frozen=True)

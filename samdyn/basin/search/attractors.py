@@ -38,7 +38,7 @@ from samdyn.basin.paths.motion import time_scale
 from samdyn.basin.search.candidate import Candidate
 from samdyn.basin.search.recurrences import Rules, attracting, search
 from samdyn.basin.search.refinement import is_cycle
-from samdyn.equilibria.search import FixedPoint, fixed_points
+from samdyn.equilibria.search import FixedPoint, points_to_name
 from samdyn.numerics.scales import diagonal_of
 from samdyn.results import Result, Table
 from samdyn.systems.jump import jump_length
@@ -52,6 +52,9 @@ N_PAIRS = 64  # a step of 16 costs hardly less, and four times as many would be 
 BESIDE = 1e-7  # of the box's diagonal: far above rounding, far below the size of an attractor
 STRETCH = 1e3  # times that distance a pair may grow, or shrink on average, before it is set back
 N_TRIED, MOST_TOGETHER = 16, 8  # single steps that tell how fast pairs grow, and the most steps between looks
+N_NAMING = (
+    1024  # Newton starts of the points that attractors are named after: half of what `fixed_points` takes
+)
 MOST_DIM = 12  # above, fixed points are not searched for
 HOVER_ORBITS, HOVER_STEPS, HOVER_KEPT = 8, 3000, 192
 KINK_ORBITS = 64  # about a kink every orbit keeps its own small cycle, so that many are needed to cover them
@@ -133,7 +136,7 @@ def known_points(course: Course) -> list[FixedPoint]:
     system = course.system
     if system.scheduled or system.dim > MOST_DIM:
         return []
-    return list(fixed_points(system, course.box, n_starts=1024))
+    return list(points_to_name(system, course.box, N_NAMING))
 
 
 def points_outside(course: Course, candidates: Sequence[Candidate]) -> list[FixedPoint]:
@@ -149,7 +152,7 @@ def points_outside(course: Course, candidates: Sequence[Candidate]) -> list[Fixe
         if np.ptp(x, axis=0).max() <= 1e-5 * diagonal and not course.inside(middle[:, None]).any():
             size = 1e-3 * diagonal
             beside = np.stack([middle - size, middle + size], axis=1)
-            found += list(fixed_points(system, beside, n_starts=16))
+            found += list(points_to_name(system, beside, 16))
     return found
 
 

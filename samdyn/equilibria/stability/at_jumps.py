@@ -20,6 +20,8 @@ and nan where the flow is not drawn onto the point.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from samdyn.arguments.checks import Array
@@ -51,11 +53,25 @@ def jump_stability(system: System, z: Array, reach: float | None = None) -> list
     check_size(system.dim)
     flow = flow_of(system)
     evaluate = None if flow is None or len(z) <= 2 else evaluation(flow, many=True)
-    chatter = chatter_radii(system, z) if isinstance(system, Map) else np.zeros(len(z))
+    chatter = _chatter(system, z)
     return [
         stability_at_jump(system, point, far, reach=reach, evaluate=evaluate)
         for point, far in zip(z, chatter.tolist(), strict=True)
     ]
+
+
+def jump_words(system: System, z: Array) -> list[tuple[str, float, float]]:
+    """The same without capture radii, which take most of the time: they are nan."""
+    check_size(system.dim)
+    words = [
+        (label_at_jump(system, point, far), far) for point, far in zip(z, _chatter(system, z), strict=True)
+    ]
+    return [(word, math.nan, float(far) if word == "trapping" else math.nan) for word, far in words]
+
+
+def _chatter(system: System, z: Array) -> Array:
+    """Within which distance of points (n, dim) the orbits of a map hover; 0 of a flow."""
+    return chatter_radii(system, z) if isinstance(system, Map) else np.zeros(len(z))
 
 
 def stability_at_jump(
