@@ -1,7 +1,7 @@
 """Run every notebook under demos/ from its first cell to its last, in an empty folder.
 
 They run in their small setting, one after the other in one kernel that forgets their names: to start a kernel
-for each and to import torch took a quarter of the time. `make docs` runs each in its full setting and in a
+for each and to import torch took a fifth of the time. `make docs` runs each in its full setting and in a
 kernel of its own. Those that it has just run, with the same text, samdyn and versions, are not run again.
 """
 
