@@ -16,6 +16,7 @@ import pytest
 import torch
 
 import samdyn as sd
+from samdyn.escape.rare.action_field import ActionField
 from samdyn.escape.rare.action_polygon import actions, softest_bend, unevenness
 
 
@@ -65,16 +66,16 @@ def test_along_a_cycle_it_costs_nothing(angle: float) -> None:
 def test_the_second_variation_has_the_sign_it_should() -> None:
     """Below zero on the straight path beyond the threshold alpha = 4, not below it."""
     line = np.stack([np.linspace(-1, 0, 26), np.zeros(26)], axis=1)
-    assert softest_bend(maier_stein(10.0), line, 1e-6)[0] < -1e-3
-    assert softest_bend(maier_stein(1.0), line, 1e-6)[0] > -1e-7
+    assert softest_bend(ActionField(maier_stein(10.0), 1.0), line)[0] < -1e-3
+    assert softest_bend(ActionField(maier_stein(1.0), 1.0), line)[0] > -1e-7
 
 
 def test_derivatives_by_the_corners() -> None:
     """Of the action and of the unevenness of sides, against differences."""
     rng = np.random.default_rng(0)
     x = np.cumsum(0.2 * rng.standard_normal((2, 6, 2)), axis=1)
-    flow = maier_stein(3.0)
-    for function in (lambda y: actions(flow, y, 1e-6)[:2], unevenness):
+    field = ActionField(maier_stein(3.0), 1.0)
+    for function in (lambda y: actions(field, y)[:2], unevenness):
         _, slope = function(x)
         v = rng.standard_normal(x.shape)
         high, low = (function(x + sign * 1e-5 * v)[0] for sign in (1, -1))

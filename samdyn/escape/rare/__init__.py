@@ -12,8 +12,11 @@ file                    what it computes or holds
 `stopping`              paths that stop in one of two sets
 `native_stopping`       the same, compiled
 `least_action`          the path of least action (Freidlin and Wentzell), by the geometric method
+`action_field`          drift and covariance with their derivatives, as the action needs them
 `action_polygon`        the action of polygons, its derivative and second variation
 `action_starts`         paths from which the search begins
-`action_grid`           one of them: the way of least action on a grid
+`action_grid`           some of them: ways of least action on grids
+`rest_ways`             others: routes through points at rest
+`drift_ways`            where the drift leads from many points, for those
 ======================  =========================================================================
 """

@@ -1,22 +1,20 @@
 """The geometric action of polygons, its derivative by the corners, and its second variation.
 
 A polygon with corners x_0 ... x_(n-1) has the action sum over its sides of |s| |b| - <s, b>, with s the
-side, b the drift and <u, v> = u^T a^-1 v at its middle. Derivatives of b and a^-1 are central differences.
-Many polygons of one size are evaluated together. The second variation is the Hessian by the inner corners, by
-central differences of the derivative, on displacements across the polygon: those along it change nothing but
-the spacing.
+side, b the drift and <u, v> = u^T a^-1 v at its middle (`samdyn.escape.rare.action_field`). Many polygons of
+one size are evaluated together. The second variation is the Hessian by the inner corners, by central
+differences of the derivative, on displacements across the polygon: those along it change nothing but the
+spacing.
 """
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 from scipy import interpolate
 from scipy.sparse.linalg import LinearOperator, eigsh
 
 from samdyn.arguments.checks import Array
-from samdyn.systems.flow import Flow
+from samdyn.escape.rare.action_field import ActionField
 
 SMALL = 1e-12  # of their mean, added to lengths and speeds, which are divided by
 MOST_DENSE = 300  # unknowns of a second variation computed as a whole matrix
@@ -35,18 +33,7 @@ def path_length(x: Array) -> float:
     return float(np.linalg.norm(np.diff(x, axis=0), axis=1).sum())
 
 
-def field(system: Any, x: Array) -> tuple[Array, Array]:
-    """Drift and inverse covariance at points (n, dim)."""
-    if isinstance(system, Flow):
-        return np.asarray(system(x)), np.broadcast_to(np.eye(x.shape[1]), (*x.shape, x.shape[1]))
-    covariance = system.covariance(x)
-    try:
-        return np.asarray(system.drift(x)), np.linalg.inv(covariance)
-    except np.linalg.LinAlgError:
-        raise ValueError("system must have noise in every direction along the path") from None
-
-
-def actions(system: Any, x: Array, scale: float) -> tuple[Array, Array, Array]:
+def actions(field: ActionField, x: Array) -> tuple[Array, Array, Array]:
     """Actions (k,) of polygons (k, n, dim), their derivatives (k, n, dim), and their sizes (k,).
 
     The size is the sum of |s| |b|, half of what the path costs that goes straight against the drift: the unit
@@ -54,14 +41,8 @@ def actions(system: Any, x: Array, scale: float) -> tuple[Array, Array, Array]:
     """
     side, middle = np.diff(x, axis=1), (x[:, 1:] + x[:, :-1]) / 2
     k, sides, dim = side.shape
-    steps = scale * np.eye(dim)[:, None, None]
-    around = np.concatenate([middle[None], middle + steps, middle - steps]).reshape(-1, dim)
-    drift, inverse = field(system, around)
-    drift = drift.reshape(2 * dim + 1, k, sides, dim)
-    inverse = inverse.reshape(2 * dim + 1, k, sides, dim, dim)
-    b, metric = drift[0], inverse[0]
-    b_slope = (drift[1 : dim + 1] - drift[dim + 1 :]) / (2 * scale)  # (by, k, n, component)
-    metric_slope = (inverse[1 : dim + 1] - inverse[dim + 1 :]) / (2 * scale)
+    drift, inverse, slopes = field.with_slopes(middle.reshape(-1, dim))
+    b, metric = drift.reshape(side.shape), inverse.reshape(k, sides, dim, dim)
     side_flat, b_flat = np.einsum("pnij,pnj->pni", metric, side), np.einsum("pnij,pnj->pni", metric, b)
     size = _above_zero(np.sqrt(np.einsum("pni,pni->pn", side, side_flat)))
     speed = _above_zero(np.sqrt(np.einsum("pni,pni->pn", b, b_flat)))
@@ -74,8 +55,7 @@ def actions(system: Any, x: Array, scale: float) -> tuple[Array, Array, Array]:
         - np.einsum("pni,pnj->pnij", side, b)
         - np.einsum("pni,pnj->pnij", b, side)
     ) / 2
-    by_middle = np.einsum("pni,qpni->pnq", by_drift, b_slope)
-    by_middle += np.einsum("pnij,qpnij->pnq", outer, metric_slope)
+    by_middle = slopes(by_drift.reshape(-1, dim), outer.reshape(-1, dim, dim)).reshape(side.shape)
     slope = np.zeros_like(x)
     slope[:, 1:] += by_side + by_middle / 2
     slope[:, :-1] += by_middle / 2 - by_side
@@ -85,12 +65,6 @@ def actions(system: Any, x: Array, scale: float) -> tuple[Array, Array, Array]:
 def _above_zero(lengths: Array) -> Array:
     """Lengths (k, n), of which none is zero."""
     return np.asarray(lengths + SMALL * lengths.mean(axis=1, keepdims=True) + 1e-300)
-
-
-def action(system: Any, x: Array, scale: float) -> tuple[float, Array]:
-    """Action of one polygon (n, dim), and its derivative by the corners."""
-    value, slope, _ = actions(system, x[None], scale)
-    return float(value[0]), slope[0]
 
 
 def unevenness(x: Array) -> tuple[Array, Array]:
@@ -111,7 +85,7 @@ def unevenness(x: Array) -> tuple[Array, Array]:
     return np.asarray(second[:, 0] - 1), slope
 
 
-def softest_bend(system: Any, x: Array, scale: float) -> tuple[float, Array]:
+def softest_bend(field: ActionField, x: Array) -> tuple[float, Array]:
     """Least eigenvalue of the second variation over the largest, and its displacement (n, dim), at most 1
     long.
 
@@ -129,7 +103,7 @@ def softest_bend(system: Any, x: Array, scale: float) -> tuple[float, Array]:
         """The second variation times displacements (m, n - 2, dim)."""
         move = np.zeros((len(columns), n, dim))
         move[:, 1:-1] = step * across(columns)
-        slopes = [actions(system, x + sign * move, scale)[1][:, 1:-1] for sign in (1, -1)]
+        slopes = [actions(field, x + sign * move)[1][:, 1:-1] for sign in (1, -1)]
         return across((slopes[0] - slopes[1]) / (2 * step))
 
     m = (n - 2) * dim

@@ -13,28 +13,31 @@ The rate of the transition is of the order exp(-S). For b = -grad U and a = s^2 
 Algorithm
 ---------
 1. The search begins from several paths (`samdyn.escape.rare.action_starts`): straight, bowed, along the
-   drift, and over a grid. Each is a coarse polygon, the integrand taken at the middle of its sides
+   drift, through points at rest, and over grids. Each is a coarse polygon, of about a dozen corners or as
+   many more as the cheapest of them needs, the integrand taken at the middle of its sides
    (`samdyn.escape.rare.action_polygon`); its inner corners are moved by L-BFGS (scipy), and spaced equally
    again between rounds.
-2. The `KEPT` best go through a polygon of twice as many corners, and the best of those through finer and
-   finer ones. On each, rounds end when one lowers the action by less than `tolerance` of it (or of a tenth of
-   integral |p'| |b|, which is the scale where the action is 0: along the drift), or after `max_rounds`.
+2. The `KEPT` best, and the start that was cheapest before it was moved, go through a polygon of twice as many
+   corners, and the best of those through finer and finer ones. On each, rounds end when one lowers the action
+   by less than `tolerance` of it (or of a tenth of integral |p'| |b|, which is the scale where the action is
+   0: along the drift), or after `max_rounds`. If in the end a start that was not moved costs less, the
+   finest polygon is moved from there.
 3. On the second polygon the second variation is taken. Where it has an eigenvalue below zero, the path
    is a saddle of the action: it is bent both ways along the eigenvector and moved again, up to `MOST_BENDS`
    times.
 
-`converged` says that the last round changed too little and that no bend lowers the action. It is a local
-minimum then, the least that was found. The action that is printed is above the least one by the error of the
-polygon, of second order in its sides, and by what the descent leaves. Both are larger on the polygon of half
-as many corners, and `UNRESOLVED` times the difference between the two bounds what is left wherever halving
-the sides leaves 3/5 of it at most. Corners left out of one and the same path would show the first part alone,
-and less of it where a path winds.
+`converged` says that the last round changed too little and that no bend lowers the action: the path is a
+local minimum of the action. It is the least of those to which the starts led, and `n_agreeing` of `n_starts`
+led to it; nothing says that a path beside which no start was does not cost less. The action that is printed
+is above that minimum by the error of the polygon, of second order in its sides, and by what the descent
+leaves. Both are larger on the polygon of half as many corners, and `UNRESOLVED` times the difference between
+the two bounds what is left wherever halving the sides leaves 3/5 of it at most. Corners left out of one and
+the same path would show the first part alone, and less of it where a path winds.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -43,7 +46,8 @@ from scipy import optimize
 from samdyn.arguments import checks
 from samdyn.arguments.checks import Array
 from samdyn.arguments.signature import checked
-from samdyn.escape.rare.action_polygon import action, actions, path_length, respaced, softest_bend, unevenness
+from samdyn.escape.rare.action_field import ActionField
+from samdyn.escape.rare.action_polygon import actions, path_length, respaced, softest_bend, unevenness
 from samdyn.escape.rare.action_starts import first_paths
 from samdyn.jobs.cost import announce, seconds_of
 from samdyn.jobs.progress import PartsBar
@@ -59,7 +63,8 @@ UNRESOLVED = 1.5  # (a polygon alone would leave 1/4; a path that spirals out of
 MOST_BENDS = 4
 BEND = 0.05  # of the path's length, by which a saddle of the action is bent
 SOFT = -1e-7  # least over largest eigenvalue, below which the second variation has a negative one
-STEP = 1e-6  # of the path's length: of differences of the drift
+CLOSE = 0.05  # of the path's length: starts that were moved nearer than that led to it
+COARSENESS = 0.25  # of the action, or of a tenth of the size: what a coarse polygon may get wrong
 EVEN = 1.0  # weight of unequal sides, in units of integral |p'| |b|
 ALONG = 0.1  # of integral |p'| |b|: what an action is compared with where it is 0
 
@@ -79,8 +84,14 @@ class ActionPath(Result):
         what is left of the error of the polygon and of the descent, wherever twice the corners leave 3/5 of
         it at most.
     converged : bool
-        Whether the last round lowered the action by less than the tolerance, and no bend of the path lowers
-        it. Even then it is the least of the minima that were found, and a lower one may exist.
+        Whether the path is a local minimum of the action: the last round lowered the action by less than the
+        tolerance, and no bend of the path lowers it. It is the least of the minima to which the starts led,
+        and a lower one may exist.
+    n_starts : int
+        Paths from which the search began.
+    n_agreeing : int
+        Those of them that led to this path: within 5 % of its length after the descent on the coarsest
+        polygon.
     """
 
     row = "corner"
@@ -90,12 +101,18 @@ class ActionPath(Result):
     action: float
     error: float
     converged: bool
+    n_starts: int
+    n_agreeing: int
 
     def table(self) -> Table:
-        """The action and its error."""
-        state = "" if self.converged else ", not converged"
+        """The action and its error, and what kind of minimum it is."""
+        state = "local minimum" if self.converged else "not converged"
+        starts = f"the least from {self.n_starts} starts, {self.n_agreeing} of which led to it"
+        if self.n_starts == 1:
+            starts = "from one start"
         return Table(
-            f"ActionPath of {len(self.x)} points: action {self.action:.6g} +- {self.error:.1g}{state}"
+            f"ActionPath of {len(self.x)} points: action {self.action:.6g} +- {self.error:.1g} "
+            f"({state}, {starts})"
         )
 
 
@@ -159,41 +176,52 @@ def minimum_action(
     n_points = checks.integer("n_points", n_points, at_least=5)
     checks.number("tolerance", tolerance, above=0)
     max_rounds = checks.integer("max_rounds", max_rounds, at_least=1)
-    sizes = coarse_to_fine(n_points)
-    if not np.linalg.norm(last - first) > 0:
-        return ActionPath(first + np.zeros((n_points, 1)), 0.0, 0.0, True)
-    if initial is None:
-        starts = first_paths(system, first, last, sizes[0])
-    else:
+    length = float(np.linalg.norm(last - first))
+    if not length > 0:
+        return ActionPath(first + np.zeros((n_points, 1)), 0.0, 0.0, True, 1, 1)
+    field = ActionField(system, length)
+    line = first + np.linspace(0, 1, n_points)[:, None] * (last - first)
+    given = None
+    if initial is not None:
         given = checks.points("initial", initial, system.dim)
         if given.ndim != 2 or len(given) < 2:
             raise ValueError(f"initial must have shape (n, {system.dim}), got {given.shape}")
-        starts = respaced(np.concatenate([[first], given[1:-1], [last]]), sizes[0])[None]
-    scale = STEP * path_length(starts[0])
+        given = np.concatenate([[first], given[1:-1], [last]])
+        line = respaced(given, n_points)
     with np.errstate(invalid="ignore", over="ignore"):
-        first_action, _, size = actions(system, starts, scale)
-    fits = np.isfinite(first_action)
-    if not fits[0]:
+        straight = actions(field, line[None])[0]
+    if not np.isfinite(straight).all():
         raise ValueError(
             f"system must be finite on the path from x to y, got nan or infinity ({system!r}): give "
             "initial, a path around the place where the gradient of the loss is not finite"
         )
-    search = _Search(
-        system, scale, max(float(size[fits].min()), 1e-300), first, n_points, tolerance, max_rounds
-    )
-    finest = respaced(starts[0], n_points)
-    look = seconds_of(lambda: action(system, finest, search.scale))
+    look = seconds_of(lambda: actions(field, line[None]))
+    n_sizes = len(coarse_to_fine(n_points))
     announce(
-        "minimum_action", ITERATIONS * USUAL_ROUNDS * len(sizes) * look, "pass n_points=26 for a first look"
+        "minimum_action", ITERATIONS * USUAL_ROUNDS * n_sizes * look, "pass n_points=26 for a first look"
+    )
+    begins = first_paths(field, first, last) if given is None else [given]
+    starts = np.array([respaced(path, n_points) for path in begins])
+    with np.errstate(invalid="ignore", over="ignore"):
+        costs, _, size = actions(field, starts)
+    fits = np.isfinite(costs)
+    starts, costs, size = starts[fits], costs[fits], size[fits]
+    sizes = _sizes(field, starts[np.argmin(costs)], n_points)
+    search = _Search(
+        field, path_length(line), max(float(size.min()), 1e-300), first, n_points, tolerance, max_rounds
     )
     with PartsBar(progress, "minimum_action", len(sizes), "polygon") as bar:
-        paths = search.together(starts[fits])
+        paths = search.together(np.array([respaced(path, sizes[0]) for path in starts]))
         bar.update()
         kept = search.best(paths)[: KEPT if len(sizes) > 1 else 1]
+        if len(starts) > 1:
+            kept.append(respaced(starts[np.argmin(costs)], sizes[0]))
         coarser = value = np.inf
         for k, n in enumerate(sizes):
             coarser = value
             found = [search.descend(path, n) for path in kept]
+            if n == sizes[-1] and costs.min() < min(f[1] for f in found):
+                found.append(search.descend(starts[np.argmin(costs)], n))
             best, value, converged = min(found, key=lambda f: f[1])
             if n == sizes[min(1, len(sizes) - 1)] and len(first) > 1:
                 best, value, converged = search.settled(best, value, converged)
@@ -202,25 +230,23 @@ def minimum_action(
                 bar.update(note=f"action {value:.6g}")
     if len(sizes) == 1:
         _, coarser, _ = search.descend(best, (n_points + 1) // 2)
-    return ActionPath(best, float(value), UNRESOLVED * abs(float(coarser - value)), converged)
+    error = UNRESOLVED * abs(float(coarser - value))
+    away = np.linalg.norm(paths - respaced(best, sizes[0]), axis=2).max(axis=1)
+    agreeing = max(1, int((away <= CLOSE * path_length(best)).sum()))
+    return ActionPath(best, float(value), error, converged, len(starts), agreeing)
 
 
 @dataclass(frozen=True, eq=False)
 class _Search:
     """Descents of polygons with fixed ends."""
 
-    system: Any
-    scale: float
+    field: ActionField
+    length: float
     unit: float
     first: Array
     finest: int
     tolerance: float
     max_rounds: int
-
-    @property
-    def length(self) -> float:
-        """The length of the first path."""
-        return self.scale / STEP
 
     def together(self, paths: Array) -> Array:
         """Paths (k, n, dim) moved downhill, all in one minimisation of the sum of their actions."""
@@ -230,14 +256,14 @@ class _Search:
 
     def _objective(self, x: Array) -> tuple[float, Array]:
         """The sum of the actions of paths (k, n, dim), plus what keeps sides equal, and its derivative."""
-        value, slope, _ = actions(self.system, x, self.scale)
+        value, slope, _ = actions(self.field, x)
         uneven, by_corner = unevenness(x)
         total = float((value / self.unit + EVEN * uneven).sum())
         return total, self.length * (slope / self.unit + EVEN * by_corner)[:, 1:-1].ravel()
 
     def best(self, paths: Array) -> list[Array]:
         """Paths by their actions, the least first, without those that are like an earlier one."""
-        value = actions(self.system, paths, self.scale)[0]
+        value = actions(self.field, paths)[0]
         result: list[Array] = []
         for k in np.argsort(value, kind="stable"):
             near = 0.02 * path_length(paths[k])
@@ -252,7 +278,7 @@ class _Search:
         tolerance = self.tolerance if last else max(self.tolerance, COARSE)
         for _ in range(self.max_rounds if last else min(self.max_rounds, USUAL_ROUNDS)):
             x = respaced(self._moved(x[None])[0], n)
-            new, _, size = actions(self.system, x[None], self.scale)
+            new, _, size = actions(self.field, x[None])
             converged = abs(value - new[0]) <= tolerance * (abs(new[0]) + ALONG * size[0])
             value = float(new[0])
             if converged:
@@ -280,7 +306,7 @@ class _Search:
     def settled(self, x: Array, value: float, converged: bool) -> tuple[Array, float, bool]:
         """A path that no bend lowers: bends along the softest direction are followed while they do."""
         for _ in range(MOST_BENDS):
-            soft, bend = softest_bend(self.system, x, self.scale)
+            soft, bend = softest_bend(self.field, x)
             if soft > SOFT:
                 return x, value, converged
             size = BEND * path_length(x)
@@ -298,3 +324,13 @@ def coarse_to_fine(n_points: int) -> list[int]:
     while sizes[-1] > 20:
         sizes.append((sizes[-1] + 1) // 2)
     return sizes[::-1]
+
+
+def _sizes(field: ActionField, start: Array, n_points: int) -> list[int]:
+    """Numbers of corners, from the least that has about the action of a path of n_points corners."""
+    sizes = coarse_to_fine(n_points)
+    whole, _, size = actions(field, start[None])
+    allowed = COARSENESS * (whole[0] + ALONG * size[0])
+    while len(sizes) > 2 and abs(actions(field, respaced(start, sizes[0])[None])[0][0] - whole[0]) > allowed:
+        sizes = sizes[1:]
+    return sizes

@@ -12,7 +12,8 @@ import torch
 
 import samdyn as sd
 from samdyn.basin.graph.markov_chain import dominant_tree, passage_times, stationary
-from samdyn.escape.rare.action_polygon import action as _action
+from samdyn.escape.rare.action_field import ActionField
+from samdyn.escape.rare.action_polygon import actions
 from samdyn.escape.solver.domain import TooLongError
 
 WELL = sd.landscapes.double_well()
@@ -125,7 +126,7 @@ def test_action_with_noise_that_depends_on_the_point() -> None:
     rate = 2 * np.abs(sde.drift(x)[:, 0]) / sde.covariance(x)[:, 0, 0]
     exact = float(np.trapezoid(rate, x[:, 0]))
     # on a line every polygon from start to end is the path
-    assert _action(sde, x[::100], 1e-6)[0] == pytest.approx(exact, rel=1e-4)
+    assert actions(ActionField(sde, 1.0), x[None, ::100])[0][0] == pytest.approx(exact, rel=1e-4)
 
 
 def test_rates_of_the_double_well() -> None:
