@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from samdyn.arguments.checks import Array
 from samdyn.equilibria.fixed_point import FixedPoint
-from samdyn.equilibria.stability.at_jumps import jump_stability
+from samdyn.equilibria.stability.at_jumps import jump_stability, jump_words
 from samdyn.equilibria.stability.linearization import residual_of, stability_of
 from samdyn.equilibria.stability.wording import listed
 from samdyn.network.eigenvalues import DENSE
@@ -194,20 +194,26 @@ def _trapped(
 ) -> RefinedPoint:
     """A critical point under a rule that jumps there.
 
-    In few dimensions the field beside the point is looked at on all sides. In more it is taken to be the
-    field of the quadratic with the Hessian of the point, which draws the flow onto every nondegenerate one.
-    Of a map whose rule has memory nothing is said then: its orbits decide, which are followed in few
-    dimensions alone.
+    A map is judged by its own orbits, as `fixed_points` does it, in the dimensions in which the Hessian is
+    made; in more they are not followed, and nothing is claimed: the map may leave a point that its flow is
+    drawn onto. Of a flow the field beside the point is looked at on all sides in few dimensions. In more it
+    is taken to be the field of the quadratic with the Hessian of the point, which draws the flow onto every
+    nondegenerate one.
     """
-    assert system.landscape is not None and system.rule is not None
+    loss, rule = system.landscape, system.rule
+    assert loss is not None and rule is not None
     capture = chatter = float("nan")
-    remembers = isinstance(system, Map) and system.rule.memory
-    if system.dim > LOOKED_AROUND:
-        stability = "marginal" if kind == "degenerate" or remembers else "trapping"
-    elif not remembers and attracts(system.landscape, system.rule, x, getattr(system, "form", "perturbed")):
+    discrete = isinstance(system, Map)
+    if not discrete and system.dim > LOOKED_AROUND:
+        stability = "marginal" if kind == "degenerate" else "trapping"
+    elif not discrete and attracts(loss, rule, x, getattr(system, "form", "perturbed")):
         stability = "trapping"
-    else:
+    elif system.dim <= LOOKED_AROUND:
         stability, capture, chatter = jump_stability(system, x[None])[0]
+    elif system.dim <= DENSE:
+        stability, capture, chatter = jump_words(system, x[None])[0]
+    else:
+        stability = "jump"
     return RefinedPoint(
         x,
         kind,
