@@ -64,7 +64,7 @@ from .hallucination import (
 from .jobs.cost import CostWarning
 from .landscapes.finite_sum import FiniteSum
 from .landscapes.landscape import CriticalPoint, Landscape
-from .landscapes.module_loss import from_module
+from .landscapes.module_arguments import from_module
 from .landscapes.restriction import restrict
 from .morse import morse_continuation, morse_graph
 from .network import Monitor, diagnose, refine, spectrum, split_unit

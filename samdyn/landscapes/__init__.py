@@ -11,9 +11,11 @@ file                 what it computes or holds
 `sampled_landscape`  the derivatives of every component of a mean
 `quadratic_sums`     what is exact for sums of quadratic components
 `polynomials`        the degree of a torch function as a polynomial
-`module_loss`        networks as finite sums: `from_module`
+`module_arguments`   networks as finite sums: `from_module`
+`module_loss`        values, gradients and products of such a sum, in chunks of the data
 `module_function`    a module and an objective as a function of the weights
 `module_data`        the data of a network as tensors
+`module_state`       checkpoints as points of such a sum
 `module_probe`       whether an objective is the mean over samples
 `loss_check`         whether a function is a loss, and what a refusal says
 `quadratics`         quadratic, saddle, monkey_saddle

@@ -35,6 +35,17 @@ class ModuleData(NamedTuple):
     inputs: tuple[Tensor, ...]
     targets: Tensor
 
+    def chunks(self, size: int) -> list[tuple[float, ModuleData]]:
+        """Parts of at most `size` samples, each with its share of all samples."""
+        n = len(self.targets)
+        if size >= n:
+            return [(1.0, self)]
+        cuts = [slice(start, min(start + size, n)) for start in range(0, n, size)]
+        return [
+            ((cut.stop - cut.start) / n, ModuleData(tuple(a[cut] for a in self.inputs), self.targets[cut]))
+            for cut in cuts
+        ]
+
 
 def read_data(data: Any, dtype: torch.dtype, device: torch.device) -> ModuleData:
     """Inputs and targets as tensors.

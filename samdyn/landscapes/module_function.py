@@ -90,18 +90,18 @@ class ModuleFunction:
         self, y: Tensor, x: Tensor, inputs: tuple[Tensor, ...], targets: Tensor
     ) -> Tensor:
         """J_F(y)^T grad l(F(x)) with F the module's outputs, which have to be one tensor."""
-
-        def outputs(w: Tensor) -> Tensor:
-            own = w.to(device=self.device, dtype=self.dtype)
-            with self._surroundings():
-                result: Tensor = torch.func.functional_call(
-                    self.model, {**self.fixed, **self._weights(own)}, inputs
-                )
-            return result
-
-        slope = torch.func.grad(lambda out: self.together.objective[0](out, targets))(outputs(x))
-        pulled: Tensor = torch.func.vjp(outputs, y)[1](slope)[0]
+        slope = torch.func.grad(lambda out: self.together.objective[0](out, targets))(self.outputs(x, inputs))
+        pulled: Tensor = torch.func.vjp(lambda w: self.outputs(w, inputs), y)[1](slope)[0]
         return pulled.to(y)
+
+    def outputs(self, w: Tensor, inputs: tuple[Tensor, ...]) -> Tensor:
+        """The module's outputs at weights w (dim,), in the dtype and on the device of the function."""
+        own = w.to(device=self.device, dtype=self.dtype)
+        with self._surroundings():
+            result: Tensor = torch.func.functional_call(
+                self.model, {**self.fixed, **self._weights(own)}, inputs
+            )
+        return result
 
     def _weights(self, w: Tensor) -> dict[str, Tensor]:
         """The trainable parameters by name."""

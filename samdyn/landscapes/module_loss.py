@@ -19,19 +19,17 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.fx.experimental.proxy_tensor import get_proxy_mode
-from torch.utils.data import DataLoader, Dataset
 
 from samdyn.arguments import checks
 from samdyn.arguments.checks import Array
-from samdyn.arguments.signature import checked
 from samdyn.landscapes.finite_sum import FiniteSum, Minimum
 from samdyn.landscapes.landscape import LARGE
-from samdyn.landscapes.module_data import ModuleData, read_data
+from samdyn.landscapes.module_data import ModuleData
 from samdyn.landscapes.module_function import ModuleFunction
 from samdyn.landscapes.module_probe import probe
+from samdyn.landscapes.module_state import checked_state
 from samdyn.rules.oracle import Oracle
 from samdyn.trace.batch import derivatives_by_name
-from samdyn.trace.device import choose_device
 from samdyn.trace.surroundings import own_surroundings
 from samdyn.trace.tracing import MAX_NODES
 
@@ -45,7 +43,6 @@ KEPT_BYTES = {"cpu": 1 << 28, "cuda": 1 << 32}
 """Memory that a gradient may take which is kept for many products at one point."""
 TRACED_STEPS = 10
 """Scalar operations of a traced gradient for each weight and sample, about."""
-DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
 
 class ModuleLoss(FiniteSum):
@@ -144,24 +141,15 @@ class ModuleLoss(FiniteSum):
         """The loss of one point in torch."""
         if not self.traceable and get_proxy_mode() is not None:
             raise RuntimeError(f"a network of {self.dim} weights is too large to be written out")
-        shares = [share * self.module_function(w, *part) for share, part in self._chunks()]
+        shares = [
+            share * self.module_function(w, *part) for share, part in self.module_data.chunks(self.chunk)
+        ]
         return torch.stack(shares).sum() + weight_decay * (w @ w) / 2
 
     def _component(self, w: Tensor, sample: tuple[Tensor, ...], weight_decay: Any = 0.0) -> Tensor:
         """The loss of one sample, given as float64 tensors, in torch."""
         parts = [s.to(p)[None] for s, p in zip(sample, self._parts, strict=True)]
         return self.module_function(w, tuple(parts[:-1]), parts[-1]) + weight_decay * (w @ w) / 2
-
-    def _chunks(self, size: int | None = None) -> list[tuple[float, ModuleData]]:
-        """Chunks of the data, each with its share of the samples."""
-        n, data, size = self.n_samples, self.module_data, size or self.chunk
-        if size >= n:
-            return [(1.0, data)]
-        cuts = [slice(start, min(start + size, n)) for start in range(0, n, size)]
-        return [
-            ((cut.stop - cut.start) / n, ModuleData(tuple(a[cut] for a in data.inputs), data.targets[cut]))
-            for cut in cuts
-        ]
 
     @property
     def gradient_function(self) -> Callable[[Tensor], Tensor]:
@@ -172,7 +160,7 @@ class ModuleLoss(FiniteSum):
 
         def gradient(w: Tensor) -> Tensor:
             total = decay * w
-            for share, part in self._chunks():
+            for share, part in self.module_data.chunks(self.chunk):
                 total = total + share * torch.func.grad(self.module_function)(w, *part)
             return total
 
@@ -185,7 +173,7 @@ class ModuleLoss(FiniteSum):
 
         def product(w: Tensor, v: Tensor) -> Tensor:
             total = decay * v
-            for share, part in self._chunks(self._product_chunk):
+            for share, part in self.module_data.chunks(self._product_chunk):
 
                 def gradient(u: Tensor, part: ModuleData = part) -> Tensor:
                     return torch.func.grad(self.module_function)(u, *part)
@@ -214,7 +202,7 @@ class ModuleLoss(FiniteSum):
 
         kept = [
             (share, torch.func.vjp(functools.partial(gradient, part=part), x)[1])
-            for share, part in self._chunks(self._product_chunk)
+            for share, part in self.module_data.chunks(self._product_chunk)
         ]
 
         def product(v: Tensor) -> Tensor:
@@ -296,7 +284,9 @@ class ModuleLoss(FiniteSum):
     def oracle(self) -> Oracle:
         """The whole loss as a rule is handed it: of its outputs, chunk after chunk."""
         whole = super().oracle
-        whole.of["outputs"] = lambda y, x: self._functional_gradient(y, x, self._chunks())
+        whole.of["outputs"] = lambda y, x: self._functional_gradient(
+            y, x, self.module_data.chunks(self.chunk)
+        )
         return whole
 
     def _samples_like(self, x: Tensor) -> Any:
@@ -342,37 +332,7 @@ class ModuleLoss(FiniteSum):
         TypeError, ValueError
             Names or shapes that do not fit, frozen parameters or buffers other than the loss's own.
         """
-        given: Any = state.state_dict() if isinstance(state, torch.nn.Module) else state
-        if not isinstance(given, Mapping) or not all(isinstance(v, Tensor) for v in given.values()):
-            raise TypeError(f"state must be a module or a state dict of tensors, got {checks.shown(state)}")
-        function = self.module_function
-        for prefix in ("module.", "_orig_mod."):
-            if given and all(name.startswith(prefix) for name in given):
-                given = {name.removeprefix(prefix): value for name, value in given.items()}
-        missing = [name for name in function.names if name not in given]
-        unknown = [name for name in given if name not in function.state and name not in function.names]
-        if missing or unknown:
-            said = [f"{what} {names[0]!r}" for what, names in (("lacks", missing), ("has", unknown)) if names]
-            raise ValueError(
-                f"state must have the parameters of {self.name} ({', '.join(function.names)}), got one that "
-                f"{' and '.join(said)}"
-            )
-        for name, shape in zip(function.names, function.shapes, strict=True):
-            if tuple(given[name].shape) != shape:
-                raise ValueError(
-                    f"state must have {name!r} of shape {shape}, got shape {tuple(given[name].shape)}"
-                )
-        for name, value in function.state.items():
-            if (
-                name in given
-                and name not in function.names_of
-                and not torch.equal(given[name].cpu(), value.cpu())
-            ):
-                raise ValueError(
-                    f"state must have the frozen parameters and buffers of the loss, got another {name!r}: "
-                    "load it into the model and make the loss from that"
-                )
-        return function.flat(given)
+        return self.module_function.flat(checked_state(state, self.module_function, self.name))
 
     def minimum(self, start: npt.ArrayLike | None = None) -> Minimum:
         """A local minimum from `start`, by default from `x0`; see `FiniteSum.minimum`."""
@@ -412,107 +372,3 @@ class ModuleLoss(FiniteSum):
         decay = self.parameters["weight_decay"]
         more = f", weight_decay={decay:g}" if decay else ""
         return f"ModuleLoss({self.name!r}, dim={self.dim}, n={self.n_samples}{more})"
-
-
-@checked
-def from_module(
-    model: torch.nn.Module,
-    objective: Callable[..., Tensor],
-    data: tuple[object, object] | Dataset[tuple[object, object]] | DataLoader[tuple[object, object]],
-    *,
-    chunk: int | None = None,
-    dtype: torch.dtype | None = torch.float64,
-    weight_decay: float = 0.0,
-    device: str | torch.device | None = None,
-    name: str | None = None,
-) -> ModuleLoss:
-    """The loss of a torch module as a function of its flattened trainable parameters.
-
-    Parameters
-    ----------
-    model : torch.nn.Module
-        Its trainable parameters (``requires_grad``) are the coordinates, in the order of
-        ``model.named_parameters()``; a parameter that is used twice (tied weights) counts once.
-    objective : callable
-        ``objective(outputs, targets)``, a scalar: the mean over the samples of the batch, such as
-        ``torch.nn.functional.mse_loss``. It may read the model's parameters.
-    data : tuple, Dataset or DataLoader
-        (inputs, targets), arrays or tensors along a first axis of n samples; inputs may be a tuple of such,
-        the module's positional arguments. A Dataset or a DataLoader of such pairs is read once, in order.
-    chunk : int, optional
-        Samples that are evaluated together; by default as many as take about 64 MiB (1 GiB on a GPU) for a
-        product with the Hessian.
-    dtype : torch.dtype or None
-        torch.float64 or torch.float32, in which the loss computes; None for the dtype of the module's
-        parameters.
-    weight_decay : float
-        Adds ``(weight_decay / 2) |x|^2`` to the loss, over all trainable parameters; it can be varied as a
-        parameter of the loss.
-    device : str, optional
-        Where the loss computes; where the module's parameters are by default.
-    name : str, optional
-        For titles; the module's class by default.
-
-    Returns
-    -------
-    ModuleLoss
-        A `FiniteSum`: batches work. `x0` is the module's own parameters, `parameters_of(x)` a state dict,
-        `point_of(module or state dict)` a point, `blocks` where each parameter lies in a point.
-
-    Raises
-    ------
-    TypeError, ValueError
-        A module without trainable parameters, with random outputs (dropout), with buffers that a call changes
-        or samples that depend on each other (batch norm in training mode); an objective that returns a vector
-        or is no mean over samples; data of unequal lengths, not finite or of the wrong dtype; a loss that is
-        not finite at the module's own parameters.
-
-    Notes
-    -----
-    The module is called with other weights put in for the time of a call and is not changed. Frozen
-    parameters, buffers and the training mode are those at the time when the loss was made. float32 results
-    carry its rounding: about 1e-7 of the terms that a sum over the samples adds up.
-
-    Examples
-    --------
-    >>> import torch
-    >>> import samdyn as sd
-    >>> torch.manual_seed(0)  # doctest: +ELLIPSIS
-    <torch...
-    >>> net = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.Tanh(), torch.nn.Linear(2, 1))
-    >>> inputs = torch.tensor([[-1.0, -1.0], [-1.0, 1.0], [1.0, -1.0], [1.0, 1.0]])
-    >>> targets = torch.tensor([[-1.0], [1.0], [1.0], [-1.0]])
-    >>> loss = sd.from_module(net, torch.nn.functional.mse_loss, (inputs, targets))
-    >>> loss
-    ModuleLoss('Sequential', dim=9, n=4)
-    >>> loss.gradient(loss.x0).shape, loss.blocks["2.weight"]
-    ((9,), slice(6, 8, None))
-    """
-    for kind in ("OptimizedModule", "DataParallel", "DistributedDataParallel"):
-        if type(model).__name__ == kind:  # wrappers around the module that the user wrote
-            model = getattr(model, "_orig_mod", getattr(model, "module", model))
-    if isinstance(model, type) or not isinstance(model, torch.nn.Module):
-        raise TypeError(f"model must be a torch.nn.Module, got {checks.shown(model)}")
-    first = next((p for p in model.parameters() if p.requires_grad), None)
-    chosen = _dtype(dtype, first)
-    place = choose_device(device if device is not None else "cpu" if first is None else str(first.device))
-    if chunk is not None:
-        chunk = checks.integer("chunk", chunk, at_least=1)
-    decay = checks.number("weight_decay", weight_decay, at_least=0)
-    if torch.nn.Module in getattr(objective, "__mro__", ()):
-        kind = checks.shown(getattr(objective, "__name__", "?"))
-        raise TypeError(
-            f"objective must be a function of outputs and targets, got the class {kind}: pass an object of "
-            f"it, {kind.strip(chr(39))}()"
-        )
-    function = ModuleFunction(model, objective, chosen, place)
-    return ModuleLoss(function, read_data(data, chosen, place), chunk, decay, name or type(model).__name__)
-
-
-def _dtype(dtype: Any, first: Tensor | None) -> torch.dtype:
-    if dtype is None:
-        dtype = torch.float64 if first is None else first.dtype
-    chosen = DTYPES.get(str(dtype).removeprefix("torch."))
-    if chosen is None:
-        raise ValueError(f"dtype must be torch.float64, torch.float32 or None, got {checks.shown(dtype)}")
-    return chosen

@@ -8,7 +8,8 @@ file                     what it computes
 `eigenvalues`            J v = mu v for a few mu, by ARPACK, each with its residual
 `lanczos`                the density of all eigenvalues of a Hessian, by stochastic Lanczos quadrature
 `spectral_density`       that density with its uncertainty
-`spectra`                the verb for both
+`gauss_newton`           products with the Gauss-Newton matrix, by curvlinops
+`spectra`                the verb for eigenvalues and density
 `newton_krylov`          zeros of g(x + e(x)) by damped Gauss-Newton steps of least norm (LSMR)
 `refinement`             from a checkpoint to the fixed point near it
 `refined_point`          its kind and stability
@@ -22,6 +23,7 @@ file                     what it computes
 
 from samdyn.network.diagnosis import Diagnosis, diagnose
 from samdyn.network.embedding import split_unit
+from samdyn.network.gauss_newton import gauss_newton_operator
 from samdyn.network.monitor import History, Monitor
 from samdyn.network.refined_point import RefinedPoint
 from samdyn.network.refinement import refine
@@ -36,6 +38,7 @@ __all__ = [
     "SpectralDensity",
     "Spectrum",
     "diagnose",
+    "gauss_newton_operator",
     "refine",
     "spectrum",
     "split_unit",

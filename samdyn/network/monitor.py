@@ -29,7 +29,8 @@ import torch
 
 from samdyn.arguments import checks
 from samdyn.arguments.checks import Array
-from samdyn.landscapes.module_loss import ModuleLoss, from_module
+from samdyn.landscapes.module_arguments import from_module
+from samdyn.landscapes.module_loss import ModuleLoss
 from samdyn.network.spectra import Spectrum, spectrum
 from samdyn.orbit.stability_edge import sam_edge
 from samdyn.results import Result, Rows, Table

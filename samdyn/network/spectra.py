@@ -16,6 +16,7 @@ from samdyn.jobs.cost import announce, seconds_of
 from samdyn.jobs.progress import PartsBar
 from samdyn.landscapes.landscape import Landscape
 from samdyn.network.eigenvalues import DENSE, WHICH, find_eigenpairs
+from samdyn.network.gauss_newton import gauss_newton_operator
 from samdyn.network.spectral_density import SpectralDensity, density_of
 from samdyn.results import Result, Table
 from samdyn.systems.map import Map
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 MARGIN = 1e-9
 """Of the largest eigenvalue: what is smaller counts as 0 in the index."""
+CURVATURES = ("Hessian", "Gauss-Newton")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -46,7 +48,7 @@ class Spectrum(Result):
     x : ndarray, shape (dim,)
         The point.
     of : str
-        What the matrix is: "Hessian", or "Jacobian" with the system.
+        What the matrix is: "Hessian", "Gauss-Newton matrix", or "Jacobian" with the system.
     gradient_norm : float
         |g| at x. Where it is small, the Jacobian of a normalised rule has entries of the size rho/|g|.
     alignment : ndarray, shape (k,)
@@ -194,6 +196,7 @@ def spectrum(
     k: int = 10,
     which: str | None = None,
     *,
+    curvature: str = "Hessian",
     block: str | slice | Sequence[int] | None = None,
     start: Spectrum | npt.ArrayLike | None = None,
     tolerance: float = 1e-8,
@@ -215,6 +218,9 @@ def spectrum(
         "largest" or "smallest" (real part), "both" ends by turns, largest "magnitude", "leading" (farthest
         from standing still: from 1 for maps, from 0 otherwise) or nearest the "unit circle" (maps).
         "largest" by default for a loss, "leading" for a system.
+    curvature : str
+        "Hessian", or of a network's loss "Gauss-Newton": see `samdyn.network.gauss_newton_operator`, which
+        needs curvlinops (``pip install 'samdyn[network]'``).
     block : str, slice or sequence of int, optional
         Coordinates to which the matrix is restricted: the name of a block of a network
         (`ModuleLoss.blocks`), or the coordinates themselves.
@@ -262,10 +268,15 @@ def spectrum(
     >>> sd.spectrum(sd.Flow(loss, sd.USAM(0.5)), [0.0, 0.0]).field_eigenvalues
     array([ 4. , -0.5])
     """
+    curvature = checks.choice("curvature", curvature, CURVATURES)
     if isinstance(system, Landscape):
         loss: Landscape | None = system
         point = checks.points("x", x, system.dim)
         operator, of, discrete = system.operator(point), "Hessian", False
+        if curvature == "Gauss-Newton":
+            operator, of = gauss_newton_operator(system, point), "Gauss-Newton matrix"
+    elif isinstance(system, System) and curvature != "Hessian":
+        raise ValueError(f"curvature={curvature!r} is of a loss, got {system!r}: pass its loss")
     elif isinstance(system, System):
         loss = system.landscape
         point = system.states(x)
@@ -278,7 +289,8 @@ def spectrum(
     if loss is not None and not np.isfinite(value := loss.value(point[: loss.dim])):
         raise ValueError(f"x must be a point where the loss is finite, got the loss {value} there")
     k = checks.integer("k", k, at_least=1)
-    which = checks.choice("which", which or ("largest" if of == "Hessian" else "leading"), WHICH)
+    symmetric = isinstance(system, Landscape)
+    which = checks.choice("which", which or ("largest" if symmetric else "leading"), WHICH)
     if which == "unit circle" and not discrete:
         raise ValueError(f"which='unit circle' is of the multipliers of a map, got {system!r}")
     tolerance = checks.number("tolerance", tolerance, at_least=0, below=1)
@@ -287,7 +299,6 @@ def spectrum(
         operator, of = operator.within(columns), f"{of}, block {block!r}" if isinstance(block, str) else of
     n = operator.shape[0]
     k = min(k, n)
-    symmetric = isinstance(system, Landscape)
     first = _first(start, n)
     if n > DENSE // 2:
         one = seconds_of(lambda: operator @ np.ones(n))

@@ -31,14 +31,16 @@ MOST_COORDINATES = 16
 """Coordinates of a vector that each member of a sequence has, such as the place of a fixed point."""
 
 
-def package(name: str, asked: str) -> Any:
-    """An optional package, or an error that says who needs it and how to get it."""
+def package(name: str, asked: str, extra: str = "export", project: str | None = None) -> Any:
+    """An optional package, or an error that says who needs it and how to get it: by an extra of samdyn, or as
+    the project that holds the package, where that has another name.
+    """
     try:
         return importlib.import_module(name)
     except ImportError as error:
         raise ImportError(
-            f"{asked} needs the package {name}, which is not installed: pip install 'samdyn[export]', or "
-            f"pip install {name}"
+            f"{asked} needs the package {name}, which is not installed: pip install 'samdyn[{extra}]', or "
+            f"pip install {project or name}"
         ) from error
 
 
