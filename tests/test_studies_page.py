@@ -97,3 +97,8 @@ def test_verdicts_follow_the_numbers(page: ModuleType) -> None:
     assert page.masks(pairs)[0].verdict.startswith("not decided")
     pairs["difference"]["SAM-ON, 0.1 over SAM"] = [-0.03, 0.02]
     assert page.masks(pairs)[0].verdict == "not as stated"
+    pairs["difference"] = {"SAM-ON, 1 over SAM": [0.1, 0.02], "SAM-ON, 1 over random mask": [0.0, 0.02]}
+    pairs["gain"]["SAM, 1"] = [-0.1, 0.02]
+    assert page.masks(pairs)[0].verdict.startswith("not decided")
+    pairs["gain"]["SAM, 1"] = [-0.01, 0.02]
+    assert page.masks(pairs)[0].verdict == "reproduced"
