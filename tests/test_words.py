@@ -39,6 +39,7 @@ OWN = {
     *("length", "max_distance", "max_angle", "strong", "n_exponents", "transient", "trajectory"),  # orbits
     *("n_transient", "n_keep", "radii", "steps", "decaying"),  # bifurcation, hallucination
     *("history", "k", "block", "start", "reach", "deflate", "layer", "unit", "share"),  # networks
+    *("curvature", "inputs"),
     *("objective", "data", "chunk", "dtype", "weight_decay", "name", "directions", "points"),
 }
 # words that were used for what a common word says, and the one to take

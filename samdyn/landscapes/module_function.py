@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.nn.parameter import is_lazy
 from torch.overrides import TorchFunctionMode
 
 from samdyn.arguments.checks import Array
@@ -61,6 +62,12 @@ class ModuleFunction:
             raise ValueError(
                 "model must have trainable parameters, got "
                 f"{type(model).__name__} with none: set requires_grad_(True) on those that are trained"
+            )
+        lazy = next((n for n, p in trained.items() if is_lazy(p)), None)
+        if lazy is not None:
+            raise ValueError(
+                f"model must know the shapes of its parameters, got {lazy!r} of a lazy layer: call the model "
+                "once on a batch"
             )
         self.names = list(trained)
         self.shapes = [tuple(p.shape) for p in trained.values()]

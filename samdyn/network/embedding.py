@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import copy
 
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
@@ -29,7 +30,14 @@ PROBES = 4
 
 
 @checked
-def split_unit(model: nn.Module, layer: str | int, unit: int, share: float = 0.5) -> nn.Module:
+def split_unit(
+    model: nn.Module,
+    layer: str | int,
+    unit: int,
+    share: float = 0.5,
+    *,
+    inputs: npt.ArrayLike | Tensor | tuple[npt.ArrayLike | Tensor, ...] | None = None,
+) -> nn.Module:
     """A copy of a network with one hidden unit written twice: a critical point if the network was at one.
 
     Parameters
@@ -44,6 +52,9 @@ def split_unit(model: nn.Module, layer: str | int, unit: int, share: float = 0.5
         The unit's number.
     share : float
         The first copy's part t of the outgoing weights; the second one's is 1 - t. Not only from 0 to 1.
+    inputs : array_like or tuple of such, optional
+        A batch that the model takes, on which the two networks are compared; several for a model of several
+        arguments. By default random numbers of the width of the first linear layer.
 
     Returns
     -------
@@ -53,7 +64,8 @@ def split_unit(model: nn.Module, layer: str | int, unit: int, share: float = 0.5
     Raises
     ------
     TypeError, ValueError
-        A layer or unit that does not exist, or layers between which units are mixed.
+        A layer or unit that does not exist, layers between which units are mixed, or inputs that the model
+        does not take.
 
     Notes
     -----
@@ -99,7 +111,7 @@ def split_unit(model: nn.Module, layer: str | int, unit: int, share: float = 0.5
         second.weight = _parameter(torch.cat([columns, (1 - share) * outgoing], dim=1), second.weight)
         first.out_features += 1
         second.in_features += 1
-        _check_same(model, wider, names, place)
+        _check_same(model, wider, names, place, inputs)
     return wider
 
 
@@ -117,31 +129,54 @@ def _parameter(value: Tensor, like: Tensor) -> nn.Parameter:
     return nn.Parameter(value.contiguous(), requires_grad=like.requires_grad)
 
 
-def _check_same(model: nn.Module, wider: nn.Module, names: list[str], place: int) -> None:
+def _check_same(
+    model: nn.Module, wider: nn.Module, names: list[str], place: int, inputs: npt.ArrayLike | Tensor | None
+) -> None:
     """Refuse a module whose function has changed: something between the two layers mixes units."""
     first = model.get_submodule(names[0])
     assert isinstance(first, nn.Linear)
-    generator = torch.Generator().manual_seed(0)
-    inputs = torch.randn(PROBES, first.in_features, generator=generator, dtype=torch.float64).to(first.weight)
+    batch = _batch(inputs, first)
+    kind, way = type(model).__name__, f"{names[place]!r} and {names[place + 1]!r}"
     modes = [(part, part.training) for part in (*model.modules(), *wider.modules())]
     model.eval()
     wider.eval()
     try:
-        before, after = model(inputs), wider(inputs)
-        same = torch.allclose(before, after, rtol=SAME.get(before.dtype, 1e-2), atol=1e-6)
-    except Exception:  # inputs of another shape than the first layer's, or a layer that knows its width
-        same = None
+        try:
+            before = model(*batch)
+        except Exception as error:
+            shapes = ", ".join(str(tuple(part.shape)) for part in batch)
+            asked = "must be" if inputs is not None else "must be given,"
+            raise ValueError(
+                f"inputs {asked} a batch that the model takes, to see whether it acts unit by unit between "
+                f"{way}; {kind} refuses inputs of shape {shapes}: {error}"
+            ) from error
+        try:
+            after = wider(*batch)
+        except Exception as error:  # a layer that knows its width
+            raise ValueError(
+                f"model must act unit by unit between {way}, got {kind}, which fails once a unit is written "
+                f"twice: {error}"
+            ) from error
     finally:
         for part, mode in modes:
             part.training = mode
-    if same is False:
+    if not torch.allclose(before, after, rtol=SAME.get(before.dtype, 1e-2), atol=1e-6):
         raise ValueError(
             f"model must treat the outputs of {names[place]!r} unit by unit up to {names[place + 1]!r}, got "
-            f"{type(model).__name__}, whose function changes when one is written twice (LayerNorm, say)"
+            f"{kind}, whose function changes when one is written twice (LayerNorm, say)"
         )
-    if same is None:
-        raise ValueError(
-            f"model must take inputs of shape (n, {first.in_features}) and act unit by unit between "
-            f"{names[place]!r} and {names[place + 1]!r}, got {type(model).__name__}, which fails once a unit "
-            "is written twice"
-        )
+
+
+def _batch(inputs: npt.ArrayLike | Tensor | None, first: nn.Linear) -> list[Tensor]:
+    """The positional arguments of the model, floating-point numbers in the dtype of its weights."""
+    if inputs is None:
+        generator = torch.Generator().manual_seed(0)
+        inputs = torch.randn(PROBES, first.in_features, generator=generator, dtype=torch.float64)
+    try:
+        parts = [torch.as_tensor(part) for part in (inputs if isinstance(inputs, tuple) else (inputs,))]
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise TypeError(
+            f"inputs must be an array or a tuple of arrays, got {checks.shown(inputs)}"
+        ) from error
+    like = first.weight
+    return [part.to(like if part.is_floating_point() else like.device) for part in parts]

@@ -97,7 +97,8 @@ class History(Result):
         """The looks, the first and the last of them."""
         names = ("step", "loss", "gradient", "ratio", "sharpness", "edge", "sharpness_over_edge")
         rows = Rows(len(self), lambda i: [f"{getattr(self, name)[i]:.4g}" for name in names])
-        return Table(f"History of {len(self)} looks", rows, names, right=True, most=8, both_ends=True)
+        looks = f"{len(self)} look{'s' if len(self) != 1 else ''}"
+        return Table(f"History of {looks}", rows, names, right=True, most=8, both_ends=True)
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Sharpness and edge against the step."""
@@ -203,6 +204,7 @@ class Monitor:
         finally:
             for part, mode in modes:
                 part.training = mode
+        _check_trains(optimizer, model)
         self.batch_size = batch_size
         if batch_size is not None:
             self.batch_size = checks.integer("batch_size", batch_size, at_least=1)
@@ -358,6 +360,17 @@ class Monitor:
         if self._start is not None and self._rows:
             share = f", {self._spent / max(time.perf_counter() - self._start, 1e-9):.1%} of the time"
         return f"Monitor of {self._loss!r}: {self.n_steps} steps, {len(self._rows)} looks{share}"
+
+
+def _check_trains(optimizer: Any, model: torch.nn.Module) -> None:
+    """Refuse an optimiser of tensors none of which is a parameter of the model."""
+    groups = getattr(optimizer, "param_groups", None) or []
+    held = {id(p) for group in groups if isinstance(group, dict) for p in group.get("params", ())}
+    if held and held.isdisjoint(id(p) for p in model.parameters()):
+        raise ValueError(
+            f"optimizer must train the model, got a {type(optimizer).__name__} that holds none of its "
+            "parameters: make it from model.parameters(), or pass lr=... and rho=... without it"
+        )
 
 
 def _in_a_notebook() -> bool:

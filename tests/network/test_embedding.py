@@ -60,6 +60,33 @@ def test_deeper_and_biasless_layers_by_name() -> None:
     assert sd.split_unit(net, "0", 0)[0].weight.shape == (5, 3)
 
 
+def test_inputs_of_a_model_that_takes_others_than_its_first_linear_layer() -> None:
+    class Tokens(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.table = nn.Embedding(5, 4)
+            self.mixing = nn.TransformerEncoderLayer(4, 2, 6, dropout=0.0, batch_first=True)
+            self.out = nn.Linear(4, 2)
+
+        def forward(self, tokens: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
+            return self.out(self.mixing(self.table(tokens)).mean(dim=1)) * scale
+
+    torch.manual_seed(0)
+    net = Tokens()
+    batch = np.arange(15).reshape(3, 5) % 5, np.ones((3, 1))
+    with pytest.raises(ValueError, match="inputs must be given, a batch that the model takes"):
+        sd.split_unit(net, "mixing.linear1", 2)
+    with pytest.raises(ValueError, match="inputs must be a batch that the model takes"):
+        sd.split_unit(net, "mixing.linear1", 2, inputs=batch[0])
+    with pytest.raises(TypeError, match="inputs must be an array or a tuple of arrays"):
+        sd.split_unit(net, "mixing.linear1", 2, inputs=object())  # type: ignore[arg-type]
+    wider = sd.split_unit(net, "mixing.linear1", 2, 0.3, inputs=batch)
+    given = torch.from_numpy(batch[0]), torch.ones(3, 1)
+    torch.testing.assert_close(wider(*given), net(*given))
+    image = nn.Sequential(nn.Conv2d(1, 2, 2), nn.Flatten(), nn.Linear(8, 3), nn.ReLU(), nn.Linear(3, 2))
+    assert sd.split_unit(image, 0, 1, inputs=np.ones((2, 1, 3, 3)))[2].out_features == 4
+
+
 def test_what_cannot_be_split_is_refused() -> None:
     net = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2))
     mixed = nn.Sequential(nn.Linear(3, 4), nn.Softmax(dim=1), nn.Linear(4, 2))

@@ -172,6 +172,9 @@ def test_what_cannot_be_watched_is_refused() -> None:
     ):
         with pytest.raises(ValueError, match=words):
             sd.Monitor(model, functional.mse_loss, data, **options)
+    other = torch.optim.SGD(network().parameters(), lr=0.1)
+    with pytest.raises(ValueError, match="holds none of its parameters"):
+        sd.Monitor(model, functional.mse_loss, data, optimizer=other)
     with pytest.raises(TypeError, match="optimizer must have param_groups"):
         sd.Monitor(model, functional.mse_loss, data, optimizer=object())
     with pytest.raises(TypeError, match="model must be"):
