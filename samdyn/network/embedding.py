@@ -23,6 +23,8 @@ from torch import Tensor, nn
 from samdyn.arguments import checks
 from samdyn.arguments.signature import checked
 
+Batch = npt.ArrayLike | Tensor | tuple[npt.ArrayLike | Tensor, ...]
+"""Inputs of a module, or several as a tuple."""
 SAME = {torch.float64: 1e-9, torch.float32: 1e-4}
 """Relative difference between the outputs of the two networks that rounding leaves."""
 PROBES = 4
@@ -36,7 +38,7 @@ def split_unit(
     unit: int,
     share: float = 0.5,
     *,
-    inputs: npt.ArrayLike | Tensor | tuple[npt.ArrayLike | Tensor, ...] | None = None,
+    inputs: Batch | None = None,
 ) -> nn.Module:
     """A copy of a network with one hidden unit written twice: a critical point if the network was at one.
 
@@ -130,7 +132,7 @@ def _parameter(value: Tensor, like: Tensor) -> nn.Parameter:
 
 
 def _check_same(
-    model: nn.Module, wider: nn.Module, names: list[str], place: int, inputs: npt.ArrayLike | Tensor | None
+    model: nn.Module, wider: nn.Module, names: list[str], place: int, inputs: Batch | None
 ) -> None:
     """Refuse a module whose function has changed: something between the two layers mixes units."""
     first = model.get_submodule(names[0])
@@ -167,7 +169,7 @@ def _check_same(
         )
 
 
-def _batch(inputs: npt.ArrayLike | Tensor | None, first: nn.Linear) -> list[Tensor]:
+def _batch(inputs: Batch | None, first: nn.Linear) -> list[Tensor]:
     """The positional arguments of the model, floating-point numbers in the dtype of its weights."""
     if inputs is None:
         generator = torch.Generator().manual_seed(0)
