@@ -30,6 +30,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from scipy.spatial import cKDTree
 
 from samdyn.arguments.checks import Array
 from samdyn.basin.paths.contract import Motion
@@ -57,7 +58,14 @@ N_NAMING = (
 )
 MOST_DIM = 12  # above, fixed points are not searched for
 HOVER_ORBITS, HOVER_STEPS, HOVER_KEPT = 8, 3000, 192
-KINK_ORBITS = 64  # about a kink every orbit keeps its own small cycle, so that many are needed to cover them
+MANY_ORBITS = 64  # where every orbit keeps a small cycle of its own, so that many are needed to cover them
+DIFFERENT = (
+    1e-6  # of the extent: orbits that are farther apart are on cycles of their own, or come near one slowly
+)
+CLOSE, LONGEST_TURN = (
+    1e-3,
+    8,
+)  # shares of the extent within which an orbit is back after so many steps: no chaos
 KINDS = (
     "minimum",
     "saddle",
@@ -192,21 +200,43 @@ def _around(motion: Motion, course: Course, point: FixedPoint) -> Array:
     # inside the capture set, and not on any symmetric line
     assert rule is not None
     radius = point.chatter_radius / 2 if point.on_kink else 1e-3 * jump_length(rule, point.x)
-    count = KINK_ORBITS if point.on_kink else HOVER_ORBITS
-    start = np.zeros((size, count))
-    offset = rng.standard_normal((len(point.x), count))
-    start[: len(point.x)] = point.x[:, None] + radius * offset / np.linalg.norm(offset, axis=0)
-    numbers, state = np.arange(count), start
-    state = motion(state, numbers, 0, HOVER_STEPS)
-    orbits = motion.orbit(state, numbers, HOVER_STEPS, HOVER_KEPT, 1).transpose(2, 0, 1)
-    # only those that hover about the point, instead of having gone elsewhere
-    x = orbits[:, :, : len(point.x)]
-    middle = (x.min(axis=1) + x.max(axis=1)) / 2
-    extent = np.linalg.norm(x - middle[:, None], axis=2).max(axis=1)
-    diagonal = diagonal_of(course.box)
-    about = np.linalg.norm(middle - point.x, axis=1) <= np.maximum(AROUND * extent, 1e-4 * diagonal)
+
+    def hovering(count: int) -> Array:
+        start = np.zeros((size, count))
+        offset = rng.standard_normal((len(point.x), count))
+        start[: len(point.x)] = point.x[:, None] + radius * offset / np.linalg.norm(offset, axis=0)
+        numbers = np.arange(count)
+        state = motion(start, numbers, 0, HOVER_STEPS)
+        orbits = motion.orbit(state, numbers, HOVER_STEPS, HOVER_KEPT, 1).transpose(2, 0, 1)
+        # only those that hover about the point, instead of having gone elsewhere
+        x = orbits[:, :, : len(point.x)]
+        middle = (x.min(axis=1) + x.max(axis=1)) / 2
+        extent = np.linalg.norm(x - middle[:, None], axis=2).max(axis=1)
+        diagonal = diagonal_of(course.box)
+        about = np.linalg.norm(middle - point.x, axis=1) <= np.maximum(AROUND * extent, 1e-4 * diagonal)
+        return np.asarray(orbits[about])
+
+    orbits = hovering(MANY_ORBITS if point.on_kink else HOVER_ORBITS)
+    if not point.on_kink and _have_cycles_of_their_own(orbits[..., : len(point.x)]):
+        orbits = hovering(MANY_ORBITS)
     # orbit by orbit, so that cycles can be read off
-    return np.asarray(orbits[about].reshape(-1, size))
+    return orbits.reshape(-1, size)
+
+
+def _have_cycles_of_their_own(orbits: Array) -> bool:
+    """Whether orbits (n, m, dim) about one point are nearly closed, and most of them alone on their cycle.
+
+    Where all curvatures at a minimum are equal, to first order a normalised rule has a
+    cycle in every direction.
+    """
+    if len(orbits) < 2:
+        return False
+    extent = float(np.ptp(orbits[0], axis=0).max())
+    turns = [np.abs(orbits[:, k:] - orbits[:, :-k]).max(axis=(1, 2)) for k in range(1, LONGEST_TURN + 1)]
+    if (np.min(turns, axis=0) > CLOSE * extent).any():
+        return False
+    apart = np.array([cKDTree(one).query(orbits)[0].max(axis=1) for one in orbits]) > DIFFERENT * extent
+    return bool((apart.sum(axis=1) == len(orbits) - 1).mean() > 0.5)
 
 
 def describe(
