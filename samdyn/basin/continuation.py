@@ -27,12 +27,14 @@ from samdyn.basin.paths.pieces import REASONS
 from samdyn.basin.sampled_fractions import BasinFractions, FractionOptions, basin_fractions
 from samdyn.basin.search.attractors import Attractor
 from samdyn.basin.wilson import Fraction
-from samdyn.jobs.cost import announce
+from samdyn.jobs.cost import announce, part_of
 from samdyn.jobs.job import check_run
 from samdyn.jobs.progress import PartsBar
 from samdyn.numerics.scales import diagonal_of
 from samdyn.results import Result, Table
 from samdyn.systems.system import System
+
+CHEAPER = "pass fewer values, or a smaller n_paths or n_starts"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -179,17 +181,17 @@ def basin_continuation(
         for i, one in enumerate(systems):
             began = time.perf_counter()
             path = None if checkpoint is None else _file_of(Path(checkpoint), i)
-            results.append(
-                basin_fractions(
+            with part_of("basin_continuation", CHEAPER):
+                found = basin_fractions(
                     one, box, n_paths, seed=seed, device=device, workers=workers, executor=executor,
                     checkpoint=path, **options,
-                )
-            )  # fmt: skip
+                )  # fmt: skip
+            results.append(found)
             if results[-1].interrupted:
                 raise KeyboardInterrupt
             if i == 0:
                 seconds = (time.perf_counter() - began) * (len(systems) - 1)
-                announce("basin_continuation", seconds, "pass fewer values, or a smaller n_paths or n_starts")
+                announce("basin_continuation", seconds, CHEAPER)
             bar.update()
     box_used = results[0].box
     if threshold is None:

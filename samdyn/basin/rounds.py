@@ -52,7 +52,7 @@ from samdyn.basin.search.recurrences import (
 )
 from samdyn.equilibria.search import FixedPoint
 from samdyn.jobs.checkpoint import Checkpoint
-from samdyn.jobs.cost import LONG_SECONDS, announce
+from samdyn.jobs.cost import LONG_SECONDS, announce, part_of
 from samdyn.jobs.job import ALONE, Run
 from samdyn.jobs.lasting_pool import LastingPool
 
@@ -113,7 +113,8 @@ def map_starts(
         Who announces the cost.
     """
     rules, quiet, calm = options.rules, quiet_motion(course), course.without_noise()
-    points = known_points(course)
+    with part_of(verb, "pass a smaller box: its fixed points are searched for, which name attractors"):
+        points = known_points(course)
     # a schedule is at its end where attractors are concerned
     late = rules.max_steps if getattr(course.system, "scheduled", False) else 0
     if saved is not None and saved.meta is not None:

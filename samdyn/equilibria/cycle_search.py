@@ -49,7 +49,7 @@ from samdyn.equilibria.newton import newton_zeros, sobol_starts
 from samdyn.equilibria.search import FixedPoint, FixedPoints, fixed_points
 from samdyn.equilibria.shooting import refined_cycles
 from samdyn.equilibria.stability.linearization import stability_of
-from samdyn.jobs.cost import announce, seconds_of
+from samdyn.jobs.cost import announce, part_of, seconds_of
 from samdyn.jobs.progress import PartsBar
 from samdyn.systems.jump import jump_length
 from samdyn.systems.map import Map
@@ -147,7 +147,8 @@ def cycles(
     with PartsBar(progress, "cycles", period - first + 1, "period") as bar:
         for k in range(first, period + 1):
             if k == 1 and system.landscape is not None:
-                found = list(fixed_points(system, region))
+                with part_of("cycles", "pass a smaller box"):
+                    found = list(fixed_points(system, region))
             else:
                 found = _of_period(field, k, region, np.concatenate(seeds), matrices, tolerance)
             seeds += [

@@ -49,7 +49,7 @@ from samdyn.hallucination.curve_stability import bound_along, eigenvalues_along,
 from samdyn.hallucination.intervals import HallucinationInterval, HallucinationIntervals
 from samdyn.hallucination.proximal_curves import Curve, Derivatives, Family, at_radius, derivatives_of, follow
 from samdyn.hallucination.seeds import N_ENDPOINTS, Starts, nullity, smallest_curvature, spread
-from samdyn.jobs.cost import announce
+from samdyn.jobs.cost import announce, part_of
 from samdyn.jobs.progress import PacedBar, PartsBar
 from samdyn.landscapes.landscape import Landscape
 from samdyn.results import Absent, Result, Rows, Table
@@ -61,6 +61,7 @@ from samdyn.systems.system import System
 SAME = 1e-7  # relative difference of radii above which two cuts of a branch are different
 MOST_STEPS = 3000  # ends a branch that never closes; chosen
 TYPICAL_STEPS = 100
+SMALLER = "pass a smaller box, or a loss of fewer coordinates"
 """Steps of all curves until most have ended: 60 to 500 over seven losses."""
 
 
@@ -280,24 +281,25 @@ def followed_branches(
     progress: bool,
 ) -> HallucinatedBranches:
     """The branches in a box; `verb` is the public name under which the cost is said."""
-    critical = fixed_points(Flow(loss, GD()), region)
+    with part_of(verb, SMALLER):
+        critical = fixed_points(Flow(loss, GD()), region)
     derivatives = derivatives_of(loss)
     starts = Starts(derivatives, critical, region)
     for c in critical:
         starts.around(c)
-    cheaper, said = "pass a smaller box, or a loss of fewer coordinates", False
+    said = False
     with PartsBar(progress, f"{verb}: curves", len(starts.rows), "curve") as bar:
 
         def report(seconds: float, ended: int) -> None:
             nonlocal said
             if not said:
                 said = True
-                announce(verb, seconds * TYPICAL_STEPS, cheaper)
+                announce(verb, seconds * TYPICAL_STEPS, SMALLER)
             bar.update(ended)
 
         curves = starts.follow(region, n_steps, report)
     branches = []
-    with PacedBar(progress, f"{verb}: folds", len(curves), cheaper, unit="branch", after=0.5) as paced:
+    with PacedBar(progress, f"{verb}: folds", len(curves), SMALLER, unit="branch", after=0.5) as paced:
         for of_curve in curves:
             branches.append(_branch(derivatives, *of_curve))
             paced.update()
@@ -411,6 +413,7 @@ def _stabilities(branch: HallucinatedBranch) -> list[str]:
     return [names[i] for i in nearest]
 
 
+@part_of("hallucinated_branches", "pass fewer radii or a smaller box")
 def _seeded(result: HallucinatedBranches, rho: float, n_steps: int) -> HallucinatedBranches:
     """The branches with those added that pass through hallucinated points at `rho` not met so far."""
     derivatives, loss = result._derivatives, result.loss

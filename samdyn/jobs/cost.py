@@ -10,7 +10,9 @@ from __future__ import annotations
 import sys
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 LONG_SECONDS = 10.0
 """Above this estimate a verb says what it will cost: shorter waits need no decision."""
@@ -32,8 +34,41 @@ class CostWarning(UserWarning):
     """
 
 
+_called: ContextVar[tuple[str, str] | None] = ContextVar("_called", default=None)
+
+
+@contextmanager
+def part_of(verb: str, cheaper: str) -> Iterator[None]:
+    """Work of other verbs within this block is announced under the name of the verb that was called.
+
+    A user cannot change the arguments of a verb that another one calls. Of blocks within each other the
+    outermost counts.
+
+    Parameters
+    ----------
+    verb, cheaper
+        As of `announce`, with arguments that `verb` has.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> with warnings.catch_warnings(record=True) as caught, part_of("basins", "pass a smaller box"):
+    ...     warnings.simplefilter("always")
+    ...     announce("fixed_points", 30.0, "pass a smaller n_starts")
+    >>> print(caught[0].message)
+    basins will take about 30 s for a part of its work; pass a smaller box
+    """
+    token = _called.set(_called.get() or (verb, cheaper))
+    try:
+        yield
+    finally:
+        _called.reset(token)
+
+
 def announce(verb: str, seconds: float, cheaper: str) -> None:
     """Warn that `verb` will take about `seconds`, if that is longer than ten seconds.
+
+    Inside `part_of` the warning names the verb that the user called instead.
 
     Parameters
     ----------
@@ -49,7 +84,10 @@ def announce(verb: str, seconds: float, cheaper: str) -> None:
     >>> announce("basins", 2.0, "pass a smaller resolution")
     """
     if is_long(seconds):
+        called = _called.get()
         text = f"{verb} will take about {duration(seconds)}; {cheaper}"
+        if called is not None:
+            text = f"{called[0]} will take about {duration(seconds)} for a part of its work; {called[1]}"
         warnings.warn(text, CostWarning, stacklevel=outside())
 
 

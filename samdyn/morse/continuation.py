@@ -18,6 +18,7 @@ import numpy.typing as npt
 from samdyn.arguments import checks
 from samdyn.arguments.checks import Array
 from samdyn.arguments.signature import checked
+from samdyn.jobs.cost import part_of
 from samdyn.jobs.progress import paced
 from samdyn.morse.graph import GraphOptions, MorseGraph, morse_graph
 from samdyn.morse.partition import Index, Level
@@ -229,5 +230,8 @@ def morse_continuation(
     checks.flag("progress", progress)
     cheaper = "pass fewer values or a smaller resolution"
     each = paced(systems, "morse_continuation", len(systems), cheaper, show=progress, unit="value")
-    graphs = tuple(morse_graph(one, box, resolution, image, **options) for one in each)
-    return MorseContinuation(parameter, grid, graphs, match_sets(graphs, threshold))
+    graphs = []
+    for one in each:
+        with part_of("morse_continuation", cheaper):
+            graphs.append(morse_graph(one, box, resolution, image, **options))
+    return MorseContinuation(parameter, grid, tuple(graphs), match_sets(graphs, threshold))

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from samdyn.arguments import checks
 from samdyn.arguments.checks import Array
 from samdyn.arguments.signature import checked
-from samdyn.jobs.cost import announce, seconds_of
+from samdyn.jobs.cost import announce, part_of, seconds_of
 from samdyn.jobs.progress import PartsBar
 from samdyn.network.evidence import Measured, measure, measure_curvatures
 from samdyn.network.newton_krylov import Search
@@ -237,7 +237,8 @@ def diagnose(
     found = None
     for place in (start, end):
         if _may_be_hallucinated(place):
-            found = refine(system_map, place.x, reach=CLOSE * place.perturbation, progress=progress)
+            with part_of("diagnose", "pass a loss of fewer samples or coordinates"):
+                found = refine(system_map, place.x, reach=CLOSE * place.perturbation, progress=progress)
             if _is_at(found, place, orbit):
                 return _hallucinated(system_map, place, found)
     verdict, reason = _decide(system_map, start, end)

@@ -13,7 +13,7 @@ from samdyn.arguments import checks
 from samdyn.arguments.checks import Array
 from samdyn.arguments.signature import checked
 from samdyn.equilibria.search import displacement_of
-from samdyn.jobs.cost import announce, seconds_of
+from samdyn.jobs.cost import announce, part_of, seconds_of
 from samdyn.jobs.progress import PartsBar
 from samdyn.landscapes.landscape import Landscape
 from samdyn.network.eigenvalues import DENSE
@@ -157,7 +157,8 @@ def refine(
         return nothing_found(system, point, searches["field"])
     name = min(found, key=lambda key: float(np.linalg.norm(found[key].x - point)))
     n_products = sum(s.n_products for s in searches.values())
-    return described(system, point, found[name], name, n_products, options, field)
+    with part_of("refine", "pass a loss of fewer samples or coordinates"):
+        return described(system, point, found[name], name, n_products, options, field)
 
 
 def _relaxed(system: System, x: Array, length: float, reach: float) -> Array | None:

@@ -34,7 +34,7 @@ from samdyn.equilibria.stability.captured_ball import check_size, seconds_of_cap
 from samdyn.equilibria.stability.critical_kinds import FLAT, kind_of
 from samdyn.equilibria.stability.hovering import CHATTER_STEPS, has_memory
 from samdyn.equilibria.stability.wording import listed
-from samdyn.jobs.cost import CostWarning, announce, is_long, seconds_of
+from samdyn.jobs.cost import CostWarning, announce, is_long, part_of, seconds_of
 from samdyn.jobs.progress import PartsBar
 from samdyn.numerics.scales import ACCURACY, displacement_tolerance
 from samdyn.orbit.lyapunov import lyapunov_exponents
@@ -56,6 +56,7 @@ TRANSIENT = 4000  # steps dropped before an orbit is judged; chosen
 OBSERVED = 4000  # steps of an orbit from which its Lyapunov exponent is taken; chosen
 N_ORBITS = 8  # starts about the point; chosen
 PILOT = 1000  # steps that are timed at most for the estimate of cost, or a few more
+FEWER = "restrict the loss to fewer coordinates (samdyn.restrict)"
 LONGEST_PERIOD = 24  # longer periods are called aperiodic; chosen
 
 
@@ -205,7 +206,8 @@ def capture_set(system: System, x: checks.PointLike, *, progress: bool = False) 
             return CaptureSet(point, kind, stability, *radii, motion, 0, point[None], np.nan, np.nan)
         orbit, period = _observe(system, point, chatter)
         bar.update(note="orbit")
-        spectrum = lyapunov_exponents(system, orbit[0], OBSERVED, n_exponents=1, transient=100)
+        with part_of("capture_set", FEWER):
+            spectrum = lyapunov_exponents(system, orbit[0], OBSERVED, n_exponents=1, transient=100)
     exponent, error = float(spectrum.exponents[0]), float(spectrum.standard_error[0])
     if period:
         motion, orbit = "cycle", orbit[:period]
@@ -238,7 +240,7 @@ def _announce(system: System, x: Array) -> None:
         each = max(whole - once, 0.0) / (n_steps - 2)
         # three runs; a tangent moves beside the last orbit
         seconds += 3 * once + each * (CHATTER_STEPS + TRANSIENT + 2 * OBSERVED)
-    announce("capture_set", seconds, "restrict the loss to fewer coordinates (samdyn.restrict)")
+    announce("capture_set", seconds, FEWER)
 
 
 def _smooth(rule: Rule, x: Array, length: float, gradient: float) -> float:

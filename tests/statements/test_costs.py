@@ -266,3 +266,39 @@ def test_the_first_part_tells_what_the_others_take(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("samdyn.jobs.progress.time.perf_counter", lambda: next(clock))
     with pytest.warns(sd.CostWarning, match="rate_graph will take about 20 s; pass fewer"):
         assert list(paced("abcde", "rate_graph", 5, "pass fewer")) == list("abcde")
+
+
+INNER: dict[str, tuple[Callable[[], Any], str]] = {
+    "basin_continuation": (
+        lambda: sd.basin_continuation(STEP, [(-2, 2)], 20, parameters={"rho": [0.2]}, n_starts=8),
+        "n_paths or n_starts",
+    ),
+    "basins": (lambda: sd.basins(STEP, [(-2, 2)], 8, n_starts=8), "smaller box"),
+    "basin_graph": (lambda: sd.basin_graph(two_basins()), "smaller box"),
+    "morse_continuation": (
+        lambda: sd.morse_continuation(
+            sd.Map(WELL, sd.USAM(0.5), lr=0.1), [(-1.52, 1.5)], parameters={"rho": [0.5]}, resolution=30
+        ),
+        "fewer values",
+    ),
+    "hallucinated_branches": (lambda: sd.hallucinated_branches(TILTED), "smaller box"),
+    "phase_portrait": (LONG["phase_portrait"], "fixed_points=False"),
+}
+
+
+@pytest.mark.parametrize("verb", INNER)
+def test_a_warning_names_the_verb_that_was_called(verb: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kind: messages that blame the wrong part. `basin_continuation` warned as `basin_fractions`, and basins
+    and portraits advised the `n_starts` of `fixed_points`. Right: the name and the arguments of the verb that
+    the user called, on every warning.
+    """
+    call, advice = INNER[verb]
+    two_basins()
+    monkeypatch.setattr(cost, "LONG_SECONDS", 1e-9)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        call()
+    said = [str(w.message) for w in caught if issubclass(w.category, sd.CostWarning)]
+    assert said
+    assert all(text.startswith(f"{verb} will take about") for text in said), said
+    assert any(advice in text for text in said), said

@@ -38,7 +38,7 @@ from samdyn.basin.paths.motion import as_flow
 from samdyn.basin.paths.pieces import OUT_OF_STEPS
 from samdyn.equilibria.search import FixedPoint, fixed_points
 from samdyn.escape.rare.least_action import minimum_action
-from samdyn.jobs.cost import CostWarning, announce
+from samdyn.jobs.cost import CostWarning, announce, part_of
 from samdyn.jobs.progress import PartsBar
 from samdyn.numerics.scales import diagonal_of
 from samdyn.results.graphs import BasinGraph
@@ -217,6 +217,7 @@ def _touch(labels: npt.NDArray[Any], a: int, b: int) -> bool:
     return False
 
 
+@part_of("basin_graph", "basins of a smaller box make it cheaper")
 def _joining_points(basins: Basins) -> dict[frozenset[int], list[FixedPoint]]:
     """Fixed points that, pushed either way along their unstable direction, go to two different attractors."""
     system, box = basins.system, basins.box

@@ -42,11 +42,13 @@ from samdyn.escape import Ball, committor, exit_times, mean_exit_time
 from samdyn.escape.exit.times import ExitOptions
 from samdyn.escape.region import OpenSet
 from samdyn.escape.solver.domain import TooLongError
+from samdyn.jobs.cost import part_of
 from samdyn.jobs.progress import paced
 from samdyn.results.graphs import RateGraph
 from samdyn.systems.diffusion import Diffusion
 
 METHODS = ("solver", "sampling")
+CHEAPER = "pass a smaller resolution, or fewer n_paths"
 
 
 @checked
@@ -152,8 +154,7 @@ def rate_graph(
             )
     tau, p, error = np.zeros(len(ids)), np.zeros((len(ids), len(ids))), np.full(len(ids), np.nan)
     checks.flag("progress", progress)
-    cheaper = "pass a smaller resolution, or fewer n_paths"
-    each = paced(list(enumerate(ids)), "rate_graph", len(ids), cheaper, show=progress, unit="attractor")
+    each = paced(list(enumerate(ids)), "rate_graph", len(ids), CHEAPER, show=progress, unit="attractor")
     for i, k in each:
         others = [j for j in ids if j != k]
         x0 = graph.nodes[k]["position"]
@@ -202,6 +203,7 @@ def _core_radius(graph: nx.Graph, k: int, core: float | None) -> float:
     return 0.15 * min(float(np.linalg.norm(x - graph.nodes[j]["position"])) for j in graph if j != k)
 
 
+@part_of("rate_graph", CHEAPER)
 def _solved(
     system: Diffusion, x0: Array, cores: dict[int, Ball], others: list[int], box: Array, resolution: int
 ) -> tuple[float, list[float]]:
@@ -218,6 +220,7 @@ def _solved(
     return mean, [chance / total for chance in chances]
 
 
+@part_of("rate_graph", CHEAPER)
 def _solved_passages(
     system: Diffusion, graph: nx.Graph, cores: dict[int, Ball], box: Array, resolution: int
 ) -> Array:
@@ -242,6 +245,7 @@ def _options(system: Diffusion, box: Array, resolution: int) -> dict[str, Any]:
     return {"resolution": resolution} | ({"box": box} if system.dim == 2 else {})
 
 
+@part_of("rate_graph", CHEAPER)
 def _sampled(
     system: Diffusion,
     x0: Array,

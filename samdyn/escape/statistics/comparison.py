@@ -112,7 +112,8 @@ def ratio_of_means(a: ExitTimes, b: ExitTimes, level: float = 0.95) -> tuple[flo
         mean(a) / mean(b); the interval by the delta method on the logarithm, or, with fewer than 10 exits of
         censored paths, the interval for exponential laws (see `samdyn.escape.statistics.comparison`). Where
         no path of one left the interval has one end only, from the exact intervals of both (see
-        `ExitTimes.confidence_interval`).
+        `ExitTimes.confidence_interval`): they take the rate of escape as constant, also after the times up to
+        which paths were watched, and the log-rank test, which does not, may say less.
 
     Notes
     -----
@@ -257,6 +258,16 @@ def compare(a: ExitTimes, b: ExitTimes, level: float = 0.95) -> Comparison:
         notes.append(
             f"{censored_share(a)} and {censored_share(b)} of the paths are censored, and the means are right "
             "as far as rates of escape are constant"
+        )
+    if not (a.n_exited and b.n_exited):
+        none, other, which = (b, a, "second") if a.n_exited else (a, b, "first")
+        (watched, _), (times, exited) = none.observations, other.observations
+        late = int((times[exited] > watched.max()).sum())
+        notes.append(
+            f"no path of the {which} left: the end of the interval takes its rate of escape to be constant, "
+            f"from the start and for all times; {late} of the {int(exited.sum())} exits of the other came "
+            f"later than t = {watched.max():.6g}, up to which the {which} was watched: the log-rank test "
+            "leaves them out"
         )
     return Comparison(
         a.mean, b.mean, a.standard_error, b.standard_error, ratio, lower, upper, level,

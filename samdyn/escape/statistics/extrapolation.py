@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from scipy.special import stdtrit
 
 from samdyn.arguments import checks
+from samdyn.jobs.cost import part_of
 from samdyn.results import Result, Table
 
 if TYPE_CHECKING:
@@ -112,7 +113,7 @@ def refine(
     if n_paths is not None and not one_start:
         raise ValueError(f"n_paths must be left out where every path has its own start, got {n_paths!r}")
     count = len(coarse) if n_paths is None else n_paths
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), part_of("ExitTimes.refine", "pass fewer n_paths"):
         warnings.filterwarnings("ignore", message="none of")
         fine = exit_times(
             system, x0[0] if one_start else x0, region, count, t_max=coarse.t_max, dt=coarse.dt / 2,

@@ -14,6 +14,7 @@ from samdyn.arguments import checks
 from samdyn.arguments.checks import Array
 from samdyn.equilibria.search import FixedPoint
 from samdyn.equilibria.search import fixed_points as find_fixed_points
+from samdyn.jobs.cost import part_of
 from samdyn.jobs.progress import paced
 from samdyn.plot.appearance.titles import title_of
 from samdyn.plot.portrait.field import Grid, computed_paths, single_paths
@@ -55,8 +56,9 @@ class Portrait:
     def find(self) -> None:
         """Fixed points, cycles and separatrices."""
         if self.wanted is True and not getattr(self.system, "scheduled", False):
-            self.points = list(find_fixed_points(self.system, self.region))
-            self.points += _cycles(self.system, self.region, self.options["cycles"])
+            with part_of("phase_portrait", "pass fixed_points=False or a smaller box"):
+                self.points = list(find_fixed_points(self.system, self.region))
+                self.points += _cycles(self.system, self.region, self.options["cycles"])
         if self.options["separatrices"]:
             self.curves = _separatrices(self.system, self.region, self.points, self.options["progress"])
 
@@ -249,7 +251,11 @@ def _separatrices(system: System, region: Array, points: list[FixedPoint], progr
         saddles.append(point.x)
     cheaper = "pass separatrices=False, or fewer fixed_points"
     each = paced(saddles, "phase_portrait", len(saddles), cheaper, show=progress, unit="saddle")
-    return [manifold(flow, x, "stable", box=region).curve for x in each]
+    curves = []
+    for x in each:
+        with part_of("phase_portrait", cheaper):
+            curves.append(manifold(flow, x, "stable", box=region).curve)
+    return curves
 
 
 def _slice_note(plane: list[int], base: Array) -> str:

@@ -285,3 +285,19 @@ def test_files_pickles_and_equality_do_without_the_problem(tmp_path: Path) -> No
         np.testing.assert_array_equal(again.times, exits.times)
         with pytest.raises(ValueError, match="must know its problem"):
             again.compare_exact()
+
+
+def test_no_exits_of_one_result_beside_late_exits_of_the_other() -> None:
+    """Ratio (0, .126) stood beside p = .65 without a word: the interval takes rates as constant, and the test
+    knows only of the two exits before the other result was watched no longer.
+    """
+    late = result(np.r_[1.0, 2.0, np.linspace(11, 30, 18)], np.ones(20, dtype=bool))
+    none = result(np.full(100, 10.0), np.zeros(100, dtype=bool))
+    for pair, which in ((late, none), "second"), ((none, late), "first"):
+        both = compare(*pair)
+        assert f"no path of the {which} left" in both.note
+        assert "constant" in both.note
+        assert f"18 of the 20 exits of the other came later than t = 10, up to which the {which}" in both.note
+    early = result(np.linspace(0.1, 9, 20), np.ones(20, dtype=bool))
+    assert "0 of the 20 exits" in compare(early, none).note
+    assert "no path" not in compare(early, late).note
