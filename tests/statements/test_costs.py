@@ -300,5 +300,5 @@ def test_a_warning_names_the_verb_that_was_called(verb: str, monkeypatch: pytest
         call()
     said = [str(w.message) for w in caught if issubclass(w.category, sd.CostWarning)]
     assert said
-    assert all(text.startswith(f"{verb} will take about") for text in said), said
+    assert all(text.startswith(verb) for text in said), said
     assert any(advice in text for text in said), said

@@ -157,3 +157,18 @@ def test_labels_along_a_parameter_are_those_at_a_point() -> None:
     for system in (flow, sd.Map(loss, sd.SAM(4.0), lr=0.05)):
         assert sd.linearize(system, [0.0, 0.0]).stability == "saddle"
         assert jump_labels(system, "rho", np.array([4.0]), np.zeros((1, 2)))[0].tolist() == ["saddle"]
+
+
+@pytest.mark.parametrize("power", [4, 6])
+@pytest.mark.parametrize("dim", [1, 2])
+def test_a_minimum_without_curvature_is_no_saddle(power: int, dim: int) -> None:
+    """Kind: a label before it is established. The flow on the sum of w^4 was called a saddle at 0, where the
+    Hessian is exactly 0: the directions that it maps to were 0/0. Right: the field points inwards at all
+    points within rho, where each coordinate of w + e has the sign of the coordinate of w.
+    """
+    flow = sd.Flow(sd.Landscape(lambda w: (w**power).sum(), dim, [(-4, 4)] * dim), sd.SAM(0.1))
+    w = 0.05 * np.random.default_rng(0).standard_normal((100, dim))
+    assert ((flow(w) * w).sum(axis=-1) < 0).all()
+    there = sd.linearize(flow, np.zeros(dim))
+    assert there.stability == "trapping"
+    assert there.capture_radius > 1.0

@@ -156,7 +156,8 @@ def _sampled_directions(hessian: Array) -> Array:
     """
     u = directions(len(hessian))
     of_gradient = u @ np.linalg.pinv(hessian)
-    of_gradient /= np.linalg.norm(of_gradient, axis=1, keepdims=True)
+    size = np.linalg.norm(of_gradient, axis=1, keepdims=True)
+    of_gradient = (of_gradient / np.where(size > 0, size, 1.0))[size[:, 0] > 0]  # none where H = 0
     axes = np.linalg.eigh(hessian)[1].T
     return np.concatenate([u, of_gradient, axes, -axes])
 
