@@ -31,13 +31,13 @@ class Pair(nn.Module):
 
 
 def case(objective: str, **options: Any) -> sd.landscapes.ModuleLoss:
-    """A loss of seven samples, in chunks of three."""
+    """A loss of seven samples, in chunks of four and three."""
     torch.manual_seed(0)
     rng = np.random.default_rng(1)
     inputs = rng.normal(size=(7, 12)), rng.uniform(1, 2, (7, 1))
     targets = rng.integers(0, 3, 7) if objective == "cross-entropy" else rng.normal(size=(7, 3))
     measure = functional.cross_entropy if objective == "cross-entropy" else functional.mse_loss
-    return sd.from_module(Pair(), measure, (inputs, targets), chunk=3, **options)
+    return sd.from_module(Pair(), measure, (inputs, targets), chunk=4, **options)
 
 
 def dense(loss: sd.landscapes.ModuleLoss, decay: float) -> np.ndarray[Any, Any]:
@@ -71,7 +71,7 @@ def test_products_are_those_of_the_dense_matrix(objective: str) -> None:
     part = sd.spectrum(loss, loss.x0, 2, curvature="Gauss-Newton", block="norm.weight")
     block = loss.blocks["norm.weight"]
     np.testing.assert_allclose(part.eigenvalues, np.linalg.eigvalsh(known[block, block])[::-1][:2], rtol=1e-8)
-    low, high = found.density(n_vectors=6, n_steps=20).trace_interval(0.9999)
+    low, high = found.density(n_vectors=6, n_steps=2).trace_interval(0.9999)
     assert low <= np.trace(known) <= high
 
 
@@ -88,7 +88,8 @@ def test_for_cross_entropy_it_is_the_fisher_matrix() -> None:
             g = torch.func.grad(function)(w, inputs, torch.tensor([label])).detach().numpy()
             fisher += float(chance) * np.outer(g, g) / loss.n_samples
     operator = sd.network.gauss_newton_operator(loss, loss.x0)
-    assert np.abs(operator @ np.eye(loss.dim) - fisher).max() < 1e-12 * np.abs(fisher).max()
+    v = np.random.default_rng(4).normal(size=loss.dim)
+    assert np.linalg.norm(operator @ v - fisher @ v) < 1e-12 * np.linalg.norm(fisher) * np.linalg.norm(v)
 
 
 def test_single_precision() -> None:
