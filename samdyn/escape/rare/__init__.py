@@ -17,6 +17,7 @@ file                    what it computes or holds
 `action_starts`         paths from which the search begins
 `action_grid`           some of them: ways of least action on grids
 `rest_ways`             others: routes through points at rest
+`valley_floor`          ways on the floor of a narrow valley, and whether polygons can follow it
 `drift_ways`            where the drift leads from many points, for those
 ======================  =========================================================================
 """

@@ -10,7 +10,8 @@ begins from several paths at once:
    path of least action of a gradient;
 4. in up to twelve dimensions, routes through the points at rest that were found
    (`samdyn.escape.rare.rest_ways`), and through critical points of the loss along its gradient, where the
-   drift is made of them by a rule;
+   drift is made of them by a rule, also moved onto the floor of the drift's valley
+   (`samdyn.escape.rare.valley_floor`) where they cost less there;
 5. in two and three dimensions, ways of least action on grids (`samdyn.escape.rare.action_grid`): one that
    just holds the ends and those routes, and one over the box of the system or, without a box, around the
    ends.
@@ -21,9 +22,11 @@ from __future__ import annotations
 import numpy as np
 
 from samdyn.arguments.checks import Array
+from samdyn.equilibria.newton import LARGEST_TRACED_DIM
 from samdyn.escape.rare.action_field import ActionField
 from samdyn.escape.rare.action_grid import grid_path, grid_windows
 from samdyn.escape.rare.rest_ways import routes_over_rests
+from samdyn.escape.rare.valley_floor import onto_floor
 from samdyn.rules.family import GD
 from samdyn.systems.flow import Flow
 
@@ -45,7 +48,9 @@ def first_paths(field: ActionField, first: Array, last: Array) -> list[Array]:
     routes, (ahead, *back) = routes_over_rests(field, first, last)
     loss, rule = field.system.landscape, field.system.rule
     if loss is not None and rule is not None and rule.perturbs:
-        routes += routes_over_rests(ActionField(Flow(loss, GD()), span), first, last)[0]
+        for route in routes_over_rests(ActionField(Flow(loss, GD()), span), first, last)[0]:
+            on_floor = onto_floor(field, route) if dim <= LARGEST_TRACED_DIM else None
+            routes += [route] if on_floor is None else [route, on_floor]
     paths += [_joined(ahead, first, last), *(_joined(way, last, first)[::-1] for way in back), *routes]
     for window in grid_windows(field.system, np.concatenate([line, *routes])):
         on_grid = grid_path(field, window, first, last)

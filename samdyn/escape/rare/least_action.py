@@ -46,9 +46,11 @@ from scipy import optimize
 from samdyn.arguments import checks
 from samdyn.arguments.checks import Array
 from samdyn.arguments.signature import checked
+from samdyn.equilibria.stability.wording import listed
 from samdyn.escape.rare.action_field import ActionField
 from samdyn.escape.rare.action_polygon import actions, path_length, respaced, softest_bend, unevenness
 from samdyn.escape.rare.action_starts import first_paths
+from samdyn.escape.rare.valley_floor import steep_place
 from samdyn.jobs.cost import announce, seconds_of
 from samdyn.jobs.progress import PartsBar
 from samdyn.results import Result, Table
@@ -92,6 +94,11 @@ class ActionPath(Result):
     n_agreeing : int
         Those of them that led to this path: within 5 % of its length after the descent on the coarsest
         polygon.
+    steep_near : ndarray, shape (dim,), or None
+        A point on the path, or on one of those from which the search began, around which the drift turns
+        within a layer thinner than the sides, as that of a normalised rule does on the floor of a narrow
+        valley (`samdyn.escape.rare.valley_floor`). Polygons may miss the layer: a cheaper path may exist,
+        and more corners tell. None where the drift was smooth at the scale of the sides.
     """
 
     row = "corner"
@@ -103,6 +110,7 @@ class ActionPath(Result):
     converged: bool
     n_starts: int
     n_agreeing: int
+    steep_near: Array | None = None
 
     def table(self) -> Table:
         """The action and its error, and what kind of minimum it is."""
@@ -110,6 +118,9 @@ class ActionPath(Result):
         starts = f"the least from {self.n_starts} starts, {self.n_agreeing} of which led to it"
         if self.n_starts == 1:
             starts = "from one start"
+        if self.steep_near is not None:
+            near = listed(self.steep_near)
+            starts += f"; the drift is nearly discontinuous near {near}: a cheaper path may exist"
         return Table(
             f"ActionPath of {len(self.x)} points: action {self.action:.6g} +- {self.error:.1g} "
             f"({state}, {starts})"
@@ -203,7 +214,14 @@ def minimum_action(
     begins = first_paths(field, first, last) if given is None else [given]
     starts = np.array([respaced(path, n_points) for path in begins])
     with np.errstate(invalid="ignore", over="ignore"):
-        costs, _, size = actions(field, starts)
+        coarse, _, size = actions(field, starts)
+        # where a layer is thinner than the sides can follow, a way costs what it does with all its corners
+        costs = np.array(
+            [
+                min(cost, actions(field, path[None])[0][0]) if len(path) > n_points else cost
+                for cost, path in zip(coarse, begins, strict=True)
+            ]
+        )
     fits = np.isfinite(costs)
     starts, costs, size = starts[fits], costs[fits], size[fits]
     sizes = _sizes(field, starts[np.argmin(costs)], n_points)
@@ -233,7 +251,8 @@ def minimum_action(
     error = UNRESOLVED * abs(float(coarser - value))
     away = np.linalg.norm(paths - respaced(best, sizes[0]), axis=2).max(axis=1)
     agreeing = max(1, int((away <= CLOSE * path_length(best)).sum()))
-    return ActionPath(best, float(value), error, converged, len(starts), agreeing)
+    steep = steep_place(field, np.concatenate([best[None], starts])) if system.dim > 1 else None
+    return ActionPath(best, float(value), error, converged, len(starts), agreeing, steep)
 
 
 @dataclass(frozen=True, eq=False)
