@@ -37,7 +37,6 @@ Fukushima, Computing Suppl. 15 (2001) 239-249 (the damping). Farrell, Birkisson 
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -52,6 +51,7 @@ from samdyn.arguments.checks import Array
 from samdyn.equilibria.coverage import OFTEN, Coverage
 from samdyn.equilibria.search_seeds import between_zeros, iterates
 from samdyn.equilibria.search_watch import SearchWatch
+from samdyn.jobs.cost import Stopwatch
 from samdyn.numerics.scales import diagonal_of
 from samdyn.trace import batch
 from samdyn.trace.printed.printing import numpy_form
@@ -187,10 +187,10 @@ def search_zeros(
     nothing = np.empty((0, len(box)))
     with np.errstate(all="ignore"):
         undefined = int((~np.isfinite(evaluate(plain)[0]).all(axis=1)).sum())
-        began = time.perf_counter()
+        work = Stopwatch()
         first = search.run(plain, damped=False, known=nothing)
         if watch is not None:
-            watch.batch(time.perf_counter() - began)
+            watch.batch(work.seconds())
         others = [search.run(extra, damped=False, known=nothing)] if len(extra) else []
         others.append(search.run(plain[: len(plain) // 4], damped=True, known=nothing))
         ends, n_plain = first[0], len(plain)
@@ -273,7 +273,7 @@ class _Search:
         settled = [np.empty((0, len(box)))]
         value, jacobian = self.evaluate(x)
         for _ in range(self.n_steps):
-            began = time.perf_counter()
+            work = Stopwatch()
             step = newton_steps(value, jacobian, damped)
             if len(known):
                 step = _deflated(step, x, known, 0.1 * diagonal)
@@ -296,7 +296,7 @@ class _Search:
             going = near & ~done
             x, value, jacobian = trial[going], value[going], jacobian[going]
             if self.watch is not None:
-                self.watch.step(time.perf_counter() - began)
+                self.watch.step(work.seconds())
             if len(x) == 0:
                 break
         return self._polished(np.concatenate([*settled, x]))

@@ -151,8 +151,9 @@ def fixed_points(
     Warns
     -----
     CostWarning
-        The search, or the proof, will take more than ten seconds: by the time of its first batch of starts
-        (right to a factor of three), or the growth of the number of boxes (rougher still).
+        The search, or the proof, will take more than ten seconds: by the processor's time for its first
+        batch of starts (right to a factor of two in most searches, without a proof), for the levels of
+        cells where indices do not add up, or by the growth of the number of boxes (rougher still).
 
     Notes
     -----

@@ -1,12 +1,15 @@
 """What a search for zeros will take, said while it is young, and a bar over its steps.
 
-The first Newton step of all starts says it to a factor of ten, since starts arrive after five steps or after
-sixty: nothing is said there unless even the shortest search would be long. The first batch of starts says it
-to a factor of three: the searches from other starts, and with known zeros divided out, took one to nine times
-as long, over losses of one to twenty coordinates.
+What is said is the time of the whole search, from its beginning: the work done, in seconds of the processor
+(`samdyn.jobs.cost.Stopwatch`), and what is left by these measures.
 
-A search that has taken half of what is worth a warning, and has not been called long, is expected to take as
-long again.
+- The first Newton step of all starts says it to a factor of ten, since starts arrive after five steps or
+  after sixty: nothing is said there unless even the shortest search would be long.
+- The first batch of starts says it better, and already while it takes longer than that: a search took two to
+  five times as long as its first batch, over losses of one to twenty coordinates and the rules of samdyn.
+  Of two fields the second is expected to take as long as the first until its own first batch is done.
+- Where the indices of zeros do not add up, cells are split `samdyn.equilibria.proof.index_check.DEPTH` times
+  at most, and one level takes about as long as another one.
 
 A proof by subdivision is judged from the boxes of its last generation, once it has run for a second: while
 generations grow, all up to the largest that is allowed may come; when they shrink, their geometric series.
@@ -14,15 +17,15 @@ generations grow, all up to the largest that is allowed may come; when they shri
 
 from __future__ import annotations
 
-import time
-
-from samdyn.jobs.cost import announce, is_long
+from samdyn.jobs.cost import Stopwatch, announce, is_long
 from samdyn.jobs.progress import PartsBar
 
 FEWEST_STEPS = 5
 """Newton steps of the first batch of starts, at least, in units of the first step."""
 BATCHES = 5.0
-"""Time of a search over the time of its first batch, by measurement 2 to 10."""
+"""Time of a search over the time of its first batch, by measurement 2 to 5."""
+LEVELS = 4
+"""Levels of cells before which their time says nothing about what is to come."""
 PROOF_SECONDS = 1.0
 """Work on boxes before which the number of boxes says nothing about what is to come."""
 
@@ -44,10 +47,11 @@ class SearchWatch:
 
     def __init__(self, show: bool, verb: str, n_searches: int, cheaper: str, cheaper_proof: str) -> None:
         self._bar = PartsBar(show, verb, None, "step")
-        self._verb, self._whole = verb, BATCHES * n_searches
+        self._verb, self._left = verb, n_searches
         self._cheaper, self._cheaper_proof = cheaper, cheaper_proof
-        self._began = time.perf_counter()
-        self._stepped = self._said = self._proof_said = False
+        self._work = Stopwatch()
+        self._said = self._proof_said = False
+        self._step, self._batch = 0.0, 0.0
         self._seconds, self._n_boxes = 0.0, 0
 
     def __enter__(self) -> SearchWatch:
@@ -57,18 +61,30 @@ class SearchWatch:
         self._bar.__exit__()
 
     def step(self, seconds: float) -> None:
-        """A Newton step of some starts is done; the first is of all."""
+        """A Newton step of some starts is done; the first of a field is of all."""
         self._bar.update(note="Newton")
-        if not self._stepped:
-            self._stepped = True
-            self._say(seconds * FEWEST_STEPS * self._whole)
-        self._say(2 * (time.perf_counter() - self._began))
+        if self._left == 0:
+            return
+        self._step = self._step or seconds
+        self._batch += seconds
+        first = max(self._step * FEWEST_STEPS, self._batch)
+        self._say(first * BATCHES * self._left - self._batch)
 
     def batch(self, seconds: float) -> None:
-        """The first batch of starts is done; the batch itself is over."""
-        self._say(seconds * (self._whole - 1))
+        """The first batch of starts of a field is done; the batch itself is over."""
+        self._say(seconds * (BATCHES * max(self._left, 1) - 1))
+        self._left = max(self._left - 1, 0)
+        self._step, self._batch = 0.0, 0.0
 
-    def _say(self, seconds: float) -> None:
+    def level(self, seconds: float, done: int, most: int) -> None:
+        """So many levels of cells whose indices do not add up are done, out of `most`."""
+        self._bar.update(note="indices")
+        if done >= LEVELS:
+            self._say(seconds / done * (most - done))
+
+    def _say(self, left: float) -> None:
+        """Announce the whole of the work, of which so many seconds are left, if it is long."""
+        seconds = self._work.seconds() + left
         if not self._said and is_long(seconds):
             self._said = True
             announce(self._verb, seconds, self._cheaper)

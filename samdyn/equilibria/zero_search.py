@@ -145,7 +145,7 @@ def checked_search(
     resting = none
     if kinks:
         listed = np.concatenate([search.x, known])
-        check, new, resting = rest_points(evaluate, options.box, listed, curves, closely)
+        check, new, resting = rest_points(evaluate, options.box, listed, curves, closely, options.watch)
     else:
         exact = None
         if genuine is not None and jumps:  # a degenerate critical point is not known to rounding
@@ -159,23 +159,24 @@ def checked_search(
             curves,
             lambda starts: zeros_from(evaluate, options.box, starts, options.tolerance),
             tight=exact,
+            watch=options.watch,
         )
     if len(new):
         search = _search(evaluate, options, excluded, new, kinks and genuine is None)
     if genuine is not None and not kinks and not check.complete and not len(curves):
         # a rule may jump in places of its own, and rest there without a zero for Newton's method to find
         listed = np.concatenate([search.x, known])
-        check, resting = _across_jumps(evaluate, options.box, listed, curves, check)
+        check, resting = _across_jumps(evaluate, options, listed, curves, check)
     return replace(search, coverage=replace(search.coverage, index=check)), resting
 
 
 def _across_jumps(
-    evaluate: Evaluation, box: Array, listed: Array, curves: Array, check: IndexCheck
+    evaluate: Evaluation, options: Options, listed: Array, curves: Array, check: IndexCheck
 ) -> tuple[IndexCheck, Array]:
     """The better of an index sum and another one across jumps, with the points at rest (n, 2) where the field
     jumps that the latter adds to the list (k, 2).
     """
-    across, zeros, jumps = rest_points(evaluate, box, listed, curves)
+    across, zeros, jumps = rest_points(evaluate, options.box, listed, curves, watch=options.watch)
     resting = np.concatenate([zeros, jumps])
     open_before = (check.missing + len(check.jumps), check.n_cells - check.n_checked)
     open_after = (across.missing + len(across.jumps), across.n_cells - across.n_checked)

@@ -129,6 +129,11 @@ class AESAM(Perturbed):
     n_steps : int
         Length of training; c stays at `first` from then on.
 
+    Notes
+    -----
+    The variance holds abs(g)^4: where that overflows, above abs(g) = 1e77 in float64, the sign of c alone
+    decides, and where abs(g)^2 does, above 1e154, the steps are SGD's.
+
     References
     ----------
     Jiang, Yang, Zhang & Kwok (ICLR 2023, arXiv 2304.14647) [rule read in a public formula sheet; the moments

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from samdyn.arguments import checks
-from samdyn.numerics.vector import dot, norm, unit
+from samdyn.numerics.vector import dot, unit
 from samdyn.rules.blocks import mask_of, with_found
 from samdyn.rules.mixtures import Normalised
 from samdyn.rules.rule import Rule, fixed
@@ -45,6 +45,9 @@ class ASAM(Normalised):
     The sharpness that it looks at is invariant under rescalings of weights that leave the loss as it is,
     exactly for eta = 0 [checked numerically]. The port in davda54/sam has eta = 0 and T = abs(x) on biases
     too [read in its code], with which the best rho is about 2 [its README].
+
+    T g is formed as it stands: where a weight times its derivative exceeds the largest float, e is not a
+    number.
 
     References
     ----------
@@ -218,8 +221,10 @@ class LESAM(Normalised):
         self, x: Tensor, gradient: Tensor, rho: Any = 0.0, budget: Any = 0.0, **others: Any
     ) -> Tensor:
         """min(budget / (abs(g) + 1e-12), rho) g / abs(g)."""
-        radius = budget / (norm(gradient) + SMALLEST_NORM)
-        result: Tensor = torch.where(radius < rho, radius, rho) * unit(gradient)
+        along = unit(gradient)
+        # its product with g is abs(g), for gradients of any size and at no further root
+        radius = budget / (dot(along, gradient) + SMALLEST_NORM)
+        result: Tensor = torch.where(radius < rho, radius, rho) * along
         return result
 
     @property

@@ -201,6 +201,10 @@ class PolyakSAM(Perturbed):
         Whether e = rho g/abs(g) (the default) or e = rho g, for which the authors' [.]_+ is redundant on
         convex losses with rho <= 1/L.
 
+    Notes
+    -----
+    The step divides by abs(P)^2: where that overflows, above abs(P) = 1e154 in float64, it is 0.
+
     References
     ----------
     Oikonomou & Loizou (ICML 2026, arXiv 2606.01827) [rule read in the authors' code].

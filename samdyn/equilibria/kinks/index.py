@@ -33,6 +33,7 @@ from samdyn.equilibria.kinks.following_orbits import field_jumps
 from samdyn.equilibria.kinks.points import BESIDE, in_hull
 from samdyn.equilibria.newton import Evaluation, zeros_from
 from samdyn.equilibria.proof.index_check import IndexCheck, check_index
+from samdyn.equilibria.search_watch import SearchWatch
 from samdyn.landscapes.landscape import Landscape
 from samdyn.numerics.scales import diagonal_of
 from samdyn.numerics.sphere import directions
@@ -75,7 +76,12 @@ def boxes_about(system: System, critical: Array, box: Array) -> Array:
 
 
 def rest_points(
-    evaluate: Evaluation, box: Array, listed: Array, curves: Array, closely: Sequence[Array] = ()
+    evaluate: Evaluation,
+    box: Array,
+    listed: Array,
+    curves: Array,
+    closely: Sequence[Array] = (),
+    watch: SearchWatch | None = None,
 ) -> tuple[IndexCheck, Array, Array]:
     """The index sum of a planar field that may jump, and the points that it adds to a list.
 
@@ -90,6 +96,8 @@ def rest_points(
         Samples of curves of zeros.
     closely : sequence of ndarray, shape (2, 2)
         Boxes with a grid of their own (`boxes_about`).
+    watch : SearchWatch, optional
+        Hears of every level of cells.
 
     Returns
     -------
@@ -133,7 +141,9 @@ def rest_points(
             return zeros[~field_jumps(field, zeros, diagonal)] if len(zeros) else zeros
 
         others = within(np.concatenate([listed, zeros, jumps]))
-        check, new = check_index(evaluate, part, none, others, within(curves), newton, convex=True)
+        check, new = check_index(
+            evaluate, part, none, others, within(curves), newton, convex=True, watch=watch
+        )
         rests = at_rest(check.jumps)
         # an index without a point at rest comes from an edge with a sample exactly on a kink, on one side
         unclear = min(int((~rests).sum()), check.n_checked)

@@ -13,8 +13,8 @@ Algorithm
    without a winding number (the field vanishes or jumps on an edge), with a point that has no index, or with
    a part of a curve of zeros are not checked.
 3. A cell whose winding number is not the sum of the indices in it is split into four, and so on, `DEPTH`
-   times. At every level Newton starts from 3 x 3 points in each such cell; zeros that are new count from then
-   on.
+   times. At the first `EVERY` levels and every `EVERY`-th one after them Newton starts from 3 x 3 points in
+   each such cell (one that is smaller than a zero's basin lies in it); zeros that are new count from then on.
 4. What is left at the end, or in a cell below `LOCATED` of the box that has no cut without a jump by a half
    turn, is a point where the field jumps or is infinite, if it is no smaller on the last
    cell than at a distance; otherwise so many zeros are missing.
@@ -39,7 +39,9 @@ from scipy.spatial import cKDTree
 
 from samdyn.arguments.checks import Array
 from samdyn.equilibria.proof.degree import FIRST, Evaluation, grid_windings, windings
+from samdyn.equilibria.search_watch import SearchWatch
 from samdyn.equilibria.stability.wording import listed
+from samdyn.jobs.cost import Stopwatch
 from samdyn.numerics.scales import diagonal_of
 from samdyn.results import Result, Table
 
@@ -47,6 +49,7 @@ __all__ = ["IndexCheck", "check_index"]
 
 CELLS = 32
 DEPTH = 34  # the last cells are 2e-12 of the box wide, thousands of roundings of its coordinates
+EVERY = 3
 CUTS = (0.488, 0.439, 0.541, 0.397, 0.587)  # where cells are split; not in the middle, for symmetric fields
 SQUARE = 1e-3  # of the box's diagonal: half the width of the square around a point without a Jacobian
 TIGHT = 1e-6  # the same where the point is known to rounding: hallucinated points may be closer than SQUARE
@@ -139,6 +142,7 @@ def check_index(
     *,
     tight: npt.NDArray[np.bool_] | None = None,
     convex: bool = False,
+    watch: SearchWatch | None = None,
 ) -> tuple[IndexCheck, Array]:
     """Compare winding numbers with the zeros found, and search where they differ.
 
@@ -160,6 +164,8 @@ def check_index(
     convex : bool
         Whether jumps of the field are turned through the angle between their sides
         (`samdyn.equilibria.proof.degree`).
+    watch : SearchWatch, optional
+        Hears of every level of cells.
 
     Returns
     -------
@@ -194,7 +200,7 @@ def check_index(
     deficit = winding.ravel() - check.sums(cells)
     checked = np.isfinite(deficit)
     wrong = checked & (deficit != 0)
-    missing, n_unclear, jumps = check.refine(cells[wrong], winding.ravel()[wrong], newton)
+    missing, n_unclear, jumps = check.refine(cells[wrong], winding.ravel()[wrong], newton, watch)
     return IndexCheck(len(cells), int(checked.sum()) - n_unclear, missing, jumps), check.x[n_known:]
 
 
@@ -269,17 +275,25 @@ class _Check:
         return result
 
     def refine(
-        self, cells: Array, winding: Array, newton: Callable[[Array], Array]
+        self,
+        cells: Array,
+        winding: Array,
+        newton: Callable[[Array], Array],
+        watch: SearchWatch | None = None,
     ) -> tuple[int, int, Array]:
         """How many zeros stay missing in cells with wrong sums, in how many of these the winding numbers
         contradict each other, and where the field jumps.
         """
         missing, n_unclear, jumps = 0, 0, []
+        work = Stopwatch()
         for depth in range(DEPTH + 1):
-            share = np.array([0.21, 0.49, 0.77])
-            x, y = (cells[:, k, 0, None] + share * np.ptp(cells[:, k], axis=1)[:, None] for k in range(2))
-            starts = np.stack(np.broadcast_arrays(x[:, :, None], y[:, None, :]), axis=-1).reshape(-1, 2)
-            self._take(newton(starts) if len(starts) else starts)
+            if watch is not None and depth:
+                watch.level(work.seconds(), depth, DEPTH)
+            if len(cells) and (depth < EVERY or depth % EVERY == 0 or depth == DEPTH):
+                share = np.array([0.21, 0.49, 0.77])
+                x, y = (cells[:, k, 0, None] + share * np.ptp(cells[:, k], axis=1)[:, None] for k in range(2))
+                starts = np.stack(np.broadcast_arrays(x[:, :, None], y[:, None, :]), axis=-1)
+                self._take(newton(starts.reshape(-1, 2)))
             deficit = winding - self.sums(cells)
             wrong = deficit != 0  # a new point without an index leaves the deficit open
             cells, winding, deficit = cells[wrong], winding[wrong], deficit[wrong]

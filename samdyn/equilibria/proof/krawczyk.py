@@ -37,7 +37,6 @@ Rump, Acta Numerica 19 (2010) 287-449, sec. 13. Hungria, Lessard & Mireles James
 from __future__ import annotations
 
 import math
-import time
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,6 +45,7 @@ from samdyn.arguments.checks import Array
 from samdyn.equilibria.proof.interval_fields import Field
 from samdyn.equilibria.proof.unit_vectors import matrix_product
 from samdyn.equilibria.search_watch import SearchWatch
+from samdyn.jobs.cost import Stopwatch
 from samdyn.numerics import interval as iv
 from samdyn.numerics.interval import Flags, Interval
 from samdyn.results import Result, Table
@@ -219,7 +219,7 @@ def exhaust(
         return np.asarray(inside.all(axis=2))
 
     while len(lower):
-        began, n = time.perf_counter(), len(lower)
+        work, n = Stopwatch(), len(lower)
         n_boxes += n
         if len(lower) > max_boxes:
             undecided.append(np.stack([lower, upper], axis=-1))
@@ -273,7 +273,7 @@ def exhaust(
             lower, upper = lower[~narrow], upper[~narrow]
         lower, upper = _halved(lower, upper, width)
         if watch is not None:
-            watch.boxes(time.perf_counter() - began, n, len(lower), max_boxes)
+            watch.boxes(work.seconds(), n, len(lower), max_boxes)
     rest = np.concatenate(undecided) if undecided else np.empty((0, dim, 2))
     return Proof(rest, np.array(missing).reshape(-1, dim), n_boxes)
 

@@ -8,8 +8,10 @@ only negative modes exist, in bounded chaos. How far is read off a simulation of
 one e-folding time of the slowest negative mode (at most `MOST_CHATTER_STEPS`). The radius is the largest
 distance over the last quarter. It is infinite, and the point does not trap the map, if
 
-- that exceeds 1.2 times the largest distance over the second quarter (the orbits are leaving) or ten times
-  the scale (they have left); or
+- that exceeds 1.2 times the largest distance over the second quarter, and the largest root mean square of an
+  orbit's distances does so too (the orbits are leaving; of chaos that stays, which second moments cause, the
+  largest distance alone is an extreme value, and may grow by more than that), or it exceeds ten times the
+  scale (they have left); or
 - the orbits drift along a negative mode, without crossing z, by more in each quarter than in the one before
   (they leave slowly: most of those that move steadily along the mode must agree); or
 - an orbit hovers beside z, not about it: over the last quarter its mean is more than `FEW_SWINGS` times as
@@ -54,6 +56,7 @@ INNER = (
     0.25  # of the perturbation's length, which is the capture radius of a quadratic: orbits start within it
 )
 FEW_SWINGS = 10.0  # how far beside z an orbit about it may have its mean
+GROWN = 1.2  # ratio of the last quarter to the second one, of orbits that leave
 STEADY = 1e-4  # relative change over half a run, above what averages over a 2-cycle leave to rounding
 
 
@@ -175,7 +178,7 @@ def hover_radii(
     n, dim = z.shape
     m = len(state[0]) // n
     centre = np.repeat(z, m, axis=0).T
-    farthest = np.zeros((4, n * m))
+    farthest, squares = np.zeros((4, n * m)), np.zeros((4, n * m))
     mean, square_sum = np.zeros((4, dim, n * m)), np.zeros((n * m, dim, dim))
     lowest = np.full((dim, n * m), np.inf)
     highest = -lowest
@@ -187,6 +190,7 @@ def hover_radii(
             quarter = 4 * k // n_steps
             square = np.nan_to_num((offset**2).sum(axis=0), nan=np.inf)
             farthest[quarter] = np.maximum(farthest[quarter], square)
+            squares[quarter] += square
             mean[quarter] += offset
             count[quarter] += 1
             if quarter == 3:
@@ -200,8 +204,11 @@ def hover_radii(
         beside = ~((last**2).sum(axis=0) <= FEW_SWINGS**2 * extent).reshape(n, m).all(axis=1)
         covariance = square_sum / count[3] - last.T[:, :, None] * last.T[:, None, :]
         drifting = _drifts_away(mean.reshape(4, dim, n, m), covariance.reshape(n, m, dim, dim), modes)
+        squares /= count[:, None]
     before, after = np.sqrt(farthest[[1, 3]].reshape(2, n, m).max(axis=2))
-    stays = (after <= 1.2 * before) & (after <= 10 * scale) & ~beside & ~drifting
+    usual_before, usual_after = np.sqrt(squares[[1, 3]].reshape(2, n, m).max(axis=2))
+    leaving = (after > GROWN * before) & (usual_after > GROWN * usual_before)
+    stays = ~leaving & (after <= 10 * scale) & ~beside & ~drifting
     return np.where(stays, after, np.inf)
 
 
