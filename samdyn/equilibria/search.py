@@ -151,8 +151,8 @@ def fixed_points(
     Warns
     -----
     CostWarning
-        The search, or the proof, will take more than ten seconds: by the processor's time for its first
-        batch of starts (right to a factor of two in most searches, without a proof), for the levels of
+        The search, or the proof, will take more than ten seconds: by the time of its first batch of starts
+        (within a factor of two for the rules of samdyn in the plane, otherwise rougher), by the levels of
         cells where indices do not add up, or by the growth of the number of boxes (rougher still).
 
     Notes

@@ -1,7 +1,7 @@
 """What a search for zeros will take, said while it is young, and a bar over its steps.
 
-What is said is the time of the whole search, from its beginning: the work done, in seconds of the processor
-(`samdyn.jobs.cost.Stopwatch`), and what is left by these measures.
+What is said is the time of the whole search, from its beginning: the work done, without what other programs
+took (`samdyn.jobs.cost.Stopwatch`), and what is left by these measures.
 
 - The first Newton step of all starts says it to a factor of ten, since starts arrive after five steps or
   after sixty: nothing is said there unless even the shortest search would be long.
@@ -10,6 +10,7 @@ What is said is the time of the whole search, from its beginning: the work done,
   Of two fields the second is expected to take as long as the first until its own first batch is done.
 - Where the indices of zeros do not add up, cells are split `samdyn.equilibria.proof.index_check.DEPTH` times
   at most, and one level takes about as long as another one.
+- A search that has taken half of what is worth a warning is expected to take as long again.
 
 A proof by subdivision is judged from the boxes of its last generation, once it has run for a second: while
 generations grow, all up to the largest that is allowed may come; when they shrink, their geometric series.
@@ -63,6 +64,7 @@ class SearchWatch:
     def step(self, seconds: float) -> None:
         """A Newton step of some starts is done; the first of a field is of all."""
         self._bar.update(note="Newton")
+        self._say(self._work.seconds())
         if self._left == 0:
             return
         self._step = self._step or seconds

@@ -115,13 +115,15 @@ def split_families(evaluate: Evaluation, zeros: Array, box: Array) -> tuple[Inde
             continue
         # a few members may sit where the set leaves the box or is crossed: the commonest dimension counts
         families.append(Family(samples, int(np.bincount(sizes[label == k]).argmax())))
-    return np.sort(_apart(zeros, isolated, families, diagonal)), families
+    return np.sort(_apart(evaluate, zeros, isolated, families, diagonal)), families
 
 
-def _apart(zeros: Array, isolated: Index, families: list[Family], diagonal: float) -> Index:
+def _apart(
+    evaluate: Evaluation, zeros: Array, isolated: Index, families: list[Family], diagonal: float
+) -> Index:
     """The isolated zeros but for those on a straight line through neighbouring samples of a family, where one
-    of these is near: beside a family at which the field is steep a Jacobian is rounding, and not singular at
-    all zeros.
+    of these is near and the field vanishes on the way to it: beside a family at which the field is steep a
+    Jacobian is rounding, and not singular at all zeros.
     """
     samples = np.concatenate([np.empty((0, zeros.shape[1])), *(family.points for family in families)])
     if len(samples) < NEIGHBOURS or len(isolated) == 0:
@@ -132,7 +134,14 @@ def _apart(zeros: Array, isolated: Index, families: list[Family], diagonal: floa
     along /= np.maximum(np.linalg.norm(along, axis=2, keepdims=True), 1e-300)
     across = offset[:, :1] - (offset[:, :1] * along).sum(axis=2, keepdims=True) * along
     on_line = (np.linalg.norm(across, axis=2) <= SEPARATION * diagonal).all(axis=1)
-    return isolated[~(on_line & (away[:, 0] <= 2 * STEP * diagonal))]
+    member = on_line & (away[:, 0] <= 2 * STEP * diagonal)
+    for share in (0.25, 0.5, 0.75):
+        between = zeros[isolated[member]] + share * offset[member, 0]
+        value, jacobian = evaluate(between)
+        # a Newton step from there would end at a zero that counts as the same
+        reach = SEPARATION * diagonal * np.linalg.norm(jacobian, axis=(1, 2))
+        member[member] = np.linalg.norm(value, axis=1) <= reach
+    return isolated[~member]
 
 
 def _follow(evaluate: Evaluation, zeros: Array, box: Array) -> tuple[Index, Array]:

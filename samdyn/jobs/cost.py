@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from pathlib import Path
 
 LONG_SECONDS = 10.0
 """Above this estimate a verb says what it will cost: shorter waits need no decision."""
@@ -20,10 +21,6 @@ LONG_SECONDS = 10.0
 
 INSIDE = ("samdyn.", "numpy.", "contextlib", "functools")
 """Modules whose frames a warning passes over on its way to the user's line."""
-
-
-WAITING = 0.1
-"""Share of the clock's time below which a thread that used no more of the processor was waiting."""
 
 
 class CostWarning(UserWarning):
@@ -144,8 +141,8 @@ def duration(seconds: float) -> str:
 class Stopwatch:
     """Seconds of work of this thread since the watch was made.
 
-    The processor's time, which other programs on a busy machine do not lengthen; the clock's where the thread
-    waited for nearly all of it, as for a loss that is evaluated elsewhere.
+    The clock's, less the time for which the thread was ready and other programs had the processor, where the
+    system counts it (Linux). What the thread waited for counts, as for a loss that is evaluated elsewhere.
 
     Examples
     --------
@@ -155,12 +152,26 @@ class Stopwatch:
     """
 
     def __init__(self) -> None:
-        self._clock, self._processor = time.perf_counter(), time.thread_time()
+        self._began = time.perf_counter() - seconds_in_queue()
 
     def seconds(self) -> float:
         """How long the work took until now."""
-        clock, processor = time.perf_counter() - self._clock, time.thread_time() - self._processor
-        return processor if processor > WAITING * clock else clock
+        return time.perf_counter() - seconds_in_queue() - self._began
+
+
+def seconds_in_queue() -> float:
+    """How long this thread has been ready without a processor so far; 0 where the system does not say.
+
+    Examples
+    --------
+    >>> seconds_in_queue() >= 0
+    True
+    """
+    try:
+        counts = Path("/proc/thread-self/schedstat").read_text(encoding="ascii")
+        return int(counts.split()[1]) * 1e-9
+    except (OSError, ValueError, IndexError):
+        return 0.0
 
 
 def seconds_of(function: Callable[[], object], *, repeats: int = 1) -> float:

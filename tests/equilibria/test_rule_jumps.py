@@ -53,3 +53,11 @@ def test_line_beside_which_jacobians_are_rounding() -> None:
     assert [p.kind for p in points] == ["saddle", "hallucinated"]
     assert points[1].dimension == 1
     assert np.abs(points[1].points.sum(axis=1)).max() < 1e-6
+
+
+def test_a_zero_beside_a_family_on_a_line_is_no_member() -> None:
+    # where the bracket is negative the step is 0; on a line every zero is in line with those
+    flow = sd.Flow(sd.landscapes.two_gaussian_well(), sd.PolyakSAM(1.0, lower=-2.0))
+    rest = [p for p in sd.fixed_points(flow, n_starts=32).hallucinated if not p.dimension]
+    assert [round(float(p.x[0]), 3) for p in rest] == [-0.995, -0.189]
+    assert rest[0].stability == "attracting"

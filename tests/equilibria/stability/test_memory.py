@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 import samdyn as sd
 from samdyn.bifurcation.critical_points import jump_labels
+from samdyn.equilibria.stability.at_jumps import jump_words
 from samdyn.trace.printed.printing import numpy_form
 from samdyn.trace.tracing import traced_or_batched
 
@@ -93,3 +95,11 @@ def test_labels_along_a_parameter() -> None:
     labels, capture, hover = jump_labels(sd.Map(SADDLE, sd.MSAM(0.2), lr=0.05), "lr", rates, origin)
     assert labels.tolist() == ["saddle", "saddle"]
     assert np.isnan(capture).all()
+
+
+def test_chaos_about_a_point_is_no_departure() -> None:
+    # bursts of AdamW: the largest of chaotic distances grows by a fifth from one quarter to another by chance
+    loss = sd.Landscape(lambda w: torch.cos(2 * w[0]) + torch.cos(3 * w[1]) + 0.1 * (w**2).sum(), 2)
+    z = sd.refine(sd.Flow(loss, sd.GD()), [1.4957, 1.0244]).x
+    words = jump_words(sd.Map(loss, sd.AdamWSAM(0.3), lr=0.05), np.array([z, -z]))
+    assert [word for word, *_ in words] == ["trapping", "trapping"]
