@@ -15,6 +15,7 @@ where g = 0 only.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -81,6 +82,8 @@ class VaSSO(Averaging):
     array([0.7])
     """
 
+    upper_bounds: ClassVar[Mapping[str, float]] = {"theta": 1}
+
     theta: Coefficient = 0.4
 
     def update(
@@ -131,6 +134,8 @@ class FriendlySAM(Averaging):
     >>> sd.Map(sd.landscapes.quadratic([[2.0]]), sd.FriendlySAM(0.5), lr=0.1)([1.0])
     array([0.7])
     """
+
+    upper_bounds: ClassVar[Mapping[str, float]] = {"lam": 1}
 
     sigma: Coefficient = 1.0
     lam: Coefficient = 0.9
@@ -269,6 +274,8 @@ class InfoSAM(Averaging):
     >>> sd.Map(sd.landscapes.quadratic([[2.0]]), sd.InfoSAM(0.5), lr=0.1)([1.0])
     array([0.7])
     """
+
+    upper_bounds: ClassVar[Mapping[str, float]] = {"decay": 1}
 
     decay: Coefficient = 0.99
     power: float = fixed(-0.5)

@@ -20,7 +20,7 @@ from samdyn.rules.bases import root
 from samdyn.rules.mixtures import Perturbed
 from samdyn.rules.oracle import curvature_product
 from samdyn.rules.rule import GradientFunction, Memory, Update, fixed
-from samdyn.rules.schedules import Coefficient, keep
+from samdyn.rules.schedules import Coefficient, check_coefficient, keep
 
 DENSE = 64
 """Dimensions up to which settled eigenvectors come from the whole Hessian."""
@@ -208,6 +208,8 @@ class XSAM(Eigenvector):
     array([1., 0.])
     """
 
+    upper_bounds: ClassVar[Mapping[str, float]] = {"alpha": 2}
+
     alpha: Coefficient = 0.5
     iterations: int = fixed(5)
     normalised: bool = fixed(True)
@@ -281,6 +283,8 @@ class Sassha(Perturbed):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        for name in ("beta1", "beta2"):
+            check_coefficient(name, getattr(self, name), at_least=0, below=1)
         keep(self, power=checks.number("power", self.power, above=0))
         keep(self, every=checks.integer("every", self.every, at_least=1))
 

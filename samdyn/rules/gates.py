@@ -7,6 +7,7 @@ algorithm saves is said by `gradients_per_step`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -146,6 +147,8 @@ class AESAM(Perturbed):
     >>> sd.trajectory(ae, [1.0], n_steps=2)[:, 0]
     array([1.  , 0.7 , 0.46])
     """
+
+    upper_bounds: ClassVar[Mapping[str, float]] = {"decay": 1}
 
     decay: Coefficient = 0.9
     first: float = fixed(-1.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -45,6 +46,8 @@ class LookbehindSAM(Perturbed):
     >>> sd.Map(sd.landscapes.quadratic([[2.0]]), sd.LookbehindSAM(0.5, alpha=0.5, steps=2), lr=0.1)([1.0])
     array([0.65])
     """
+
+    upper_bounds: ClassVar[Mapping[str, float]] = {"alpha": 1}
 
     alpha: Coefficient = 0.5
     steps: int = fixed(5)
@@ -115,6 +118,8 @@ class SAMPa(Perturbed):
     >>> sd.Map(sd.landscapes.quadratic([[2.0]]), sd.SAMPa(0.5, lam=0.0), lr=0.1)([1.0])
     array([0.7])
     """
+
+    upper_bounds: ClassVar[Mapping[str, float]] = {"lam": 1}
 
     lam: Coefficient = 0.2
     vectors: ClassVar[tuple[str, ...]] = ("auxiliary",)

@@ -127,6 +127,8 @@ class BSAM(Perturbed):
     True
     """
 
+    upper_bounds: ClassVar[Mapping[str, float]] = {"beta1": 1, "beta2": 1}
+
     n_samples: Coefficient = 1.0
     beta1: Coefficient = 0.9
     beta2: Coefficient = 0.999

@@ -100,6 +100,8 @@ class Rule:
     """Names of the vectors of length dim that a step hands to the next."""
     numbers: ClassVar[tuple[str, ...]] = ()
     """Names of the single numbers that a step hands to the next."""
+    upper_bounds: ClassVar[Mapping[str, float]] = {}
+    """The largest values of coefficients that have one, such as the weights of averages."""
     needs: ClassVar[tuple[str, ...]] = ()
     """What is asked of the loss besides gradients: see `samdyn.rules.oracle`."""
     uses_lr: ClassVar[bool] = False
@@ -127,7 +129,8 @@ class Rule:
 
     def __post_init__(self) -> None:
         for name in self.coefficient_names:
-            keep(self, **{name: check_coefficient(name, getattr(self, name), at_least=0)})
+            at_most = self.upper_bounds.get(name)
+            keep(self, **{name: check_coefficient(name, getattr(self, name), at_least=0, at_most=at_most)})
 
     @property
     def coefficient_names(self) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ Without noise the batch is the whole sum.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -229,6 +230,8 @@ class PreconditionedFunctionalSAM(Perturbed):
     >>> sd.Map(loss, sd.PreconditionedFunctionalSAM(0.5), lr=0.1)([2.0, 1.0]).round(6)
     array([1.729289, 0.529289])
     """
+
+    upper_bounds: ClassVar[Mapping[str, float]] = {"beta": 1}
 
     beta: Coefficient = 0.999
     eps: Coefficient = 1e-8

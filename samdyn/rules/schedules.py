@@ -208,13 +208,14 @@ def check_coefficient(
     at_least: float | None = None,
     above: float | None = None,
     below: float | None = None,
+    at_most: float | None = None,
 ) -> Coefficient:
     """The coefficient as a float or a schedule; what is neither, or a number out of range, is refused."""
     if callable(coefficient):
         value_at(coefficient, 0, name)
         return coefficient
     try:
-        return checks.number(name, coefficient, at_least=at_least, above=above, below=below)
+        return checks.number(name, coefficient, at_least=at_least, above=above, below=below, at_most=at_most)
     except TypeError as error:
         raise TypeError(
             f"{name} must be a number or a schedule (a callable of the step), got {checks.shown(coefficient)}"

@@ -817,6 +817,31 @@ def test_weights_of_the_past_are_shares(rule: Any) -> None:
         rule(0.1, eps=0.0)
 
 
+@pytest.mark.parametrize(
+    ("rule", "name", "most"),
+    [
+        (sd.VaSSO, "theta", 1),
+        (sd.FriendlySAM, "lam", 1),
+        (sd.InfoSAM, "decay", 1),
+        (sd.AESAM, "decay", 1),
+        (sd.BSAM, "beta1", 1),
+        (sd.BSAM, "beta2", 1),
+        (sd.PreconditionedFunctionalSAM, "beta", 1),
+        (sd.SAMPa, "lam", 1),
+        (sd.LookbehindSAM, "alpha", 1),
+        (sd.XSAM, "alpha", 2),
+        (sd.Sassha, "beta1", 1 - 1e-12),
+        (sd.Sassha, "beta2", 1 - 1e-12),
+    ],
+)
+def test_weights_of_averages_have_a_largest_value(rule: Any, name: str, most: float) -> None:
+    """Beyond 1 the weight of the other part is negative, and what was called an average grows."""
+    rest = {"n_samples": 100} if rule is sd.BSAM else {}
+    assert getattr(rule(0.1, **{name: most}, **rest), name) == most
+    with pytest.raises(ValueError, match=f"{name} must be"):
+        rule(0.1, **{name: 1.001 * most + 0.01}, **rest)
+
+
 def test_the_leading_eigenvector_of_very_small_and_large_matrices() -> None:
     matrix = torch.tensor([[1.0, 2.0], [2.0, -1.0]], dtype=torch.float64)
     usual = leading_eigenvector(matrix)
