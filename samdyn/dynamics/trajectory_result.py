@@ -46,7 +46,6 @@ class Trajectory(Result, NDArrayOperatorsMixin):
     """
 
     row = "point"
-    axes = ("times: point",)
 
     times: Array
     x: Array
@@ -110,6 +109,11 @@ class Trajectory(Result, NDArrayOperatorsMixin):
         if diverged:
             rows.append(("diverged", f"{diverged} path{'s' * (diverged != 1)}"))
         return Table(title, rows)
+
+    def _axis_names(self) -> dict[str, tuple[str, ...]]:
+        n = self.x.ndim - 2  # axes of the starts: none for one path
+        paths = ("path",) if n == 1 else tuple(f"path_{k}" for k in range(n))
+        return {"times": ("point",), "x": ("point", *paths, "coordinate")}
 
     def _columns(self) -> tuple[dict[str, Any], dict[str, Any]]:
         points = self.x.reshape(len(self), -1, self.x.shape[-1])

@@ -109,8 +109,10 @@ class MorseGraph(Result):
     def region_of_attraction(self, node: int) -> Array:
         """Boxes (n, dim, 2) from which every path stays in the box and can reach no other attracting set.
 
-        An orbit from there ends in this set, unless it stays in one of those that lead to it (on the stable
-        manifold of a saddle, say): see `inner_basin` for what leaves no such exception.
+        An orbit from there ends in this set, unless it stays in one of the sets that lead to it. This can be
+        more than the stable manifold of a saddle: boxes that are too large to separate an attractor (a
+        saddle that traps SAM, say) from its surroundings make an intermediate set of it, and all of its basin
+        may lie in this region. See `inner_basin` for boxes without such an exception.
 
         Raises
         ------

@@ -211,3 +211,18 @@ def test_the_sam_flow_does_not_grind_to_a_halt_at_a_kink() -> None:
     path = sd.trajectory(sd.Flow(loss, sd.SAM(0.1)), [0.3, 0.8], t_max=0.5, dt=0.1)
     assert np.isfinite(path).all()
     assert abs(path[-1, 0]) < 0.05
+
+
+@pytest.mark.parametrize(
+    ("shape", "names"),
+    [
+        ((), ("point", "coordinate")),
+        ((3,), ("point", "path", "coordinate")),
+        ((4, 3), ("point", "path_0", "path_1", "coordinate")),
+    ],
+)
+def test_axes_of_a_data_set_say_what_they_are(shape: tuple[int, ...], names: tuple[str, ...]) -> None:
+    pytest.importorskip("xarray")
+    x = sd.trajectory(GD, np.ones((*shape, 2)), n_steps=5).to_xarray()["x"]
+    assert x.dims == names
+    assert x.shape == (6, *shape, 2)
