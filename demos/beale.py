@@ -94,11 +94,11 @@ def pictures(
     OUTPUT.mkdir(exist_ok=True)
     box = [(-1.5, 3.5), (-0.5, 2.5)]
     starts = np.array([[1.0, 2.0], [-1.0, 0.2], [2.0, 1.5]])
-    figure, panels = plt.subplots(1, 2, figsize=(12.5, 4.2), layout="constrained")
-    for panel, found, place in zip(panels, points, (False, "outside"), strict=True):
+    figure, panels = plt.subplots(1, 2, figsize=(12.5, 4.9), layout="constrained")
+    for panel, found in zip(panels, points, strict=True):
         trajectories = sd.trajectory(found.system, starts, t_max=4.0, dt=2e-3)
         sd.plot.phase_portrait(
-            found.system, box=box, ax=panel, fixed_points=found, trajectories=trajectories, legend=place
+            found.system, box=box, ax=panel, fixed_points=found, trajectories=trajectories, legend="below"
         )
         panel.set_title(repr(found.system.rule), fontsize=13)
     figure.suptitle(f"Gradient flow and SAM flow on the {loss.name} function", fontsize=14)

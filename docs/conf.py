@@ -42,6 +42,7 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
     "sphinx.ext.mathjax",
+    "sphinx-mathjax-offline",  # equations are set without a network too
     "numpydoc",
     "myst_nb",
     "sphinx_gallery.gen_gallery",

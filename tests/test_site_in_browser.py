@@ -52,7 +52,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
     options = webdriver.ChromeOptions()
     options.binary_location = BROWSER
-    options.page_load_strategy = "eager"  # formulas are set by a script that is not on this machine
+    options.page_load_strategy = "eager"  # nothing waits for what is not on this machine
     for option in (
         "--headless=new",
         "--no-sandbox",  # Chromium refuses to run as root with one
@@ -92,18 +92,31 @@ const wait = images.map(image => image.complete ? null : new Promise(ready => {
 Promise.all(wait).then(() => done(images.filter(image => !image.naturalWidth).map(image => image.src)));
 """
 
+TYPESET = """
+const done = arguments[arguments.length - 1];
+const formulas = document.querySelectorAll(".math").length;
+const set = () => document.querySelectorAll("mjx-container").length;
+const wait = () => {
+    if (!formulas) return done([0, 0]);
+    if (!window.MathJax || !MathJax.startup || !MathJax.startup.promise) return setTimeout(wait, 50);
+    MathJax.startup.promise.then(() => done([formulas, set()]));
+};
+wait();
+"""
+
 TOO_WIDE = """
 const page = document.scrollingElement;
 return page.scrollWidth <= window.innerWidth ? null : page.scrollWidth;
 """
 
 
-def test_no_picture_is_broken_and_no_page_scrolls_sideways(browser: Any, address: str) -> None:
+def test_no_picture_is_broken_no_formula_raw_and_no_page_scrolls_sideways(browser: Any, address: str) -> None:
     resize(browser, NARROW)
     pages = addresses()
-    broken, wide = [], []
+    broken, wide, formulas = [], [], []
     for page in pages:
         browser.get(f"{address}/{page}")
+        formulas.append(browser.execute_async_script(TYPESET))
         broken += [f"{page}: {image}" for image in browser.execute_async_script(BROKEN)]
         width = browser.execute_script(TOO_WIDE)
         if width is not None:
@@ -111,6 +124,8 @@ def test_no_picture_is_broken_and_no_page_scrolls_sideways(browser: Any, address
     assert len(pages) > 60
     assert not broken, broken
     assert not wide, wide
+    assert sum(written for written, _ in formulas) > 100
+    assert all(typeset == written for written, typeset in formulas), dict(zip(pages, formulas, strict=True))
     # what finds nothing wrong has to be able to
     browser.execute_script("document.body.innerHTML += '<img src=none.png><div style=width:500px>_</div>'")
     assert browser.execute_async_script(BROKEN)
