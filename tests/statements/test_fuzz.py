@@ -32,6 +32,7 @@ NOT_CALLED = {
     "basin.Fraction": "a share that a verb returns",
     "landscapes.ModuleLoss": "made by from_module",
     "landscapes.Restriction": "made by restrict",
+    "network.gauss_newton_operator": "needs an extra",
     "optim.RuleOptimizer": "made by as_optimizer",
     "plot.draw": "hands its arguments on to a picture",
     "plot.interactive": "needs a notebook",
