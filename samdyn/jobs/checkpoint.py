@@ -105,10 +105,11 @@ class Checkpoint:
             except Exception as error:  # whatever zip, numpy and JSON make of damaged bytes
                 raise ValueError(
                     f"{name} must be a whole checkpoint file, got one that is damaged, cut short or "
-                    f"something else ({type(error).__name__}: {error}): delete it to start afresh"
+                    f"something else ({type(error).__name__}: {error}): give another path, or delete the file if "
+                    "it was a checkpoint"
                 ) from error
         if not known:
-            raise ValueError(f"{name} must be a checkpoint file, got another one: delete it to start afresh")
+            raise ValueError(f"{name} must be a checkpoint file, got another file: give another path")
         if schema != SCHEMA:
             raise ValueError(
                 f"{name} must be of schema {SCHEMA}, got {schema!r}: "

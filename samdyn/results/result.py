@@ -197,8 +197,7 @@ class Result(ABC):
         Returns
         -------
         Result
-            A result of this class; ``Result.load`` reads results of every class but Basins, whose files have
-            a layout of their own and are read by ``Basins.load``.
+            A result of this class; ``Result.load`` reads results of every class.
 
         Raises
         ------

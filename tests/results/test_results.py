@@ -171,6 +171,7 @@ def test_files(name: str, tmp_path: Path) -> None:
         again = type(result).load(tmp_path / "file", result.system)  # type: ignore[attr-defined]
         assert np.array_equal(again.labels, result.labels)  # type: ignore[attr-defined]
         assert repr(again) == repr(result)
+        assert Result.load(tmp_path / "file", result.system).equals(again)  # type: ignore[attr-defined]
         return
     assert again.equals(result)
     assert repr(again) == repr(result)
