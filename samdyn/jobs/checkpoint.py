@@ -105,8 +105,8 @@ class Checkpoint:
             except Exception as error:  # whatever zip, numpy and JSON make of damaged bytes
                 raise ValueError(
                     f"{name} must be a whole checkpoint file, got one that is damaged, cut short or "
-                    f"something else ({type(error).__name__}: {error}): give another path, or delete the file if "
-                    "it was a checkpoint"
+                    f"something else ({type(error).__name__}: {error}): give another path, or, if it was a "
+                    "checkpoint, delete it to start afresh"
                 ) from error
         if not known:
             raise ValueError(f"{name} must be a checkpoint file, got another file: give another path")
