@@ -118,9 +118,10 @@ def test_mean_exit_time_where_exits_are_not_rare() -> None:
 
 def test_surface_outside_the_region_is_a_plain_simulation() -> None:
     exact = exit_case(0.1, problems.C2["to_0"]).chain_mean(0.1, bridge=True, whole_steps=True)
-    result = rare_exit_time(
-        well(0.1), [-1.0], LEFT, sd.Ball([-1.0], 0.2), margin=20.0, n_loops=0, n_clones=20, dt=0.1, seed=3
-    )
+    with pytest.warns(UserWarning, match="reaches out of region"):
+        result = rare_exit_time(
+            well(0.1), [-1.0], LEFT, sd.Ball([-1.0], 0.2), margin=20.0, n_loops=0, n_clones=20, dt=0.1, seed=3
+        )
     assert (result.probability.estimates == 1).all()
     assert abs(deviation(result, exact)) < 4
 
