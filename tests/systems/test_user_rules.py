@@ -73,7 +73,7 @@ def test_a_rule_whose_perturbation_is_misspelt_is_refused() -> None:
     class Misspelt(sd.Rule):
         rho: float = 0.1
 
-        def pertubation(self, x: Tensor, gradient: Tensor, rho: Any) -> Tensor:
+        def perturbations(self, x: Tensor, gradient: Tensor, rho: Any) -> Tensor:
             return rho * gradient
 
     with pytest.raises(TypeError, match="rule must define perturbation"):
