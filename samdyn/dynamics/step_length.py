@@ -1,7 +1,8 @@
 """How long a step may be: the largest rate of a drift, the step of an equation without a learning rate, and
 what a step does to a mean exit time.
 
-The Euler-Maruyama chain of a drift with the rate r (the largest modulus of an eigenvalue of its Jacobian)
+The Euler-Maruyama chain of a drift with the rate r (the largest modulus of an eigenvalue of its Jacobian,
+or of its slopes over the spread of a step where it jumps)
 spreads as if its noise were stronger by the factor 1 + r dt/2. Where paths leave against a drift b, across
 the boundary, and noise of variance v per unit of time, the barrier that they climb is lower by b^2 dt / 2v
 (exact for a linear drift, to first order), and so a mean exit time is shorter by about
@@ -45,6 +46,28 @@ def largest_rate(system: Diffusion, x: Array) -> float:
     if not usual.any():
         return math.nan
     return float(np.abs(np.linalg.eigvals(jacobian[usual])).max())
+
+
+def _rate_over_a_step(system: Diffusion, x: Array, dt: float) -> float:
+    """The largest rate at points (n, dim), of the drift's slopes over twice the spread of one step.
+
+    A normalised rule's drift turns within any distance of a jump, where its Jacobian says what happens below
+    the spread of a step, which no step sees. Elsewhere, and without noise, the slopes are the Jacobian.
+    """
+    if system.dim > MOST_COORDINATES or not len(x):
+        return math.nan
+    x = np.atleast_2d(x)
+    x = x[np.linspace(0, len(x) - 1, min(len(x), MOST_POINTS)).astype(int)]
+    variance = np.diagonal(system.covariance(x), axis1=-2, axis2=-1)
+    spread = np.sqrt(np.maximum(variance, 0.0) * dt)
+    if not (spread > 0).all():
+        return largest_rate(system, x)
+    offsets = spread[:, :, None] * np.eye(system.dim)
+    slopes = (system.drift(x[:, None] + offsets) - system.drift(x[:, None] - offsets)) / (
+        2 * spread[:, :, None]
+    )
+    usual = np.isfinite(slopes).all(axis=(1, 2))
+    return float(np.abs(np.linalg.eigvals(slopes[usual])).max()) if usual.any() else math.nan
 
 
 def default_dt(system: Diffusion, x: Array, region: Any = None) -> float:
@@ -93,7 +116,7 @@ def step_bias(system: Diffusion, x0: Array, left: Array, dt: float) -> tuple[flo
     0.0296
     """
     left = left[np.linspace(0, len(left) - 1, min(len(left), MOST_POINTS)).astype(int)]
-    rates = [r for r in (largest_rate(system, x0), largest_rate(system, left)) if not math.isnan(r)]
+    rates = [r for x in (x0, left) if not math.isnan(r := _rate_over_a_step(system, x, dt))]
     if not rates:
         return math.nan, math.nan
     outward = left - x0.mean(axis=0)
