@@ -69,6 +69,12 @@ class ModuleFunction:
                 f"model must know the shapes of its parameters, got {lazy!r} of a lazy layer: call the model "
                 "once on a batch"
             )
+        unreal = next((n for n, p in trained.items() if not p.is_floating_point()), None)
+        if unreal is not None:
+            raise TypeError(
+                f"model must have real parameters, got {unreal!r} of {trained[unreal].dtype}: train its real "
+                "and its imaginary part apart"
+            )
         self.names = list(trained)
         self.shapes = [tuple(p.shape) for p in trained.values()]
         self.sizes = [p.numel() for p in trained.values()]

@@ -14,6 +14,7 @@ With a closure the rule's update runs once and may ask for gradients and values 
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -100,11 +101,21 @@ class RuleOptimizer(torch.optim.Optimizer):
             Whether gradients are set to none afterwards.
         scale : float
             What gradients are divided by first: a `GradScaler`'s ``get_scale()``.
+
+        Raises
+        ------
+        RuntimeError
+            Without a backward pass before it, or after a `first_step` that no `second_step` has followed.
         """
         if self.rule.needs:
             raise ValueError(
                 f"{self.rule!r} needs {' and '.join(self.rule.needs)} of the loss, got gradients alone: call "
                 "step(closure)"
+            )
+        if self._origin is not None:
+            raise RuntimeError(
+                "first_step needs a second_step after the one before it, got two in turn, and the second "
+                "would take the perturbed point for the weights: call second_step"
             )
         self.weights.require_gradients("before first_step")
         x, g = self.weights.point(), self.weights.gradient(scale)
@@ -204,6 +215,8 @@ class RuleOptimizer(torch.optim.Optimizer):
                 "closure must be given: a rule looks at the loss at more than one point; or call "
                 "first_step and second_step around two backward passes"
             )
+        if not callable(closure):
+            raise TypeError(f"closure must be callable, got {checks.shown(closure)}")
         evaluate = torch.enable_grad()(closure)
         x = self.weights.point()
         kept: list[tuple[Tensor, Tensor, Any]] = []
@@ -251,12 +264,20 @@ class RuleOptimizer(torch.optim.Optimizer):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take over what `state_dict` gave."""
+        if not isinstance(state_dict, dict):
+            raise TypeError(f"state_dict must be a dict, got {checks.shown(state_dict)}")
         wanted = set(self.memory)
         if set(state_dict.get("memory", {})) != wanted or "base" not in state_dict:
             raise ValueError(
                 f"state_dict must come from {type(self.rule).__name__} with memory {sorted(wanted)}, got "
                 f"{sorted(state_dict)}"
             )
+        for name, own in self.memory.items():
+            if tuple(state_dict["memory"][name].shape) != tuple(own.shape):
+                raise ValueError(
+                    f"state_dict must be of weights of the same shapes, got {name!r} with shape "
+                    f"{tuple(state_dict['memory'][name].shape)} for {tuple(own.shape)}"
+                )
         self.base.load_state_dict(state_dict["base"])
         self.param_groups, self.state = self.base.param_groups, self.base.state
         self.memory = {name: value.to(self.memory[name]) for name, value in state_dict["memory"].items()}
@@ -369,6 +390,11 @@ def as_optimizer(
         ) from error
     if not isinstance(optimizer, torch.optim.Optimizer):
         raise TypeError(f"base must make a torch.optim.Optimizer, got {checks.shown(optimizer)}")
+    for group in optimizer.param_groups:
+        if not all(p.is_floating_point() for p in group["params"]):
+            raise TypeError("params must be real floating-point tensors, got integers or complex numbers")
+        if not math.isfinite(group.get("lr", 0.0)):  # torch takes nan, which is not below zero
+            raise ValueError(f"lr must be a finite number, got {checks.shown(group['lr'])}")
     closure = inspect.signature(optimizer.step).parameters.get("closure")
     if closure is not None and closure.default is inspect.Parameter.empty:
         raise ValueError(

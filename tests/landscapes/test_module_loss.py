@@ -348,6 +348,13 @@ REFUSED: dict[str, tuple[Callable[[], Any], Any, Any, type[Exception], str]] = {
         ValueError,
         "changes its buffer",
     ),
+    "complex": (
+        lambda: nn.Linear(3, 2, dtype=torch.complex128),
+        functional.mse_loss,
+        regression,
+        TypeError,
+        "model must have real parameters",
+    ),
     "lazy": (lambda: nn.LazyLinear(2), functional.mse_loss, regression, ValueError, "call the model once"),
     "batch norm without statistics": (
         lambda: linear(nn.BatchNorm1d(2, track_running_stats=False)).eval(),

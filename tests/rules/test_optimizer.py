@@ -442,3 +442,35 @@ def test_bases_and_models_that_do_not_fit() -> None:
         sd.optim.as_optimizer(sd.SAM(0.1), net.parameters(), lr=0.1, model=torch.nn.Linear(2, 1))
     for base in (torch.optim.Adam, torch.optim.Rprop, torch.optim.ASGD, torch.optim.NAdam):
         sd.optim.as_optimizer(sd.SAM(0.1), net.parameters(), base, lr=0.1, model=net)
+
+
+def test_what_is_no_optimiser_of_real_weights_is_refused() -> None:
+    """torch takes a learning rate of nan, and complex weights failed inside a step."""
+    for params in (torch.tensor([1, 2]), torch.nn.Parameter(torch.tensor([1 + 1j]))):
+        with pytest.raises(TypeError, match="params must be real floating-point"):
+            sd.optim.as_optimizer(sd.SAM(0.1), [params], lr=0.1)
+    with pytest.raises(ValueError, match="lr must be a finite number, got nan"):
+        sd.optim.as_optimizer(sd.SAM(0.1), [torch.nn.Parameter(torch.ones(2))], lr=float("nan"))
+
+
+def test_calls_out_of_turn_lose_no_weights() -> None:
+    """A second `first_step` in turn took the perturbed point for the weights."""
+    w = torch.nn.Parameter(torch.tensor([1.0, 2.0], dtype=torch.float64))
+    optimizer = sd.optim.as_optimizer(sd.MSAM(0.1), [w], lr=0.1)
+    with pytest.raises(TypeError, match="closure must be callable"):
+        optimizer.step("closure")  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="state_dict must be a dict"):
+        optimizer.load_state_dict(3)  # type: ignore[arg-type]
+    other = sd.optim.as_optimizer(sd.MSAM(0.1), [torch.nn.Parameter(torch.ones(3))], lr=0.1)
+    with pytest.raises(ValueError, match="state_dict must be of weights of the same shapes"):
+        optimizer.load_state_dict(other.state_dict())
+
+    optimizer = sd.optim.as_optimizer(sd.SAM(0.1), [w], lr=0.1)
+    (w**4).sum().backward()
+    optimizer.first_step()
+    with pytest.raises(RuntimeError, match="needs a second_step after the one before"):
+        optimizer.first_step()
+    (w**4).sum().backward()
+    optimizer.second_step()
+    with pytest.raises(RuntimeError, match="needs a first_step"):
+        optimizer.second_step()
