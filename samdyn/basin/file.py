@@ -19,6 +19,7 @@ from samdyn.basin.paths.course import course_of
 from samdyn.basin.paths.pieces import REASONS
 from samdyn.basin.search.attractors import Attractor
 from samdyn.jobs.whole_files import path_of, write_file
+from samdyn.results import Absent
 from samdyn.systems.system import System
 
 if TYPE_CHECKING:
@@ -161,7 +162,7 @@ def _fields(header: dict[str, Any], members: Members) -> dict[str, Any]:
         "attractors": attractors,
         "box": box,
         "resolution": labels.shape,
-        "system": None,
+        "system": Absent(header["system"]),
         "steps": steps,
         "unit": float(header["unit"]),
         "probabilities": probabilities,

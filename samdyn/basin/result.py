@@ -22,7 +22,7 @@ from samdyn.basin.paths.pieces import REASONS, name_of
 from samdyn.basin.rounds import follow
 from samdyn.basin.search.attractors import Attractor, as_candidates
 from samdyn.basin.wilson import Fraction, shares
-from samdyn.results import Result, Table
+from samdyn.results import Absent, Result, Table
 from samdyn.systems.system import System
 
 if TYPE_CHECKING:
@@ -45,8 +45,8 @@ class Basins(Result):
     attractors : dict of int to Attractor
     box : ndarray, shape (dim, 2)
     resolution : tuple of int
-    system : Map, Flow or Diffusion, or None
-        None in a loaded result, unless it was given to `load`.
+    system : Map, Flow or Diffusion, or Absent
+        In a loaded result its description alone, unless the system was given to `load`.
     steps : ndarray of int, shape `resolution`
         Steps (strides of a flow) until arrival; -1 where there was none. With noise the mean, rounded.
     unit : float
@@ -67,7 +67,7 @@ class Basins(Result):
     attractors: dict[int, Attractor]
     box: Array
     resolution: tuple[int, ...]
-    system: System | None
+    system: System | Absent
     steps: npt.NDArray[np.int32]
     unit: float = 1.0
     probabilities: Array | None = None
@@ -276,3 +276,8 @@ class Basins(Result):
             "probabilities": (*cells, "attractor"),
             "box": ("coordinate", "end"),
         }
+
+    def _coordinates(self) -> dict[str, tuple[tuple[str, ...], Any]]:
+        """The centres of the cells along each axis."""
+        names = [f"x_{i}" for i in range(self.labels.ndim)]
+        return {name: ((name,), self.grid.axis(i)) for i, name in enumerate(names)}

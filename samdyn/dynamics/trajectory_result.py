@@ -115,6 +115,9 @@ class Trajectory(Result, NDArrayOperatorsMixin):
         paths = ("path",) if n == 1 else tuple(f"path_{k}" for k in range(n))
         return {"times": ("point",), "x": ("point", *paths, "coordinate")}
 
+    def _coordinates(self) -> dict[str, tuple[tuple[str, ...], Any]]:
+        return {"times": (("point",), self.times)}
+
     def _columns(self) -> tuple[dict[str, Any], dict[str, Any]]:
         points = self.x.reshape(len(self), -1, self.x.shape[-1])
         n, paths, dim = points.shape

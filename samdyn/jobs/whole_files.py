@@ -83,6 +83,10 @@ def write_file(path: str | os.PathLike[str], write: Callable[[IO[bytes]], object
             return
         mode = stat.S_IMODE(status.st_mode)
     folder, name = os.path.split(place)
+    if not os.path.isdir(folder):
+        raise FileNotFoundError(
+            f"path must be in a folder that exists, got {os.fspath(path)!r}: make it first"
+        )
     beside = os.path.join(folder, f"{name[:200]}.{secrets.token_hex(4)}.part")
     # created with the permissions of any new file, less those that the umask takes away
     descriptor = os.open(beside, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)

@@ -153,7 +153,7 @@ def basins(
     widths = [float(s[1] - s[0]) for s in sides]
     if dim > 1:
         ax.set_aspect("equal" if max(widths) <= 2.5 * min(widths) else "auto")
-    name = "loaded basins" if result.system is None else f"Basins of {title_of(result.system)}"
+    name = f"Basins of {title_of(result.system)}"
     others = [i for i in range(dim) if i not in plane]
     if others and len(others) <= 3:
         name += "\n" + ", ".join(f"$x_{{{i}}} = {beside[i]:.4g}$" for i in others)

@@ -115,6 +115,7 @@ def data_set(result: Any, xarray: Any, names: Mapping[str, Sequence[str]], axis:
         columns, constants = result._columns()
         variables: dict[str, Any] = {key: ((axis,), np.asarray(column)) for key, column in columns.items()}
         return xarray.Dataset(variables, attrs=_attributes(constants))
+    coordinates = result._coordinates()
     lengths = Counter(len(array) for array in arrays.values())
     most = max(lengths.values())
     n = next(len(array) for array in arrays.values() if lengths[len(array)] == most)
@@ -133,7 +134,9 @@ def data_set(result: Any, xarray: Any, names: Mapping[str, Sequence[str]], axis:
         for key, (dims, array) in variables.items()
     }
     constants = {key: value for key, value in fields.items() if _is_scalar(value)}
-    return xarray.Dataset(variables, attrs=_attributes(constants))
+    return xarray.Dataset({**variables, **coordinates}, attrs=_attributes(constants)).set_coords(
+        [*coordinates]
+    )
 
 
 def _arrays(fields: Mapping[str, Any]) -> dict[str, Any]:

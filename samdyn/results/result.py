@@ -249,6 +249,10 @@ class Result(ABC):
         entries = (entry.split(": ") for entry in self.axes)
         return {field: tuple(names.split()) for field, names in entries}
 
+    def _coordinates(self) -> dict[str, tuple[tuple[str, ...], Any]]:
+        """Coordinates of the data set of xarray: their axes and values, by name."""
+        return {}
+
     @classmethod
     def _rebuilt(cls, values: dict[str, Any]) -> dict[str, Any]:
         """The fields of a result from a file, with functions made again that follow from other fields."""

@@ -167,7 +167,8 @@ def test_files(name: str, tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
     again = type(result).load(tmp_path / "file")
     if name == "Basins":  # whose file holds the text of its system
-        assert again.system is None
+        assert repr(again) == repr(result)
+        assert again.absent == (repr(result.system),)  # type: ignore[attr-defined]
         again = type(result).load(tmp_path / "file", result.system)  # type: ignore[attr-defined]
         assert np.array_equal(again.labels, result.labels)  # type: ignore[attr-defined]
         assert repr(again) == repr(result)
@@ -333,3 +334,21 @@ def test_missing_packages_are_named(package: str, method: str, monkeypatch: pyte
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(ImportError, match=rf"{method} needs the package {package}.*pip install"):
         getattr(sd.two_cycle([3.0, 1.0], lr=0.1, rho=0.05), method)()
+
+
+def test_coordinates_of_data_sets() -> None:
+    """The cells of basins and the times of a trajectory are coordinates, by which a data set is cut."""
+    pytest.importorskip("xarray")
+    cells = sd.basins(sd.Map(sd.landscapes.double_well(), sd.GD(), lr=0.1), [(-2, 2)], 4).to_xarray()
+    assert cells["x_0"].values.tolist() == [-1.5, -0.5, 0.5, 1.5]
+    assert int(cells["labels"].sel(x_0=1.5)) == int(cells["labels"][3]) != int(cells["labels"].sel(x_0=-1.5))
+    points = sd.trajectory(sd.Flow(sd.landscapes.double_well(), sd.GD()), [0.5], t_max=1.0).to_xarray()
+    assert points.coords["times"].dims == ("point",)
+    assert points.coords["times"].values[-1] == 1.0
+
+
+def test_a_folder_that_is_missing_is_named(tmp_path: Path) -> None:
+    """The message named a temporary file beside the one that was asked for."""
+    result = sd.trajectory(sd.Map(sd.landscapes.double_well(), sd.GD(), lr=0.1), [0.5], n_steps=3)
+    with pytest.raises(FileNotFoundError, match=r"path must be in a folder that exists, got .*x\.npz'"):
+        result.save(tmp_path / "missing" / "x.npz")

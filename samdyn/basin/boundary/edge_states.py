@@ -33,7 +33,7 @@ from samdyn.basin.paths.course import motion_of, quiet_motion
 from samdyn.basin.search.attractors import place
 from samdyn.jobs.progress import paced
 from samdyn.numerics.scales import diagonal_of
-from samdyn.results import Result, Table
+from samdyn.results import Absent, Result, Table
 from samdyn.systems.diffusion import Diffusion
 
 N_PARTS = 128  # a call for many points costs little more than one for a few
@@ -88,7 +88,7 @@ def check_known(basins: Basins, **ids: int) -> None:
     """Refuse what is no Basins, or one without its system or these attractors."""
     if not isinstance(basins, Basins):
         raise TypeError(f"basins must be a Basins, got {basins!r}")
-    if basins.course is None or basins.system is None:
+    if basins.course is None or isinstance(basins.system, Absent):
         raise ValueError("basins must know its system: load it with system=...")
     for name, i in ids.items():
         if i not in basins.attractors:

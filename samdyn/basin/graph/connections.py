@@ -41,6 +41,7 @@ from samdyn.escape.rare.least_action import minimum_action
 from samdyn.jobs.cost import CostWarning, announce, part_of
 from samdyn.jobs.progress import PartsBar
 from samdyn.numerics.scales import diagonal_of
+from samdyn.results import Absent
 from samdyn.results.graphs import BasinGraph
 from samdyn.systems.diffusion import Diffusion
 from samdyn.systems.flow import Flow
@@ -102,7 +103,7 @@ def basin_graph(basins: Basins, *, action: bool = False, progress: bool = False)
         if not isinstance(value, bool):
             raise TypeError(f"{word} must be True or False, got {value!r}")
     system = basins.system
-    if system is None or basins.course is None:
+    if isinstance(system, Absent) or basins.course is None:
         raise ValueError("basins must know its system: load it with system=...")
     if system.state_dim > system.dim:
         raise ValueError(f"basins must be of a system without momentum, got {system!r}")
@@ -221,7 +222,7 @@ def _touch(labels: npt.NDArray[Any], a: int, b: int) -> bool:
 def _joining_points(basins: Basins) -> dict[frozenset[int], list[FixedPoint]]:
     """Fixed points that, pushed either way along their unstable direction, go to two different attractors."""
     system, box = basins.system, basins.box
-    assert system is not None  # checked by the caller
+    assert not isinstance(system, Absent)  # checked by the caller
     if isinstance(system, Diffusion):
         system = as_flow(system)
     found = fixed_points(system, box)
@@ -273,7 +274,7 @@ def _ends(basins: Basins, starts: Array) -> npt.NDArray[Any]:
 def _may_join(basins: Basins, x: Array, pair: set[int]) -> bool:
     """Whether the arms of a point on a boundary end in both of a pair, as far as they can be followed."""
     system = as_flow(basins.system) if isinstance(basins.system, Diffusion) else basins.system
-    assert system is not None  # checked by the caller
+    assert not isinstance(system, Absent)  # checked by the caller
     direction = _unstable_direction(system, x)
     if direction is None:
         return True

@@ -7,6 +7,8 @@ import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from samdyn.results import Absent
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
@@ -65,6 +67,8 @@ def title_of(system: Any, but: str | None = None) -> str:
     >>> title_of(sd.Flow(sd.landscapes.saddle(), sd.SAM(0.3)))
     'SAM flow on saddle, $\\rho = 0.3$'
     """
+    if isinstance(system, Absent):  # of a result that was read from a file
+        return repr(system)
     rule = getattr(system, "rule", None)
     if rule is None:
         return str(system.name)
