@@ -15,6 +15,7 @@ Networks 2000) [from memory; derived again and checked numerically].
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import numpy.typing as npt
 import torch
@@ -26,7 +27,7 @@ from samdyn.arguments.signature import checked
 Batch = npt.ArrayLike | Tensor | tuple[npt.ArrayLike | Tensor, ...]
 """Inputs of a module, or several as a tuple."""
 SAME = {torch.float64: 1e-9, torch.float32: 1e-4}
-"""Relative difference between the outputs of the two networks that rounding leaves."""
+"""Difference between the outputs of the two networks that rounding leaves, relative to the largest output."""
 PROBES = 4
 """Random inputs on which the two are compared."""
 
@@ -144,7 +145,7 @@ def _check_same(
     wider.eval()
     try:
         try:
-            before = model(*batch)
+            before = _entries(model(*batch))
         except Exception as error:
             shapes = ", ".join(str(tuple(part.shape)) for part in batch)
             asked = "must be" if inputs is not None else "must be given,"
@@ -153,7 +154,7 @@ def _check_same(
                 f"{way}; {kind} refuses inputs of shape {shapes}: {error}"
             ) from error
         try:
-            after = wider(*batch)
+            after = _entries(wider(*batch))
         except Exception as error:  # a layer that knows its width
             raise ValueError(
                 f"model must act unit by unit between {way}, got {kind}, which fails once a unit is written "
@@ -162,11 +163,28 @@ def _check_same(
     finally:
         for part, mode in modes:
             part.training = mode
-    if not torch.allclose(before, after, rtol=SAME.get(before.dtype, 1e-2), atol=1e-6):
+    if not (len(before) and torch.isfinite(before).all()):
+        raise ValueError(
+            "inputs must be at least one sample at which the outputs are finite, got "
+            f"{len(before)} outputs of {kind}, {int((~torch.isfinite(before)).sum())} of them not finite"
+        )
+    if (after - before).abs().max() > SAME.get(before.dtype, 1e-2) * before.abs().max():
         raise ValueError(
             f"model must treat the outputs of {names[place]!r} unit by unit up to {names[place + 1]!r}, got "
             f"{kind}, whose function changes when one is written twice (LayerNorm, say)"
         )
+
+
+def _entries(outputs: Any) -> Tensor:
+    """All entries of what a module returns, one tensor or several in tuples, lists and dicts."""
+    if isinstance(outputs, Tensor):
+        return outputs.detach().reshape(-1)
+    if isinstance(outputs, dict):
+        outputs = list(outputs.values())
+    if not isinstance(outputs, tuple | list):
+        raise TypeError(f"it returns {checks.shown(outputs)} and no tensors")
+    parts = [_entries(part) for part in outputs]
+    return torch.cat(parts) if parts else torch.zeros(0)
 
 
 def _batch(inputs: Batch | None, first: nn.Linear) -> list[Tensor]:

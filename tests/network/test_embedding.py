@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional
 
 import samdyn as sd
@@ -105,3 +107,38 @@ def test_what_cannot_be_split_is_refused() -> None:
             call()
     with pytest.raises(TypeError, match="model must be"):
         sd.split_unit(lambda x: x, 0, 0)  # type: ignore[arg-type]
+
+
+class Centred(nn.Module):
+    """The mean of the hidden units is subtracted, and outputs are small."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(3, 4).double(), nn.Linear(4, 2).double()
+
+    def forward(self, x: Tensor) -> Tensor:
+        hidden = self.first(x)
+        found: Tensor = 1e-9 * self.second(hidden - hidden.mean(-1, keepdim=True))
+        return found
+
+
+class TwoHeads(Centred):
+    def forward(self, x: Tensor) -> Any:
+        hidden = torch.tanh(self.first(x))
+        return self.second(hidden), {"size": hidden @ self.second.weight.T}
+
+
+def test_small_outputs_are_compared_on_their_own_scale() -> None:
+    """Kind (d): differences below 1e-6 were taken for rounding, whatever the outputs' size."""
+    with pytest.raises(ValueError, match="function changes"):
+        sd.split_unit(Centred(), 0, 0, 0.4)
+
+
+def test_models_of_several_outputs_and_batches_that_show_nothing() -> None:
+    """Several outputs were an AttributeError, nan inputs blamed the model, an empty batch passed."""
+    wider = sd.split_unit(TwoHeads(), 0, 0, 0.4)
+    assert wider.first.out_features == 5  # type: ignore[union-attr]
+    net = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 2))
+    for batch in (torch.full((2, 3), float("nan")), torch.zeros((0, 3))):
+        with pytest.raises(ValueError, match="inputs must be at least one sample at which"):
+            sd.split_unit(net, 0, 0, 0.4, inputs=batch)
