@@ -14,7 +14,6 @@ With a closure the rule's update runs once and may ask for gradients and values 
 from __future__ import annotations
 
 import inspect
-import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -393,8 +392,8 @@ def as_optimizer(
     for group in optimizer.param_groups:
         if not all(p.is_floating_point() for p in group["params"]):
             raise TypeError("params must be real floating-point tensors, got integers or complex numbers")
-        if not math.isfinite(group.get("lr", 0.0)):  # torch takes nan, which is not below zero
-            raise ValueError(f"lr must be a finite number, got {checks.shown(group['lr'])}")
+        if group.get("lr") is not None:  # of nan torch only asks whether it is below zero
+            checks.number("lr", group["lr"], at_least=0)
     closure = inspect.signature(optimizer.step).parameters.get("closure")
     if closure is not None and closure.default is inspect.Parameter.empty:
         raise ValueError(

@@ -449,7 +449,7 @@ def test_what_is_no_optimiser_of_real_weights_is_refused() -> None:
     for params in (torch.tensor([1, 2]), torch.nn.Parameter(torch.tensor([1 + 1j]))):
         with pytest.raises(TypeError, match="params must be real floating-point"):
             sd.optim.as_optimizer(sd.SAM(0.1), [params], lr=0.1)
-    with pytest.raises(ValueError, match="lr must be a finite number, got nan"):
+    with pytest.raises(ValueError, match="lr must be a finite number >= 0, got nan"):
         sd.optim.as_optimizer(sd.SAM(0.1), [torch.nn.Parameter(torch.ones(2))], lr=float("nan"))
 
 
