@@ -81,14 +81,23 @@ def test_verdicts_follow_the_numbers(page: ModuleType) -> None:
 
     stays = stored("how_long_does_sam_stay_at_a_saddle_of_a_network")
     assert page.saddles(stays)[0].verdict.startswith("with a caveat")
+    diffusion = page.saddles(stays)[1]
+    assert diffusion.verdict.startswith("not as stated, but for SGD")
+    assert diffusion.verdict.endswith("= 0.3")
+    for share in ("0.5", "0.3", "1.5"):  # none of the shares that were run is left out
+        assert f"$t$ = {share}: up to" in diffusion.here
+    exact = {name: stays["steps"][name][0] for name in stays["steps of the linear diffusion"]}
+    assert page.saddles({**stays, "steps of the linear diffusion": exact})[1].verdict == "reproduced"
     for name in stays["steps"]:
         if "SAM, rho 0.2" in name:
             stays["steps"][name] = [3.0, 2.0, 4.0]
     assert page.saddles(stays)[0].verdict == "not as stated"
 
     bias = stored("does_sam_have_a_lower_bias")
-    bias["end: squared bias, error, variance, error"]["SAM, 0.1"] = [0.0, 0.001, 0.5, 0.01]
+    bias["end: squared bias, error, variance, error"]["SAM, 0.1"] = [0.0, 0.001, 9.0, 0.01]
     assert page.biases(bias)[0].verdict == "reproduced"
+    bias["end: squared bias, error, variance, error"]["SAM, 0.1"] = [0.0, 0.001, 0.0, 0.01]
+    assert page.biases(bias)[0].verdict.startswith("with a caveat")
 
     pairs = {
         "weights": 858, "training samples": 600, "seeds": [0, 1], "steps": 500,
