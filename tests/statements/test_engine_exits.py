@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 import warnings
 
 import numpy as np
@@ -119,3 +121,12 @@ def test_a_long_job_is_announced(monkeypatch: pytest.MonkeyPatch) -> None:
         warnings.simplefilter("error", sd.CostWarning)
         with pytest.raises(sd.CostWarning, match="exit_times will take"):
             sd.exit_times(hold, [0.0], sd.Ball([0.0], 5.0), 2000, t_max=1e6, dt=0.01, compile=False)
+
+
+def test_a_copy_says_what_a_long_step_does() -> None:
+    """Kind (a): copies and pickled results lost the line that says by how much the mean is too short."""
+    sde = sd.Diffusion(sd.landscapes.double_well(), sd.SAM(0.3), lr=0.1, noise=sd.GaussianNoise(1.5))
+    exits = sd.exit_times(sde, [1.0], sd.HalfSpace([-1.0], 0.0), 50, t_max=100, dt=0.1, seed=1)
+    for again in (copy.deepcopy(exits), pickle.loads(pickle.dumps(exits))):
+        assert again.step_bias == exits.step_bias > 0
+        assert repr(again) == repr(exits)

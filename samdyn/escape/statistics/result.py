@@ -107,7 +107,8 @@ class ExitTimes(Result):
             object.__setattr__(self, "observed", first_of_each_start(problem, len(self.watched)))
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name not in ("problem", "_step")}
+        self._of_step()  # two numbers that a copy keeps, since it has no problem to find them from
+        return {name: value for name, value in self.__dict__.items() if name != "problem"}
 
     def __len__(self) -> int:
         return len(self.times)
@@ -416,9 +417,9 @@ class ExitTimes(Result):
     def _of_step(self) -> tuple[float, float]:
         """`step_bias`, and dt times the largest rate."""
         problem = vars(self).get("problem")
-        if self.discrete or problem is None or not self.n_exited:
-            return math.nan, math.nan
         if "_step" not in self.__dict__:
+            if self.discrete or problem is None or not self.n_exited:
+                return math.nan, math.nan
             system, _, starts = problem
             found = step_bias(system, starts[:MOST_POINTS], self.exit_points[self.exited], self.dt)
             object.__setattr__(self, "_step", found)
