@@ -5,7 +5,7 @@ file                 what it computes or holds
 ===================  =======================================================================
 `mapping`            the attractor of each cell of a box: `basins`
 `result`             labels of cells, attractors, shares
-`file`               basins in files
+`consistency`        whether fields that were read from a file fit together
 `arguments`          arguments, checked
 `rounds`             from starts to attractors, round after round
 `checkpoint`         where every path stands, in a file

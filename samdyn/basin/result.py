@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -13,8 +12,8 @@ import numpy.typing as npt
 from samdyn.arguments import checks
 from samdyn.arguments.checks import Array
 from samdyn.arguments.signature import checked
-from samdyn.basin import file as basins_file
 from samdyn.basin.arguments import MAX_STEPS
+from samdyn.basin.consistency import inconsistency
 from samdyn.basin.grid import Grid
 from samdyn.basin.matching import matched
 from samdyn.basin.paths.course import Course, Starts, memory_at_rest
@@ -46,7 +45,7 @@ class Basins(Result):
     box : ndarray, shape (dim, 2)
     resolution : tuple of int
     system : Map, Flow or Diffusion, or Absent
-        In a loaded result its description alone, unless the system was given to `load`.
+        Absent in a loaded result of a user's own functions, unless the system was given to `load`.
     steps : ndarray of int, shape `resolution`
         Steps (strides of a flow) until arrival; -1 where there was none. With noise the mean, rounded.
     unit : float
@@ -107,7 +106,7 @@ class Basins(Result):
     @checked
     def label_at(self, x: npt.ArrayLike) -> npt.NDArray[np.int16]:
         """Labels of any points (..., dim), by following each to its end; without noise."""
-        if self.course is None:
+        if self.course is None or isinstance(self.system, Absent):
             raise ValueError("system must be known to follow points, got a result that was loaded without it")
         points = checks.points("x", x, len(self.box))
         course = self.course.without_noise()
@@ -232,21 +231,14 @@ class Basins(Result):
 
         return basin_graph(self, action=action, progress=progress)
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the result to an npz file; of the system only its description is kept.
-
-        The file is whole or, if the disk is full for example, as it was before.
-        """
-        basins_file.save(self, path)
+    @classmethod
+    def _rebuilt(cls, values: dict[str, Any]) -> dict[str, Any]:
+        course = values.get("course")
+        return values if course is None else {**values, "course": replace(course, system=values["system"])}
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str], system: System | None = None) -> Basins:
-        """Read a saved result; with the system it was made from, if points are to be followed again.
-
-        A file that is damaged, or of which any member has another kind, shape or range, is refused with a
-        ValueError.
-        """
-        return cls(**basins_file.load(path, system))
+    def _inconsistency(cls, values: Mapping[str, Any]) -> str:
+        return inconsistency(values)
 
     def table(self) -> Table:
         """The share of each attractor with its interval."""

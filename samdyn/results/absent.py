@@ -28,6 +28,8 @@ class Absent:
     ----------
     text : str
         Its description, which is also the text of this object.
+    values : list of float, optional
+        What it gave at a few points, by which it is known again: see `samdyn.results.likeness`.
 
     Examples
     --------
@@ -40,8 +42,8 @@ class Absent:
     samdyn.results.absent.AbsentError: the result was read from a file, which does not hold ...
     """
 
-    def __init__(self, text: str) -> None:
-        self.text = text
+    def __init__(self, text: str, values: list[float] | None = None) -> None:
+        self.text, self.values = text, values
 
     def __repr__(self) -> str:
         return self.text
@@ -65,3 +67,16 @@ class Absent:
             f"the result was read from a file, which does not hold {self.text}, since that is made of "
             "functions: give it to load(path, system=...), or compute the result again"
         )
+
+
+def whole(value: Any) -> Any:
+    """The value, or None where a part of it is absent.
+
+    Examples
+    --------
+    >>> from samdyn.results.absent import Absent, whole
+    >>> whole((1, 2)), whole((1, Absent("a system")))
+    ((1, 2), None)
+    """
+    parts = value if isinstance(value, tuple) else (value,)
+    return None if any(isinstance(part, Absent) for part in parts) else value

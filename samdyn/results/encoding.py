@@ -24,6 +24,7 @@ from scipy import sparse
 from samdyn import rules, systems
 from samdyn.arguments.checks import Array
 from samdyn.results.absent import Absent, AbsentError
+from samdyn.results.likeness import alike, values_of
 from samdyn.results.rebuild import made_by, recipe_of
 from samdyn.rules import schedules
 
@@ -99,6 +100,28 @@ def fields_of(value: Any) -> dict[str, Any]:
     return {name: getattr(value, name) for name in arguments_of(type(value))}
 
 
+def besides_of(value: Any) -> dict[str, Any]:
+    """Attributes of a result that are no fields, and that files hold: see `samdyn.results.Result.besides`."""
+    return value._besides() if hasattr(type(value), "besides") else {}
+
+
+def encoded_fields(value: Any, place: str, arrays: dict[str, Array]) -> dict[str, Any]:
+    """The arguments that make an object of a storable class, each `encoded`.
+
+    What stands besides the fields of a result is left out where it could not be completed by a system that
+    is given when the file is read.
+    """
+    at = f"{place}." if place else ""
+    found = {name: encoded(part, f"{at}{name}", arrays) for name, part in fields_of(value).items()}
+    for name, part in besides_of(value).items():
+        parts: dict[str, Array] = {}
+        one = encoded(part, f"{at}{name}", parts)
+        if one is not None and not holds_absent(one, for_good=True):
+            found[name] = one
+            arrays |= parts
+    return found
+
+
 def encoded(value: Any, place: str, arrays: dict[str, Array]) -> Any:
     """A value as JSON; its arrays are put into `arrays` under names that begin with `place`.
 
@@ -124,7 +147,7 @@ def encoded(value: Any, place: str, arrays: dict[str, Array]) -> Any:
 
     kind = type(value).__name__
     if STORABLE.get(kind) is type(value):  # before numbers: a share is a number with its counts
-        return {MARK: kind, **{key: inside(part, key) for key, part in fields_of(value).items()}}
+        return {MARK: kind, **encoded_fields(value, place, arrays)}
     if isinstance(value, int | float):
         return value if type(value) in (int, float) else (int if isinstance(value, int) else float)(value)
     if isinstance(value, complex):
@@ -168,7 +191,8 @@ def encoded(value: Any, place: str, arrays: dict[str, Array]) -> Any:
             return {MARK: "made", "by": parts}
     if isinstance(value, types.FunctionType):  # its text has an address
         return {MARK: "absent", "text": f"the function {value.__qualname__}"}
-    return {MARK: "absent", "text": repr(value)}
+    values = value.values if isinstance(value, Absent) else values_of(value)
+    return {MARK: "absent", "text": repr(value), **({} if values is None else {"values": values})}
 
 
 class Decoder:
@@ -184,11 +208,16 @@ class Decoder:
     Attributes
     ----------
     used : bool
-        Whether `given` was needed.
+        Whether `given` is what the file was written for.
+    another : bool
+        Whether the file was written for another one of the same text.
+    made : list
+        The systems and losses that the file holds.
     """
 
     def __init__(self, arrays: Mapping[str, Array], given: Any = None) -> None:
-        self.arrays, self.given, self.used = arrays, given, False
+        self.arrays, self.given, self.used, self.another = arrays, given, False, False
+        self.made: list[Any] = []
 
     def __call__(self, value: Any) -> Any:
         """The value of an encoded one.
@@ -216,12 +245,25 @@ class Decoder:
         except AbsentError:  # it cannot be made without something that the file could not hold
             return Absent(f"the {name} of a system that the file does not hold")
 
-    def absent(self, text: str) -> Any:
+    def absent(self, text: str, values: list[float] | None = None) -> Any:
         """What stands for something that the file could not hold."""
-        if self.given is None or text != repr(self.given):
-            return Absent(text)
-        self.used = True
+        if not self._is_given(text, values):
+            return Absent(text, values)
         return self.given
+
+    def whole(self, recipe: Mapping[str, Any]) -> Any:
+        """A system or a loss that the file holds."""
+        found = made_by(dict(recipe))
+        self.made.append(found)
+        self._is_given(repr(found), values_of(found) if repr(found) == repr(self.given) else None)
+        return found
+
+    def _is_given(self, text: str, values: list[float] | None) -> bool:
+        if self.given is None or text != repr(self.given):
+            return False
+        same = alike(values, self.given)
+        self.used, self.another = self.used or same, self.another or not same
+        return same
 
 
 def _graph(value: Mapping[str, Any], decoded: Decoder) -> nx.Graph:
@@ -247,16 +289,22 @@ READERS: Mapping[str, Callable[[Mapping[str, Any], Decoder], Any]] = {
     "dict": lambda value, decoded: dict(zip(decoded(value["keys"]), decoded(value["of"]), strict=True)),
     "sparse": _sparse,
     "graph": _graph,
-    "made": lambda value, decoded: made_by(decoded(value["by"])),
-    "absent": lambda value, decoded: decoded.absent(value["text"]),
+    "made": lambda value, decoded: decoded.whole(decoded(value["by"])),
+    "absent": lambda value, decoded: decoded.absent(value["text"], value.get("values")),
 }
 
 
-def holds_absent(value: Any) -> bool:
-    """Whether an encoded value lacks a part."""
-    if isinstance(value, dict):
-        return value.get(MARK) == "absent" or any(map(holds_absent, value.values()))
-    return isinstance(value, list) and any(map(holds_absent, value))
+def holds_absent(value: Any, for_good: bool = False) -> bool:
+    """Whether an encoded value lacks a part; with `for_good` one that is no system or loss, which could be
+    given when the file is read.
+    """
+    if isinstance(value, list):
+        return any(holds_absent(part, for_good) for part in value)
+    if not isinstance(value, dict):
+        return False
+    if value.get(MARK) == "absent":
+        return not (for_good and "values" in value)
+    return any(holds_absent(part, for_good) for part in value.values())
 
 
 def _own_dataclasses(module: Any) -> Iterator[type]:

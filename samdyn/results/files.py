@@ -6,7 +6,8 @@ file. A file is read if it is whole, of a known schema and of the kind asked for
 result with their kinds of numbers, agrees with its hash, and is consistent (`Result._inconsistency`).
 Whatever is wrong, it is one ValueError that names the file.
 
-Schema 2 was the schema of exit times and convergence before results had a common base; it is read as well.
+Schema 2 was the schema of exit times and convergence before results had a common base; it is read as well, as
+is the earlier layout of basins (`samdyn.results.earlier_basins`).
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import os
 import sys
 import types
 import typing
+import zipfile
 from collections.abc import Mapping
 from typing import Any
 
@@ -26,14 +28,16 @@ import numpy as np
 from samdyn.arguments.checks import Array
 from samdyn.jobs.whole_files import path_of, write_file
 from samdyn.results.absent import Absent
+from samdyn.results.earlier_basins import encoded_basins
 from samdyn.results.encoding import (
+    MARK,
     STORABLE,
     Decoder,
     arguments_of,
+    besides_of,
     class_named,
-    encoded,
+    encoded_fields,
     fields_of,
-    holds_absent,
 )
 
 SCHEMA = 3  # number of the file's layout; raised when the layout changes
@@ -52,17 +56,10 @@ def write(result: Any, path: str | os.PathLike[str]) -> None:
     """
     arrays: dict[str, Array] = {}
     header: dict[str, Any] = {"schema": SCHEMA, "class": type(result).__name__}
-    for name, value in fields_of(result).items():
-        if isinstance(value, np.ndarray) and not value.dtype.hasobject:
-            arrays[name] = value
-        else:
-            header[name] = encoded(value, name, arrays)
-    for name in type(result).besides:
-        parts: dict[str, Array] = {}
-        found = encoded(vars(result).get(name), name, parts)
-        if found is not None and not holds_absent(found):
-            header[name] = found
-            arrays |= parts
+    for name, value in encoded_fields(result, "", arrays).items():
+        # an array has the name of its field, and needs no entry
+        if not (isinstance(value, dict) and value == {MARK: "array", "name": name}):
+            header[name] = value
     header = json.loads(json.dumps(header))  # as it comes back
     header["digest"] = _digest(header, arrays)
     text = np.array(json.dumps(header))
@@ -92,14 +89,18 @@ def read(path: str | os.PathLike[str], kind: type | None = None, given: Any = No
     path = path_of("path", path)
     wanted = "a result" if kind is None else kind.__name__
     try:
-        # opened here, since np.load leaves a broken file open
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
-            of_basins = kind is None and stored["header"].dtype == np.uint8  # their own layout
-            header: dict[str, Any] = {} if of_basins else json.loads(str(stored["header"]))
-            arrays = {entry: stored[entry] for entry in stored.files if entry != "header"}
-            schema, digest = header.pop("schema", None), header.pop("digest", None)
-            name = "kind" if schema == 2 else "class"
-            told = header.pop(name, None)
+        # opened here, since np.load leaves a broken file open, and takes what is no archive for a pickle
+        with open(path, "rb") as file:
+            if not zipfile.is_zipfile(file):
+                raise ValueError("it is no .npz archive")
+            file.seek(0)
+            with np.load(file, allow_pickle=False) as stored:
+                arrays = {entry: stored[entry] for entry in stored.files}
+        text = arrays.pop("header")
+        of_basins = text.dtype == np.uint8  # their earlier layout
+        header: dict[str, Any] = json.loads(bytes(text).decode() if of_basins else str(text))
+        if not isinstance(header, dict):
+            raise ValueError("its header is no dict")
     except (FileNotFoundError, IsADirectoryError, PermissionError):
         raise
     except Exception as error:  # whatever zip, zlib, numpy and JSON make of damaged bytes
@@ -107,9 +108,10 @@ def read(path: str | os.PathLike[str], kind: type | None = None, given: Any = No
             f"path must be a file written by {'save' if kind is None else f'{wanted}.save'}, got "
             f"{os.fspath(path)!r}, which is damaged or something else ({type(error).__name__}: {error})"
         ) from error
-    made = class_named("Basins" if of_basins else told) if of_basins or isinstance(told, str) else None
-    if of_basins and made is not None:
-        return made.load(path, given)  # type: ignore[attr-defined]
+    schema, digest = header.pop("schema", None), header.pop("digest", None)
+    name = "kind" if schema == 2 else "class"
+    told = "Basins" if of_basins else header.pop(name, None)
+    made = class_named(told) if isinstance(told, str) else None
     if (
         schema not in READ
         or (kind is not None and told != wanted)
@@ -121,16 +123,26 @@ def read(path: str | os.PathLike[str], kind: type | None = None, given: Any = No
             f"of schema {schema}"
         )
     decoder = Decoder(arrays, given)
-    result, wrong = _made(made, header, decoder)
-    if not wrong and digest != _digest({"schema": schema, name: told, **header}, arrays):
+    result, wrong = _made(made, header, decoder, of_basins)
+    if not (wrong or of_basins) and digest != _digest({"schema": schema, name: told, **header}, arrays):
         wrong = "its content is not what was saved"
     if wrong:
         raise ValueError(f"path must hold a whole {told}, got {os.fspath(path)!r}, in which {wrong}")
     if given is not None and not decoder.used:
-        lacking = absences(result)
-        what = f"the one saved, {lacking[0]}" if lacking else "left out: the file holds all that it needs"
-        raise ValueError(f"system must be {what}, got {given!r}")
+        raise ValueError(f"system must be {_what_is_missing(result, decoder)}")
     return result
+
+
+def _what_is_missing(result: Any, decoder: Decoder) -> str:
+    """What should have been given in place of what was."""
+    got = f"got {decoder.given!r}"
+    if decoder.another:
+        return f"the one saved, {got}, which has its text and takes points elsewhere"
+    lacking = absences(result)
+    if lacking:
+        return f"the one saved, {lacking[0]}, {got}"
+    one = f"the one saved, {decoder.made[-1]!r}, or " if decoder.made else ""
+    return f"{one}left out: the file holds all that it needs, {got}"
 
 
 def absences(value: Any) -> list[str]:
@@ -142,21 +154,26 @@ def absences(value: Any) -> list[str]:
     elif isinstance(value, dict):
         parts = list(value.values())
     elif STORABLE.get(type(value).__name__) is type(value):
-        parts = list(fields_of(value).values())
+        parts = [*fields_of(value).values(), *besides_of(value).values()]
     else:
         return []
     return list(dict.fromkeys(text for part in parts for text in absences(part)))
 
 
-def _made(kind: type, header: Mapping[str, Any], decoder: Decoder) -> tuple[Any, str]:
+def _made(
+    kind: type, header: Mapping[str, Any], decoder: Decoder, of_basins: bool = False
+) -> tuple[Any, str]:
     """The result, and what is wrong with the file."""
     entries = arguments_of(kind)
     besides: tuple[str, ...] = kind.besides  # type: ignore[attr-defined]
     try:
+        header = encoded_basins(dict(header), dict(decoder.arrays)) if of_basins else header
         values = {name: decoder(value) for name, value in header.items()}
     except Exception as error:  # a changed header may hold anything
         return None, f"fields cannot be read ({type(error).__name__}: {error})"
-    values |= {name: array for name, array in decoder.arrays.items() if name.partition(".")[0] not in header}
+    if not of_basins:
+        apart = {name for name in decoder.arrays if name.partition(".")[0] not in header}
+        values |= {name: decoder.arrays[name] for name in apart}
     for name in values:
         if name not in entries and name not in besides:
             return None, f"there is {name!r}, which is no field"

@@ -63,7 +63,7 @@ class Result(ABC):
     axes: ClassVar[tuple[str, ...]] = ()
     """Names of the axes of arrays for xarray, such as "gap: setting step replica"."""
     besides: ClassVar[tuple[str, ...]] = ()
-    """Attributes that are no fields, and that files hold where they can hold all of them."""
+    """Attributes that are no fields, and that files hold where they can hold all but a system or a loss."""
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
@@ -192,7 +192,7 @@ class Result(ABC):
             The file.
         system : System or Landscape, optional
             The system (or loss) that the result was computed for, if the file could not hold it. Methods that
-            do not need it work without.
+            do not need it work without. It is known by its text and by a few of its values.
 
         Returns
         -------
@@ -234,6 +234,10 @@ class Result(ABC):
         matplotlib Axes
         """
         return self._draw(*arguments, **options)
+
+    def _besides(self) -> dict[str, Any]:
+        """What files hold besides the fields, by name."""
+        return {name: vars(self).get(name) for name in self.besides}
 
     def _draw(self, *arguments: Any, **options: Any) -> Any:
         from samdyn.plot.registry import draw  # the only place where results reach up to pictures

@@ -17,6 +17,7 @@ import pytest
 import samdyn as sd
 from samdyn.jobs import whole_files as files
 from samdyn.jobs.whole_files import write_file
+from samdyn.results.files import _digest as digest_of
 
 
 @pytest.fixture(scope="module")
@@ -127,11 +128,12 @@ HEADER: list[tuple[str, Any]] = [
     ("interrupted", 1),
     ("radius", -0.5),
     ("max_steps", 2.5),
-    ("unresolved", {"-1": 1.5}),
-    ("unresolved", {"-9": 0.5}),
+    ("unresolved", {"$": "dict", "keys": [-1], "of": [1.5]}),
+    ("unresolved", {"$": "dict", "keys": [-9], "of": [0.5]}),
     ("system", 3),
     ("attractors", {}),
-    ("arrays", ["labels"]),
+    ("attractors", {"$": "dict", "keys": [1, 2, 3], "of": [1, 2, 3]}),
+    ("course", {"$": "array", "name": "box"}),
 ]
 ARRAYS: list[tuple[str, Any]] = [
     ("labels", np.full(20, 99, dtype=np.int16)),
@@ -141,9 +143,9 @@ ARRAYS: list[tuple[str, Any]] = [
     ("steps", np.zeros(21, dtype=np.int32)),
     ("box", np.array([[2.0, -2.0]])),
     ("box", np.array([[-2.0, np.nan]])),
-    ("points1", np.array([[1.0 + 1.0j]])),
-    ("position1", np.array([np.inf])),
-    ("states1", np.zeros((0, 1))),
+    ("attractors.1.points", np.array([[1.0 + 1.0j]])),
+    ("attractors.1.position", np.array([np.inf])),
+    ("attractors.1.states", np.zeros((0, 1))),
     ("probabilities", np.full((20, 3), 0.5)),
 ]
 
@@ -155,16 +157,29 @@ def test_changed_members_are_refused(tmp_path: Path, found: sd.basin.Basins, nam
     found.save(path)
     with np.load(path) as data:
         members = {key: data[key] for key in data.files}
-    header = json.loads(bytes(members["header"]).decode())
+    header = json.loads(str(members.pop("header")))
     if isinstance(value, np.ndarray):
         members[name] = value
-        header["arrays"] = sorted(set(members) - {"header"})
+        header.pop(name, None)
     else:
         header[name] = value
-    members["header"] = np.frombuffer(json.dumps(header).encode(), dtype=np.uint8)
+    header["digest"] = digest_of({key: part for key, part in header.items() if key != "digest"}, members)
     with path.open("wb") as file:
-        np.savez_compressed(file, **members)
-    with pytest.raises(ValueError, match=r"path must be a file written by Basins\.save"):
+        np.savez_compressed(file, header=np.array(json.dumps(header)), **members)
+    with pytest.raises(ValueError, match=r"path must hold a whole Basins, got .*basins\.npz"):
+        sd.basin.Basins.load(path)
+
+
+def test_labels_that_fit_and_are_others_are_refused(tmp_path: Path, found: sd.basin.Basins) -> None:
+    """A file in which the two ends of a line had changed places came back: its content has a hash."""
+    path = tmp_path / "basins.npz"
+    found.save(path)
+    with np.load(path) as data:
+        members = {key: data[key] for key in data.files}
+    assert (members["labels"] != members["labels"][::-1]).any()
+    with path.open("wb") as file:
+        np.savez_compressed(file, **{**members, "labels": members["labels"][::-1].copy()})
+    with pytest.raises(ValueError, match="its content is not what was saved"):
         sd.basin.Basins.load(path)
 
 

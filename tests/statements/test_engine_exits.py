@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import pickle
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -130,3 +131,23 @@ def test_a_copy_says_what_a_long_step_does() -> None:
     for again in (copy.deepcopy(exits), pickle.loads(pickle.dumps(exits))):
         assert again.step_bias == exits.step_bias > 0
         assert repr(again) == repr(exits)
+
+
+def test_a_file_says_what_a_long_step_does(tmp_path: Path) -> None:
+    """A file of exits under a user's own loss lost that line, said nothing of it, and took no system."""
+    well = sd.Landscape(lambda w: (w[0] ** 2 - 1) ** 2 / 4, dim=1, box=[(-2, 2)], name="well")
+    deeper = sd.Landscape(lambda w: (w[0] ** 2 - 1) ** 2 / 3, dim=1, box=[(-2, 2)], name="well")
+    own, other = (sd.Diffusion(f, sd.SAM(0.3), lr=0.1, noise=sd.GaussianNoise(1.5)) for f in (well, deeper))
+    exits = sd.exit_times(own, [1.0], sd.HalfSpace([-1.0], 0.0), 50, t_max=100, dt=0.1, seed=1)
+    exits.save(tmp_path / "exits")
+    alone = sd.escape.ExitTimes.load(tmp_path / "exits")
+    assert (alone.step_bias, repr(alone)) == (exits.step_bias, repr(exits))
+    assert alone.absent == (repr(own),)
+    for asked in (alone.refine, alone.compare_exact):
+        with pytest.raises(ValueError, match=r"ExitTimes\.load\(path, system=\.\.\.\)"):
+            asked()
+    alone.save(tmp_path / "again")
+    for path in ("exits", "again"):
+        assert sd.escape.ExitTimes.load(tmp_path / path, own).refine(10).equals(exits.refine(10))
+        with pytest.raises(ValueError, match="has its text and takes points elsewhere"):
+            sd.escape.ExitTimes.load(tmp_path / path, other)

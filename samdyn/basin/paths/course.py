@@ -5,8 +5,10 @@ Both travel to workers as data: a process builds the motion of a course once (`m
 
 from __future__ import annotations
 
+import functools
 import uuid
 from dataclasses import dataclass, field, replace
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +20,7 @@ from samdyn.basin.paths.motion import build_motion
 from samdyn.basin.paths.native_arrival import CompiledLooks, compiled_looks
 from samdyn.dynamics.driver import COMPILE_FROM
 from samdyn.jobs.kept import Kept
+from samdyn.results import storable
 from samdyn.systems.diffusion import Diffusion
 from samdyn.systems.map import Map
 from samdyn.systems.system import System
@@ -61,6 +64,7 @@ def memory_at_rest(system: System) -> Array:
     return system.at_rest(np.zeros(system.dim))[system.dim :]
 
 
+@storable
 @dataclass(frozen=True)
 class Course:
     """How paths move and when they are given up; picklable where the system is.
@@ -69,8 +73,6 @@ class Course:
     ----------
     system : System
     box : ndarray, shape (dim, 2)
-    scale : ndarray, shape (state_dim,)
-        Factors of the coordinates in distances.
     stride : float or None
         Length of a flow's stride or a diffusion's step.
     noisy : bool
@@ -85,9 +87,11 @@ class Course:
         Tells apart the courses that a worker has seen.
     """
 
+    stored: ClassVar[tuple[str, ...]] = ("system", "box", "stride", "noisy", "seed", "far")
+    """What files hold: the rest is of the machine that a job runs on."""
+
     system: System
     box: Array
-    scale: Array
     stride: float | None
     noisy: bool
     seed: int
@@ -95,6 +99,14 @@ class Course:
     device: str = "cpu"
     compiled: bool = False
     key: str = field(default_factory=lambda: uuid.uuid4().hex)
+
+    @functools.cached_property
+    def scale(self) -> Array:
+        """Factors of the coordinates of a state in distances: a velocity counts by the step that it makes."""
+        lr, memory = 1.0, self.system.state_dim - self.system.dim
+        if memory:
+            lr = float(self.system.coefficients()["lr"])  # type: ignore[attr-defined]
+        return np.concatenate([np.ones(self.system.dim), np.full(memory, lr)])
 
     def without_noise(self) -> Course:
         """The course without noise, on the CPU; of a Diffusion the drift, in strides of a flow."""
@@ -135,13 +147,9 @@ def course_of(
     n_paths: int = 0,
 ) -> Course:
     """The course of a system's paths, of which there are `n_paths` or some more."""
-    lr = 1.0
-    if system.state_dim > system.dim:  # a velocity counts by the step that it makes
-        lr = float(system.coefficients()["lr"])  # type: ignore[attr-defined]
-    scale = np.concatenate([np.ones(system.dim), np.full(system.state_dim - system.dim, lr)])
     stride = None if dt is None else float(dt)
     compiled = n_paths * EXPECTED_STEPS >= COMPILE_FROM
-    return Course(system, box, scale, stride, noisy, int(seed), float(far), device, compiled)
+    return Course(system, box, stride, noisy, int(seed), float(far), device, compiled)
 
 
 _motions: Kept[Motion] = Kept(most=4)

@@ -15,6 +15,7 @@ from samdyn.arguments.signature import checked
 from samdyn.escape.spread.linearised_noise import chain_covariance, diffusion_covariance, linear_model
 from samdyn.escape.statistics.tail import checks_level
 from samdyn.results import Result, Table
+from samdyn.results.absent import whole
 from samdyn.theory import kim
 
 
@@ -45,7 +46,7 @@ class Displacement(Result):
     system : str
         What was simulated, as text.
     problem : system, optional
-        The same as an object: `theory` needs it. Not compared and not pickled.
+        The same as an object: `theory` needs it. Not compared and not pickled; files hold it.
     """
 
     cited = ("kim2023",)
@@ -154,9 +155,12 @@ class Displacement(Result):
         """
         if mode is not None and mode not in kim.MODES:
             raise ValueError(f"mode must be one of {', '.join(map(repr, kim.MODES))}, got {mode!r}")
-        system = vars(self).get("problem")
+        system = whole(vars(self).get("problem"))
         if system is None:
-            raise ValueError("the result holds no system: it was unpickled")
+            raise ValueError(
+                "the result must know its system, got a copy that does not hold it: give it to "
+                "Displacement.load(path, system=...), or to dataclasses.replace(result, problem=system)"
+            )
         rates, vectors, noise = linear_model(system, self.x0, mode)
         lr, momentum = system.coefficients()["lr"], getattr(system, "momentum", 0.0)
         if continuous:

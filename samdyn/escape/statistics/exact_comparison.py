@@ -29,6 +29,7 @@ from samdyn.escape.statistics.result import ExitTimes
 from samdyn.jobs.cost import announce
 from samdyn.jobs.progress import PartsBar
 from samdyn.results import Result, Table
+from samdyn.results.absent import whole
 from samdyn.systems.map import Map
 
 MOST_STARTS = 10_000  # each distinct start is evaluated by itself; chosen
@@ -96,11 +97,11 @@ def compare_exact(
     >>> abs(check.z) < 4
     True
     """
-    problem = vars(result).get("problem")
+    problem = whole(vars(result).get("problem"))
     if problem is None:
         raise ValueError(
-            "the result must know its problem, got one that was read from a file: run exit_times again, or "
-            "give dataclasses.replace(result, problem=(system, region, x0))"
+            "the result must know its problem, got a copy that does not hold the system: give it to "
+            "ExitTimes.load(path, system=...), or dataclasses.replace(result, problem=(system, region, x0))"
         )
     system, region, x0 = problem
     dim, is_map = system.dim, isinstance(system, Map)

@@ -17,6 +17,7 @@ from scipy.special import stdtrit
 from samdyn.arguments import checks
 from samdyn.jobs.cost import part_of
 from samdyn.results import Result, Table
+from samdyn.results.absent import whole
 
 if TYPE_CHECKING:
     from samdyn.escape.statistics.result import ExitTimes
@@ -99,9 +100,12 @@ def refine(
     """Sample again with half the step: see `ExitTimes.refine`."""
     from samdyn.escape.exit.times import exit_times
 
-    problem = vars(coarse).get("problem")
+    problem = whole(vars(coarse).get("problem"))
     if problem is None:
-        raise ValueError("refine needs the system, which a result read from a file does not have")
+        raise ValueError(
+            "refine needs the system, which this copy of the result does not hold: give it to "
+            "ExitTimes.load(path, system=...), or dataclasses.replace(result, problem=(system, region, x0))"
+        )
     if coarse.discrete:
         raise ValueError("refine needs a Diffusion: a Map has no other step than its own")
     if coarse.interrupted:

@@ -26,6 +26,7 @@ from samdyn.escape.statistics.observations import first_of_each_start
 from samdyn.escape.statistics.survival import Survival, kaplan_meier
 from samdyn.escape.statistics.tail import TailRate, checks_level, fit_tail
 from samdyn.results import Result, Table
+from samdyn.results.absent import whole
 from samdyn.results.consistency import consistent
 
 if TYPE_CHECKING:
@@ -74,12 +75,15 @@ class ExitTimes(Result):
         Whether Ctrl-C came before all paths had left or reached the time asked for.
     problem : (system, region, x0), optional
         What was simulated, as objects, x0 of shape (n, dim): `compare_exact` needs it. It takes no part in
-        comparisons and is neither saved nor pickled, for the functions in it may not be picklable.
+        comparisons. It is not pickled, since functions in it may not be picklable; files hold it, where a
+        system of a user's own functions is given to `load` again.
+    step_effect : (float, float), optional
+        `step_bias`, and dt times the largest rate, as far as they are known: copies and files keep them.
     """
 
     cited = ("gobet2000", "gobet2010", "kaplan1958", "brookmeyer1982")
     row = "path"
-    besides = ("problem",)
+    besides = ("problem", "step_effect")
     axes = ("exit_points: path coordinate",)
 
     times: Array
@@ -100,15 +104,21 @@ class ExitTimes(Result):
     interrupted: bool = False
     # not a field: it would be saved and compared
     problem: InitVar[Any] = None
+    step_effect: InitVar[tuple[float, float] | None] = None
 
-    def __post_init__(self, problem: Any) -> None:
+    def __post_init__(self, problem: Any, step_effect: tuple[float, float] | None) -> None:
         object.__setattr__(self, "problem", problem)
-        if problem is not None:
+        object.__setattr__(self, "step_effect", step_effect)
+        if whole(problem) is not None:
             object.__setattr__(self, "observed", first_of_each_start(problem, len(self.watched)))
 
     def __getstate__(self) -> dict[str, Any]:
         self._of_step()  # two numbers that a copy keeps, since it has no problem to find them from
         return {name: value for name, value in self.__dict__.items() if name != "problem"}
+
+    def _besides(self) -> dict[str, Any]:
+        self._of_step()
+        return super()._besides()
 
     def __len__(self) -> int:
         return len(self.times)
@@ -410,21 +420,22 @@ class ExitTimes(Result):
         """About how much shorter, relatively, the mean comes out than the mean of the equation.
 
         Judged by what a step does at the starts and where paths left: see `samdyn.dynamics.step_length`. nan
-        for a map, for a result read from a file, and where no path left.
+        for a map, and where no path left.
         """
         return self._of_step()[0]
 
     def _of_step(self) -> tuple[float, float]:
         """`step_bias`, and dt times the largest rate."""
-        problem = vars(self).get("problem")
-        if "_step" not in self.__dict__:
+        known: tuple[float, float] | None = vars(self).get("step_effect")
+        problem = whole(vars(self).get("problem"))
+        if known is None:
             if self.discrete or problem is None or not self.n_exited:
                 return math.nan, math.nan
-            system, _, starts = problem
-            found = step_bias(system, starts[:MOST_POINTS], self.exit_points[self.exited], self.dt)
-            object.__setattr__(self, "_step", found)
-        result: tuple[float, float] = self.__dict__["_step"]
-        return result
+            system, _, x0 = problem
+            starts = np.atleast_2d(np.asarray(x0, dtype=float))  # a user may have put any points there
+            known = step_bias(system, starts[:MOST_POINTS], self.exit_points[self.exited], self.dt)
+            object.__setattr__(self, "step_effect", known)
+        return known
 
     @checked
     def refine(
