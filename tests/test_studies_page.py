@@ -62,7 +62,12 @@ def test_verdicts_follow_the_numbers(page: ModuleType) -> None:
     ends = stored("did_sam_fail_because_it_hallucinated")
     assert page.hallucinations(ends)[0].verdict == "not as stated on these data"
     ends["verdicts"]["from the start, rho 8"] = ["hallucinated, attracting"] * 5
-    assert page.hallucinations(ends)[0].verdict == "reproduced"
+    assert page.hallucinations(ends)[0].verdict.startswith("with a caveat: 5 of")
+    for runs in (40, 2):  # the very same shares
+        ends["verdicts"] = {"rho 8": ["hallucinated"] * runs, "after a warm start, rho 8": ["free"] * runs}
+        assert (page.hallucinations(ends)[0].verdict == "reproduced") == (runs == 40)
+    ends["verdicts"] = {"rho 8": ["hallucinated"] + ["free"] * 39, "after a warm start, rho 8": ["free"] * 40}
+    assert page.hallucinations(ends)[0].verdict.startswith("with a caveat: 1 of 40 runs")
 
     edge = stored("is_my_run_beyond_the_sam_edge")
     far = copy.deepcopy(edge)
@@ -76,6 +81,13 @@ def test_verdicts_follow_the_numbers(page: ModuleType) -> None:
     assert page.widths(width)[0].verdict == "reproduced"
 
     schedule = stored("which_lambda_schedule")
+    for name, gain in schedule["accuracy minus SAM's"].items():
+        schedule["accuracy minus SAM's"][name] = [-0.05 if "1/t" in name else 0.0, gain[1]]
+    assert page.schedules(schedule)[0].verdict.startswith("not as stated")
+    schedule = stored("which_lambda_schedule")
+    schedule["accuracy minus SAM's"] = {name: [0.0, 0.08] for name in schedule["accuracy minus SAM's"]}
+    assert page.schedules(schedule)[0].verdict.startswith("not decided")
+    schedule["accuracy minus SAM's"] = {name: [0.0, 0.01] for name in schedule["accuracy minus SAM's"]}
     schedule["accuracy minus SAM's"]["$\\lambda = 1/t$"] = [0.05, 0.01]
     assert page.schedules(schedule)[0].verdict == "reproduced"
 
