@@ -20,6 +20,7 @@ import tempfile
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import nbformat
 from jupyter_client import AsyncKernelManager
@@ -148,12 +149,24 @@ def pictures(notebook: nbformat.NotebookNode) -> list[str]:
     return [o["data"]["image/png"] for o in outputs if "image/png" in o.get("data", {})]
 
 
+COST = re.compile(r"^\S.*CostWarning: .*\n(?:[ \t]+.*\n?)?", re.MULTILINE)
+"""A printed CostWarning: its line, and the line of code below it."""
+
+
+def without_costs(output: dict[str, Any]) -> dict[str, Any] | None:
+    """An output without its estimates of cost, which depend on how busy the machine is; None if it was one."""
+    if "CostWarning" not in output.get("text", ""):
+        return output
+    text = COST.sub("", output["text"])
+    return nbformat.from_dict({**output, "text": text}) if text.strip() else None
+
+
 def run(source: Path) -> None:
     """Run a notebook and write the copy with its outputs, and its last picture as a thumbnail."""
     notebook = executed(source)
     for cell in notebook["cells"]:
-        if cell["cell_type"] == "code":  # estimates of cost depend on how busy the machine is
-            cell["outputs"] = [o for o in cell["outputs"] if "CostWarning" not in o.get("text", "")]
+        if cell["cell_type"] == "code":
+            cell["outputs"] = [kept for output in cell["outputs"] if (kept := without_costs(output))]
     picture_of(source).parent.mkdir(parents=True, exist_ok=True)
     with Image.open(io.BytesIO(base64.b64decode(pictures(notebook)[-1]))) as picture:
         small = picture.convert("RGB")

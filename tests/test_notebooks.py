@@ -31,3 +31,15 @@ def test_notebook_runs(source: Path, kernel: AsyncKernelManager) -> None:
         pytest.skip("make docs ran this notebook with this samdyn")
     notebook = notebook_pages.executed(source, kernel)
     assert notebook_pages.pictures(notebook), "a notebook ends with a picture"
+
+
+def test_costs_are_left_out_and_other_warnings_are_not() -> None:
+    """An output that held the announcement of a cost lost every other warning with it."""
+    cost = "/tmp/a.py:3: CostWarning: basins will take about 20 s\n  found = sd.basins(flow)\n"
+    other = "/tmp/b.py:7: RuntimeWarning: the mean has not converged\n  mean = sd.mean_exit_time(x)\n"
+    output = {"output_type": "stream", "name": "stderr", "text": ""}
+    kept = notebook_pages.without_costs({**output, "text": cost + other + cost})
+    assert kept is not None
+    assert kept["text"] == other
+    assert notebook_pages.without_costs({**output, "text": cost}) is None
+    assert notebook_pages.without_costs({**output, "text": other}) == {**output, "text": other}

@@ -6,7 +6,8 @@ Which rows a frame has
    short vectors have a column for each coordinate (``x_0``, ``x_1``).
 2. Otherwise the length that most arrays of the result share along their first axis is the number of rows,
    such as one row for each path or for each value of a parameter. Arrays of that length are columns, further
-   axes of at most `MOST_COLUMNS` entries are columns side by side.
+   axes of at most `MOST_COLUMNS` entries are columns side by side. An array whose axes have names, none of
+   which is the name of the rows, is no column: a short vector, such as a place, is in ``frame.attrs``.
 3. A result without arrays is one row.
 
 Numbers and texts that are the same for all rows are in ``frame.attrs``.
@@ -76,16 +77,38 @@ def plain(value: Any) -> Any:
     return repr(value)
 
 
-def columns_of(result: Any) -> tuple[dict[str, Array | list[Any]], dict[str, Any]]:
-    """The columns of a result by name, and what is the same for all rows."""
+def columns_of(
+    result: Any, names: Mapping[str, Sequence[str]], row: str
+) -> tuple[dict[str, Array | list[Any]], dict[str, Any]]:
+    """The columns of a result by name, and what is the same for all rows.
+
+    Parameters
+    ----------
+    result : Result
+    names : dict
+        Of axes, by the field whose axes they are.
+    row : str
+        The name of the axis whose entries are the rows.
+    """
     if isinstance(result, Sequence):
         return _columns_of_members(result), {
             key: value for key, value in public_fields(result).items() if _is_scalar(value)
         }
     fields = public_fields(result)
     constants = {key: _scalar(value) for key, value in fields.items() if _is_scalar(value)}
-    arrays = _arrays(fields)
-    lengths = Counter(len(array) for array in arrays.values() if array.ndim)
+    everything = _arrays(fields)
+    # an array whose axes have names counts only where one of them is the row
+    arrays = {
+        key: np.moveaxis(array, names[key].index(row), 0) if key in names else array
+        for key, array in everything.items()
+        if row in names.get(key, (row,)) and len(names.get(key, array.shape)) == array.ndim
+    } or everything
+    constants |= {
+        key: array.tolist()
+        for key, array in everything.items()
+        if key not in arrays and array.ndim == 1 and len(array) <= MOST_COORDINATES
+    }
+    lengths = Counter(len(array) for array in arrays.values())
     if not lengths:
         return {key: [value] for key, value in constants.items()}, {}
     most = max(lengths.values())

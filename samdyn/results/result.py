@@ -113,7 +113,8 @@ class Result(ABC):
         -------
         dict
             The name of the class under "class", and its fields: arrays as nested lists, complex numbers as
-            {"real", "imag"}, results as such dicts, systems and losses as their texts.
+            {"real", "imag"}, results as such dicts, systems and losses as their texts. nan and inf stay
+            numbers: Python's ``json`` writes and reads them, a strict reader of JSON does not.
         """
         found: dict[str, Any] = plain(self)
         return found
@@ -246,7 +247,7 @@ class Result(ABC):
 
     def _columns(self) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
         """Columns of the data frame, and what is the same for all rows."""
-        return columns_of(self)
+        return columns_of(self, self._axis_names(), self.row)
 
     def _axis_names(self) -> dict[str, tuple[str, ...]]:
         """Names of the axes of arrays, by field."""

@@ -212,6 +212,18 @@ def test_frames(name: str) -> None:
     assert frame.index.name == type(examples()[name]).row
 
 
+def test_rows_are_what_the_index_says() -> None:
+    """Arrays as long as the rows by chance, such as a place in the plane, were columns of other things' rows."""
+    pytest.importorskip("pandas")
+    saddle = sd.landscapes.saddle(2.0, 1.0)
+    about = sd.linearize(sd.Flow(saddle, sd.USAM(0.1)), [0.0, 0.0]).to_pandas()
+    assert about.columns.tolist() == ["eigenvalues", "eigenvectors_0", "eigenvectors_1"]
+    assert about.loc[0, "eigenvectors_1"] == 1.0  # along the direction of descent, whose rate is the larger
+    assert about.attrs["x"] == [0.0, 0.0]
+    held = sd.capture_set(sd.Map(saddle, sd.SAM(0.1), lr=0.1), [0.0, 0.0]).to_pandas()
+    assert held.columns.tolist() == ["orbit_0", "orbit_1"]
+
+
 @pytest.mark.parametrize("name", [name for name, _ in KINDS])
 def test_data_sets(name: str) -> None:
     xarray = pytest.importorskip("xarray")
