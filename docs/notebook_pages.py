@@ -154,7 +154,7 @@ COST = re.compile(r"^\S.*CostWarning: .*\n(?:[ \t]+.*\n?)?", re.MULTILINE)
 
 
 def without_costs(output: dict[str, Any]) -> dict[str, Any] | None:
-    """An output without its estimates of cost, which depend on how busy the machine is; None if it was one."""
+    """An output without its estimates of cost, which depend on how busy the machine is; None for one."""
     if "CostWarning" not in output.get("text", ""):
         return output
     text = COST.sub("", output["text"])

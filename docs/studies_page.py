@@ -134,9 +134,8 @@ def schedules(results: Numbers) -> list[Row]:
     told = ", ".join(f"{name} {points(gain, 2)}" for name, gain in gains.items() if any(gain))
     scheduled = [gain for name, gain in gains.items() if "1/t" in name]
     constant = max(gain for name, gain in gains.items() if "1/t" not in name)
-    better, worse = (
-        [sign * (gain[0] - constant[0]) > hypot(gain[1], constant[1]) for gain in scheduled] for sign in (1, -1)
-    )
+    above = [(gain[0] - constant[0], hypot(gain[1], constant[1])) for gain in scheduled]
+    better, worse = ([sign * mean > half for mean, half in above] for sign in (1, -1))
     here = (
         f"digits, batches of {results['batch size']}, {results['seeds']} seeds, "
         f"$\\rho$ = {results['rho']:g}, {results['steps']} steps, points of test accuracy above SAM: {told}"

@@ -213,7 +213,7 @@ def test_frames(name: str) -> None:
 
 
 def test_rows_are_what_the_index_says() -> None:
-    """Arrays as long as the rows by chance, such as a place in the plane, were columns of other things' rows."""
+    """Arrays as long as the rows by chance, such as a place in the plane, were columns."""
     pytest.importorskip("pandas")
     saddle = sd.landscapes.saddle(2.0, 1.0)
     about = sd.linearize(sd.Flow(saddle, sd.USAM(0.1)), [0.0, 0.0]).to_pandas()
