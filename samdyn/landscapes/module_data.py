@@ -76,8 +76,9 @@ def read_data(data: Any, dtype: torch.dtype, device: torch.device) -> ModuleData
     elif isinstance(data, DataLoader | Dataset):
         data = _read(data)
     if not isinstance(data, tuple | list) or len(data) != 2:
-        got = f"a {type(data).__name__} of length {len(data)}" if isinstance(data, tuple | list) else data
-        raise TypeError(f"data must be {WANTED}, got {checks.shown(got)}")
+        listed = isinstance(data, tuple | list)
+        got = f"a {type(data).__name__} of length {len(data)}" if listed else checks.shown(data)
+        raise TypeError(f"data must be {WANTED}, got {got}")
     given, targets = data
     parts = tuple(given) if isinstance(given, tuple) else (given,)
     inputs = tuple(_tensor("inputs", part, dtype, device) for part in parts)

@@ -330,7 +330,9 @@ def _arrays(data: Any) -> tuple[Array, ...]:
     wanted = "an array (n, ...) or a tuple of such"
     arrays = tuple(checks.array("data", part, finite=False, wanted=wanted) for part in parts)
     if not arrays or any(a.ndim == 0 or len(a) == 0 for a in arrays):
-        raise ValueError("data must hold at least one sample along the first axis, got none")
+        scalar = any(a.ndim == 0 for a in arrays)
+        got = f"{checks.shown(data)}, which has no axis" if scalar else "none"
+        raise ValueError(f"data must hold at least one sample along the first axis, got {got}")
     lengths = {len(a) for a in arrays}
     if len(lengths) > 1:
         raise ValueError(f"data must have one length along the first axis, got {sorted(lengths)}")

@@ -364,7 +364,7 @@ def as_optimizer(
     0.7
     """
     if not isinstance(rule, Rule):
-        raise TypeError(f"rule must be a samdyn rule such as sd.SAM(0.1), got {rule!r}")
+        raise TypeError(f"rule must be a samdyn rule such as sd.SAM(0.1), got {checks.shown(rule)}")
     for need in rule.needs:
         if need != "values":
             raise ValueError(
@@ -378,6 +378,11 @@ def as_optimizer(
         )
     if model is not None and not isinstance(model, torch.nn.Module):
         raise TypeError(f"model must be a torch.nn.Module, got {checks.shown(model)}")
+    if isinstance(params, torch.nn.Module):
+        got = type(params).__name__
+        raise TypeError(f"params must be the parameters of a module, got {got}: give its .parameters()")
+    if "lr" in options and not isinstance(options["lr"], torch.Tensor):
+        checks.number("lr", options["lr"], at_least=0)
     try:
         optimizer = base(params, **options)
     except (TypeError, ValueError) as error:

@@ -6,7 +6,7 @@ file                  what it computes or holds
 `registry`            which picture belongs to which result: `draw`
 `portrait`            phase portraits, animated and with sliders
 `appearance`          colours, legends, titles: what pictures share
-`paths`               trajectories
+`paths`               trajectories, paths of least action
 `manifold_curves`     stable and unstable manifolds
 `bifurcation`         bifurcation diagrams
 `hallucination`       hallucinated points: intervals, branches, shares

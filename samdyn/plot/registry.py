@@ -10,6 +10,7 @@ is registered here: ::
 from __future__ import annotations
 
 import functools
+import re
 from typing import Any
 
 from samdyn.basin import BasinContinuation, Basins
@@ -20,6 +21,7 @@ from samdyn.dynamics.trajectory_result import Trajectory
 from samdyn.equilibria.fixed_point import FixedPoints
 from samdyn.equilibria.line_attractors import Attractors1D
 from samdyn.escape.exit.parameter_sweep import ExitTimeSweep
+from samdyn.escape.rare.least_action import ActionPath
 from samdyn.escape.solver.field import Field
 from samdyn.escape.spread.result import Displacement
 from samdyn.escape.statistics.location import ExitLocation
@@ -53,14 +55,14 @@ from samdyn.plot.locations import exit_locations
 from samdyn.plot.manifold_curves import manifolds
 from samdyn.plot.monitor import history
 from samdyn.plot.morse_graphs import morse_graph
-from samdyn.plot.paths import path_picture
+from samdyn.plot.paths import action_picture, path_picture
 from samdyn.plot.portrait.phase_portraits import phase_portrait
 from samdyn.plot.sharpness import edge_of_stability
 from samdyn.plot.spectra import density, spectrum
 from samdyn.plot.survival_curves import survival
 from samdyn.plot.virtual_losses import virtual_loss
 from samdyn.rates.curves import Convergence
-from samdyn.results import Result
+from samdyn.results import Absent, Result
 from samdyn.results.graphs import BasinGraph, RateGraph
 
 
@@ -97,6 +99,31 @@ def draw(result: Any, *arguments: Any, **options: Any) -> Any:
     return table_picture(result, *arguments, **options)
 
 
+def drawn(result: Result, *arguments: Any, **options: Any) -> Any:
+    """What `draw` gives, where an argument that no part of the picture takes is refused by its name.
+
+    Options go through to artists of matplotlib, some of which refuse them from within as attributes.
+
+    Examples
+    --------
+    >>> import samdyn as sd
+    >>> drawn(sd.two_cycle([3.0, 1.0], lr=0.1, rho=0.05), figsize=(3.0, 2.0))
+    Traceback (most recent call last):
+    TypeError: plot of TwoCycle takes no argument 'figsize': for a figure of your own give its axes as ax
+    """
+    try:
+        return draw(result, *arguments, **options)
+    except (AttributeError, TypeError) as error:
+        found = UNKNOWN.search(str(error))
+        if found is None or found[1] not in options:
+            raise
+        what = f"plot of {type(result).__name__} takes no argument {found[1]!r}"
+        raise TypeError(f"{what}: for a figure of your own give its axes as ax") from error
+
+
+UNKNOWN = re.compile(r"unexpected keyword argument '(\w+)'")
+
+
 def table_picture(result: Result, ax: Any = None, **options: Any) -> Any:
     """Draw the table of a result, for one that has no picture of its own.
 
@@ -112,6 +139,8 @@ def table_picture(result: Result, ax: Any = None, **options: Any) -> Any:
     -------
     matplotlib Axes
     """
+    from matplotlib import rcParams
+
     table = result.table()
     ax = style.axes(ax)
     ax.set_axis_off()
@@ -123,10 +152,12 @@ def table_picture(result: Result, ax: Any = None, **options: Any) -> Any:
     notes = "\n".join([*(line.strip() for line in more), *table.notes])
     if rows:
         names = list(table.head) or None
-        drawn = ax.table(rows, colLabels=names, **{"loc": "upper center", "cellLoc": "left", **options})
-        drawn.auto_set_column_width(list(range(len(rows[0]))))
-    if notes:
-        ax.text(0.5, 0.0, notes, ha="center", va="bottom", wrap=True, transform=ax.transAxes)
+        cells = ax.table(rows, colLabels=names, **{"loc": "upper center", "cellLoc": "left", **options})
+        cells.auto_set_column_width(list(range(len(rows[0]))))
+        for cell in cells.get_celld().values():  # on the ground of the user's style
+            cell.set(facecolor="none", edgecolor=rcParams["axes.edgecolor"])
+    look: dict[str, Any] = {"ha": "center", "va": "bottom", "wrap": True, **({} if rows else options)}
+    ax.text(0.5, 0.0, notes, transform=ax.transAxes, **look)
     return ax
 
 
@@ -146,6 +177,8 @@ def _exit_times(result: ExitTimes, kind: str = "survival", ax: Any = None, **loo
 
 
 def _attractors_1d(result: Attractors1D, ax: Any = None) -> Any:
+    if isinstance(result.system, Absent):
+        result.system.missing()
     return virtual_loss(result.system, result.box, ax, attractors=result)
 
 
@@ -162,10 +195,13 @@ def _branches(result: BifurcationDiagram, ax: Any = None, **options: Any) -> Any
 
 
 def _fixed_points(result: FixedPoints, ax: Any = None) -> Any:
+    if isinstance(result.system, Absent):
+        result.system.missing()
     return phase_portrait(result.system, result.box, ax=ax, fixed_points=result)
 
 
 PICTURES: dict[type, Any] = {
+    ActionPath: action_picture,
     Attractors1D: _attractors_1d,
     BasinContinuation: fraction_bands,
     BasinGraph: basin_graph,

@@ -57,9 +57,19 @@ class Absent:
     def __getattr__(self, name: str) -> NoReturn:
         if name.startswith("__"):  # what Python itself asks, for a copy for instance
             raise AttributeError(name)
-        raise AbsentError(self._reason())
+        self.missing()
 
     def __call__(self, *arguments: Any, **others: Any) -> NoReturn:
+        self.missing()
+
+    def missing(self) -> NoReturn:
+        """Say what is missing and how to give it.
+
+        Raises
+        ------
+        AbsentError
+            Always.
+        """
         raise AbsentError(self._reason())
 
     def _reason(self) -> str:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import collections.abc
 import hashlib
+import io
 import json
 import os
 import sys
@@ -88,21 +89,20 @@ def read(path: str | os.PathLike[str], kind: type | None = None, given: Any = No
     """
     path = path_of("path", path)
     wanted = "a result" if kind is None else kind.__name__
+    # opened here, since np.load leaves a broken file open, and takes what is no archive for a pickle
+    with open(path, "rb") as file:
+        content = io.BytesIO(file.read())
     try:
-        # opened here, since np.load leaves a broken file open, and takes what is no archive for a pickle
-        with open(path, "rb") as file:
-            if not zipfile.is_zipfile(file):
-                raise ValueError("it is no .npz archive")
-            file.seek(0)
-            with np.load(file, allow_pickle=False) as stored:
-                arrays = {entry: stored[entry] for entry in stored.files}
+        if not zipfile.is_zipfile(content):
+            raise ValueError("it is no .npz archive")
+        content.seek(0)
+        with np.load(content, allow_pickle=False) as stored:
+            arrays = {entry: stored[entry] for entry in stored.files}
         text = arrays.pop("header")
         of_basins = text.dtype == np.uint8  # their earlier layout
         header: dict[str, Any] = json.loads(bytes(text).decode() if of_basins else str(text))
         if not isinstance(header, dict):
             raise ValueError("its header is no dict")
-    except (FileNotFoundError, IsADirectoryError, PermissionError):
-        raise
     except Exception as error:  # whatever zip, zlib, numpy and JSON make of damaged bytes
         raise ValueError(
             f"path must be a file written by {'save' if kind is None else f'{wanted}.save'}, got "

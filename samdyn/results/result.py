@@ -241,9 +241,9 @@ class Result(ABC):
         return {name: vars(self).get(name) for name in self.besides}
 
     def _draw(self, *arguments: Any, **options: Any) -> Any:
-        from samdyn.plot.registry import draw  # the only place where results reach up to pictures
+        from samdyn.plot.registry import drawn  # the only place where results reach up to pictures
 
-        return draw(self, *arguments, **options)
+        return drawn(self, *arguments, **options)
 
     def _columns(self) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
         """Columns of the data frame, and what is the same for all rows."""

@@ -140,9 +140,25 @@ SLIPS: dict[str, tuple[Callable[[], Any], str]] = {
         lambda: sd.optim.as_optimizer(sd.SAM(0.1), [torch.ones(2, requires_grad=True)], lambda *a, **k: 3),
         r"^base must make a torch\.optim\.Optimizer, got 3",
     ),
-    "a learning rate that torch refuses": (
-        lambda: sd.optim.as_optimizer(sd.SAM(0.1), [torch.ones(2, requires_grad=True)], lr=-0.5),
-        r"^params and the options of SGD must be as torch takes them, got .*lr=-0\.5: Invalid learning rate",
+    "a momentum that torch refuses": (
+        lambda: sd.optim.as_optimizer(sd.SAM(0.1), [torch.ones(2, requires_grad=True)], lr=0.5, momentum=-1),
+        r"^params and the options of SGD must be as torch takes them, got .*momentum=-1: Invalid momentum",
+    ),
+    "a learning rate that is a text": (
+        lambda: sd.optim.as_optimizer(sd.SAM(0.1), [torch.ones(2, requires_grad=True)], lr="a"),
+        r"^lr must be a finite number >= 0, got 'a'",
+    ),
+    "a module in place of its parameters": (
+        lambda: sd.optim.as_optimizer(sd.SAM(0.1), torch.nn.Linear(2, 1), lr=0.1),
+        r"^params must be the parameters of a module, got Linear: give its \.parameters\(\)",
+    ),
+    "inputs without targets": (
+        lambda: sd.from_module(torch.nn.Linear(2, 1), torch.nn.functional.mse_loss, (torch.ones(3, 2),)),
+        "^data must be .*got a tuple of length 1",
+    ),
+    "a number as data": (
+        lambda: sd.FiniteSum(lambda w, s: w @ s, 5, dim=2),  # type: ignore[arg-type]
+        "^data must hold at least one sample along the first axis, got 5, which has no axis",
     ),
     "a region too small to square": (
         lambda: sd.exit_rate(sd.Diffusion(WELL, sd.GD(), lr=0.1, noise=NOISE), sd.Ball([0.0], 1e-300)),

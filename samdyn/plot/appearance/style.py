@@ -248,6 +248,8 @@ def check_axes(ax: Any) -> None:
 
     if ax is not None and not isinstance(ax, Axes):
         raise TypeError(f"ax must be a matplotlib Axes or None, got {ax!r} of type {type(ax).__name__}")
+    if ax is not None and ax.name != "rectilinear":
+        raise TypeError(f"ax must be plane axes without a projection, got axes with projection {ax.name!r}")
 
 
 def legend(ax: Axes, handles: Sequence[Any], where: str, busy: Array | None = None) -> None:

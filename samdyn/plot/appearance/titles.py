@@ -68,18 +68,39 @@ def title_of(system: Any, but: str | None = None) -> str:
     'SAM flow on saddle, $\\rho = 0.3$'
     """
     if isinstance(system, Absent):  # of a result that was read from a file
-        return repr(system)
-    rule = getattr(system, "rule", None)
+        return readable(repr(system))
+    rule, name = getattr(system, "rule", None), readable(str(system.name))
     if rule is None:
-        return str(system.name)
-    parts = [str(system.name)]
-    for name in rule.coefficient_names:
-        if name == but:
+        return name
+    parts = [name]
+    for coefficient in rule.coefficient_names:
+        if coefficient == but:
             continue
-        value = getattr(rule, name)
-        symbol = symbol_of(name)
+        value = getattr(rule, coefficient)
+        symbol = symbol_of(coefficient)
         parts.append(f"${symbol}$ on a schedule" if callable(value) else f"${symbol} = {float(value):.4g}$")
     return ", ".join(parts)
+
+
+def readable(text: str) -> str:
+    r"""The text with its dollars as dollars, if what stands between them is no formula that can be drawn.
+
+    A user may give a loss any name.
+
+    Examples
+    --------
+    >>> readable(r"loss $\alpha^2$"), readable("loss $x^$")
+    ('loss $\\alpha^2$', 'loss \\$x^\\$')
+    """
+    if "$" not in text:
+        return text
+    from matplotlib.mathtext import MathTextParser
+
+    try:
+        MathTextParser("path").parse(text)
+    except ValueError:
+        return re.sub(r"(?<!\\)\$", r"\\$", text)
+    return text
 
 
 def wrapped(ax: Axes, text: str) -> str:
@@ -88,7 +109,7 @@ def wrapped(ax: Axes, text: str) -> str:
     inches = ax.get_window_extent().width / figure.dpi
     # a letter is about half as wide as the font is high, and there are 72 points in an inch
     letters = int(inches * 72 / (0.5 * float(ax.title.get_fontsize())))
-    held = re.sub(r"\$[^$]*\$", lambda formula: formula[0].replace(" ", "\0"), text)
+    held = re.sub(r"\$[^$]*\$", lambda formula: formula[0].replace(" ", "\0"), readable(text))
     lines = textwrap.wrap(held, max(letters, 12), break_long_words=False, break_on_hyphens=False)
     return "\n".join(lines).replace("\0", " ")
 
@@ -147,7 +168,7 @@ def labels_by_difference(texts: Sequence[str]) -> list[str]:
     while len(texts) > 1 and all(whole) and len({part[-1] for part in whole}) == 1:
         whole = [part[:-1] for part in whole]
     short = ["".join(part).strip(" ,") for part in whole]
-    return short if all(short) and len(texts) > 1 else list(texts)
+    return [readable(text) for text in (short if all(short) and len(texts) > 1 else texts)]
 
 
 def _same_calls(words: Sequence[Sequence[str]]) -> bool:
