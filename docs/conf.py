@@ -97,6 +97,7 @@ sphinx_gallery_conf = {
     "remove_config_comments": True,
     "show_signature": False,
     "min_reported_time": 60,
+    "write_computation_times": False,  # pages of times, which load scripts from other sites
 }
 
 autodoc_typehints = "none"  # numpydoc's Parameters give the types in words

@@ -16,6 +16,7 @@ import html
 import io
 import os
 import re
+import shutil
 import tempfile
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
@@ -69,8 +70,14 @@ def library() -> str:
 def key(source: Path) -> dict[str, str]:
     """What the outputs depend on: the text of the notebook's cells, and samdyn."""
     cells = nbformat.read(source, as_version=4)["cells"]
-    text = "\0".join(cell["source"] for cell in cells).encode()
+    numbers = [path.read_text(encoding="utf-8") for path in sorted(stored_of(source).glob("*.json"))]
+    text = "\0".join([*(cell["source"] for cell in cells), *numbers]).encode()
     return {"text": hashlib.sha256(text).hexdigest(), "samdyn": library()}
+
+
+def stored_of(source: Path) -> Path:
+    """Where numbers are that a notebook reads: those which it wrote when it was run in full."""
+    return source.parent / "results"
 
 
 def copy_of(source: Path) -> Path:
@@ -119,11 +126,15 @@ matplotlib.rcdefaults()
 
 
 def executed(source: Path, kernel: AsyncKernelManager | None = None) -> nbformat.NotebookNode:
-    """The notebook with its outputs, run in an empty folder and a fresh kernel; or in the small setting and a
-    kernel that is kept, whose names and settings of pictures are forgotten first.
+    """The notebook with its outputs, run in a folder that holds its stored numbers alone.
+
+    In a fresh kernel; or in the small setting and a kernel that is kept, whose names and settings of pictures
+    are forgotten first.
     """
     notebook = nbformat.read(source, as_version=4)
     with tempfile.TemporaryDirectory() as folder:
+        if stored_of(source).exists():
+            shutil.copytree(stored_of(source), Path(folder) / "results")
         # the kernel imports this checkout and picks its own inline backend, as in front of a reader
         changed = {
             "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH", "")))),

@@ -140,6 +140,9 @@ def convergence(
     ax.set_title(result.name)
     if handles:
         style.legend(ax, handles, "best")
+        box = ax.get_legend()
+        if result.n_replicas > 1 and box is not None:
+            box.set_title(f"bands: {level:.0%} of the replicas")
     return ax
 
 

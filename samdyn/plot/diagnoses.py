@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 POINTS = 81
 """Values on a line."""
+AT_REST = 1e-9
+"""Moves, relative to the weights, below which the last steps are drawn as one point."""
 BLUE, ORANGE, BLACK = (style.OKABE_ITO[name] for name in ("blue", "orange", "black"))
 
 
@@ -25,7 +27,7 @@ def diagnosis(result: Diagnosis) -> Figure:
 
     Left, f along the gradient, f(x + s u) with u = g/|g|, where the perturbed point stands at s = |e|.
     Middle, f along the sharpest direction through x. Right, the last steps, seen along the gradient and along
-    the sharpest direction, from the oldest (pale) to the newest.
+    the sharpest direction, from the oldest (pale) to the newest; one point where the run rests.
     """
     from matplotlib import pyplot
 
@@ -53,6 +55,10 @@ def diagnosis(result: Diagnosis) -> Figure:
     right.plot(along, beside, color=BLUE, lw=0.6, alpha=0.4)
     right.scatter(along, beside, s=14, c=[(*_rgb(BLUE), a) for a in shade])
     right.plot(0.0, 0.0, "o", color=BLACK, ms=5)
+    moved = float(np.linalg.norm(m.orbit - m.x, axis=1).max())
+    if moved < AT_REST * max(float(np.linalg.norm(m.x)), m.perturbation):  # rounding, which has no shape
+        right.set(xlim=(-reach, reach), ylim=(-reach, reach))
+        right.set_title(f"at rest: steps of at most {moved:.1g}" if moved else "at rest", fontsize="medium")
     style.axis_labels(right, "along the gradient", "along the sharpest direction")
     right.locator_params(nbins=4)
     right.ticklabel_format(scilimits=(-2, 4))  # a run that rests moves by so little that numbers are long

@@ -19,6 +19,7 @@ from samdyn.arguments import checks
 from samdyn.arguments.checks import Array
 from samdyn.plot.appearance import settings, style
 from samdyn.plot.appearance.placement import extents, is_panel, place_text
+from samdyn.plot.appearance.titles import wrapped
 from samdyn.plot.basin_maps import color_of, numbering
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ BEND = 0.22  # of an arrow, in its length
 BESIDE = 13.0  # points between a line and its numbers
 SHARES = (0.5, 0.35, 0.65, 0.8)  # of the way from a node to the pass, where its number may stand
 ARC = (0.36, 0.28, 0.44, 0.2)  # of the way along an arrow
+SMALLEST_REST = 5e-4  # of the box that goes to no attractor: what is printed as 0.1 %
 LEAST, MOST = 230.0, 900.0  # areas of nodes, in square points
 MARKS = {
     "edge state": ("D", style.OKABE_ITO["yellow"]),
@@ -105,13 +107,15 @@ def basin_graph(
     places = {k: _place(data, plane) for k, data in graph.nodes(data=True)}
     if given is None:
         _frame(ax, graph, places, plane)
+        if graph.graph.get("system"):
+            ax.set_title(wrapped(ax, graph.graph["system"]))
     # beside the axes its long entries would take most of the width
     where = legend if isinstance(legend, str) else "below"
     # a node has another share in each panel, and one entry in a legend that all of them share
     nodes = _nodes(ax, graph, places, number, with_share=where != "below" or not is_panel(ax))
     taken = extents([text for text in ax.texts if text.get_gid() == "number of a node"])
     if directed:
-        entries = _arrows(ax, graph, places, shown, taken)
+        entries = _arrows(ax, graph, places, number, shown, taken)
     else:
         entries = _passes(ax, graph, places, plane, shown, taken)
     if legend is not False:
@@ -152,6 +156,12 @@ def _frame(ax: Axes, graph: nx.Graph, places: dict[int, Array], plane: list[int]
     passes = [_place(data, plane) for _, _, data in graph.edges(data=True) if "position" in data]
     points = np.array([*places.values(), *passes])
     low, high = points.min(axis=0), points.max(axis=0)
+    if graph.is_directed():  # arcs reach beyond their ends, at right angles to them on the page
+        size = np.where(high > low, high - low, 1.0) / ax.get_window_extent().size
+        ways = np.array([(places[b] - places[a]) / size for a, b in graph.edges]).reshape(-1, 2)
+        middles = np.array([(places[a] + places[b]) / 2 for a, b in graph.edges]).reshape(-1, 2)
+        points = np.concatenate([points, middles + BEND / 2 * ways[:, ::-1] * [1, -1] * size])
+        low, high = points.min(axis=0), points.max(axis=0)
     margin = 0.18 * np.where(high > low, high - low, 1.0)
     ax.set(xlim=(low[0] - margin[0], high[0] + margin[0]), ylim=(low[1] - margin[1], high[1] + margin[1]))
     names = (f"$x_{{{plane[0]}}}$", f"$x_{{{plane[1]}}}$") if len(plane) == 2 else ("$x$", "loss")
@@ -202,7 +212,12 @@ def _mark(kind: str) -> tuple[str, str]:
 
 
 def _arrows(
-    ax: Axes, graph: nx.DiGraph, places: dict[int, Array], label: str | None, taken: list[Bbox]
+    ax: Axes,
+    graph: nx.DiGraph,
+    places: dict[int, Array],
+    number: dict[int, int],
+    label: str | None,
+    taken: list[Bbox],
 ) -> list[Any]:
     from matplotlib.lines import Line2D
     from matplotlib.patches import FancyArrowPatch
@@ -234,8 +249,9 @@ def _arrows(
             _write(ax, [ax.transData.inverted().transform(at) for at in arc], _text(value), taken)
     named = "numbers: rates" if label == "rate" else f"numbers: {label}"
     note = "" if label is None else f"; {named}"
+    into = "".join(f" into {number[k]}" for k in graph if tree and not any(a == k for a, _ in tree))
     entries = (
-        [Line2D([], [], color=LINE, linewidth=settings.width(2.8), label="dominant transitions" + note)]
+        [Line2D([], [], color=LINE, linewidth=settings.width(2.8), label=f"dominant transitions{into}{note}")]
         if tree
         else []
     )
@@ -295,6 +311,11 @@ def _nodes(
             "linestyle": "none",
         }
         entries.append(Line2D([], [], **look, markeredgecolor="black", label=name))
+    shares = [data.get("fraction") for _, data in graph.nodes(data=True) if "stationary" not in data]
+    if with_share and shares and None not in shares:
+        rest = 1.0 - sum(map(float, shares))
+        if rest >= SMALLEST_REST:
+            entries.append(Line2D([], [], linestyle="none", label=f"to none of them: {rest:.1%}"))
     return entries
 
 

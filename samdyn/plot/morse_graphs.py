@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 COLORS = [style.OKABE_ITO[name] for name in ("blue", "vermilion", "green", "purple", "orange", "sky blue")]
+MARK_APART = 2.2  # heights of a letter: two discs with a number of two digits do not touch
 OUTER, INNER = 0.13, 0.24  # opacity of regions of attraction, and of the inner basins on them
 
 
@@ -51,7 +52,7 @@ def morse_graph(
         Join sets by arrows.
     largest : int
         Only that many sets get a number and arrows: attracting ones first, then the largest, so that
-        artefacts do not hide the rest.
+        artefacts do not hide the rest. A set whose number would lie on another one's gets none.
 
     Returns
     -------
@@ -87,9 +88,6 @@ def morse_graph(
         _rectangles(ax, boxes, shown, colors.get(node, style.OKABE_ITO["black"]), 1.0, 2.0)
     numbered = sorted(result.sets, key=lambda node: (node not in colors, -len(result.sets[node])))[:largest]
     places = {node: _place(result.sets[node], shown) for node in numbered}
-    _marks(ax, result, places, colors)
-    if arrows:
-        _arrows(ax, result, places)
     ax.set_xlim(*result.box[shown[0]])
     if dim == 1:
         ax.set_ylim(0, 1)
@@ -99,6 +97,10 @@ def morse_graph(
     else:
         ax.set_ylim(*result.box[shown[1]])
         style.axis_labels(ax, f"$x_{{{shown[0]}}}$", f"$x_{{{shown[1]}}}$")
+    places = _apart(ax, places)
+    _marks(ax, result, places, colors)
+    if arrows:
+        _arrows(ax, result, places)
     bound = "outer bounds" if result.rigorous else "no outer bounds"
     ax.set_title(f"{result.system}\n{len(result)} Morse sets, {result.image} images ({bound})")
     _legend(ax, result, colors, tinted)
@@ -139,6 +141,19 @@ def _place(boxes: Array, shown: tuple[int, ...]) -> tuple[float, float]:
     middle = boxes.mean(axis=2)[:, list(shown)]
     nearest = middle[np.argmin(((middle - middle.mean(axis=0)) ** 2).sum(axis=1))]
     return float(nearest[0]), float(nearest[1]) if len(shown) == 2 else 0.7
+
+
+def _apart(ax: Axes, places: dict[int, tuple[float, float]]) -> dict[int, tuple[float, float]]:
+    """The places whose numbers do not lie on numbers before them."""
+    least = MARK_APART * settings.text_size(1.0) * float(ax.figure.dpi) / 72
+    kept: dict[int, tuple[float, float]] = {}
+    on_page: list[Array] = []
+    for node, place in places.items():
+        here = ax.transData.transform(place)
+        if all(np.hypot(*(here - other)) >= least for other in on_page):
+            kept[node] = place
+            on_page.append(here)
+    return kept
 
 
 def _marks(

@@ -56,12 +56,20 @@ def spectrum(result: Spectrum, ax: Axes | None = None) -> Axes:
 
 @settings.picture
 def density(result: SpectralDensity, ax: Axes | None = None) -> Axes:
-    """The density of a `SpectralDensity` on a logarithmic axis, with its 95 % band."""
+    """The density of a `SpectralDensity` on a logarithmic axis, with its 95 % band.
+
+    Values below a millionth of the largest are not drawn: the smoothing reaches there, and no eigenvalue.
+    """
     ax = style.axes(ax)
     floor = 1e-6 * float(result.values.max())
-    low, high = (np.maximum(end, floor) for end in result.confidence_band())
-    ax.fill_between(result.grid, low, high, color=COLOR, alpha=0.25, lw=0)
-    ax.plot(result.grid, np.maximum(result.values, floor), color=COLOR)
+    low, high = result.confidence_band()
+    shown = result.values > floor
+    names = (f"density, smoothed by {result.width:.2g}", "95 % band of the mean over vectors")
+    band = ax.fill_between(
+        result.grid, np.maximum(low, floor), high, where=shown, color=COLOR, alpha=0.25, lw=0, label=names[1]
+    )
+    (line,) = ax.plot(result.grid, np.where(shown, result.values, np.nan), color=COLOR, label=names[0])
+    style.legend(ax, [line, band], "best")
     style.axis_labels(ax, "eigenvalue of the Hessian", "density (1 / curvature)")
     ax.set_yscale("log")  # after the labels, whose round ticks are the ticks of a linear axis
     return ax

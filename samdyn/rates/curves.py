@@ -342,6 +342,9 @@ class Convergence(Result):
             columns[f"{quantity}_standard_error"] = np.concatenate(errors)
         return columns, {"name": self.name, "seed": self.seed, "n_replicas": self.n_replicas}
 
+    def _coordinates(self) -> dict[str, tuple[tuple[str, ...], Any]]:
+        return {"step": (("step",), self.steps)}
+
     @classmethod
     def _inconsistency(cls, values: Mapping[str, Any]) -> str:
         return consistent("Convergence", values)

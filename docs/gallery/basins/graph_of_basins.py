@@ -11,9 +11,7 @@ loss, rule = sd.landscapes.himmelblau(), sd.USAM(rho=0.005)
 system = sd.Map(loss, rule, lr=0.01)
 found = sd.basins(system, resolution=48, n_starts=64)
 graph = sd.basin_graph(found)
-ax = sd.plot.phase_portrait(
-    sd.Flow(loss, rule), fixed_points=False, nullclines=False, separatrices=False, cycles=0
-)
+ax = found.plot(legend=False, numbers=False, attractors=False)
 sd.plot.basin_graph(graph, ax=ax)
 graph
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 GAP_INCHES, EDGE_INCHES = 0.55, 0.08  # from axes to a legend below them: ticks and label; from it to the edge
 COLUMN_INCHES = 1.9
-"""Width of a column of a legend below the axes, in letters of 10 points."""
+"""Width of a column of a legend below the axes whose letters have 10 points."""
 SHARED = "shared legend"
 MOST_OF_AXES = 0.45
 """Largest share of the axes' height that a legend below may take from them."""
@@ -154,6 +154,8 @@ def shared_legend(figure: Any, handles: Sequence[Any], look: dict[str, Any]) -> 
     entries = dict(sorted(entries.items(), key=lambda entry: number_of(entry[0])))
     engine = figure.get_layout_engine()
     place = "outside lower center" if "Constrained" in type(engine).__name__ else "lower center"
+    if place.startswith("outside"):  # the layout leaves less room than legends keep from an edge by default
+        look = {**look, "borderaxespad": 0.1}
     columns = max(1, min(len(entries), int(width / COLUMN_INCHES)))
     box = figure.legend(handles=list(entries.values()), **look, loc=place, ncols=columns)
     while columns > 1 and box.get_window_extent().width > figure.bbox.width:  # long texts

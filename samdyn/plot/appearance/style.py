@@ -59,8 +59,8 @@ CORNERS = {"upper right": (1, 1), "upper left": (0, 1), "lower right": (1, 0), "
 def fixed_point_style(kind: str, stability: str) -> dict[str, Any]:
     """Keywords of `Axes.plot` for a fixed point: shape and colour by kind, filling by stability.
 
-    Filled: attracting or trapping. Half filled: marginal, or a jump of which nothing is claimed. Open: a
-    saddle, or repelling.
+    Filled: attracting, or trapping with a heavy rim. Half filled: marginal, or a jump of which nothing is
+    claimed. Open: a saddle, or repelling.
 
     Examples
     --------
@@ -79,7 +79,8 @@ def fixed_point_style(kind: str, stability: str) -> dict[str, Any]:
         "fillstyle": "left" if half else "full",
         # an open marker is known by its coloured rim, a filled one is set off by a black rim
         "markeredgecolor": OKABE_ITO["black"] if filled or half else color,
-        "markeredgewidth": width(0.9 if filled or half else 1.7),
+        # what traps, and does not attract by a linear part, has a heavy rim
+        "markeredgewidth": width(2.0 if stability == "trapping" else 0.9 if filled or half else 1.7),
     }
 
 
@@ -148,7 +149,7 @@ def draw_fixed_points(
     shown = list(coordinates)
     others = [i for i in range(len(base)) if i not in shown]
     entries: dict[str, Any] = {}
-    discs = False
+    discs: set[str] = set()
     for point in points:
         look = fixed_point_style(point.kind, point.stability)
         name = point.kind if point.kind == point.stability else f"{point.kind}, {point.stability}"
@@ -186,7 +187,7 @@ def draw_fixed_points(
             np.nan_to_num(point.capture_radius) ** 2 - beside[0] ** 2
         )  # of the ball's cut by the plane
         if point.stability == "trapping" and square > 0:
-            discs = True
+            discs.add(color)
             x, y = on_axes(point.x, shown)
             reach = square**0.5
             if len(shown) == 1:
@@ -199,7 +200,10 @@ def draw_fixed_points(
                 disc.set_gid("capture set")
                 ax.add_patch(disc)
     result = [entries[label] for label in sorted(entries, key=legend_order)]
-    return [*result, Patch(facecolor="#777777", alpha=0.4, label="capture set")] if discs else result
+    if not discs:
+        return result
+    color = discs.pop() if len(discs) == 1 else "#777777"  # gray where points of several kinds have one
+    return [*result, Patch(facecolor=color, alpha=0.4, label="capture set")]
 
 
 def on_axes(x: Array, coordinates: Sequence[int]) -> Array:
