@@ -93,9 +93,8 @@ def from_module(
     >>> loss.gradient(loss.x0).shape, loss.blocks["2.weight"]
     ((9,), slice(6, 8, None))
     """
-    for kind in ("OptimizedModule", "DataParallel", "DistributedDataParallel"):
-        if type(model).__name__ == kind:  # wrappers around the module that the user wrote
-            model = getattr(model, "_orig_mod", getattr(model, "module", model))
+    while type(model).__name__ in ("OptimizedModule", "DataParallel", "DistributedDataParallel"):
+        model = getattr(model, "_orig_mod", None) or model.module  # what the user wrote is inside
     if isinstance(model, type) or not isinstance(model, torch.nn.Module):
         raise TypeError(f"model must be a torch.nn.Module, got {checks.shown(model)}")
     first = next((p for p in model.parameters() if p.requires_grad), None)

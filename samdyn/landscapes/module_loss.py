@@ -274,7 +274,7 @@ class ModuleLoss(FiniteSum):
     def batch_oracle(self, samples: Any, weights: Tensor | None) -> Oracle:
         """A batch as a rule is handed it, with its outputs where samples are not weighted."""
         oracle = super().batch_oracle(samples, weights)
-        if weights is None:
+        if weights is None and self.probed.through_outputs:
             parts = [s.to(p) for s, p in zip(samples, self._parts, strict=True)]
             part = ModuleData(tuple(parts[:-1]), parts[-1])
             oracle.of["outputs"] = lambda y, x: self._functional_gradient(y, x, [(1.0, part)])
@@ -284,9 +284,10 @@ class ModuleLoss(FiniteSum):
     def oracle(self) -> Oracle:
         """The whole loss as a rule is handed it: of its outputs, chunk after chunk."""
         whole = super().oracle
-        whole.of["outputs"] = lambda y, x: self._functional_gradient(
-            y, x, self.module_data.chunks(self.chunk)
-        )
+        if self.probed.through_outputs:
+            whole.of["outputs"] = lambda y, x: self._functional_gradient(
+                y, x, self.module_data.chunks(self.chunk)
+            )
         return whole
 
     def _samples_like(self, x: Tensor) -> Any:

@@ -1,6 +1,6 @@
 """Whether a module and an objective are a function of the weights, and the mean over samples of one.
 
-The module is called a few times on the first samples, at its own weights. What cannot be a loss of a finite
+The module is called a few times on samples from all over the data, at its own weights. What cannot be a loss of a finite
 sum is refused with what to change: outputs that differ from call to call (dropout), buffers that a call
 changes (running statistics), outputs of a sample that depend on the others in its batch (batch norm),
 objectives that return a vector or a sum. The same calls tell how much memory a sample takes.
@@ -19,7 +19,9 @@ from samdyn.landscapes.module_function import ModuleFunction
 from samdyn.trace.surroundings import own_surroundings
 
 SAMPLES = 5
-"""First samples that the probe looks at."""
+"""Samples that the probe looks at, from the first to the last; with some for the sake of their targets."""
+CLASSES = 4
+"""Labels of which the probe looks at a sample each."""
 SAME = {torch.float64: 1e-9, torch.float32: 1e-3}
 """Relative difference between the mean over a batch and the mean of its samples that rounding leaves."""
 
@@ -35,6 +37,8 @@ class Probe(NamedTuple):
         Whether torch.vmap can map the module over several weight vectors.
     forward : bool
         Whether products with the Hessian can be taken in forward over reverse mode, which takes less memory.
+    through_outputs : bool
+        Whether the objective depends on the weights through the outputs alone, as far as can be told.
     reverse : bool
         Whether they can be taken in reverse over reverse mode, of which a part can be kept for many products
         at one point.
@@ -42,6 +46,7 @@ class Probe(NamedTuple):
 
     numbers: float
     batchable: bool
+    through_outputs: bool
     forward: bool
     reverse: bool
 
@@ -60,7 +65,7 @@ def probe(function: ModuleFunction, x: Tensor, data: ModuleData) -> Probe:
     ------
     TypeError, ValueError
     """
-    few = first_samples(data, SAMPLES)
+    few = some_samples(data)
     count = len(few.targets)
     with own_surroundings(gradients=True), torch.random.fork_rng(devices=_devices(function)):
         value = _value(function, x, few)
@@ -78,12 +83,22 @@ def probe(function: ModuleFunction, x: Tensor, data: ModuleData) -> Probe:
         kept = _numbers_kept(function, x, few)
         if count > 1:
             kept = max(kept - _numbers_kept(function, x, one_sample(few, 0)), 0.0) / (count - 1)
-        return Probe(max(kept, 1.0), _is_batchable(function, x, few), *_modes(function, x, few))
+        through = _is_through_outputs(function, x, few)
+        return Probe(max(kept, 1.0), _is_batchable(function, x, few), through, *_modes(function, x, few))
 
 
-def first_samples(data: ModuleData, count: int) -> ModuleData:
-    """The first samples."""
-    return ModuleData(tuple(part[:count] for part in data.inputs), data.targets[:count])
+def some_samples(data: ModuleData) -> ModuleData:
+    """Samples from the first to the last, and with unlike targets: data may be sorted, or padded at its end."""
+    targets, n = data.targets, len(data.targets)
+    chosen = set(torch.linspace(0, n - 1, min(SAMPLES, n)).round().long().tolist())
+    size = targets.reshape(n, -1).to(torch.float64).mean(dim=1)
+    if size.isfinite().all():
+        chosen |= {int(size.argmin()), int(size.argmax())}
+    if not targets.is_floating_point() and targets.ndim == 1:
+        labels = targets.unique()[:CLASSES]
+        chosen |= {int((targets == label).nonzero()[0]) for label in labels}
+    index = torch.tensor(sorted(chosen), device=targets.device)
+    return ModuleData(tuple(part[index] for part in data.inputs), targets[index])
 
 
 def one_sample(data: ModuleData, i: int) -> ModuleData:
@@ -185,7 +200,7 @@ def _no_mean(model: torch.nn.Module, whole: float, mean: float, few: ModuleData)
             "batch: call model.eval() with running statistics, or use GroupNorm or LayerNorm"
         )
     return (
-        f"objective must be the mean over the samples of the batch, got {whole:.6g} for the first "
+        f"objective must be the mean over the samples of the batch, got {whole:.6g} for "
         f"{len(few.targets)} samples together and {mean:.6g} as the mean of each alone: average over samples "
         '(reduction="mean"), without weights that depend on the batch; outputs and targets of unequal shapes '
         f"do this too (one target has shape {tuple(few.targets.shape[1:])} here)"
@@ -218,6 +233,15 @@ def _is_batchable(function: ModuleFunction, x: Tensor, data: ModuleData) -> bool
         return bool((both[0] - gradient(x)).norm() <= SAME[function.dtype] * (both[0].norm() + 1e-30))
     except Exception:  # an operation that vmap has no rule for: points are taken one by one
         return False
+
+
+def _is_through_outputs(function: ModuleFunction, x: Tensor, data: ModuleData) -> bool:
+    gradient = torch.func.grad(lambda w: function(w, data.inputs, data.targets))(x)
+    try:
+        pulled = function.functional_gradient(x, x, data.inputs, data.targets)
+    except Exception:  # outputs that are not one tensor: whoever needs them is told
+        return True
+    return bool((pulled - gradient).norm() <= SAME[function.dtype] * (gradient.norm() + pulled.norm() + 1e-30))
 
 
 def _modes(function: ModuleFunction, x: Tensor, data: ModuleData) -> tuple[bool, bool]:

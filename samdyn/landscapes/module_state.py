@@ -12,6 +12,10 @@ from samdyn.arguments import checks
 from samdyn.landscapes.module_function import ModuleFunction
 
 
+PREFIXES = ("module.", "_orig_mod.")
+"""What DataParallel and torch.compile put before every name."""
+
+
 def checked_state(
     state: torch.nn.Module | Mapping[str, Tensor], function: ModuleFunction, loss_name: str
 ) -> Mapping[str, Tensor]:
@@ -38,9 +42,7 @@ def checked_state(
     given: Any = state.state_dict() if isinstance(state, torch.nn.Module) else state
     if not isinstance(given, Mapping) or not all(isinstance(v, Tensor) for v in given.values()):
         raise TypeError(f"state must be a module or a state dict of tensors, got {checks.shown(state)}")
-    for prefix in ("module.", "_orig_mod."):
-        if given and all(name.startswith(prefix) for name in given):
-            given = {name.removeprefix(prefix): value for name, value in given.items()}
+    given = _without_prefixes(given, function)
     missing = [name for name in function.names if name not in given]
     unknown = [name for name in given if name not in function.state and name not in function.names]
     if missing or unknown:
@@ -64,4 +66,19 @@ def checked_state(
                 f"state must have the frozen parameters and buffers of the loss, got another {name!r}: "
                 "load it into the model and make the loss from that"
             )
+    for name, first in function.names_of.items():
+        if name in given and first in given and not torch.equal(given[name], given[first]):
+            raise ValueError(
+                f"state must have one value of tied parameters, got {name!r} and {first!r} that differ"
+            )
+    return given
+
+
+def _without_prefixes(given: Mapping[str, Tensor], function: ModuleFunction) -> Mapping[str, Tensor]:
+    """The state dict without what wrappers put before every name, if its names do not fit as they are."""
+    while given and not set(function.names) <= given.keys():
+        prefix = next((p for p in PREFIXES if all(name.startswith(p) for name in given)), None)
+        if prefix is None:
+            break
+        given = {name.removeprefix(prefix): value for name, value in given.items()}
     return given

@@ -30,12 +30,24 @@ EXTRA = 20
 """Vectors of the Krylov space beyond twice the number of wanted ones."""
 
 
+AFRESH = 12
+"""Products at least where a given vector starts the process."""
+INTERIOR = 2000
+"""Rows up to which eigenvalues inside the spectrum are looked for: no Krylov space of J has them first."""
+
+
 class Eigenpairs(NamedTuple):
-    """Eigenvalues (k,), eigenvectors (n, k) of length 1 as columns, and residuals (k,)."""
+    """Eigenvalues (k,), eigenvectors (n, k) of length 1 as columns, and residuals (k,).
+
+    `size` is the largest distance from `neutral` of the eigenvalues that were met, and `exact` tells that no
+    copy of an eigenvalue can be missing among them.
+    """
 
     values: npt.NDArray[Any]
     vectors: npt.NDArray[Any]
     residuals: Array
+    size: float
+    exact: bool
 
 
 def find_eigenpairs(
@@ -69,27 +81,49 @@ def find_eigenpairs(
         First vector of the Krylov space; normal random numbers of `seed` by default.
     """
     n = operator.shape[0]
-    if n <= DENSE or k >= n - 1:
+    if is_dense(n, k, which):
         return _dense(operator, k, which, symmetric, neutral)
-    first = np.random.default_rng(seed).standard_normal(n) if start is None else start
+    first = np.random.default_rng(seed).standard_normal(n)
+    if start is not None:  # with chance beside it, or an eigenvalue that has come up since is not seen
+        first = start / np.linalg.norm(start) + first / np.linalg.norm(first)
+    size = 0.0
     if symmetric and which in ("largest", "smallest", "both"):
         low = {"largest": 0, "smallest": k, "both": k // 2}[which]
-        ritz = lanczos_ends(operator, first, low, k - low, tolerance, 2 * k + STEPS)
-        chosen = _order(ritz.values, which, neutral)[:k]
-        if (ritz.residuals <= tolerance * np.abs(ritz.values).max()).all():
-            return Eigenpairs(ritz.values[chosen], ritz.vectors[:, chosen], ritz.residuals[chosen])
+        least = 1 if start is None else AFRESH
+        ritz = lanczos_ends(operator, first, low, k - low, tolerance, 2 * k + STEPS, least)
+        chosen, size = _order(ritz.values, which, neutral)[:k], ritz.size
+        if (ritz.residuals <= tolerance * size).all() and len(chosen) == k:
+            values, vectors, residuals = ritz.values[chosen], ritz.vectors[:, chosen], ritz.residuals[chosen]
+            return Eigenpairs(values, vectors, residuals, size, False)
         first = ritz.vectors.sum(axis=1)
     searches = [("largest", k - k // 2), ("smallest", k // 2)] if which == "both" else [(which, k)]
     found = [
-        _arpack(operator, size, part, symmetric, neutral, tolerance, first)
-        for part, size in searches
-        if size
+        _arpack(operator, count, part, symmetric, neutral, tolerance, first)
+        for part, count in searches
+        if count
     ]  # fmt: skip
     values = np.concatenate([values for values, _ in found])
     vectors = np.concatenate([vectors for _, vectors in found], axis=1)
     chosen = _order(values, which, neutral)[:k]
     values, vectors = values[chosen], vectors[:, chosen]
-    return Eigenpairs(values, vectors, _residuals(operator, values, vectors))
+    size = max(size, float(np.abs(values - neutral).max(initial=0.0)))
+    return Eigenpairs(values, vectors, _residuals(operator, values, vectors), size, False)
+
+
+def is_dense(n: int, k: int, which: str) -> bool:
+    """Whether the matrix is made and solved densely.
+
+    Raises
+    ------
+    ValueError
+        It is too large for the eigenvalues wanted.
+    """
+    if which == "unit circle" and n > INTERIOR:
+        raise ValueError(
+            f"which='unit circle' must be of a matrix of at most {INTERIOR} rows, got {n}: eigenvalues inside "
+            "the spectrum need the whole matrix; take a block, or which='leading'"
+        )
+    return n <= DENSE or k >= n - 1 or which == "unit circle"
 
 
 def _dense(operator: ProductOperator, k: int, which: str, symmetric: bool, neutral: float) -> Eigenpairs:
@@ -99,9 +133,11 @@ def _dense(operator: ProductOperator, k: int, which: str, symmetric: bool, neutr
         values, vectors = np.linalg.eigh((matrix + matrix.T) / 2)
     else:
         values, vectors = np.linalg.eig(matrix)
-    chosen = _order(values, which, neutral)[:k]
+    chosen, size = _order(values, which, neutral)[:k], float(np.abs(values - neutral).max(initial=0.0))
     values, vectors = values[chosen], vectors[:, chosen]
-    return Eigenpairs(values, vectors, np.linalg.norm(matrix @ vectors - vectors * values, axis=0))
+    return Eigenpairs(
+        values, vectors, np.linalg.norm(matrix @ vectors - vectors * values, axis=0), size, True
+    )
 
 
 def _order(values: npt.NDArray[Any], which: str, neutral: float) -> npt.NDArray[np.int64]:
@@ -136,9 +172,8 @@ def _arpack(
     size = min(n - 1, 2 * k + EXTRA)
     shifted = ProductOperator(n, operator.forward_of(-neutral), operator.transposed_of(-neutral), 1)
     shifted.report = operator.report
-    kinds = {"largest": "LA", "smallest": "SA", "magnitude": "LM", "leading": "LM", "unit circle": "LM"}
-    kind = kinds[which]
-    about = 0.0 if which in ("magnitude", "unit circle") else neutral
+    kind = {"largest": "LA", "smallest": "SA", "magnitude": "LM", "leading": "LM"}[which]
+    about = 0.0 if which == "magnitude" else neutral
     matrix = operator if about == 0.0 else shifted
     options: dict[str, Any] = {
         "k": k,

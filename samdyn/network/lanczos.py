@@ -26,6 +26,12 @@ ROUNDING = 1e-12
 """Of the matrix's size: a remainder below it ends the process, since the Krylov space is invariant."""
 
 
+CLOSED = 0.1
+"""Of the tolerance: a remainder below it closes the Krylov space, as far as is asked."""
+FRESH = 10
+"""Products after which a random vector has shown the ends of what the first one did not see."""
+
+
 class Quadrature(NamedTuple):
     """Nodes and weights of the spectral measure of one vector; the weights sum to 1."""
 
@@ -34,11 +40,14 @@ class Quadrature(NamedTuple):
 
 
 class Ritz(NamedTuple):
-    """Approximate eigenvalues (m,) in increasing order, eigenvectors (n, m) as columns, residuals (m,)."""
+    """Approximate eigenvalues (m,) in increasing order, eigenvectors (n, m) as columns, residuals (m,), and the
+    largest modulus of an eigenvalue.
+    """
 
     values: Array
     vectors: Array
     residuals: Array
+    size: float
 
 
 class _Process:
@@ -49,10 +58,16 @@ class _Process:
         self.basis = [start / np.linalg.norm(start)]
         self.diagonal: list[float] = []
         self.beside: list[float] = []
-        self.complete = False
+        self.closed = False
+        self.dropped: list[tuple[int, float]] = []  # remainders that were left out, and after which vector
+
+    @property
+    def complete(self) -> bool:
+        """Whether the basis spans the whole space."""
+        return self.closed and len(self.basis) == len(self.basis[0])
 
     def advance(self) -> None:
-        """One product more; `complete` says that the space is invariant."""
+        """One product more; `closed` says that the space is invariant."""
         w = self.operator @ self.basis[len(self.diagonal)]
         self.diagonal.append(float(w @ self.basis[-1]))
         span = np.array(self.basis)
@@ -60,10 +75,23 @@ class _Process:
             w = w - span.T @ (span @ w)
         rest = float(np.linalg.norm(w))
         size = np.abs(self.diagonal).max() + max(self.beside, default=0.0)
-        self.complete = bool(rest <= ROUNDING * size) or len(self.basis) == len(w)
-        if not self.complete:
+        self.closed = bool(rest <= ROUNDING * size) or len(self.basis) == len(w)
+        if not self.closed:
             self.beside.append(rest)
             self.basis.append(w / rest)
+
+    def go_on(self, rng: np.random.Generator) -> None:
+        """Go on from a random vector where the space is invariant: it may lack copies of eigenvalues."""
+        m = len(self.diagonal)
+        self.dropped += [(m - 1, rest) for rest in self.beside[m - 1 :]]
+        del self.basis[m:], self.beside[m - 1 :]  # a remainder that is nothing beside the tolerance
+        span = np.array(self.basis)
+        w = rng.standard_normal(span.shape[1])
+        for _ in range(2):
+            w = w - span.T @ (span @ w)
+        self.beside.append(0.0)
+        self.basis.append(w / np.linalg.norm(w))
+        self.closed = False
 
     def tridiagonal(self) -> tuple[Array, Array]:
         """Eigenvalues and eigenvectors of the small matrix."""
@@ -94,14 +122,20 @@ def lanczos_quadrature(operator: ProductOperator, start: Array, n_steps: int) ->
     process = _Process(operator, start)
     for _ in range(n_steps):
         process.advance()
-        if process.complete:
+        if process.closed:
             break
     nodes, vectors = process.tridiagonal()
     return Quadrature(nodes, vectors[0] ** 2)
 
 
 def lanczos_ends(
-    operator: ProductOperator, start: Array, low: int, high: int, tolerance: float, n_steps: int
+    operator: ProductOperator,
+    start: Array,
+    low: int,
+    high: int,
+    tolerance: float,
+    n_steps: int,
+    n_least: int = 1,
 ) -> Ritz:
     """Eigenvalues at the ends of the spectrum, from as few products as the tolerance asks for.
 
@@ -116,27 +150,48 @@ def lanczos_ends(
         Of their residuals, relative to the largest eigenvalue in modulus.
     n_steps : int
         Products at most.
+    n_least : int
+        Products at least, for a start that may hardly have the wanted eigenvectors in it: a residual tells
+        that a value is near an eigenvalue, and not that this is an end of the spectrum.
 
     Returns
     -------
     Ritz
-        The wanted eigenvalues. A residual is |beta s|, beta the remainder of the process and s the last
-        component of the small matrix's eigenvector: it equals the residual of the vector itself, to rounding.
+        The wanted eigenvalues, and the largest modulus of all. A residual is |beta s|, beta the remainder of
+        the process and s the last component of the small matrix's eigenvector: it equals the residual of the
+        vector itself, to rounding.
+
+    Notes
+    -----
+    One vector sees an eigenvalue once, however many copies of it there are. Where its Krylov space closes the
+    process goes on from a random vector beside it, until the wanted values stay as they are.
     """
-    process = _Process(operator, start)
+    process, rng = _Process(operator, start), np.random.default_rng(0)
+    before: Array | None = None
+    begun = 0
     while True:
         process.advance()
         m = len(process.diagonal)
-        if m < low + high and not process.complete:
+        if m < min(max(low + high, n_least), len(start)) and not process.closed:
             continue
         values, small = process.tridiagonal()
-        left = 0.0 if process.complete else process.beside[m - 1]
+        left = 0.0 if process.closed else process.beside[m - 1]
         wanted = np.unique(np.r_[np.arange(m)[:low], np.arange(m)[m - min(high, m) :]])
-        residuals = left * np.abs(small[-1, wanted])
-        good = (residuals <= tolerance * np.abs(values).max()).all()
+        ends = [*process.dropped, (m - 1, left)]
+        residuals = np.sum([rest * np.abs(small[at, wanted]) for at, rest in ends], axis=0)
+        size = float(np.abs(values).max())
+        good = bool((residuals <= tolerance * size).all()) and (before is None or m - begun > low + high + FRESH)
+        closed = process.closed or left <= CLOSED * tolerance * size
+        if closed and not process.complete:
+            same = before is not None and len(before) == len(wanted) == low + high
+            good = same and bool((np.abs(values[wanted] - before) <= max(tolerance, ROUNDING) * size).all())
+            before = values[wanted]
         if process.complete or good or m >= n_steps:
             vectors = np.array(process.basis[:m]).T @ small[:, wanted]
-            return Ritz(values[wanted], vectors, residuals)
+            return Ritz(values[wanted], vectors, residuals, size)
+        if closed:
+            process.go_on(rng)
+            begun = m
 
 
 def smoothed(quadratures: list[Quadrature], grid: Array, width: float) -> Array:

@@ -20,6 +20,7 @@ from __future__ import annotations
 import math
 import sys
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -30,6 +31,7 @@ import torch
 from samdyn.arguments import checks
 from samdyn.arguments.checks import Array
 from samdyn.landscapes.module_arguments import from_module
+from samdyn.landscapes.module_function import ModuleFunction
 from samdyn.landscapes.module_loss import ModuleLoss
 from samdyn.network.spectra import Spectrum, spectrum
 from samdyn.orbit.stability_edge import sam_edge
@@ -55,15 +57,18 @@ class History(Result):
     step : ndarray, shape (n,)
         Training steps done.
     seconds : ndarray
-        Time since the monitor was made.
+        Time since the first step that the monitor was told of.
     loss, perturbed_loss : ndarray
         f(x) and f(x + e(x)) on the monitor's data.
     gradient, perturbed_gradient, ratio, cosine : ndarray
         Norms of g(x) and g(x + e), their ratio and the cosine between them.
     sharpness : ndarray
-        Largest eigenvalue of the Hessian, to about one per cent.
+        Largest eigenvalue of the Hessian, to about one per cent; nan where the loss or its gradient is not
+        finite.
     edge, sharpness_over_edge : ndarray
-        The curvature at the edge of stability (`samdyn.orbit.sam_edge`), and the sharpness relative to it.
+        The curvature at the edge of stability (`samdyn.orbit.sam_edge`), and the sharpness relative to it. Of
+        SGD with its momentum, Nesterov's form, dampening and weight decay; inf at a learning rate of 0, 0
+        where weight decay alone is beyond it, and nan for an optimiser that rescales coordinates.
     batch_sharpness : ndarray
         ``E[g_B . H_B g_B] / E[|g_B|^2]`` over a few batches; nan without `batch_size`.
     lr, rho : ndarray
@@ -145,6 +150,9 @@ class Monitor:
 
     Notes
     -----
+    Parameters that are frozen or set free while training goes on are seen at the next look. An optimiser that
+    rescales coordinates, such as Adam, is warned of: its edge is not one of the Hessian.
+
     `step` is to be called after every training step. The object is also a callback in the manner of
     Lightning's: its `on_train_batch_end` calls `step`. What was recorded stays when training is interrupted.
 
@@ -182,7 +190,7 @@ class Monitor:
         batch_size: int | None = None,
         verbose: bool = False,
     ) -> None:
-        self.model, self.optimizer = model, optimizer
+        self.model, self.optimizer, self._objective = model, optimizer, loss_fn
         self.every = checks.integer("every", every, at_least=1)
         self.budget = checks.number("budget", budget, above=0, finite=False)
         self.verbose = checks.flag("verbose", verbose)
@@ -205,6 +213,13 @@ class Monitor:
             for part, mode in modes:
                 part.training = mode
         _check_trains(optimizer, model)
+        self._rescales = _rescales(optimizer)
+        if self._rescales:
+            warnings.warn(
+                f"Monitor: the edge of stability is recorded as nan, since {self._rescales} rescales each "
+                "coordinate, and its edge is not one of the Hessian",
+                stacklevel=2,
+            )
         self.batch_size = batch_size
         if batch_size is not None:
             self.batch_size = checks.integer("batch_size", batch_size, at_least=1)
@@ -239,13 +254,7 @@ class Monitor:
         """Look now, whatever is due, and return what was recorded."""
         begun = time.perf_counter()
         self._start = begun if self._start is None else self._start
-        loss, values = self._loss, self._read()
-        function = loss.module_function
-        x = function.flat(dict(self.model.named_parameters()))
-        buffers = dict(self.model.named_buffers())
-        function.fixed = {
-            n: function._own(buffers[n]) if n in buffers else v for n, v in function.fixed.items()
-        }
+        values, x = self._read(), self._now()
         row = dict.fromkeys(COLUMNS, math.nan)
         row |= {
             "step": float(self.n_steps),
@@ -268,6 +277,19 @@ class Monitor:
         self._spent += row["cost"]
         return row
 
+    def _now(self) -> Array:
+        """The model's weights, for a loss whose frozen parameters and buffers are the model's own now."""
+        function = self._loss.module_function
+        model = function.model  # without the wrappers that the user's may have around it
+        if [n for n, p in model.named_parameters() if p.requires_grad] != function.names:  # frozen or unfrozen
+            again = ModuleFunction(model, self._objective, function.dtype, function.device)
+            again.modes = function.modes
+            self._loss = ModuleLoss(again, self._loss.module_data, None, 0.0, self._loss.name)
+            self._last, function = None, again
+        state = dict([*model.named_parameters(), *model.named_buffers()])
+        function.fixed = {n: function._own(state[n]) if n in state else v for n, v in function.fixed.items()}
+        return function.flat(state)
+
     def _draw(self) -> None:
         """The picture of the history in place of the one before, in the cell that was run first."""
         from IPython.display import display
@@ -281,17 +303,17 @@ class Monitor:
             self._picture.update(figure)
 
     def _measured(self, x: Array, values: dict[str, float]) -> dict[str, float]:
-        loss, rho, lr, momentum = self._loss, values["rho"], values["lr"], values["momentum"]
+        loss, rho = self._loss, values["rho"]
         g = loss.gradient(x)
         size = float(np.linalg.norm(g))
         y = x + (rho / size) * g if size > 0 and rho > 0 else x
         gy = loss.gradient(y) if rho > 0 else g
         f, fy = loss.value(np.stack([x, y]))
         sharpness = math.nan
-        if np.isfinite(g).all():
+        if np.isfinite(g).all() and math.isfinite(f):
             self._last = spectrum(loss, x, 1, "largest", start=self._last, tolerance=TOLERANCE)
             sharpness = float(self._last.eigenvalues[0])
-        edge = sam_edge(lr, rho, size if rho > 0 else None, momentum) if math.isfinite(size) else math.nan
+        edge = self._edge(values, size) if math.isfinite(size) else math.nan
         size_y = float(np.linalg.norm(gy))
         with np.errstate(all="ignore"):
             return {
@@ -306,6 +328,18 @@ class Monitor:
                 "sharpness_over_edge": float(np.divide(sharpness, edge)),
                 "batch_sharpness": self._batch_sharpness(x),
             }
+
+    def _edge(self, values: dict[str, float], gradient_norm: float) -> float:
+        """The curvature at which the optimiser's step turns a direction round without shrinking it."""
+        if self._rescales:
+            return math.nan
+        rho, lr, momentum = values["rho"], values["lr"], values["momentum"]
+        if lr == 0:
+            return math.inf
+        group = _group_of(self.optimizer) or {}
+        factor = (1 + momentum) / (1 + 2 * momentum if group.get("nesterov") else 1 - group.get("dampening", 0.0))
+        top = 2 * factor / lr - float(group.get("weight_decay", 0.0))
+        return sam_edge(2 / top, rho, gradient_norm if rho > 0 else None) if top > 0 else 0.0
 
     def _batch_sharpness(self, x: Array, n_batches: int = 8) -> float:
         """``E[g_B . H_B g_B] / E[|g_B|^2]`` over batches of a partition of the data."""
@@ -371,6 +405,17 @@ def _check_trains(optimizer: Any, model: torch.nn.Module) -> None:
             f"optimizer must train the model, got a {type(optimizer).__name__} that holds none of its "
             "parameters: make it from model.parameters(), or pass lr=... and rho=... without it"
         )
+
+
+def _rescales(optimizer: Any) -> str:
+    """The name of an optimiser whose steps are not along gradients and their sums; else an empty text."""
+    for holder in (getattr(optimizer, "base_optimizer", None), optimizer):
+        group = _group_of(holder) if getattr(holder, "param_groups", None) else {}
+        of_torch = type(holder).__module__.startswith("torch.optim")
+        plain = isinstance(holder, torch.optim.SGD)
+        if (of_torch and not plain) or (group and ("betas" in group or group.get("adaptive"))):
+            return type(holder).__name__
+    return ""
 
 
 def _in_a_notebook() -> bool:

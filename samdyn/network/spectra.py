@@ -15,7 +15,7 @@ from samdyn.arguments.signature import checked
 from samdyn.jobs.cost import announce, seconds_of
 from samdyn.jobs.progress import PartsBar
 from samdyn.landscapes.landscape import Landscape
-from samdyn.network.eigenvalues import DENSE, WHICH, find_eigenpairs
+from samdyn.network.eigenvalues import DENSE, WHICH, find_eigenpairs, is_dense
 from samdyn.network.gauss_newton import gauss_newton_operator
 from samdyn.network.spectral_density import SpectralDensity, density_of
 from samdyn.results import Result, Table
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 MARGIN = 1e-9
 """Of the largest eigenvalue: what is smaller counts as 0 in the index."""
+SOLVE_SECONDS = 5e-9
+"""Times n^3: what the eigenvalues of an n x n matrix take that is not symmetric, about."""
 CURVATURES = ("Hessian", "Gauss-Newton")
 
 
@@ -64,6 +66,11 @@ class Spectrum(Result):
         Products with the matrix.
     seconds : float
         What they took.
+    size : float
+        Largest distance of an eigenvalue from that of standing still (1 for maps, 0 otherwise), of all that
+        the search met: residuals are judged beside it.
+    exact : bool
+        Whether the whole matrix was solved: then no copy of an eigenvalue is missing in the list.
     """
 
     row = "eigenvalue"
@@ -85,6 +92,8 @@ class Spectrum(Result):
     n_products: int
     seconds: float
     tolerance: float = field(repr=False, default=0.0)
+    size: float = float("nan")
+    exact: bool = False
     operator: ProductOperator | None = field(repr=False, default=None)
 
     @property
@@ -106,24 +115,29 @@ class Spectrum(Result):
     @property
     def converged(self) -> npt.NDArray[np.bool_]:
         """Whether each residual is within the tolerance, relative to the largest eigenvalue: shape (k,)."""
-        neutral = 1.0 if self.discrete else 0.0
-        size = float(np.abs(self.eigenvalues - neutral).max(initial=0.0))
         # residuals of the order of rounding times the matrix's size are all that can be had
-        return np.asarray(self.residuals <= max(self.tolerance, 1e-9) * max(size, 1e-300))
+        return np.asarray(self.residuals <= max(self.tolerance, 1e-9) * max(self._size, 1e-300))
+
+    @property
+    def _size(self) -> float:
+        neutral = 1.0 if self.discrete else 0.0
+        return float(np.fmax(np.abs(self.eigenvalues - neutral).max(initial=0.0), self.size))
 
     @property
     def n_negative(self) -> int | None:
         """Negative eigenvalues of a Hessian, the index of the point; None where the list does not tell.
 
+        It tells where the whole matrix was solved (`exact`) and the list is complete, or goes from the
+        smallest up to one that is not negative: a search by products alone may miss copies of an eigenvalue.
         What is within 1e-9 of the largest eigenvalue counts as 0.
         """
         if not self.symmetric:
             raise ValueError(f"n_negative is of a Hessian, got the spectrum of a {self.of}")
         values = np.sort(self.eigenvalues)
-        zero = MARGIN * float(np.abs(values).max(initial=0.0))
-        negative = int((values < -zero).sum())
+        negative = int((values < -MARGIN * self._size).sum())
         # of a list from the smallest up, one that is not negative says that no further one is
-        return negative if self.complete or (self.which == "smallest" and negative < len(values)) else None
+        up_to_zero = self.exact and self.which == "smallest" and negative < len(values)
+        return negative if self.complete or up_to_zero else None
 
     @checked
     def density(
@@ -225,11 +239,12 @@ def spectrum(
         Coordinates to which the matrix is restricted: the name of a block of a network
         (`ModuleLoss.blocks`), or the coordinates themselves.
     start : Spectrum or array_like, optional
-        A spectrum of the same size from nearby, whose eigenvectors start the search; or a vector.
+        A spectrum of the same size from nearby, whose eigenvectors start the search; or a vector. A random
+        vector is added, so that an eigenvalue that is larger elsewhere is found as well.
     tolerance : float
         Wanted size of the residuals, relative to the largest eigenvalue (of ARPACK).
     seed : int
-        Of the vector that starts the search otherwise.
+        Of the random vector that starts the search.
     progress : bool
         Show a bar that counts products; how many it will take is not known.
 
@@ -251,9 +266,10 @@ def spectrum(
 
     Notes
     -----
-    Up to 400 coordinates the matrix is made and solved densely. Above, ARPACK takes products only. An
-    eigenvalue that occurs several times may be listed fewer times, since a Krylov space of one vector sees it
-    once. Where not all of the `k` converge, those that do are returned.
+    Up to 400 coordinates the matrix is made and solved densely, and up to 2000 for the "unit circle", whose
+    eigenvalues no Krylov space has first; above 2000 it is refused. Otherwise the Lanczos process and ARPACK
+    take products only. An eigenvalue that occurs several times may then be listed fewer times, since a Krylov
+    space of one vector sees it once. Where not all of the `k` converge, those that do are returned.
 
     References
     ----------
@@ -300,11 +316,12 @@ def spectrum(
     n = operator.shape[0]
     k = min(k, n)
     first = _first(start, n)
+    dense = is_dense(n, k, which)
     if n > DENSE // 2:
         one = seconds_of(lambda: operator @ np.ones(n))
         announce(
             "spectrum",
-            one * (n if n <= DENSE else 6 * k + 40),
+            one * (n if dense else 6 * k + 40) + (SOLVE_SECONDS * n**3 if dense else 0.0),
             "pass a smaller k, or a start from a spectrum nearby",
         )
     with PartsBar(progress, "spectrum", None, "product") as bar:
@@ -339,6 +356,8 @@ def spectrum(
         n_products=operator.n_products,
         seconds=operator.seconds,
         tolerance=tolerance,
+        size=pairs.size,
+        exact=pairs.exact,
         operator=operator if symmetric else None,
     )
 

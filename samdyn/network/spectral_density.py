@@ -6,6 +6,7 @@ is the density, their spread its standard error.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -22,8 +23,8 @@ from samdyn.trace.product_operator import ProductOperator
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-GRID = 512
-"""Points of the grid on which a density is given."""
+GRID, PER_WIDTH, MOST_POINTS = 512, 4, 1 << 18
+"""Points of the grid on which a density is given: at least, for each `width`, and at most."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -114,7 +115,11 @@ def density_of(
     low, high = min(q.nodes[0] for q in found), max(q.nodes[-1] for q in found)
     spread = max(high - low, 1e-12 * max(abs(low), abs(high)), 1e-300)
     width = 0.01 * spread if width is None else width
-    grid = np.linspace(low - 4 * width, high + 4 * width, GRID)
+    points = math.ceil(PER_WIDTH * (high - low + 8 * width) / width)
+    if points > MOST_POINTS:
+        least = PER_WIDTH * spread / MOST_POINTS
+        raise ValueError(f"width must be at least {least:.2g} on a spectrum {spread:.4g} wide, got {width!r}")
+    grid = np.linspace(low - 4 * width, high + 4 * width, max(GRID, points))
     rows = smoothed(found, grid, width)
     traces = n * np.array([q.nodes @ q.weights for q in found])
     root = n_vectors**0.5

@@ -29,6 +29,26 @@ def diagonal_of(box: Array) -> float:
     return float(np.linalg.norm(box[:, 1] - box[:, 0]))
 
 
+SAME_UNIT = 20.0
+"""Times that a side of the box may be longer than another before its coordinate has another unit."""
+
+
+def units_of(box: Array) -> Array:
+    """Factors (dim,) of coordinates in distances between points of a box (dim, 2).
+
+    All 1; but where one side is more than `SAME_UNIT` times as long as another, coordinates have different
+    units, and count by their share of their side, times the longest.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> units_of(np.array([[0.0, 3.0], [1.0, 5.0]])), units_of(np.array([[0.0, 1.0], [0.0, 1000.0]]))
+    (array([1., 1.]), array([1000.,    1.]))
+    """
+    sides = box[:, 1] - box[:, 0]
+    return np.asarray(sides.max() / sides if sides.max() > SAME_UNIT * sides.min() else np.ones(len(sides)))
+
+
 def length_scale(box: Array | None, x: npt.ArrayLike) -> Array:
     """Length (...) of the problem at points (..., dim): the diagonal of its box, or 1 + |x| without one.
 

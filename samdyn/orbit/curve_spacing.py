@@ -15,12 +15,25 @@ SHARPEST = 1e-2  # of the largest distance: neighbours as close as this may turn
 
 @dataclass(frozen=True)
 class Limits:
-    """How long an arm may grow, where it must stay, and how far its points may lie apart or turn."""
+    """How long an arm may grow, where it must stay, and how far its points may lie apart or turn.
+
+    Attributes
+    ----------
+    length : float
+    region : ndarray, shape (dim, 2), or None
+    spacing : float
+        Largest distance of neighbours, in coordinates times `units`.
+    angle : float
+        Largest angle, in the same coordinates.
+    units : ndarray, shape (state_dim,), or float
+        Factors of the coordinates in distances of neighbours.
+    """
 
     length: float
     region: Array | None
     spacing: float
     angle: float
+    units: Array | float = 1.0
 
     def inside(self, x: Array) -> npt.NDArray[np.bool_]:
         """Which points (..., dim) lie in the box."""
@@ -50,7 +63,7 @@ class Limits:
 
 def wide(x: Array, limits: Limits) -> npt.NDArray[np.bool_]:
     """Which gaps between neighbours are too wide, by distance or by angle: shape (n - 1,)."""
-    step = np.diff(x, axis=0)
+    step = np.diff(x * limits.units, axis=0)
     size = np.linalg.norm(step, axis=1)
     wide = size > limits.spacing
     if len(step) > 1:
@@ -66,6 +79,7 @@ def needed(x: Array, limits: Limits) -> npt.NDArray[np.bool_]:
     """Which points of a curve (n, dim) its spacing needs: both ends, one in each stretch of a quarter of the
     largest distance and in each turn by half the largest angle, and all that are farther apart.
     """
+    x = x * limits.units
     step = np.diff(x, axis=0)
     size = np.linalg.norm(step, axis=1)
     cosine = (step[1:] * step[:-1]).sum(axis=1) / np.maximum(size[1:] * size[:-1], 1e-300)

@@ -3,12 +3,15 @@
 Algorithm
 ---------
 dx/ds = F/|F| is solved from beside the fixed point by an explicit Runge-Kutta method of order 8 with dense
-output (relative tolerance 1e-10), backwards for the stable manifold. Points are then laid on it: evenly, and
-halfway between neighbours where the curve turns too much.
+output (relative tolerance 1e-10), backwards for the stable manifold. If that takes more than `EXPLICIT_CALLS`
+evaluations, as along a valley whose floor is flat beside its walls, an implicit method goes on (Radau, order
+5, same tolerance). Points are then laid on it: evenly, and halfway between neighbours where the curve turns
+too much.
 
 It stops at the length wanted, where it leaves the box, where the speed falls below 1e-7 of the largest so far
 (or, under a rule that jumps, the gradient of the loss below 1e-7 of the largest: a critical point that
-traps), or after `MOST_CALLS` evaluations, since a jump of another kind makes steps shrink without end.
+traps), or after `MOST_CALLS` evaluations of the implicit method, since a jump of another kind makes steps shrink
+without end.
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.integrate import DOP853, OdeSolution
+from scipy.integrate import DOP853, OdeSolution, OdeSolver, Radau
 
 from samdyn.arguments.checks import Array
 from samdyn.orbit.curve_spacing import MOST_POINTS, Limits, wide
@@ -26,6 +29,7 @@ from samdyn.systems.flow import Flow
 from samdyn.trace.printed.printing import numpy_form
 from samdyn.trace.tracing import traced_or_batched
 
+EXPLICIT_CALLS = 8_000  # several times what an arm takes whose rates are of like size
 MOST_CALLS = 40_000  # ends an arm at a jump, where steps shrink without end; chosen
 SLOWEST = 1e-7  # of the largest speed so far: a slower point is at rest to what the tolerance resolves
 FLATTEST = 1e-7  # of the largest gradient so far: the same for a critical point that traps
@@ -74,12 +78,18 @@ def flow_arm(
         steepest = max(steepest, steepness)
         return steepness <= FLATTEST * steepest
 
+    def solver_from(method: type[OdeSolver], s: float, x: Array) -> OdeSolver:
+        return method(velocity, s, x, length, max_step=20 * limits.spacing, rtol=1e-10, atol=1e-12 * length)
+
     length = limits.length
-    solver = DOP853(velocity, 0.0, point + seed, length, 20 * limits.spacing, rtol=1e-10, atol=1e-12 * length)
+    solver = solver_from(DOP853, 0.0, point + seed)
     times, pieces, end = [0.0], [], "length"
     with np.errstate(all="ignore"):
         while solver.status == "running":
             solver.step()
+            if calls > EXPLICIT_CALLS and isinstance(solver, DOP853) and np.isfinite(solver.y).all():
+                solver, calls = solver_from(Radau, solver.t, solver.y), 0
+                continue
             if solver.status == "failed" or not np.isfinite(solver.y).all() or calls > MOST_CALLS:
                 end = "jump"
                 break

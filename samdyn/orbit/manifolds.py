@@ -29,7 +29,7 @@ from samdyn.arguments.checks import Array
 from samdyn.arguments.signature import checked
 from samdyn.equilibria.stability.linearization import MARGIN
 from samdyn.jobs.progress import PacedBar
-from samdyn.numerics.scales import ACCURACY, diagonal_of, displacement_tolerance
+from samdyn.numerics.scales import ACCURACY, diagonal_of, displacement_tolerance, units_of
 from samdyn.orbit.curve_spacing import Limits, lengths, needed
 from samdyn.orbit.manifold_of_flow import flow_arm
 from samdyn.orbit.manifold_of_map import map_arm
@@ -139,7 +139,8 @@ def manifold(
         side, where no length is given, and no box otherwise.
     max_distance : float, optional
         Largest distance of neighbours; by default a five-hundredth of the length or of the box's diagonal,
-        whichever is smaller.
+        whichever is smaller. By default coordinates count in it, and in angles, by their share of their side
+        of the box, where one side is more than 20 times as long as another.
     max_angle : float
         Largest angle in radians by which the curve turns at a point.
     strong : bool
@@ -197,10 +198,17 @@ def manifold(
     point = _state(system, x)
     region, length = _extent(system, box, length)
     reach = length if region is None else min(length, diagonal_of(region))
-    spacing = reach / 500 if max_distance is None else checks.number("max_distance", max_distance, above=0)
+    units: Array | float = 1.0
+    if max_distance is None:
+        spacing = reach / 500
+        if region is not None and system.state_dim == system.dim:
+            units = units_of(region)
+            spacing = min(spacing, diagonal_of(region * np.asarray(units)[:, None]) / 500)
+    else:
+        spacing = checks.number("max_distance", max_distance, above=0)
     function = _repeated(system.point_function(), period)
     vector, value = _direction(system, function, point, which, strong)
-    limits = Limits(length, region, spacing, max_angle)
+    limits = Limits(length, region, spacing, max_angle, units)
     arms: list[tuple[Array, str]] = []
     cheaper = "pass a smaller length or box, or larger max_distance and max_angle"
     with PacedBar(

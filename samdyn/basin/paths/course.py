@@ -20,6 +20,7 @@ from samdyn.basin.paths.motion import build_motion
 from samdyn.basin.paths.native_arrival import CompiledLooks, compiled_looks
 from samdyn.dynamics.driver import COMPILE_FROM
 from samdyn.jobs.kept import Kept
+from samdyn.numerics.scales import units_of
 from samdyn.results import storable
 from samdyn.systems.diffusion import Diffusion
 from samdyn.systems.map import Map
@@ -102,11 +103,18 @@ class Course:
 
     @functools.cached_property
     def scale(self) -> Array:
-        """Factors of the coordinates of a state in distances: a velocity counts by the step that it makes."""
-        lr, memory = 1.0, self.system.state_dim - self.system.dim
-        if memory:
-            lr = float(self.system.coefficients()["lr"])  # type: ignore[attr-defined]
-        return np.concatenate([np.ones(self.system.dim), np.full(memory, lr)])
+        """Factors of the coordinates of a state in distances.
+
+        Those of its box (`samdyn.numerics.scales.units_of`) for a point; a velocity counts by the step that it
+        makes.
+        """
+        units = units_of(self.box)
+        memory = self.system.state_dim - self.system.dim
+        if not memory:
+            return units
+        lr = float(self.system.coefficients()["lr"])  # type: ignore[attr-defined]
+        of_memory = lr * units if memory == len(units) else np.full(memory, lr)
+        return np.concatenate([units, of_memory])
 
     def without_noise(self) -> Course:
         """The course without noise, on the CPU; of a Diffusion the drift, in strides of a flow."""

@@ -96,7 +96,8 @@ class Attractor(Result):
     position : ndarray, shape (dim,)
         The fixed or critical point, or the middle of the points.
     radius : float
-        Distance from its points within which every probe was captured.
+        Distance from its points within which every probe was captured. Where one side of the box is more than
+        20 times as long as another, coordinates count in it by their share of their side, times the longest.
     period : int
         Of a cycle of a map; 1 otherwise.
     exponent : float

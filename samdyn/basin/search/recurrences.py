@@ -355,10 +355,10 @@ def _settled(x: Array, course: Course, rules: Rules) -> npt.NDArray[np.bool_]:
 
 
 def _recurrence(first: Array, second: Array, course: Course) -> float:
-    """Share of the second half's visits that go to cells visited in the first."""
+    """Share of the second half's visits, in the scaled coordinates, that go to cells visited in the first."""
     dim = len(course.box)
     side = min(MOST_ALONG, max(8, round(N_CELLS ** (1 / dim))))
-    width = (course.box[:, 1] - course.box[:, 0]) / side
+    width = (course.box[:, 1] - course.box[:, 0]) * course.scale[:dim] / side
     # cells that lie half a cell off the orbit's own middle
     origin = first[:, :dim].mean(axis=0) - 0.5 * width
     a, b = (np.floor((half[:, :dim] - origin) / width).astype(np.int64) for half in (first, second))
