@@ -5,9 +5,10 @@ The module itself is not copied: its parameters are replaced by tensors for the 
 sees those that the loss is asked at. What is not trained (frozen parameters, buffers, whether each part is in
 training mode) is kept as it was when the function was made, whatever happens to the module later.
 
-Three operations take the plain formula: attention, because torch's fused one cannot be differentiated twice on
-the CPU, and layer and instance normalisation, whose fused forms have wrong third derivatives in torch 2.13 (off
-by 12 to 83 % for small networks, in every mode), which branches and normal forms need.
+Some operations take the plain formula: attention, because torch's fused one cannot be differentiated twice on
+the CPU; layer and instance normalisation, whose fused forms have wrong third derivatives in torch 2.13 (off by
+12 to 83 % for small networks, in every mode), which branches and normal forms need; and weight normalisation,
+whose second derivatives are wrong there (a Hessian off by 20 %, and not symmetric).
 """
 
 from __future__ import annotations
@@ -163,7 +164,7 @@ class ModuleFunction:
 
 
 class _PlainNorms(TorchFunctionMode):
-    """Layer and instance normalisation by sums, products and a root, each of which torch differentiates any number of
+    """Layer, instance and weight normalisation by sums, products and a root, each of which torch differentiates any number of
     times.
     """
 
@@ -174,6 +175,8 @@ class _PlainNorms(TorchFunctionMode):
             return _layer_norm(*args, **(kwargs or {}))
         if function is torch.nn.functional.instance_norm and _of_each_input(*args, **(kwargs or {})):
             return _instance_norm(*args, **(kwargs or {}))
+        if function is torch._weight_norm:
+            return _weight_norm(*args, **(kwargs or {}))
         return function(*args, **(kwargs or {}))
 
 
@@ -222,6 +225,12 @@ def _instance_norm(
     result = _layer_norm(input, input.shape[2:], eps=eps)
     result = result if weight is None else result * weight.reshape(shape)
     return result if bias is None else result + bias.reshape(shape)
+
+
+def _weight_norm(v: Tensor, g: Tensor, dim: int = 0) -> Tensor:
+    """What `torch._weight_norm` computes: v scaled to the lengths g along all axes but `dim`, or along all."""
+    axes = [axis for axis in range(v.ndim) if dim == -1 or axis != dim]
+    return v * (g * (v * v).sum(dim=axes, keepdim=True).rsqrt())
 
 
 class _Together(torch.nn.Module):

@@ -24,6 +24,8 @@ CLASSES = 4
 """Labels of which the probe looks at a sample each."""
 SAME = {torch.float64: 1e-9, torch.float32: 1e-3}
 """Relative difference between the mean over a batch and the mean of its samples that rounding leaves."""
+SYMMETRIC = {torch.float64: 1e-9, torch.float32: 1e-4}
+"""Of the lengths, how far u . H v may be from v . H u."""
 
 
 class Probe(NamedTuple):
@@ -244,6 +246,18 @@ def _is_through_outputs(function: ModuleFunction, x: Tensor, data: ModuleData) -
     return bool((pulled - gradient).norm() <= SAME[function.dtype] * (gradient.norm() + pulled.norm() + 1e-30))
 
 
+def _check_symmetric(function: ModuleFunction, gradient: Any, x: Tensor, v: Tensor, hv: Tensor) -> None:
+    """Refuse a module whose second derivatives torch gets wrong: u . H v must be v . H u."""
+    u = torch.randn(len(x), generator=torch.Generator().manual_seed(1), dtype=x.dtype).to(x)
+    hu = torch.func.vjp(gradient, x)[1](u)[0]
+    size = u.norm() * hv.norm() + v.norm() * hu.norm()
+    if bool(size.isfinite()) and not bool((u @ hv - v @ hu).abs() <= SYMMETRIC[function.dtype] * size):
+        raise ValueError(
+            f"model must have second derivatives that torch computes rightly, got {type(function.model).__name__}"
+            ", whose Hessian is not symmetric: an operation of it has a wrong rule, write it out in plain ones"
+        )
+
+
 def _modes(function: ModuleFunction, x: Tensor, data: ModuleData) -> tuple[bool, bool]:
     """Whether products can be taken in forward over reverse mode and in reverse over reverse mode.
 
@@ -258,6 +272,8 @@ def _modes(function: ModuleFunction, x: Tensor, data: ModuleData) -> tuple[bool,
         ahead = torch.func.jvp(gradient, (x,), (v,))[1]
     with contextlib.suppress(Exception):  # an operation without a second derivative in reverse mode
         back = torch.func.vjp(gradient, x)[1](v)[0]
+    if back is not None:
+        _check_symmetric(function, gradient, x, v, back)
     if ahead is None or back is None:
         return ahead is not None, back is not None
     return bool((ahead - back).norm() <= SAME[function.dtype] * (back.norm() + 1e-30)), True

@@ -30,8 +30,6 @@ EXTRA = 20
 """Vectors of the Krylov space beyond twice the number of wanted ones."""
 
 
-AFRESH = 12
-"""Products at least where a given vector starts the process."""
 INTERIOR = 2000
 """Rows up to which eigenvalues inside the spectrum are looked for: no Krylov space of J has them first."""
 
@@ -89,12 +87,11 @@ def find_eigenpairs(
     size = 0.0
     if symmetric and which in ("largest", "smallest", "both"):
         low = {"largest": 0, "smallest": k, "both": k // 2}[which]
-        least = 1 if start is None else AFRESH
-        ritz = lanczos_ends(operator, first, low, k - low, tolerance, 2 * k + STEPS, least)
+        ritz = lanczos_ends(operator, first, low, k - low, tolerance, 2 * k + STEPS)
         chosen, size = _order(ritz.values, which, neutral)[:k], ritz.size
         if (ritz.residuals <= tolerance * size).all() and len(chosen) == k:
-            values, vectors, residuals = ritz.values[chosen], ritz.vectors[:, chosen], ritz.residuals[chosen]
-            return Eigenpairs(values, vectors, residuals, size, False)
+            values, vectors = ritz.values[chosen], ritz.vectors[:, chosen]
+            return Eigenpairs(values, vectors, _residuals(operator, values, vectors), size, False)
         first = ritz.vectors.sum(axis=1)
     searches = [("largest", k - k // 2), ("smallest", k // 2)] if which == "both" else [(which, k)]
     found = [

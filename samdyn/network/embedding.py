@@ -1,10 +1,12 @@
-"""Saddles that a wider network has for certain: a hidden unit written twice.
+"""Critical points that a wider network has for certain, most of them saddles: a hidden unit written twice.
 
 Let a hidden unit with incoming weights w and outgoing weights a be replaced by two with the same incoming
 weights and the outgoing weights t a and (1 - t) a. The network computes the same function, so that the loss
 is the same; and where the gradient of the smaller network vanishes, the gradient of the larger network
 vanishes, for every t. The Hessian there has negative eigenvalues for 0 < t < 1 or for t outside, except where
-the unit is saturated.
+the matrix that decides it vanishes: for one output, the mean of a r s''(w . x) x x^T with the residuals r of the
+outputs and the second derivative s'' of the activation. So it does at a loss of 0, for piecewise linear
+activations, and for saturated units; there the point may be a minimum.
 
 References
 ----------
@@ -67,8 +69,8 @@ def split_unit(
     Raises
     ------
     TypeError, ValueError
-        A layer or unit that does not exist, layers between which units are mixed, or inputs that the model
-        does not take.
+        A layer or unit that does not exist, layers between which units are mixed, whose weights are used
+        elsewhere too (tied) or made from others (a parametrization), or inputs that the model does not take.
 
     Notes
     -----
@@ -103,6 +105,7 @@ def split_unit(
             f"layer must feed the next linear layer unit by unit, got {names[place]!r} with "
             f"{first.out_features} outputs before {names[place + 1]!r} with {second.in_features} inputs"
         )
+    _check_own(model, names[place], names[place + 1])
     with torch.no_grad():
         incoming = first.weight[unit : unit + 1]
         first.weight = _parameter(torch.cat([first.weight, incoming]), first.weight)
@@ -116,6 +119,27 @@ def split_unit(
         second.in_features += 1
         _check_same(model, wider, names, place, inputs)
     return wider
+
+
+def _check_own(model: nn.Module, *layers: str) -> None:
+    """Refuse layers whose weights are not parameters of their own."""
+    holders: dict[int, list[str]] = {}
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        holders.setdefault(id(parameter), []).append(name)
+    for layer in layers:
+        part = model.get_submodule(layer)
+        if "weight" not in part._parameters or nn.utils.parametrize.is_parametrized(part):
+            raise ValueError(
+                f"layer must have a weight that is a parameter of its own, got {layer!r}, whose weight is made "
+                "from others (weight_norm, say): remove the parametrization first"
+            )
+        for parameter in part.parameters(recurse=False):
+            names = holders[id(parameter)]
+            if len(names) > 1:
+                raise ValueError(
+                    f"layer must have weights that are used once, got {layer!r}, of which {names[0]!r} is "
+                    f"{names[1]!r} too: written twice they would no longer be tied"
+                )
 
 
 def _place(layer: str | int, names: list[str]) -> int:

@@ -54,7 +54,8 @@ class Measured:
     curvatures, perturbed_curvatures : tuple of float
         Smallest and largest eigenvalue of the Hessian at x and at x + e.
     edge : float
-        Curvature at the edge of stability; nan for rules without one.
+        Curvature at the edge of stability of a rule that perturbs along the gradient, from |e|/|g|; 0 where g
+        vanishes and the perturbation does not.
     length, displacement, extent, period_2, along_top : float
         Of the motion: path, displacement, extent, period-2 share, and the squared cosine of the last step
         with the sharpest direction.

@@ -26,8 +26,14 @@ ROUNDING = 1e-12
 """Of the matrix's size: a remainder below it ends the process, since the Krylov space is invariant."""
 
 
-CLOSED = 0.1
-"""Of the tolerance: a remainder below it closes the Krylov space, as far as is asked."""
+LEAST = 12
+"""Products before a residual is believed: in n dimensions a random vector has about 1/n of its square along
+the eigenvector that is wanted, which is nothing beside a coarse tolerance.
+"""
+CLOSED, FINEST = 0.1, 1e-8
+"""Of the tolerance, or of the finest one that a coarse one is replaced by: a remainder below it closes the
+Krylov space.
+"""
 FRESH = 10
 """Products after which a random vector has shown the ends of what the first one did not see."""
 
@@ -135,7 +141,7 @@ def lanczos_ends(
     high: int,
     tolerance: float,
     n_steps: int,
-    n_least: int = 1,
+    n_least: int = LEAST,
 ) -> Ritz:
     """Eigenvalues at the ends of the spectrum, from as few products as the tolerance asks for.
 
@@ -151,7 +157,7 @@ def lanczos_ends(
     n_steps : int
         Products at most.
     n_least : int
-        Products at least, for a start that may hardly have the wanted eigenvectors in it: a residual tells
+        Products at least, since the start may hardly have the wanted eigenvectors in it: a residual tells
         that a value is near an eigenvalue, and not that this is an end of the spectrum.
 
     Returns
@@ -181,7 +187,7 @@ def lanczos_ends(
         residuals = np.sum([rest * np.abs(small[at, wanted]) for at, rest in ends], axis=0)
         size = float(np.abs(values).max())
         good = bool((residuals <= tolerance * size).all()) and (before is None or m - begun > low + high + FRESH)
-        closed = process.closed or left <= CLOSED * tolerance * size
+        closed = process.closed or left <= CLOSED * min(tolerance, FINEST) * size
         if closed and not process.complete:
             same = before is not None and len(before) == len(wanted) == low + high
             good = same and bool((np.abs(values[wanted] - before) <= max(tolerance, ROUNDING) * size).all())

@@ -34,8 +34,11 @@ from samdyn.landscapes.module_arguments import from_module
 from samdyn.landscapes.module_function import ModuleFunction
 from samdyn.landscapes.module_loss import ModuleLoss
 from samdyn.network.spectra import Spectrum, spectrum
-from samdyn.orbit.stability_edge import sam_edge
+from samdyn.orbit.stability_edge import perturbation_at, sam_edge
 from samdyn.results import Result, Rows, Table
+from samdyn.rules import ASAM, SAM
+from samdyn.rules.rule import Rule
+from samdyn.systems.map import Map
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -126,7 +129,8 @@ class Monitor:
     optimizer : torch.optim.Optimizer or wrapper, optional
         Where lr, momentum and rho are read at every look, from its first group of parameters, or from the
         first group of its `base_optimizer`. Without an optimizer, or where it has none of them, the values
-        given are used.
+        given are used. One of `samdyn.optim.as_optimizer` perturbs by its rule, one whose group says
+        ``adaptive`` by ASAM, any other by SAM.
     rho : float, optional
         Radius of the perturbation; 0 for plain gradient descent.
     lr : float, optional
@@ -216,8 +220,8 @@ class Monitor:
         self._rescales = _rescales(optimizer)
         if self._rescales:
             warnings.warn(
-                f"Monitor: the edge of stability is recorded as nan, since {self._rescales} rescales each "
-                "coordinate, and its edge is not one of the Hessian",
+                f"Monitor: the edge of stability is recorded as nan, since a step of {self._rescales} is not "
+                "along the gradient at x + c g: its edge is not one of the Hessian",
                 stacklevel=2,
             )
         self.batch_size = batch_size
@@ -306,14 +310,14 @@ class Monitor:
         loss, rho = self._loss, values["rho"]
         g = loss.gradient(x)
         size = float(np.linalg.norm(g))
-        y = x + (rho / size) * g if size > 0 and rho > 0 else x
-        gy = loss.gradient(y) if rho > 0 else g
+        y = x + self._perturbation(x, g, rho)
+        gy = loss.gradient(y) if (y != x).any() else g
         f, fy = loss.value(np.stack([x, y]))
         sharpness = math.nan
         if np.isfinite(g).all() and math.isfinite(f):
             self._last = spectrum(loss, x, 1, "largest", start=self._last, tolerance=TOLERANCE)
             sharpness = float(self._last.eigenvalues[0])
-        edge = self._edge(values, size) if math.isfinite(size) else math.nan
+        edge = self._edge(values, size, float(np.linalg.norm(y - x))) if math.isfinite(size) else math.nan
         size_y = float(np.linalg.norm(gy))
         with np.errstate(all="ignore"):
             return {
@@ -329,17 +333,42 @@ class Monitor:
                 "batch_sharpness": self._batch_sharpness(x),
             }
 
-    def _edge(self, values: dict[str, float], gradient_norm: float) -> float:
+    def _perturbation(self, x: Array, g: Array, rho: float) -> Array:
+        """e(x) of the optimiser's rule; of an optimiser without one, of SAM or of ASAM."""
+        if not np.isfinite(g).all() or not np.any(g):
+            return np.zeros_like(x)
+        rule = self._rule_now()
+        if rule is None:
+            # a wrapper's ASAM measures by the weights alone, of biases as well
+            adaptive = bool((_group_of(self.optimizer) or {}).get("adaptive"))
+            return np.asarray(perturbation_at(ASAM(rho, eta=0.0) if adaptive else SAM(rho), x, g))
+        if "rho" in rule.coefficient_names:
+            rule = rule.with_parameters(rho=rho)
+        return Map(self._loss, rule, lr=1.0).perturbation(x)
+
+    def _rule_now(self) -> Rule | None:
+        """The rule of an optimiser made by `samdyn.optim.as_optimizer`, with its coefficients of this step."""
+        rule = getattr(self.optimizer, "rule", None)
+        if not isinstance(rule, Rule):
+            return None
+        step = int(getattr(self.optimizer, "t", 0))
+        now = {name: float(value) for name, value in rule.coefficients(step).items()}
+        return rule.with_parameters(**now)
+
+    def _edge(self, values: dict[str, float], gradient_norm: float, perturbation: float) -> float:
         """The curvature at which the optimiser's step turns a direction round without shrinking it."""
         if self._rescales:
             return math.nan
-        rho, lr, momentum = values["rho"], values["lr"], values["momentum"]
+        lr, momentum = values["lr"], values["momentum"]
         if lr == 0:
             return math.inf
         group = _group_of(self.optimizer) or {}
         factor = (1 + momentum) / (1 + 2 * momentum if group.get("nesterov") else 1 - group.get("dampening", 0.0))
         top = 2 * factor / lr - float(group.get("weight_decay", 0.0))
-        return sam_edge(2 / top, rho, gradient_norm if rho > 0 else None) if top > 0 else 0.0
+        if top <= 0:
+            return 0.0
+        # with e along g, of whatever length: SAM's edge for a perturbation of that length
+        return float(sam_edge(2 / top, perturbation, gradient_norm if perturbation > 0 else None))
 
     def _batch_sharpness(self, x: Array, n_batches: int = 8) -> float:
         """``E[g_B . H_B g_B] / E[|g_B|^2]`` over batches of a partition of the data."""
@@ -364,10 +393,12 @@ class Monitor:
 
     def _read(self) -> dict[str, float]:
         """rho, lr and momentum as they are now."""
-        group = _group_of(self.optimizer)
+        group, rule = _group_of(self.optimizer), self._rule_now()
         found: dict[str, float] = {}
         for name, fallback in (("lr", None), ("rho", 0.0), ("momentum", 0.0)):
             value = self._given[name]
+            if value is None and name == "rho" and rule is not None and "rho" not in (group or {}):
+                value = float(rule.coefficients().get("rho", 0.0))
             if (
                 value is None
                 and group is not None
@@ -408,8 +439,11 @@ def _check_trains(optimizer: Any, model: torch.nn.Module) -> None:
 
 
 def _rescales(optimizer: Any) -> str:
-    """The name of an optimiser whose steps are not along gradients and their sums; else an empty text."""
-    for holder in (getattr(optimizer, "base_optimizer", None), optimizer):
+    """What of an optimiser does not step along gradients g(x + c g) and their sums, by name; else nothing."""
+    rule = getattr(optimizer, "rule", None)
+    if isinstance(rule, Rule) and not (rule.plain and rule.parts() is not None):
+        return type(rule).__name__
+    for holder in (getattr(optimizer, "base_optimizer", None), getattr(optimizer, "base", None), optimizer):
         group = _group_of(holder) if getattr(holder, "param_groups", None) else {}
         of_torch = type(holder).__module__.startswith("torch.optim")
         plain = isinstance(holder, torch.optim.SGD)

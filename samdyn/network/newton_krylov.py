@@ -9,7 +9,7 @@ valley of zeros it goes straight to the valley and not along it.
 2. In up to `DENSE` dimensions A is made, and the step comes from its singular values; those below `NULL` of
    the largest count as 0. Above, conjugate gradients on the normal equations (CGLS) are followed until they
    leave the trust region (Steihaug), or until the residual of the normal equations is small next to |F|.
-3. It ends well when |F| is at most `tolerance` times |A| L, with L the diagonal of the loss's box, or
+3. It ends when |F| has not fallen by a tenth in `STALLED` steps. It ends well when |F| is at most `tolerance` times |A| L, with L the diagonal of the loss's box, or
    1 + |x| without one, and a step no longer lowers it, or |F| is rounding. It ends badly after `n_steps`, or
    where R is rounding: at a local minimum of |F|, or at the border of the ball.
 
@@ -47,8 +47,12 @@ TAKEN = 1e-3
 """Share of the predicted decrease that a step has to bring."""
 NULL = 1e-9
 """Singular values below this share of the largest are taken to be 0."""
-DENSE = 64
-"""Dimensions up to which the matrix is made."""
+DENSE = 200
+"""Dimensions up to which the matrix is made: of its columns many are multiplied together, which takes less
+time than the products of conjugate gradients, one after the other.
+"""
+STALLED, FALLING = 20, 0.9
+"""Tries, refused ones included, in which |F| has to fall below this share of what it was."""
 ITERATIONS = 300
 """Of conjugate gradients for one step, of two products each."""
 ROUNDING = 1e-15
@@ -256,11 +260,16 @@ def find_zero(
     start, f = x, field.value(x)
     step_of = field.steps(x, f) if np.isfinite(f).all() else None
     radius, taken, first_size = FIRST * reach, 0, field.size
-    for _ in range(n_steps if step_of is not None else 0):
+    before = float("inf")
+    for k in range(n_steps if step_of is not None else 0):
         assert step_of is not None
         if report is not None:
             report()
         norm = float(np.linalg.norm(f))
+        if k % STALLED == 0:
+            if norm > FALLING * before:
+                break
+            before = norm
         if most_products is not None and field.n_products > most_products:
             break
         rounding = ROUNDING * max(field.length(x), float(np.linalg.norm(x)))

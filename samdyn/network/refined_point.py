@@ -4,7 +4,8 @@ A zero of g(x + e(x)) is hallucinated where the gradient at x is not small (`CRI
 otherwise, whose kind the ends of the Hessian's spectrum tell. The eigenvalues of the system's Jacobian decide
 the stability. Where some vanish, the search is repeated from places along their eigenvectors: if it ends
 beside the point and not back at it, the point lies in a set of fixed points, of the dimension of the null
-space, and is judged across the set as well.
+space (of the part that is listed, a lower bound, where not all eigenvalues are), and is judged across the set
+as well.
 """
 
 from __future__ import annotations
@@ -37,6 +38,8 @@ LISTED = 6
 """Eigenvalues at each end that are computed where the matrix is not made."""
 FOLLOWED = 0.05
 """How far along a null direction it is looked for further fixed points, relative to the reach."""
+SMALL = 0.1
+"""Of |g|: the gradient at the perturbed point of a hallucinated one is smaller."""
 LOOKED_AROUND = 3
 """Dimensions up to which the field is looked at on all sides of a critical point where it jumps."""
 
@@ -63,6 +66,9 @@ class RefinedPoint(FixedPoint):
     transversal_stability : str
         `stability` across the set of fixed points where there is one (`dimension` > 0); the same as
         `stability` for a point alone.
+    dimension : int
+        Of the set of fixed points that it lies in, 0 for a point alone: the number of eigenvalues that
+        vanish. Above 400 coordinates, of those that were listed: a lower bound.
     n_steps : int
         Steps of the search.
     n_products : int
@@ -89,7 +95,8 @@ class RefinedPoint(FixedPoint):
                 f"RefinedPoint: none within reach; the search ended {self.distance:.3g} away with a residual "
                 f"of {self.residual:.3g}"
             )
-        set_of = f" in a set of dimension {self.dimension}" if self.dimension else ""
+        least = "at least " if len(self.x) > DENSE else ""
+        set_of = f" in a set of dimension {least}{self.dimension}" if self.dimension else ""
         how = self.stability
         if self.dimension and self.transversal_stability != self.stability:
             how = f"{self.transversal_stability} across it"
@@ -116,6 +123,18 @@ def nothing_found(system: System, start: Array, search: Search) -> RefinedPoint:
         n_steps=search.n_steps,
         n_products=search.n_products,
     )
+
+
+def is_no_zero(system: System, search: Search) -> bool:
+    """Whether the gradient at the perturbed point is not small beside the gradient where a search ended.
+
+    The Jacobian of a normalised rule is of the size rho |H|^2/|g|, so that near a critical point, in single
+    precision above all, anything is small beside it.
+    """
+    if system.rule is None or not system.rule.jumps:
+        return False
+    g, gy = _gradients(system, search.x)
+    return gy > SMALL * g
 
 
 def _gradients(system: System, x: Array) -> tuple[float, float]:
@@ -167,14 +186,18 @@ def described(
         kind, ended = (kind_by(curvatures), CRITICAL_POINT) if critical else ("hallucinated", HALLUCINATED)
         if critical and rule.jumps:
             return _trapped(system, x, kind, curvatures, g, common)
-    values, ends = _eigenvalues(system, x)
+    values, parts = _eigenvalues(system, x)
     neutral = 1.0 if isinstance(system, Map) else 0.0
-    null = np.abs(values - neutral) <= NULL * np.abs(values - neutral).max(initial=1e-300)
+    zero = NULL * max(float(np.abs(values - neutral).max(initial=0.0)), 1e-300)
+    null = np.abs(values - neutral) <= zero
     stability = stability_of(np.where(null, neutral, values), isinstance(system, Map))
     dimension, across = 0, stability
     if null.any() and not null.all():
-        moved = _along_the_set(system, x, ends, field, options)
-        dimension = int(null.sum()) if moved else 0
+        # the search that lists most of the null space
+        ends = max(parts, key=lambda part: int((np.abs(part.eigenvalues - neutral) <= zero).sum()))
+        span = np.real(ends.eigenvectors[: system.dim, np.abs(ends.eigenvalues - neutral) <= zero])
+        moved = _along_the_set(x, span, field, options)
+        dimension = span.shape[1] if moved else 0
         across = stability_of(values[~null], isinstance(system, Map)) if moved else stability
     return RefinedPoint(
         x,
@@ -231,8 +254,7 @@ def _trapped(
 def kind_by(curvatures: Spectrum) -> str:
     """The kind of a critical point from the ends of its Hessian's spectrum.
 
-    A zero eigenvalue makes it "degenerate", except that an end below 0 makes it a "saddle" where the other is
-    above 0 and not all are known.
+    A zero eigenvalue among those listed makes it "degenerate".
     """
     values = np.real(curvatures.eigenvalues)
     size = float(np.abs(values).max(initial=0.0))
@@ -244,39 +266,32 @@ def kind_by(curvatures: Spectrum) -> str:
     return "maximum" if values.max() < 0 else "saddle"
 
 
-def _eigenvalues(system: System, x: Array) -> tuple[npt.NDArray[Any], Spectrum]:
+def _eigenvalues(system: System, x: Array) -> tuple[npt.NDArray[Any], list[Spectrum]]:
     """All eigenvalues of the Jacobian, or the leading ones and those at both ends, least stable first; and
-    the spectrum that holds the largest.
+    the spectra that hold them.
     """
     discrete = isinstance(system, Map)
     if system.state_dim <= DENSE:
-        largest = spectrum(system, x, system.state_dim, "largest")
-        values = largest.eigenvalues
+        parts = [spectrum(system, x, system.state_dim, "largest")]
+        values = parts[0].eigenvalues
     else:
         kinds = ("leading", "largest", "smallest")
         parts = [spectrum(system, x, LISTED, which) for which in kinds]
-        largest = parts[1]
         # a value may be listed by two searches
         found = [value for part in parts for value in part.eigenvalues]
         values = np.array(list({complex(round(v.real, 9), round(v.imag, 9)): v for v in found}.values()))
     order = np.argsort(-(np.abs(values) if discrete else np.real(values)), kind="stable")
-    return np.asarray(values[order]), largest
+    return np.asarray(values[order]), parts
 
 
-def _along_the_set(
-    system: System, x: Array, directions: Spectrum, field: TangentAt, options: dict[str, Any]
-) -> bool:
+def _along_the_set(x: Array, span: Array, field: TangentAt, options: dict[str, Any]) -> bool:
     """Whether the search from a place along null directions ends beside it, and not back at x.
 
     The sum of the null eigenvectors is tried first, then each by itself: which vectors span a null space is
     left to rounding, and along some of them the set may bend away.
     """
-    neutral = 1.0 if isinstance(system, Map) else 0.0
-    away = np.abs(directions.eigenvalues - neutral)
-    null = away <= NULL * max(float(away.max()), 1e-300)
-    if not null.any():
+    if not span.shape[1]:
         return False
-    span = np.real(directions.eigenvectors[: system.dim, null])
     step = FOLLOWED * options["reach"]
     for v in (span.sum(axis=1), *span.T):
         size = float(np.linalg.norm(v))

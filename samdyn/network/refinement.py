@@ -16,9 +16,16 @@ from samdyn.equilibria.search import displacement_of
 from samdyn.jobs.cost import announce, part_of, seconds_of
 from samdyn.jobs.progress import PartsBar
 from samdyn.landscapes.landscape import Landscape
-from samdyn.network.eigenvalues import DENSE
-from samdyn.network.newton_krylov import Deflation, Search, TangentAt, find_zero
-from samdyn.network.refined_point import RefinedPoint, described, nothing_found
+from samdyn.network.newton_krylov import (
+    DENSE,
+    ITERATIONS,
+    STALLED,
+    Deflation,
+    Search,
+    TangentAt,
+    find_zero,
+)
+from samdyn.network.refined_point import RefinedPoint, described, is_no_zero, nothing_found
 from samdyn.numerics.scales import length_scale
 from samdyn.rules.schedules import value_at
 from samdyn.systems.map import Map
@@ -84,8 +91,9 @@ def refine(
     Warns
     -----
     CostWarning
-        A step of the search in many dimensions will take long: the estimate is for ten steps of as many
-        products as ten times the root of the dimension, which is no more than a guess.
+        The search in many dimensions will take long: the estimate is for ten steps of as many products as
+        ten times the root of the dimension, which is no more than a guess; under a rule that jumps, above 200
+        dimensions, for searches that find nothing.
 
     Notes
     -----
@@ -98,7 +106,8 @@ def refine(
     The eigenvalues of the Jacobian decide the stability: all of them in up to 400 dimensions, otherwise those
     farthest from standing still and those at both ends, a few each. Where some are 0, the search is repeated
     from a place along their eigenvectors; if it ends at another fixed point beside the start, the point lies
-    in a set, of the dimension of the null space.
+    in a set, of the dimension of the null space, or above 400 dimensions at least of the dimension of the
+    part of it that is listed.
 
     Examples
     --------
@@ -146,6 +155,8 @@ def refine(
                 farthest = float(np.linalg.norm(first.x - point)) if first.reached else reach
                 if second.reached and np.linalg.norm(second.x - point) <= farthest:
                     searches["field"] = second
+        if loss is not None and is_no_zero(system, searches["field"]):
+            searches["field"] = searches["field"]._replace(reached=False)
         if loss is not None and system.rule is not None and system.rule.jumps and not deflate:
             away = float(np.linalg.norm(searches["field"].x - point))
             # a farther one is of no use
@@ -217,8 +228,12 @@ def find_critical(loss: Landscape, x: Array, *, reach: float, n_steps: int = 50)
 
 
 def _announce(system: System, field: TangentAt, point: Array) -> None:
-    if system.dim <= DENSE:
+    if system.dim <= DENSE // 2:
         return
     operator = system.operator(point)
     one = seconds_of(lambda: operator @ np.ones(operator.shape[0]))
-    announce("refine", one * 100 * system.dim**0.5, "pass a smaller n_steps, or a larger tolerance")
+    products = 100 * system.dim**0.5
+    if system.dim > DENSE and system.rule is not None and system.rule.jumps:
+        # near a critical point the field has no zero, and two searches go on until they stall
+        products = max(products, 4 * STALLED * min(2 * system.dim, ITERATIONS))
+    announce("refine", one * products, "pass a smaller n_steps, or a larger tolerance")

@@ -120,8 +120,8 @@ class Spectrum(Result):
 
     @property
     def _size(self) -> float:
-        neutral = 1.0 if self.discrete else 0.0
-        return float(np.fmax(np.abs(self.eigenvalues - neutral).max(initial=0.0), self.size))
+        # ARPACK's tolerance is relative to the value itself
+        return float(np.fmax(np.abs(self.eigenvalues).max(initial=0.0), self.size))
 
     @property
     def n_negative(self) -> int | None:

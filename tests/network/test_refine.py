@@ -146,9 +146,9 @@ def test_a_minimum_of_a_wide_network_under_gd() -> None:
     """More weights than the matrix is made for; a decayed loss has isolated minima."""
     torch.manual_seed(0)
     rng = np.random.default_rng(0)
-    net = nn.Sequential(nn.Linear(5, 12), nn.Tanh(), nn.Linear(12, 1))
+    net = nn.Sequential(nn.Linear(5, 40), nn.Tanh(), nn.Linear(40, 1))
     data = rng.normal(size=(30, 5)), rng.normal(size=(30, 1))
-    loss = sd.from_module(net, functional.mse_loss, data, weight_decay=0.2)
+    loss = sd.from_module(net, functional.mse_loss, data, weight_decay=0.4)
     assert loss.dim > newton_krylov.DENSE
     system = sd.Map(loss, sd.GD(), lr=0.2)
     end = sd.trajectory(system, loss.x0, n_steps=2000, save_every=2000)[-1]
