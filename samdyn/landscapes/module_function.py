@@ -5,10 +5,10 @@ The module itself is not copied: its parameters are replaced by tensors for the 
 sees those that the loss is asked at. What is not trained (frozen parameters, buffers, whether each part is in
 training mode) is kept as it was when the function was made, whatever happens to the module later.
 
-Some operations take the plain formula: attention, because torch's fused one cannot be differentiated twice on
-the CPU; layer and instance normalisation, whose fused forms have wrong third derivatives in torch 2.13 (off by
-12 to 83 % for small networks, in every mode), which branches and normal forms need; and weight normalisation,
-whose second derivatives are wrong there (a Hessian off by 20 %, and not symmetric).
+Some operations take the plain formula: attention, because torch's fused one cannot be differentiated twice
+on the CPU; layer and instance normalisation, whose fused forms have wrong third derivatives in torch 2.13
+(off by 12 to 83 % for small networks, in every mode), which branches and normal forms need; and weight
+normalisation, whose second derivatives are wrong there (a Hessian off by 20 %, and not symmetric).
 """
 
 from __future__ import annotations
@@ -164,8 +164,8 @@ class ModuleFunction:
 
 
 class _PlainNorms(TorchFunctionMode):
-    """Layer, instance and weight normalisation by sums, products and a root, each of which torch differentiates any number of
-    times.
+    """Layer, instance and weight normalisation by sums, products and a root, each of which torch
+    differentiates any number of times.
     """
 
     def __torch_function__(
@@ -228,7 +228,7 @@ def _instance_norm(
 
 
 def _weight_norm(v: Tensor, g: Tensor, dim: int = 0) -> Tensor:
-    """What `torch._weight_norm` computes: v scaled to the lengths g along all axes but `dim`, or along all."""
+    """What `torch._weight_norm` computes: v scaled to the lengths g along all axes but `dim`, or all (-1)."""
     axes = [axis for axis in range(v.ndim) if dim == -1 or axis != dim]
     return v * (g * (v * v).sum(dim=axes, keepdim=True).rsqrt())
 

@@ -1,8 +1,8 @@
 """Whether a module and an objective are a function of the weights, and the mean over samples of one.
 
-The module is called a few times on samples from all over the data, at its own weights. What cannot be a loss of a finite
-sum is refused with what to change: outputs that differ from call to call (dropout), buffers that a call
-changes (running statistics), outputs of a sample that depend on the others in its batch (batch norm),
+The module is called a few times on samples from all over the data, at its own weights. What cannot be a loss
+of a finite sum is refused with what to change: outputs that differ from call to call (dropout), buffers that
+a call changes (running statistics), outputs of a sample that depend on the others in its batch (batch norm),
 objectives that return a vector or a sum. The same calls tell how much memory a sample takes.
 """
 
@@ -83,6 +83,7 @@ def probe(function: ModuleFunction, x: Tensor, data: ModuleData) -> Probe:
                 raise ValueError(_random(function.model))
             raise ValueError(_no_mean(function.model, float(value), float(mean), few))
         kept = _numbers_kept(function, x, few)
+        _check_gradient(function, x, few)
         if count > 1:
             kept = max(kept - _numbers_kept(function, x, one_sample(few, 0)), 0.0) / (count - 1)
         through = _is_through_outputs(function, x, few)
@@ -90,7 +91,7 @@ def probe(function: ModuleFunction, x: Tensor, data: ModuleData) -> Probe:
 
 
 def some_samples(data: ModuleData) -> ModuleData:
-    """Samples from the first to the last, and with unlike targets: data may be sorted, or padded at its end."""
+    """Samples from the first to the last, and with unlike targets: data may be sorted, or padded."""
     targets, n = data.targets, len(data.targets)
     chosen = set(torch.linspace(0, n - 1, min(SAMPLES, n)).round().long().tolist())
     size = targets.reshape(n, -1).to(torch.float64).mean(dim=1)
@@ -228,6 +229,16 @@ def _numbers_kept(function: ModuleFunction, x: Tensor, data: ModuleData) -> floa
     return float(sum(met.values()))
 
 
+def _check_gradient(function: ModuleFunction, x: Tensor, data: ModuleData) -> None:
+    try:
+        torch.func.grad(lambda w: function(w, data.inputs, data.targets))(x)
+    except Exception as error:  # an autograd.Function without setup_context, say
+        raise TypeError(
+            f"model and objective must have gradients that torch.func computes, got {type(error).__name__}: "
+            f"{_first_line(error)}"
+        ) from error
+
+
 def _is_batchable(function: ModuleFunction, x: Tensor, data: ModuleData) -> bool:
     gradient = torch.func.grad(lambda w: function(w, data.inputs, data.targets))
     try:
@@ -243,7 +254,8 @@ def _is_through_outputs(function: ModuleFunction, x: Tensor, data: ModuleData) -
         pulled = function.functional_gradient(x, x, data.inputs, data.targets)
     except Exception:  # outputs that are not one tensor: whoever needs them is told
         return True
-    return bool((pulled - gradient).norm() <= SAME[function.dtype] * (gradient.norm() + pulled.norm() + 1e-30))
+    size = gradient.norm() + pulled.norm() + 1e-30
+    return bool((pulled - gradient).norm() <= SAME[function.dtype] * size)
 
 
 def _check_symmetric(function: ModuleFunction, gradient: Any, x: Tensor, v: Tensor, hv: Tensor) -> None:
@@ -253,8 +265,9 @@ def _check_symmetric(function: ModuleFunction, gradient: Any, x: Tensor, v: Tens
     size = u.norm() * hv.norm() + v.norm() * hu.norm()
     if bool(size.isfinite()) and not bool((u @ hv - v @ hu).abs() <= SYMMETRIC[function.dtype] * size):
         raise ValueError(
-            f"model must have second derivatives that torch computes rightly, got {type(function.model).__name__}"
-            ", whose Hessian is not symmetric: an operation of it has a wrong rule, write it out in plain ones"
+            "model must have second derivatives that torch computes rightly, got "
+            f"{type(function.model).__name__}, whose Hessian is not symmetric: an operation has a wrong "
+            "rule, write it out in plain ones"
         )
 
 

@@ -11,7 +11,6 @@ from torch import Tensor
 from samdyn.arguments import checks
 from samdyn.landscapes.module_function import ModuleFunction
 
-
 PREFIXES = ("module.", "_orig_mod.")
 """What DataParallel and torch.compile put before every name."""
 

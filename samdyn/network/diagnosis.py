@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from scipy.stats import linregress
 
 from samdyn.arguments import checks
 from samdyn.arguments.checks import Array
@@ -70,6 +71,12 @@ FLAT = 1e-3
 of some hundred steps could follow."""
 CONFINED = 0.1
 """Displacement over the length of the path below which a run goes nowhere."""
+EXACT = 1e-6
+"""As `FLAT`, for a point that is at rest: what the accuracy of curvatures leaves."""
+AT_REST = 1e-3
+"""Of the problem's length: how near the critical point has to be that a run is said to rest at."""
+STEADY, TREND = 6.0, 1.3
+"""Standard errors of its slope, and growth over the steps, from which on a motion grows or dies down."""
 FAR = 1e3
 """Growth of |x| over the steps that counts as divergence."""
 
@@ -191,7 +198,8 @@ def diagnose(
     diagonal of its box, or 1 + |x| without one:
 
     1. diverged: a point or a loss is not finite, or |x| has grown a thousandfold (beyond a thousand L).
-    2. at rest, by the kind of the point: |g(x)| < 1e-6 |H| L.
+    2. at rest, by the kind of the point: |g(x)| < 1e-6 |H| L, and a critical point of the loss lies within
+       1e-3 L, found by the search of `refine`. Curvatures below 1e-6 of the largest do not count.
     3. hallucinated: |g(y)| < 0.1 |g(x)| with |g(x)| > 1e-4 |H| L, at the start or at the end of the
        steps, and `refine` finds a point with g(y) = 0 and g != 0 within a tenth of the perturbation's length,
        which the steps approach, or within a thousandth.
@@ -200,10 +208,12 @@ def diagnose(
     4. hovers, or trapped: a period-2 share above 0.8, or a displacement of less than a tenth of the path's
        length, and a critical point of the loss among the points of the motion, found by the search of
        `refine`. By the signs of the curvatures there it is a minimum, a saddle or a maximum; curvatures below
-       1e-3 of the largest do not count.
+       1e-3 of the largest do not count. Where steps become longer or shorter, at a rate beyond six standard
+       errors and by three tenths over all of them, the motion has not settled: where they become longer the
+       verdict is "cannot tell", where they become shorter it is still descending.
     5. bounces on the edge: the largest curvature at x is 0.9 to 1.3 times the edge, the steps have a period-2
        share above 0.8, go along the sharpest direction or get nowhere (a displacement below a tenth of the
-       path), and, for rules that perturb, |g(y)| > 2 |g(x)|.
+       path), and do not become longer as above; and, for rules that perturb, |g(y)| > 2 |g(x)|.
     6. still descending: the displacement is more than half of the path's length.
     7. cannot tell.
 
@@ -327,10 +337,10 @@ def _hallucinated(system: Map, m: Measured, found: RefinedPoint) -> Diagnosis:
     return Diagnosis(verdict, reason, _listed(m), m.x, endpoint, found, m, system)
 
 
-def _kind_by_signs(curvatures: tuple[float, float]) -> str:
+def _kind_by_signs(curvatures: tuple[float, float], flat: float = FLAT) -> str:
     """What the smallest and the largest curvature say of a critical point."""
     low, high = curvatures
-    zero = FLAT * max(abs(low), abs(high))
+    zero = flat * max(abs(low), abs(high))
     if low >= -zero:
         return "minimum" if high > zero else "degenerate"
     return "saddle" if high > zero else "maximum"
@@ -338,12 +348,22 @@ def _kind_by_signs(curvatures: tuple[float, float]) -> str:
 
 def _decide(system: Map, start: Measured, m: Measured) -> tuple[str, str]:
     """The verdict on what is not hallucinated."""
+    assert system.landscape is not None
     if start.gradient <= REST * start.steepness:
-        kind = _kind_by_signs(start.curvatures)
-        name = "degenerate critical point" if kind == "degenerate" else kind
-        return f"at rest: {name}", f"|g| = {start.gradient:.2g} is as small as at a critical point"
+        near = find_critical(system.landscape, start.x, reach=AT_REST * start.problem_length)
+        if near.reached:
+            kind = _kind_by_signs(measure_curvatures(system, near.x, EXACT / 10), EXACT)
+            name = "degenerate critical point" if kind == "degenerate" else kind
+            return f"at rest: {name}", (
+                f"|g| = {start.gradient:.2g}, and a critical point is {near.distance:.2g} away"
+            )
     to_and_fro = m.period_2 > REPEATS
     held = _critical_among(system, m, to_and_fro)
+    growth = _growth(m.orbit)
+    if held is not None and growth > 0:
+        return "cannot tell", f"about a critical point the steps become longer by {growth:.2%} each"
+    if held is not None and growth < 0:
+        return "still descending", f"about a critical point the steps become shorter by {-growth:.2%} each"
     if held is not None:
         kind = _kind_by_signs(measure_curvatures(system, held.x))
         where = (
@@ -354,7 +374,7 @@ def _decide(system: Map, start: Measured, m: Measured) -> tuple[str, str]:
     sharp = m.curvatures[1] / m.edge if m.edge > 0 else float("inf")
     across = to_and_fro or m.along_top > ACROSS or m.displacement < CONFINED * m.length
     other_side = m.perturbation == 0 or m.ratio > SEVERAL
-    if ON_EDGE[0] <= sharp <= ON_EDGE[1] and across and other_side:
+    if ON_EDGE[0] <= sharp <= ON_EDGE[1] and across and other_side and growth <= 0:
         return "bounces on the edge", (
             f"the largest curvature is {sharp:.2f} times the edge, and no critical point is near"
         )
@@ -363,6 +383,20 @@ def _decide(system: Map, start: Measured, m: Measured) -> tuple[str, str]:
             f"the second half of the steps went {m.displacement:.2g} on a path of {m.length:.2g}"
         )
     return "cannot tell", "no pattern holds: look at the evidence, or at a longer history"
+
+
+def _growth(orbit: Array) -> float:
+    """By which share steps are longer than those before them, in the settled half of an orbit; 0 without a
+    trend.
+    """
+    settled = orbit[min(len(orbit) // 2, len(orbit) - 3) :]
+    lengths = np.linalg.norm(np.diff(settled, axis=0), axis=1)
+    if len(lengths) < 4 or not (lengths > 0).all():
+        return 0.0
+    numbers = np.arange(len(lengths))
+    line = linregress(numbers, np.log(lengths))
+    clear = abs(line.slope) > STEADY * line.stderr and abs(line.slope) * numbers[-1] > np.log(TREND)
+    return float(np.expm1(line.slope)) if clear else 0.0
 
 
 def _critical_among(system: Map, m: Measured, to_and_fro: bool) -> Search | None:

@@ -117,8 +117,8 @@ def is_dense(n: int, k: int, which: str) -> bool:
     """
     if which == "unit circle" and n > INTERIOR:
         raise ValueError(
-            f"which='unit circle' must be of a matrix of at most {INTERIOR} rows, got {n}: eigenvalues inside "
-            "the spectrum need the whole matrix; take a block, or which='leading'"
+            f"which='unit circle' must be of a matrix of at most {INTERIOR} rows, got {n}: eigenvalues "
+            "inside the spectrum need the whole matrix; take a block, or which='leading'"
         )
     return n <= DENSE or k >= n - 1 or which == "unit circle"
 

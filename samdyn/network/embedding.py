@@ -4,8 +4,8 @@ Let a hidden unit with incoming weights w and outgoing weights a be replaced by 
 weights and the outgoing weights t a and (1 - t) a. The network computes the same function, so that the loss
 is the same; and where the gradient of the smaller network vanishes, the gradient of the larger network
 vanishes, for every t. The Hessian there has negative eigenvalues for 0 < t < 1 or for t outside, except where
-the matrix that decides it vanishes: for one output, the mean of a r s''(w . x) x x^T with the residuals r of the
-outputs and the second derivative s'' of the activation. So it does at a loss of 0, for piecewise linear
+the matrix that decides it vanishes: for one output, the mean of a r s''(w . x) x x^T with the residuals r of
+the outputs and the second derivative s'' of the activation. So it does at a loss of 0, for piecewise linear
 activations, and for saturated units; there the point may be a minimum.
 
 References
@@ -130,8 +130,8 @@ def _check_own(model: nn.Module, *layers: str) -> None:
         part = model.get_submodule(layer)
         if "weight" not in part._parameters or nn.utils.parametrize.is_parametrized(part):
             raise ValueError(
-                f"layer must have a weight that is a parameter of its own, got {layer!r}, whose weight is made "
-                "from others (weight_norm, say): remove the parametrization first"
+                f"layer must have a weight that is a parameter of its own, got {layer!r}, whose weight is "
+                "made from others (weight_norm, say): remove the parametrization first"
             )
         for parameter in part.parameters(recurse=False):
             names = holders[id(parameter)]

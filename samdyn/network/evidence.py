@@ -166,15 +166,15 @@ def edge_at(system: Map, gradient: float, perturbation: float) -> float:
     return float((np.sqrt(1 + 8 * damped * c / lr) - 1) / (2 * c))
 
 
-def measure_curvatures(system: Map, x: Array) -> tuple[float, float]:
+def measure_curvatures(system: Map, x: Array, tolerance: float = TOLERANCE) -> tuple[float, float]:
     """The smallest and the largest curvature at a point."""
     assert system.landscape is not None
-    return _pair(_ends(system.landscape, x))
+    return _pair(_ends(system.landscape, x, tolerance))
 
 
-def _ends(loss: Landscape, x: Array) -> Spectrum:
+def _ends(loss: Landscape, x: Array, tolerance: float = TOLERANCE) -> Spectrum:
     """The smallest and the largest curvature."""
-    return spectrum(loss, x, 2, "both", tolerance=TOLERANCE)
+    return spectrum(loss, x, 2, "both", tolerance=tolerance)
 
 
 def _pair(ends: Spectrum) -> tuple[float, float]:

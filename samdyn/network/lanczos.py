@@ -46,8 +46,8 @@ class Quadrature(NamedTuple):
 
 
 class Ritz(NamedTuple):
-    """Approximate eigenvalues (m,) in increasing order, eigenvectors (n, m) as columns, residuals (m,), and the
-    largest modulus of an eigenvalue.
+    """Approximate eigenvalues (m,) in increasing order, eigenvectors (n, m) as columns, residuals (m,), and
+    the largest modulus of an eigenvalue.
     """
 
     values: Array
@@ -186,7 +186,8 @@ def lanczos_ends(
         ends = [*process.dropped, (m - 1, left)]
         residuals = np.sum([rest * np.abs(small[at, wanted]) for at, rest in ends], axis=0)
         size = float(np.abs(values).max())
-        good = bool((residuals <= tolerance * size).all()) and (before is None or m - begun > low + high + FRESH)
+        shown = before is None or m - begun > low + high + FRESH
+        good = shown and bool((residuals <= tolerance * size).all())
         closed = process.closed or left <= CLOSED * min(tolerance, FINEST) * size
         if closed and not process.complete:
             same = before is not None and len(before) == len(wanted) == low + high

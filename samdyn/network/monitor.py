@@ -285,7 +285,8 @@ class Monitor:
         """The model's weights, for a loss whose frozen parameters and buffers are the model's own now."""
         function = self._loss.module_function
         model = function.model  # without the wrappers that the user's may have around it
-        if [n for n, p in model.named_parameters() if p.requires_grad] != function.names:  # frozen or unfrozen
+        trained = [name for name, p in model.named_parameters() if p.requires_grad]
+        if trained != function.names:  # some were frozen or set free
             again = ModuleFunction(model, self._objective, function.dtype, function.device)
             again.modes = function.modes
             self._loss = ModuleLoss(again, self._loss.module_data, None, 0.0, self._loss.name)
@@ -347,7 +348,7 @@ class Monitor:
         return Map(self._loss, rule, lr=1.0).perturbation(x)
 
     def _rule_now(self) -> Rule | None:
-        """The rule of an optimiser made by `samdyn.optim.as_optimizer`, with its coefficients of this step."""
+        """The rule of an optimiser of `samdyn.optim.as_optimizer`, with its coefficients of this step."""
         rule = getattr(self.optimizer, "rule", None)
         if not isinstance(rule, Rule):
             return None
@@ -363,7 +364,8 @@ class Monitor:
         if lr == 0:
             return math.inf
         group = _group_of(self.optimizer) or {}
-        factor = (1 + momentum) / (1 + 2 * momentum if group.get("nesterov") else 1 - group.get("dampening", 0.0))
+        below = 1 + 2 * momentum if group.get("nesterov") else 1 - float(group.get("dampening", 0.0))
+        factor = (1 + momentum) / below
         top = 2 * factor / lr - float(group.get("weight_decay", 0.0))
         if top <= 0:
             return 0.0

@@ -9,9 +9,10 @@ valley of zeros it goes straight to the valley and not along it.
 2. In up to `DENSE` dimensions A is made, and the step comes from its singular values; those below `NULL` of
    the largest count as 0. Above, conjugate gradients on the normal equations (CGLS) are followed until they
    leave the trust region (Steihaug), or until the residual of the normal equations is small next to |F|.
-3. It ends when |F| has not fallen by a tenth in `STALLED` steps. It ends well when |F| is at most `tolerance` times |A| L, with L the diagonal of the loss's box, or
-   1 + |x| without one, and a step no longer lowers it, or |F| is rounding. It ends badly after `n_steps`, or
-   where R is rounding: at a local minimum of |F|, or at the border of the ball.
+3. It ends well when |F| is at most `tolerance` times |A| L, with L the diagonal of the loss's box, or
+   1 + |x| without one, and a step no longer lowers it, or |F| is rounding. It ends badly after `n_steps`,
+   where |F| has not fallen by a tenth in `STALLED` tries, or where R is rounding: at a local minimum of |F|,
+   or at the border of the ball.
 
 Deflation: with s0 the size of the gradient g at the start, the zeros of m F, m = 1 + (s0/|g|)^2, are the
 zeros of F where g is not 0. The critical points of the loss, where F vanishes with g, are none: m F is not

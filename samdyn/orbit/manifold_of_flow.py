@@ -10,8 +10,8 @@ too much.
 
 It stops at the length wanted, where it leaves the box, where the speed falls below 1e-7 of the largest so far
 (or, under a rule that jumps, the gradient of the loss below 1e-7 of the largest: a critical point that
-traps), or after `MOST_CALLS` evaluations of the implicit method, since a jump of another kind makes steps shrink
-without end.
+traps), or after `MOST_CALLS` evaluations of the implicit method, since a jump of another kind makes steps
+shrink without end.
 """
 
 from __future__ import annotations

@@ -105,8 +105,8 @@ class Course:
     def scale(self) -> Array:
         """Factors of the coordinates of a state in distances.
 
-        Those of its box (`samdyn.numerics.scales.units_of`) for a point; a velocity counts by the step that it
-        makes.
+        Those of its box (`samdyn.numerics.scales.units_of`) for a point; a velocity counts by the step that
+        it makes.
         """
         units = units_of(self.box)
         memory = self.system.state_dim - self.system.dim
