@@ -94,7 +94,8 @@ def from_module(
     ((9,), slice(6, 8, None))
     """
     while type(model).__name__ in ("OptimizedModule", "DataParallel", "DistributedDataParallel"):
-        model = getattr(model, "_orig_mod", None) or model.module  # what the user wrote is inside
+        inside: Any = model  # what the user wrote
+        model = inside._orig_mod if hasattr(inside, "_orig_mod") else inside.module
     if isinstance(model, type) or not isinstance(model, torch.nn.Module):
         raise TypeError(f"model must be a torch.nn.Module, got {checks.shown(model)}")
     first = next((p for p in model.parameters() if p.requires_grad), None)

@@ -7,7 +7,9 @@ int64, which is what torch wants of them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import time
+import warnings
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,9 +18,12 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset, default_collate
 
 from samdyn.arguments import checks
+from samdyn.jobs.cost import CostWarning
 
 BATCH = 256
 """Samples of a Dataset that are read and collated together."""
+PATIENCE = 10
+"""Seconds of reading after which it is said how far it has come."""
 WANTED = "(inputs, targets), a torch Dataset or a DataLoader of such pairs"
 
 
@@ -104,7 +109,22 @@ def _read(data: DataLoader[Any] | Dataset[Any]) -> Any:
             return _joined(batches)
     else:
         source = data
-    return _joined(collate(part) for part in _parts(source))
+    return _joined(_collated(collate, part) for part in _parts(source))
+
+
+def _collated(collate: Callable[[list[Any]], Any], part: list[Any]) -> Any:
+    """Items as a batch."""
+    try:
+        return collate(part)
+    except Exception as error:  # whatever torch makes of pictures, texts and items of unlike shapes
+        first = part[0]
+        kinds = (
+            ", ".join(type(p).__name__ for p in first) if isinstance(first, tuple) else type(first).__name__
+        )
+        raise TypeError(
+            f"data must hold items (input, target) that are tensors or numbers, of one shape, got ({kinds}), "
+            f"which torch cannot collate into a batch: {next(iter(str(error).splitlines()), '')}"
+        ) from error
 
 
 def _parts(source: Dataset[Any]) -> Iterator[list[Any]]:
@@ -116,11 +136,20 @@ def _parts(source: Dataset[Any]) -> Iterator[list[Any]]:
     else:
         raise TypeError(f"data must be {WANTED}, got a {type(source).__name__} that has no length")
     part: list[Any] = []
-    for item in items:
+    begun, count = time.perf_counter(), 0
+    for count, item in enumerate(items, start=1):
         part.append(item)
         if len(part) == BATCH:
             yield part
             part = []
+        if begun and time.perf_counter() - begun > PATIENCE:
+            begun = 0.0
+            warnings.warn(
+                f"from_module has read {count} samples of the {type(source).__name__} in {PATIENCE} s and "
+                "goes on: all data are kept in memory; cut one that does not end (itertools.islice)",
+                CostWarning,
+                stacklevel=2,
+            )
     if part:
         yield part
 
@@ -135,8 +164,14 @@ def _joined(batches: Iterable[Any]) -> tuple[Any, Any]:
         pairs.append((inputs, batch[1]))
     if not pairs:
         raise ValueError("data must hold at least one sample, got none")
-    inputs = tuple(torch.cat([torch.as_tensor(p[0][k]) for p in pairs]) for k in range(len(pairs[0][0])))
-    return inputs, torch.cat([torch.as_tensor(p[1]) for p in pairs])
+    try:
+        inputs = tuple(torch.cat([torch.as_tensor(p[0][k]) for p in pairs]) for k in range(len(pairs[0][0])))
+        return inputs, torch.cat([torch.as_tensor(p[1]) for p in pairs])
+    except (IndexError, TypeError, ValueError, RuntimeError) as error:
+        raise TypeError(
+            "data must hold items (input, target) that are tensors or numbers, of one shape, got batches "
+            f"that do not join: {next(iter(str(error).splitlines()), '')}"
+        ) from error
 
 
 def _tensor(name: str, value: Any, dtype: torch.dtype, device: torch.device) -> Tensor:
@@ -152,6 +187,8 @@ def _tensor(name: str, value: Any, dtype: torch.dtype, device: torch.device) -> 
         raise ValueError(
             f"data must hold {name} with a first axis of samples, got the number {tensor.item()}"
         )
+    if tensor.layout != torch.strided:
+        raise TypeError(f"data must hold dense {name}, got layout {tensor.layout}: call .to_dense()")
     if tensor.is_complex():
         raise TypeError(f"data must hold {name} that are real numbers, got dtype {tensor.dtype}")
     if tensor.is_floating_point():

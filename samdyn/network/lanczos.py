@@ -92,11 +92,11 @@ class _Process:
         self.dropped += [(m - 1, rest) for rest in self.beside[m - 1 :]]
         del self.basis[m:], self.beside[m - 1 :]  # a remainder that is nothing beside the tolerance
         span = np.array(self.basis)
-        w = rng.standard_normal(span.shape[1])
+        fresh = np.asarray(rng.standard_normal(span.shape[1]))
         for _ in range(2):
-            w = w - span.T @ (span @ w)
+            fresh = np.asarray(fresh - span.T @ (span @ fresh))
         self.beside.append(0.0)
-        self.basis.append(w / np.linalg.norm(w))
+        self.basis.append(fresh / np.linalg.norm(fresh))
         self.closed = False
 
     def tridiagonal(self) -> tuple[Array, Array]:

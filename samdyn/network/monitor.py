@@ -285,8 +285,9 @@ class Monitor:
         """The model's weights, for a loss whose frozen parameters and buffers are the model's own now."""
         function = self._loss.module_function
         model = function.model  # without the wrappers that the user's may have around it
-        trained = [name for name, p in model.named_parameters() if p.requires_grad]
-        if trained != function.names:  # some were frozen or set free
+        trained = {name: tuple(p.shape) for name, p in model.named_parameters() if p.requires_grad}
+        # some were frozen or set free, or a layer was replaced
+        if trained != dict(zip(function.names, function.shapes, strict=True)):
             again = ModuleFunction(model, self._objective, function.dtype, function.device)
             again.modes = function.modes
             self._loss = ModuleLoss(again, self._loss.module_data, None, 0.0, self._loss.name)
@@ -369,6 +370,8 @@ class Monitor:
         top = 2 * factor / lr - float(group.get("weight_decay", 0.0))
         if top <= 0:
             return 0.0
+        if not math.isfinite(perturbation):
+            return math.nan
         # with e along g, of whatever length: SAM's edge for a perturbation of that length
         return float(sam_edge(2 / top, perturbation, gradient_norm if perturbation > 0 else None))
 

@@ -29,7 +29,7 @@ from samdyn.network.refined_point import RefinedPoint, described, is_no_zero, no
 from samdyn.numerics.scales import length_scale
 from samdyn.rules.schedules import value_at
 from samdyn.systems.map import Map
-from samdyn.systems.system import System
+from samdyn.systems.system import System, check_limit
 from samdyn.systems.tangent import Tangent, differentiated, direction_tangent
 from samdyn.trace.surroundings import own_surroundings
 
@@ -120,6 +120,7 @@ def refine(
     point = checks.points("x", x, system.dim)
     if point.ndim != 1:
         raise ValueError(f"x must be one point of shape ({system.dim},), got shape {point.shape}")
+    check_limit("refine", system.rule)
     if system.scheduled:
         raise ValueError(f"system must have constant coefficients, got {system!r}")
     loss = system.landscape

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -66,14 +66,10 @@ class Spectrum(Result):
         Products with the matrix.
     seconds : float
         What they took.
-    size : float
-        Largest distance of an eigenvalue from that of standing still (1 for maps, 0 otherwise), of all that
-        the search met: residuals are judged beside it.
-    exact : bool
-        Whether the whole matrix was solved: then no copy of an eigenvalue is missing in the list.
     """
 
     row = "eigenvalue"
+    besides = ("met",)
     axes = ("eigenvectors: coordinate eigenvalue", "x: coordinate")
 
     eigenvalues: npt.NDArray[np.float64] | npt.NDArray[np.complex128]
@@ -92,9 +88,13 @@ class Spectrum(Result):
     n_products: int
     seconds: float
     tolerance: float = field(repr=False, default=0.0)
-    size: float = float("nan")
-    exact: bool = False
     operator: ProductOperator | None = field(repr=False, default=None)
+    # the largest distance from standing still of all eigenvalues that the search met, and whether the whole
+    # matrix was solved, so that no copy of an eigenvalue can be missing in the list
+    met: InitVar[tuple[float, bool]] = (float("nan"), False)
+
+    def __post_init__(self, met: tuple[float, bool]) -> None:
+        object.__setattr__(self, "met", met)
 
     @property
     def field_eigenvalues(self) -> npt.NDArray[Any]:
@@ -121,14 +121,15 @@ class Spectrum(Result):
     @property
     def _size(self) -> float:
         # ARPACK's tolerance is relative to the value itself
-        return float(np.fmax(np.abs(self.eigenvalues).max(initial=0.0), self.size))
+        return float(np.fmax(np.abs(self.eigenvalues).max(initial=0.0), vars(self)["met"][0]))
 
     @property
     def n_negative(self) -> int | None:
         """Negative eigenvalues of a Hessian, the index of the point; None where the list does not tell.
 
-        It tells where the whole matrix was solved (`exact`) and the list is complete, or goes from the
-        smallest up to one that is not negative: a search by products alone may miss copies of an eigenvalue.
+        It tells where the list is complete, or the whole matrix was solved (up to 400 coordinates) and the
+        list goes from the smallest up to one that is not negative. A search by products alone may miss copies
+        of an eigenvalue.
         What is within 1e-9 of the largest eigenvalue counts as 0.
         """
         if not self.symmetric:
@@ -136,7 +137,7 @@ class Spectrum(Result):
         values = np.sort(self.eigenvalues)
         negative = int((values < -MARGIN * self._size).sum())
         # of a list from the smallest up, one that is not negative says that no further one is
-        up_to_zero = self.exact and self.which == "smallest" and negative < len(values)
+        up_to_zero = vars(self)["met"][1] and self.which == "smallest" and negative < len(values)
         return negative if self.complete or up_to_zero else None
 
     @checked
@@ -312,7 +313,8 @@ def spectrum(
     tolerance = checks.number("tolerance", tolerance, at_least=0, below=1)
     columns = None if block is None else _columns(block, loss, operator.shape[0])
     if columns is not None:
-        operator, of = operator.within(columns), f"{of}, block {block!r}" if isinstance(block, str) else of
+        named = repr(block) if isinstance(block, str) else f"of {len(columns)} coordinates"
+        operator, of = operator.within(columns), f"{of}, block {named}"
     n = operator.shape[0]
     k = min(k, n)
     first = _first(start, n)
@@ -356,8 +358,7 @@ def spectrum(
         n_products=operator.n_products,
         seconds=operator.seconds,
         tolerance=tolerance,
-        size=pairs.size,
-        exact=pairs.exact,
+        met=(pairs.size, pairs.exact),
         operator=operator if symmetric else None,
     )
 
@@ -379,7 +380,12 @@ def _columns(block: Any, loss: Landscape | None, size: int) -> npt.NDArray[np.in
             raise ValueError(f"block must be the name of a block of the loss ({known}), got {block!r}")
         block = blocks[block]
     if isinstance(block, slice):
-        kept = np.arange(size)[block]
+        ends = [end for end in (block.start, block.stop, block.step) if end is not None]
+        if not all(isinstance(end, int | np.integer) for end in ends):
+            raise TypeError(f"block must be a slice of whole numbers, got {block!r}")
+        if any(abs(end) > size for end in (block.start or 0, block.stop or 0)):
+            raise ValueError(f"block must hold different coordinates below {size}, got {block!r}")
+        kept = np.arange(size)[block].copy()
     else:
         kept = np.array(checks.integers("block", block, at_least=0), dtype=np.int64)
         if kept.max() >= size or len(np.unique(kept)) < len(kept):

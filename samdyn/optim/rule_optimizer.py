@@ -231,9 +231,13 @@ class RuleOptimizer(torch.optim.Optimizer):
             kept.append((point.clone(), self.weights.gradient(), loss))
             return kept[-1][1], loss
 
-        oracle = Oracle(
-            lambda point: at(point)[0], lambda point: torch.as_tensor(at(point)[1]).detach().to(x)
-        )
+        def value(point: Tensor) -> Tensor:
+            loss = at(point)[1]
+            if not isinstance(loss, Tensor | float | int):
+                raise TypeError(f"closure must return the loss, which {self.rule!r} needs, got {loss!r}")
+            return torch.as_tensor(loss).detach().to(x)
+
+        oracle = Oracle(lambda point: at(point)[0], value)
         missing = [need for need in self.rule.needs if need != "values"]
         if missing:
             raise ValueError(f"{self.rule!r} needs {missing[0]} of the loss, which a closure does not give")
@@ -289,8 +293,23 @@ class RuleOptimizer(torch.optim.Optimizer):
             raise ValueError("groups must be given when the optimiser is made: memory has a fixed length")
         super().add_param_group(param_group)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What a copy needs: torch's own optimisers leave out what they do not know of."""
+        hooks = {name for name in self.__dict__ if name.endswith("_hooks")}
+        return {name: value for name, value in self.__dict__.items() if name not in hooks}
+
     def __repr__(self) -> str:
         return f"RuleOptimizer({self.rule!r}, {self.base!r})"
+
+
+def _parameters_in(params: Any) -> list[torch.Tensor]:
+    """The tensors among parameters or groups of them, as far as they are what torch takes."""
+    found: list[torch.Tensor] = []
+    for part in params if isinstance(params, list) else []:
+        group = part.get("params") if isinstance(part, dict) else part
+        some = group if isinstance(group, list | tuple) else (group,)
+        found += [p for p in some if isinstance(p, torch.Tensor)]
+    return found
 
 
 def _has_radii(base: torch.optim.Optimizer) -> bool:
@@ -383,9 +402,13 @@ def as_optimizer(
         raise TypeError(f"params must be the parameters of a module, got {got}: give its .parameters()")
     if "lr" in options and not isinstance(options["lr"], torch.Tensor):
         checks.number("lr", options["lr"], at_least=0)
+    params = list(params) if isinstance(params, Iterable) and not isinstance(params, torch.Tensor) else params
+    held = [id(p) for p in _parameters_in(params)]
+    if len(set(held)) < len(held):
+        raise ValueError("params must hold each parameter once, got some of them twice")
     try:
         optimizer = base(params, **options)
-    except (TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         given = "".join(f", {name}={checks.shown(value)}" for name, value in options.items())
         kind = TypeError if isinstance(error, TypeError) else ValueError
         raise kind(

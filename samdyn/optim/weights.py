@@ -54,6 +54,10 @@ class Weights:
             model=torch.nn.Module() if model is None else model,
         )
 
+    def __repr__(self) -> str:
+        names = self.module_function.names
+        return f"weights ({', '.join(names[:4])}{', ...' if len(names) > 4 else ''})"
+
     @property
     def blocks(self) -> dict[str, slice]:
         """Where each parameter lies, by its name; by its number without a model."""

@@ -98,6 +98,7 @@ class UniversalSAM(_Probing):
         for name in ("phi", "psi"):
             if getattr(self, name) is not None:
                 checks.function(name, getattr(self, name))
+                _check_scalar_function(name, getattr(self, name))
 
     def __repr__(self) -> str:
         values = [(part.name, getattr(self, part.name)) for part in fields(self) if part.repr]
@@ -141,6 +142,17 @@ def over_square(rho: Any) -> Any:
     if isinstance(rho, Tensor):
         return torch.where(rho > 0, 1 / torch.where(rho > 0, rho, 1.0) ** 2, 0.0)
     return 1 / rho**2 if rho > 0 else 0.0
+
+
+def _check_scalar_function(name: str, function: Callable[[Tensor], Tensor]) -> None:
+    """Refuse what is no function of one number that torch can differentiate."""
+    try:
+        slope = torch.func.grad(function)(torch.tensor(0.5, dtype=torch.float64))
+    except Exception as error:  # of a user's function: anything
+        raise TypeError(
+            f"{name} must map a torch scalar to a torch scalar that depends on it, got {function!r}"
+        ) from error
+    assert isinstance(slope, Tensor)
 
 
 def _slope(function: Callable[[Tensor], Tensor] | None, at: Tensor) -> Any:

@@ -19,6 +19,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from samdyn.arguments import checks
 from samdyn.numerics.vector import norm, unit
 from samdyn.rules.bases import root
 from samdyn.rules.blocks import cuts, tensors_of, with_found
@@ -135,6 +136,11 @@ class BSAM(Perturbed):
     decay: Coefficient = 1e-4
     damping: Coefficient = 0.1
     vectors: ClassVar[tuple[str, ...]] = ("first", "scale")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not callable(self.n_samples):
+            checks.number("n_samples", self.n_samples, above=0)
 
     @property
     def initial(self) -> Mapping[str, float]:

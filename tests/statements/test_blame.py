@@ -73,6 +73,24 @@ def convergence(**options: Any) -> Any:
     return sd.plot.convergence(sd.convergence(sd.Map(WELL, sd.GD(), lr=0.1), [0.5], 20), **options)
 
 
+MSE = torch.nn.functional.mse_loss
+SUM = sd.FiniteSum(lambda w, s: (w[0] - s) ** 2 / 2, [1.0, -1.0], dim=1)
+HELD = torch.ones(2, requires_grad=True)
+
+
+class Items(torch.utils.data.Dataset[Any]):
+    """Four items that a function makes."""
+
+    def __init__(self, item: Any) -> None:
+        self.item = item
+
+    def __len__(self) -> int:
+        return 4
+
+    def __getitem__(self, i: int) -> Any:
+        return self.item(i)
+
+
 SLIPS: dict[str, tuple[Callable[[], Any], str]] = {
     "a branch in a rule": (
         lambda: sd.Map(SADDLE, Gated(0.1), lr=0.1),
@@ -151,6 +169,62 @@ SLIPS: dict[str, tuple[Callable[[], Any], str]] = {
     "a module in place of its parameters": (
         lambda: sd.optim.as_optimizer(sd.SAM(0.1), torch.nn.Linear(2, 1), lr=0.1),
         r"^params must be the parameters of a module, got Linear: give its \.parameters\(\)",
+    ),
+    "a parameter given twice": (
+        lambda: sd.optim.as_optimizer(sd.SAM(0.1), 2 * [torch.ones(2, requires_grad=True)], lr=0.1),
+        "^params must hold each parameter once",
+    ),
+    "a group without params": (
+        lambda: sd.optim.as_optimizer(sd.SAM(0.1), [{"weights": [HELD]}], lr=0.1),
+        "^params and the options of SGD must be as torch takes them",
+    ),
+    "layers that are not there": (
+        lambda: sd.optim.as_optimizer(sd.SAMON(0.1), [torch.ones(2, requires_grad=True)], lr=0.1),
+        r"^loss must have the blocks that SAMON.* needs, got weights \(0\) with none of them",
+    ),
+    "a closure without its loss": (
+        lambda: sd.optim.as_optimizer(sd.PolyakSAM(0.1), [HELD], lr=0.1).step(
+            lambda: HELD.square().sum().backward()
+        ),
+        "^closure must return the loss, which PolyakSAM",
+    ),
+    "a function of a tensor that gives a number": (
+        lambda: sd.DetSAM(phi=lambda t: 0.5),
+        "^phi must map a torch scalar to a torch scalar",
+    ),
+    "a function of numpy": (
+        lambda: sd.UniversalSAM(0.1, psi=np.exp),
+        "^psi must map a torch scalar to a torch scalar",
+    ),
+    "no samples": (
+        lambda: sd.BSAM(0.1, n_samples=0),
+        "^n_samples must be a finite number > 0, got 0",
+    ),
+    "items that are texts": (
+        lambda: sd.from_module(torch.nn.Linear(2, 1), MSE, Items(lambda i: ("abc", torch.ones(1)))),
+        r"^data must hold items \(input, target\) that are tensors or numbers",
+    ),
+    "items of unlike shapes": (
+        lambda: sd.from_module(
+            torch.nn.Linear(2, 1), MSE, Items(lambda i: (torch.ones(1 + i % 2), torch.ones(1)))
+        ),
+        r"^data must hold items \(input, target\) that are tensors or numbers, of one shape",
+    ),
+    "sparse inputs": (
+        lambda: sd.from_module(torch.nn.Linear(2, 1), MSE, (torch.ones(3, 2).to_sparse(), torch.ones(3, 1))),
+        "^data must hold dense inputs",
+    ),
+    "a block beyond the coordinates": (
+        lambda: sd.spectrum(sd.landscapes.beale(), [0.0, 1.0], 1, block=slice(0, 5)),
+        "^block must hold different coordinates below 2",
+    ),
+    "a block between the coordinates": (
+        lambda: sd.spectrum(sd.landscapes.beale(), [0.0, 1.0], 1, block=slice(0.0, 1.0)),
+        "^block must be a slice of whole numbers",
+    ),
+    "a rule without a step of its own": (
+        lambda: sd.refine(sd.Map(SUM, sd.ESAM(0.1), lr=0.1), [0.0]),
+        "^rule must be a function of the point for refine",
     ),
     "inputs without targets": (
         lambda: sd.from_module(torch.nn.Linear(2, 1), torch.nn.functional.mse_loss, (torch.ones(3, 2),)),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 import time
 import warnings
 from typing import Any
@@ -360,6 +362,55 @@ def test_seconds_count_from_the_first_step() -> None:
     time.sleep(0.05)
     monitor.step()
     assert monitor.history.seconds[0] < 0.05
+
+
+def test_a_layer_that_is_replaced_is_watched() -> None:
+    net = small_net()
+    monitor = sd.Monitor(net, MSE, SPIRALS, lr=0.1, every=1, budget=1.0)
+    net[0], net[2] = nn.Linear(2, 5), nn.Linear(5, 1)
+    assert monitor.look()["loss"] == pytest.approx(MSE(net(SPIRALS[0]), SPIRALS[1]).item(), rel=1e-6)
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda pair: pickle.loads(pickle.dumps(pair))])
+def test_copies_of_an_optimizer_take_the_same_steps(copied: Any) -> None:
+    """They were without their rule: torch's optimisers leave out of copies what they do not know of."""
+    net = small_net()
+    own = sd.optim.as_optimizer(sd.MSAM(0.1), net.parameters(), lr=0.1, momentum=0.9)
+
+    def step(net: nn.Module, optimizer: Any) -> None:
+        def closure() -> torch.Tensor:
+            optimizer.zero_grad()
+            loss = MSE(net(SPIRALS[0]), SPIRALS[1])
+            loss.backward()
+            return loss
+
+        optimizer.step(closure)
+
+    step(net, own)
+    again, other = copied((net, own))
+    for _ in range(3):
+        step(net, own)
+        step(again, other)
+    for one, two in zip(net.parameters(), again.parameters(), strict=True):
+        assert torch.equal(one, two)
+    torch.optim.lr_scheduler.StepLR(other, 1, 0.5).step()
+    assert other.base.param_groups[0]["lr"] == 0.05
+    assert own.param_groups[0]["lr"] == 0.1
+
+
+def test_a_checkpoint_of_a_run_that_diverged_is_a_point() -> None:
+    net = small_net()
+    loss = sd.from_module(net, MSE, SPIRALS)
+    state = {name: value * float("nan") for name, value in net.state_dict().items()}
+    assert np.isnan(loss.point_of(state)).all()
+    assert sd.diagnose(sd.Map(loss, sd.SAM(0.1), lr=0.1), loss.point_of(state)).verdict == "diverged"
+
+
+def test_a_block_is_said_to_be_one() -> None:
+    loss = sd.from_module(small_net(), MSE, SPIRALS)
+    assert "Hessian, block of 4 coordinates" in repr(sd.spectrum(loss, loss.x0, 1, block=slice(3, 7)))
+    turned = sd.spectrum(loss, loss.x0, 1, block=slice(6, 2, -1)).eigenvalues
+    np.testing.assert_allclose(turned, sd.spectrum(loss, loss.x0, 1, block=slice(3, 7)).eigenvalues)
 
 
 # --- refine and diagnose
