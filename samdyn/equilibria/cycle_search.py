@@ -78,7 +78,7 @@ def cycles(
     Parameters
     ----------
     system : Map
-        Without momentum.
+        Without momentum, of a rule without memory.
     box : sequence of (lower, upper), optional
         Where to look; the system's own box by default.
     period : int
@@ -100,7 +100,7 @@ def cycles(
     Raises
     ------
     TypeError, ValueError
-        Not a map, momentum, a schedule, no box.
+        Not a map, momentum or memory, a schedule, no box.
 
     Warns
     -----
@@ -127,8 +127,10 @@ def cycles(
     tolerance = checks.number("tolerance", tolerance, above=0)
     if tolerance > LARGEST_TOLERANCE:
         raise ValueError(f"tolerance must be a number > 0 and <= {LARGEST_TOLERANCE:g}, got {tolerance:g}")
-    if system.momentum:
-        raise ValueError(f"system must have no momentum, got {system!r}")
+    if system.state_dim > system.dim:
+        raise ValueError(
+            f"system must have no momentum and no memory to have cycles of points, got {system!r}"
+        )
     if system.scheduled:
         raise ValueError(f"system must have constant coefficients to have cycles, got {system!r}")
     if box is None and system.box is None:

@@ -77,6 +77,8 @@ AT_REST = 1e-3
 """Of the problem's length: how near the critical point has to be that a run is said to rest at."""
 STEADY, TREND = 6.0, 1.3
 """Standard errors of its slope, and growth over the steps, from which on a motion grows or dies down."""
+MOST_APART = 10.0
+"""Times the longest step of a history that its last point may be from the end of the run."""
 FAR = 1e3
 """Growth of |x| over the steps that counts as divergence."""
 
@@ -295,7 +297,17 @@ def _history(history: npt.ArrayLike, x: Array) -> Array:
     points = checks.points("history", history, len(x), finite=False)
     if points.ndim != 2 or len(points) < 3:
         raise ValueError(f"history must hold at least three points (n, {len(x)}), got shape {points.shape}")
-    return points if np.array_equal(points[-1], x) else np.concatenate([points, x[None]])
+    if np.array_equal(points[-1], x):
+        return points
+    if np.isfinite(points).all() and np.isfinite(x).all():
+        longest = float(np.linalg.norm(np.diff(points, axis=0), axis=1).max())
+        away = float(np.linalg.norm(points[-1] - x))
+        if away > MOST_APART * longest:
+            raise ValueError(
+                f"history must end at x or just before it, got a last point {away:.3g} from x after steps of "
+                f"at most {longest:.3g}"
+            )
+    return np.concatenate([points, x[None]])
 
 
 def _lost(system: Map, orbit: Array) -> str:

@@ -143,6 +143,8 @@ def _check_own(model: nn.Module, *layers: str) -> None:
 
 
 def _place(layer: str | int, names: list[str]) -> int:
+    if not names:
+        raise ValueError("model must have torch.nn.Linear layers, one after the other, got none")
     if isinstance(layer, str):
         if layer not in names:
             raise ValueError(

@@ -197,7 +197,8 @@ class RuleOptimizer(torch.optim.Optimizer):
         Returns
         -------
         Tensor or None
-            The loss at the weights before the step.
+            The loss at the weights before the step. Where a direction is not finite, as at a loss of nan, no
+            step is taken.
 
         Raises
         ------

@@ -35,6 +35,7 @@ Datseris & Wagemakers, Chaos 32 (2022) 023104, for recurrences on a grid.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -61,6 +62,7 @@ from samdyn.basin.search.candidate import Candidate
 from samdyn.basin.search.limit_cycle import uneven_times
 from samdyn.basin.search.merging import distinct_sets, is_known
 from samdyn.basin.search.neutrality import are_neutral
+from samdyn.jobs.cost import announce
 from samdyn.numerics.scales import diagonal_of
 
 FIRST_WINDOW = 256  # steps; the window doubles from there; chosen
@@ -71,6 +73,7 @@ TAIL = 2048
 MOST_AT_ONCE = 32
 LASTING, N_LASTING = 4, 32  # samples' lengths that orbits from a sample must stay on it, and how many do
 N_CELLS, MOST_ALONG = 4096, 128  # of the grid on which visits are counted, and along a side
+PATIENCE = 3.0  # seconds of a search after which it is told what the rest may take
 POINT = 1e-7  # of the box: what is smaller counts as standing still
 
 
@@ -123,7 +126,14 @@ def search(
         N_LOOKS * motion.every,
         FIRST_WINDOW,
     )
+    begun, first = time.perf_counter(), step
+    told = False
     while state.shape[1] and step < rules.max_steps:
+        spent = time.perf_counter() - begun
+        if spent > PATIENCE and not told and step > first:
+            told = True  # orbits that do not settle are followed to the end
+            left = spent * (rules.max_steps - first) / (step - first)
+            announce("basins", left, "pass fewer n_starts or max_steps")
         near = Proximity(targets_of(found, course), course.scale)
         state = state[:, ~course.lost(state)]
         state = state[:, near(state) == 0]

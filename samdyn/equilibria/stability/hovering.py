@@ -16,7 +16,8 @@ distance over the last quarter. It is infinite, and the point does not trap the 
   (they leave slowly: most of those that move steadily along the mode must agree); or
 - an orbit hovers beside z, not about it: over the last quarter its mean is more than `FEW_SWINGS` times as
   far from z as the orbit from its mean. So is one that came to rest at a hallucinated point. A 2-cycle across
-  a valley that drifted to where the valley is flatter, a few swings from z, still belongs to z.
+  a valley that drifted to where the valley is flatter, a few swings from z, still belongs to z, and so does
+  an orbit within `AT_REST` scales of z: some rules have steps that shrink to nothing there.
 
 Of a map whose rule has memory the orbits begin with memory that has settled at their starts, and are followed
 for `MEMORIES` times as long as memory takes to fade, at most `LONGEST` steps: second moments that fade slowly
@@ -56,6 +57,7 @@ INNER = (
     0.25  # of the perturbation's length, which is the capture radius of a quadratic: orbits start within it
 )
 FEW_SWINGS = 10.0  # how far beside z an orbit about it may have its mean
+AT_REST = 1e-6  # of the scale: an orbit within it has come to z, however small its swings are
 GROWN = 1.2  # ratio of the last quarter to the second one, of orbits that leave
 STEADY = 1e-4  # relative change over half a run, above what averages over a 2-cycle leave to rounding
 
@@ -201,7 +203,10 @@ def hover_radii(
         extent = (np.maximum(highest - last, last - lowest) ** 2).sum(axis=0)
         # what came to rest elsewhere has hardly any swing; what swings across a valley may do so beside z,
         # where the valley is flatter
-        beside = ~((last**2).sum(axis=0) <= FEW_SWINGS**2 * extent).reshape(n, m).all(axis=1)
+        at_z = (
+            farthest[3] <= (AT_REST * np.repeat(scale, m)) ** 2
+        )  # steps of some rules shrink to nothing there
+        beside = ~(at_z | ((last**2).sum(axis=0) <= FEW_SWINGS**2 * extent)).reshape(n, m).all(axis=1)
         covariance = square_sum / count[3] - last.T[:, :, None] * last.T[:, None, :]
         drifting = _drifts_away(mean.reshape(4, dim, n, m), covariance.reshape(n, m, dim, dim), modes)
         squares /= count[:, None]

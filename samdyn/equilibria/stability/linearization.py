@@ -35,7 +35,7 @@ from samdyn.results import Result, Table
 from samdyn.rules.family import USAM, UnifiedSAM
 from samdyn.rules.rule import Rule
 from samdyn.systems.map import Map
-from samdyn.systems.system import System
+from samdyn.systems.system import System, check_ingredients, check_limit
 
 MARGIN = 1e-9  # relative; rounding of eigenvalues is below it, unless they are ill-conditioned
 LARGE = 200  # length of a state up to which a Jacobian costs too little to be worth an estimate
@@ -403,6 +403,8 @@ def critical_rho(loss: Landscape, x: checks.PointLike, rule: Callable[..., Rule]
     negative = eigenvalues[eigenvalues < -1e-12 * scale]
     flat = bool((np.abs(eigenvalues) <= 1e-12 * scale).any())
     example = rule if isinstance(rule, Rule) else _with_unit_radius(rule)
+    check_limit("critical_rho", example)
+    check_ingredients(loss, example)
     if "rho" in example.coefficient_names:
         unit_radius: dict[str, Any] = {"rho": 1.0}
         example = dataclasses.replace(example, **unit_radius)

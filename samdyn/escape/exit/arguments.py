@@ -34,6 +34,8 @@ from samdyn.trace.batch import tensor_of
 from samdyn.trace.device import choose_device
 from samdyn.trace.tracing import traced_or_batched
 
+# starts whose noise is looked at
+MOST_LOOKED_AT = 100
 # more paths than any memory holds
 MOST_PATHS = 1 << 40
 # the counter of the random numbers goes no further; and what nobody can wait for
@@ -208,9 +210,28 @@ def _starts(
             f"x0 must lie inside the region, got {first} at signed distance {distance:.3g} of {region!r}"
         )
     x = np.atleast_2d(x)
+    _check_noise(system, x)
     states = system.at_rest(x)
     default = 10_000 if system.noisy else 1
     return states, default if n_paths is None else n_paths
+
+
+def _check_noise(system: Diffusion | Map, x: Array) -> None:
+    """Refuse starts at which the direction of a rule jumps, so that its covariance is 0 there alone."""
+    rule = system.rule
+    if not isinstance(system, Diffusion) or rule is None or rule.plain or system.silent:
+        return
+    some = x[:MOST_LOOKED_AT]
+    length = 1e-6 * (1 + np.linalg.norm(some, axis=1, keepdims=True))
+    at, beside, off = (
+        np.trace(system.covariance(some + share * length), axis1=-2, axis2=-1) for share in (0.0, 1.0, 1e3)
+    )
+    alone = (at == 0) & (beside > 1e-2 * off) & (beside > 0)
+    if alone.any():
+        raise ValueError(
+            f"x0 must be where the covariance of the noise is defined, got {some[alone][0]}, at which the "
+            f"direction of {rule!r} jumps: start beside it"
+        )
 
 
 def _first_step(job: ExitJob, starts: Array) -> tuple[Array, Array]:
