@@ -17,6 +17,8 @@ file                     what it computes
 `evidence`               gradients, curvatures, edge and motion at a point
 `diagnosis`              where a run has stopped: the verdict from the evidence
 `monitor`                curvature, edge and perturbed gradients while a network trains
+`training_step`          perturbation and edge of a torch optimiser's step
+`history`                what a monitor has recorded
 =======================  =====================================================================================
 
 """
@@ -24,7 +26,8 @@ file                     what it computes
 from samdyn.network.diagnosis import Diagnosis, diagnose
 from samdyn.network.embedding import split_unit
 from samdyn.network.gauss_newton import gauss_newton_operator
-from samdyn.network.monitor import History, Monitor
+from samdyn.network.history import History
+from samdyn.network.monitor import Monitor
 from samdyn.network.refined_point import RefinedPoint
 from samdyn.network.refinement import refine
 from samdyn.network.spectra import Spectrum, spectrum

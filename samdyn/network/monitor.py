@@ -22,7 +22,6 @@ import sys
 import time
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -33,85 +32,15 @@ from samdyn.arguments.checks import Array
 from samdyn.landscapes.module_arguments import from_module
 from samdyn.landscapes.module_function import ModuleFunction
 from samdyn.landscapes.module_loss import ModuleLoss
+from samdyn.network.history import COLUMNS, History
 from samdyn.network.spectra import Spectrum, spectrum
-from samdyn.orbit.stability_edge import perturbation_at, sam_edge
-from samdyn.results import Result, Rows, Table
-from samdyn.rules import ASAM, SAM
-from samdyn.rules.rule import Rule
-from samdyn.systems.map import Map
+from samdyn.network.training_step import check_trains, edge, group_of, perturbation, rescales, rule_now
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+    pass
 
 TOLERANCE = 1e-2
 """Relative residual at which the largest eigenvalue is good enough to be compared with the edge."""
-COLUMNS = (
-    "step", "seconds", "loss", "perturbed_loss", "gradient", "perturbed_gradient", "ratio", "cosine",
-    "sharpness", "edge", "sharpness_over_edge", "batch_sharpness", "lr", "rho", "cost",
-)  # fmt: skip
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class History(Result):
-    """What a monitor has recorded, one number for each look.
-
-    Attributes
-    ----------
-    step : ndarray, shape (n,)
-        Training steps done.
-    seconds : ndarray
-        Time since the first step that the monitor was told of.
-    loss, perturbed_loss : ndarray
-        f(x) and f(x + e(x)) on the monitor's data.
-    gradient, perturbed_gradient, ratio, cosine : ndarray
-        Norms of g(x) and g(x + e), their ratio and the cosine between them.
-    sharpness : ndarray
-        Largest eigenvalue of the Hessian, to about one per cent; nan where the loss or its gradient is not
-        finite.
-    edge, sharpness_over_edge : ndarray
-        The curvature at the edge of stability (`samdyn.orbit.sam_edge`), and the sharpness relative to it. Of
-        SGD with its momentum, Nesterov's form, dampening and weight decay; inf at a learning rate of 0, 0
-        where weight decay alone is beyond it, and nan for an optimiser that rescales coordinates.
-    batch_sharpness : ndarray
-        ``E[g_B . H_B g_B] / E[|g_B|^2]`` over a few batches; nan without `batch_size`.
-    lr, rho : ndarray
-    cost : ndarray
-        Seconds that each look took.
-    """
-
-    row = "look"
-    cited = ("long2024",)
-
-    step: Array
-    seconds: Array
-    loss: Array
-    perturbed_loss: Array
-    gradient: Array
-    perturbed_gradient: Array
-    ratio: Array
-    cosine: Array
-    sharpness: Array
-    edge: Array
-    sharpness_over_edge: Array
-    batch_sharpness: Array
-    lr: Array
-    rho: Array
-    cost: Array
-
-    def __len__(self) -> int:
-        return len(self.step)
-
-    def table(self) -> Table:
-        """The looks, the first and the last of them."""
-        names = ("step", "loss", "gradient", "ratio", "sharpness", "edge", "sharpness_over_edge")
-        rows = Rows(len(self), lambda i: [f"{getattr(self, name)[i]:.4g}" for name in names])
-        looks = f"{len(self)} look{'s' if len(self) != 1 else ''}"
-        return Table(f"History of {looks}", rows, names, right=True, most=8, both_ends=True)
-
-    def plot(self, ax: Axes | None = None) -> Axes:
-        """Sharpness and edge against the step."""
-        drawn: Axes = self._draw(ax)
-        return drawn
 
 
 class Monitor:
@@ -216,12 +145,11 @@ class Monitor:
         finally:
             for part, mode in modes:
                 part.training = mode
-        _check_trains(optimizer, model)
-        self._rescales = _rescales(optimizer)
-        if self._rescales:
+        check_trains(optimizer, model)
+        if rescales(optimizer):
             warnings.warn(
-                f"Monitor: the edge of stability is recorded as nan, since a step of {self._rescales} is not "
-                "along the gradient at x + c g: its edge is not one of the Hessian",
+                f"Monitor: the edge of stability is recorded as nan, since a step of {rescales(optimizer)} is "
+                "not along the gradient at x + c g: its edge is not one of the Hessian",
                 stacklevel=2,
             )
         self.batch_size = batch_size
@@ -312,14 +240,17 @@ class Monitor:
         loss, rho = self._loss, values["rho"]
         g = loss.gradient(x)
         size = float(np.linalg.norm(g))
-        y = x + self._perturbation(x, g, rho)
+        y = x + perturbation(self.optimizer, loss, x, g, rho)
         gy = loss.gradient(y) if (y != x).any() else g
         f, fy = loss.value(np.stack([x, y]))
         sharpness = math.nan
         if np.isfinite(g).all() and math.isfinite(f):
             self._last = spectrum(loss, x, 1, "largest", start=self._last, tolerance=TOLERANCE)
             sharpness = float(self._last.eigenvalues[0])
-        edge = self._edge(values, size, float(np.linalg.norm(y - x))) if math.isfinite(size) else math.nan
+        at_edge = math.nan
+        if math.isfinite(size):
+            length = float(np.linalg.norm(y - x))
+            at_edge = edge(self.optimizer, values["lr"], values["momentum"], size, length)
         size_y = float(np.linalg.norm(gy))
         with np.errstate(all="ignore"):
             return {
@@ -330,50 +261,10 @@ class Monitor:
                 "ratio": float(np.divide(size_y, size)),
                 "cosine": float(np.divide(g @ gy, size * size_y)),
                 "sharpness": sharpness,
-                "edge": float(edge),
-                "sharpness_over_edge": float(np.divide(sharpness, edge)),
+                "edge": float(at_edge),
+                "sharpness_over_edge": float(np.divide(sharpness, at_edge)),
                 "batch_sharpness": self._batch_sharpness(x),
             }
-
-    def _perturbation(self, x: Array, g: Array, rho: float) -> Array:
-        """e(x) of the optimiser's rule; of an optimiser without one, of SAM or of ASAM."""
-        if not np.isfinite(g).all() or not np.any(g):
-            return np.zeros_like(x)
-        rule = self._rule_now()
-        if rule is None:
-            # a wrapper's ASAM measures by the weights alone, of biases as well
-            adaptive = bool((_group_of(self.optimizer) or {}).get("adaptive"))
-            return np.asarray(perturbation_at(ASAM(rho, eta=0.0) if adaptive else SAM(rho), x, g))
-        if "rho" in rule.coefficient_names:
-            rule = rule.with_parameters(rho=rho)
-        return Map(self._loss, rule, lr=1.0).perturbation(x)
-
-    def _rule_now(self) -> Rule | None:
-        """The rule of an optimiser of `samdyn.optim.as_optimizer`, with its coefficients of this step."""
-        rule = getattr(self.optimizer, "rule", None)
-        if not isinstance(rule, Rule):
-            return None
-        step = int(getattr(self.optimizer, "t", 0))
-        now = {name: float(value) for name, value in rule.coefficients(step).items()}
-        return rule.with_parameters(**now)
-
-    def _edge(self, values: dict[str, float], gradient_norm: float, perturbation: float) -> float:
-        """The curvature at which the optimiser's step turns a direction round without shrinking it."""
-        if self._rescales:
-            return math.nan
-        lr, momentum = values["lr"], values["momentum"]
-        if lr == 0:
-            return math.inf
-        group = _group_of(self.optimizer) or {}
-        below = 1 + 2 * momentum if group.get("nesterov") else 1 - float(group.get("dampening", 0.0))
-        factor = (1 + momentum) / below
-        top = 2 * factor / lr - float(group.get("weight_decay", 0.0))
-        if top <= 0:
-            return 0.0
-        if not math.isfinite(perturbation):
-            return math.nan
-        # with e along g, of whatever length: SAM's edge for a perturbation of that length
-        return float(sam_edge(2 / top, perturbation, gradient_norm if perturbation > 0 else None))
 
     def _batch_sharpness(self, x: Array, n_batches: int = 8) -> float:
         """``E[g_B . H_B g_B] / E[|g_B|^2]`` over batches of a partition of the data."""
@@ -398,7 +289,7 @@ class Monitor:
 
     def _read(self) -> dict[str, float]:
         """rho, lr and momentum as they are now."""
-        group, rule = _group_of(self.optimizer), self._rule_now()
+        group, rule = group_of(self.optimizer), rule_now(self.optimizer)
         found: dict[str, float] = {}
         for name, fallback in (("lr", None), ("rho", 0.0), ("momentum", 0.0)):
             value = self._given[name]
@@ -432,31 +323,6 @@ class Monitor:
         return f"Monitor of {self._loss!r}: {self.n_steps} steps, {len(self._rows)} looks{share}"
 
 
-def _check_trains(optimizer: Any, model: torch.nn.Module) -> None:
-    """Refuse an optimiser of tensors none of which is a parameter of the model."""
-    groups = getattr(optimizer, "param_groups", None) or []
-    held = {id(p) for group in groups if isinstance(group, dict) for p in group.get("params", ())}
-    if held and held.isdisjoint(id(p) for p in model.parameters()):
-        raise ValueError(
-            f"optimizer must train the model, got a {type(optimizer).__name__} that holds none of its "
-            "parameters: make it from model.parameters(), or pass lr=... and rho=... without it"
-        )
-
-
-def _rescales(optimizer: Any) -> str:
-    """What of an optimiser does not step along gradients g(x + c g) and their sums, by name; else nothing."""
-    rule = getattr(optimizer, "rule", None)
-    if isinstance(rule, Rule) and not (rule.plain and rule.parts() is not None):
-        return type(rule).__name__
-    for holder in (getattr(optimizer, "base_optimizer", None), getattr(optimizer, "base", None), optimizer):
-        group = _group_of(holder) if getattr(holder, "param_groups", None) else {}
-        of_torch = type(holder).__module__.startswith("torch.optim")
-        plain = isinstance(holder, torch.optim.SGD)
-        if (of_torch and not plain) or (group and ("betas" in group or group.get("adaptive"))):
-            return type(holder).__name__
-    return ""
-
-
 def _in_a_notebook() -> bool:
     """Whether there is a kernel that can show pictures."""
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
@@ -465,20 +331,3 @@ def _in_a_notebook() -> bool:
 
 def _is_module(model: Any) -> bool:
     return isinstance(model, torch.nn.Module)
-
-
-def _group_of(optimizer: Any) -> dict[str, Any] | None:
-    """The first group of parameters of an optimiser, with what its base optimiser adds."""
-    if optimizer is None:
-        return None
-    merged: dict[str, Any] = {}
-    for holder in (getattr(optimizer, "base_optimizer", None), optimizer):
-        groups = getattr(holder, "param_groups", None)
-        if isinstance(groups, list | tuple) and groups and isinstance(groups[0], dict):
-            merged |= groups[0]
-    if not merged:
-        raise TypeError(
-            f"optimizer must have param_groups from which lr can be read, got {checks.shown(optimizer)}: "
-            "pass lr=... and rho=... instead"
-        )
-    return merged

@@ -9,7 +9,7 @@ from samdyn.plot.appearance import settings, style
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from samdyn.network.monitor import History
+    from samdyn.network.history import History
 
 
 @settings.picture

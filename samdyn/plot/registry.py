@@ -33,7 +33,7 @@ from samdyn.hallucination.spheres import SphericalMinima
 from samdyn.hallucination.warm_start import WarmStartStudy
 from samdyn.morse import MorseGraph
 from samdyn.network.diagnosis import Diagnosis
-from samdyn.network.monitor import History
+from samdyn.network.history import History
 from samdyn.network.spectra import Spectrum
 from samdyn.network.spectral_density import SpectralDensity
 from samdyn.orbit.manifolds import Manifold
