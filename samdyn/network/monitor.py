@@ -146,10 +146,11 @@ class Monitor:
             for part, mode in modes:
                 part.training = mode
         check_trains(optimizer, model)
-        if rescales(optimizer):
+        name = rescales(optimizer)
+        if name:
             warnings.warn(
-                f"Monitor: the edge of stability is recorded as nan, since a step of {rescales(optimizer)} is "
-                "not along the gradient at x + c g: its edge is not one of the Hessian",
+                f"Monitor: the edge of stability is recorded as nan, since a step of {name} is not along the "
+                "gradient at x + c g: its edge is not one of the Hessian",
                 stacklevel=2,
             )
         self.batch_size = batch_size
